@@ -1,0 +1,108 @@
+"""Settings, read from the environment and `.env`, validated together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from os import environ
+from typing import Any
+
+from environs import Env, EnvValidationError
+from marshmallow import ValidationError
+from marshmallow.validate import OneOf, Range
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+DRIVERS = ("postgres", "postgresql", "postgresql+psycopg")
+# Read by the test suite, not by the service.
+FOREIGN = {"ALCHEMIST_TEST_DATABASE_URL"}
+
+
+class Misconfigured(Exception):
+    """Every mistake of an environment, a line each, beginning with the variable's name."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def database_url(text: str) -> URL:
+    """Return the SQLAlchemy URL of a PostgreSQL URL as people write it; raise ValidationError."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError) as error:
+        raise ValidationError("Not a URL.") from error
+    if url.drivername not in DRIVERS:
+        raise ValidationError(f"Begin with one of {', '.join(f'{name}://' for name in DRIVERS)}.")
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _variable(meaning: str, default: Any, **how: Any) -> Any:
+    return field(default=default, metadata={"meaning": meaning, **how})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field a variable: `database_url` is DATABASE_URL, every other `x` is ALCHEMIST_X."""
+
+    database_url: URL = field(metadata={"meaning": "The PostgreSQL database (14 to 18)."})
+    bind: str = _variable("Where gunicorn listens: `host:port` or `unix:path`.", "127.0.0.1:8000")
+    workers: int = _variable("Worker processes.", 2, validate=Range(1, 64))
+    threads: int = _variable(
+        "Threads of each worker; its connection pools are as large.", 4, validate=Range(1, 64)
+    )
+    pool_timeout: float = _variable(
+        "Seconds that a request waits for a connection before it is answered 503.",
+        1.0,
+        validate=Range(0.01, 5),
+    )
+    statement_timeout: float = _variable(
+        "Seconds after which PostgreSQL ends a statement.", 4.0, validate=Range(0.01, 30)
+    )
+    lock_timeout: float = _variable(
+        "Seconds that a statement waits for a lock.", 1.0, validate=Range(0.01, 30)
+    )
+    prepared_statements: bool = _variable(
+        "Whether to prepare statements; off behind a PgBouncer older than 1.21.", True
+    )
+    log_level: str = _variable(
+        "How much is logged.", "info", validate=OneOf(["debug", "info", "warning", "error"])
+    )
+
+
+def variable(name: str) -> str:
+    return name.upper() if name == "database_url" else f"ALCHEMIST_{name.upper()}"
+
+
+def load() -> Settings:
+    """Return the settings of this process's environment; raise Misconfigured with all mistakes.
+
+    A `.env` in the current directory fills what the environment leaves open.
+    """
+    env = Env(eager=False)
+    env.add_parser("database_url", database_url)
+    env.read_env(".env", recurse=False)
+    values = {setting.name: _read(env, setting) for setting in fields(Settings)}
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        mistakes = [f"{name}: {' '.join(found)}" for name, found in error.error_messages.items()]
+        raise Misconfigured([*mistakes, *_unknown()]) from error
+    if unknown := list(_unknown()):
+        raise Misconfigured(unknown)
+    return Settings(**values)
+
+
+def _read(env: Env, setting: Any) -> Any:
+    how = {key: value for key, value in setting.metadata.items() if key != "meaning"}
+    if setting.name == "database_url":
+        return env.database_url("DATABASE_URL")
+    parsers = {int: env.int, float: env.float, bool: env.bool, str: env.str}
+    return parsers[setting.type](variable(setting.name), setting.default, **how)
+
+
+def _unknown() -> Iterator[str]:
+    known = {variable(setting.name) for setting in fields(Settings)} | FOREIGN
+    for name in sorted(set(environ) - known):
+        if name.startswith("ALCHEMIST_"):
+            hint = get_close_matches(name, known, n=1)
+            yield f"{name}: There is no such setting." + (f" Is it {hint[0]}?" if hint else "")
