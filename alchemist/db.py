@@ -1,0 +1,233 @@
+"""Engines, the session, the base that models share, queries built once, and the verbs on rows."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, wraps
+from inspect import signature
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+import alembic.config
+from flask import Flask, current_app
+from sqlalchemy import (
+    URL,
+    Boolean,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Engine,
+    Executable,
+    MetaData,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    create_engine,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    declared_attr,
+    mapped_column,
+    scoped_session,
+    sessionmaker,
+)
+from uuid_utils.compat import uuid7
+
+from alchemist import errors
+from alchemist.config import Settings
+
+ROOT = Path(__file__).parent.parent
+
+# One registry for every write; `fetch` decides which reads share its transaction.
+session = scoped_session(sessionmaker(expire_on_commit=False))
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {str: Text, datetime: DateTime(timezone=True)}
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+        }
+    )
+
+
+class Versioned:
+    """A row with a key in creation order, its two instants, and a counter of its writes."""
+
+    pk: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=1)
+    # The clock and not now(): a writer that waited for a lock began before the one it waited for.
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), onupdate=func.clock_timestamp(), sort_order=1
+    )
+    version: Mapped[int] = mapped_column(server_default=text("1"), sort_order=1)
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, object]:
+        return {"version_id_col": cls.version, "eager_defaults": True}
+
+
+def words(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the text-search vector of some columns, as an index and its queries must spell it.
+
+    Constants are text: a bound parameter would keep a generic plan from using the index.
+    """
+    first, *others = (func.coalesce(column, text("''")) for column in columns)
+    vector: ColumnElement[Any] = first
+    for other in others:
+        vector = vector.op("||")(text("' '")).op("||")(other)
+    return func.to_tsvector(text("'simple'::regconfig"), vector)
+
+
+def has_words(vector: ColumnElement[Any], wanted: object) -> ColumnElement[bool]:
+    """Return the condition that every word of `wanted` stands in `vector`, in any order or case."""
+    query = func.plainto_tsquery(text("'simple'::regconfig"), wanted)
+    return vector.op("@@", return_type=Boolean())(query)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A SELECT that exists once per shape, and the values of this call."""
+
+    select: Select[Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def entity(self) -> type[Any]:
+        found: type[Any] = self.select.column_descriptions[0]["entity"]
+        return found
+
+
+P = ParamSpec("P")
+
+
+def query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
+    """Call `build` once for each set of given arguments, with bound parameters for values.
+
+    An argument that is None counts as not given, so a filter is `if name is not None: …`.
+    Building a SELECT and its cache key costs more than running it, hence the detour.
+    """
+    names = signature(build)
+
+    @cache
+    def built(given: frozenset[str]) -> Select[Any]:
+        return build(**{name: bindparam(name) for name in given})  # type: ignore[call-arg]
+
+    @wraps(build)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Query:
+        arguments = names.bind(*args, **kwargs).arguments
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return Query(built(frozenset(given)), given)
+
+    return call
+
+
+def reader() -> AbstractContextManager[Connection]:
+    """Return a connection for one read: AUTOCOMMIT, back in its pool when the block ends."""
+    engine: Engine = current_app.extensions["read_engine"]
+    return engine.connect()
+
+
+def fetch(statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
+    """Return the only row of a read, or None.
+
+    The one place that chooses: a request that has begun to write reads in its own transaction
+    and so sees itself; every other read holds none.
+    """
+    if session.registry.has() and session().in_transaction():
+        return session.execute(statement, parameters).one_or_none()
+    with reader() as connection:
+        return connection.execute(statement, parameters).one_or_none()
+
+
+Entity = TypeVar("Entity", bound=Base)
+
+
+def add(row: Entity) -> Entity:
+    session.add(row)
+    session.flush()
+    return row
+
+
+def lock(query: Query) -> Any:
+    """Return a row that nobody else may change until this transaction ends; raise NotFound.
+
+    NO KEY: whoever merely refers to the row (a foreign key check) does not wait.
+    """
+    found = session.scalars(
+        query.select.with_for_update(key_share=True, of=query.entity),
+        query.parameters,
+        execution_options={"populate_existing": True},
+    ).one_or_none()
+    if found is None:
+        raise errors.NotFound(f"{query.entity.__name__} does not exist")
+    return found
+
+
+def change(row: Entity, values: Mapping[str, Any]) -> Entity:
+    for name, value in values.items():
+        setattr(row, name, value)
+    session.flush()
+    return row
+
+
+def remove(row: Base) -> None:
+    session.delete(row)
+    session.flush()
+
+
+def alembic_config(url: URL) -> alembic.config.Config:
+    """Return what alembic's commands need to work on the database at `url`."""
+    return alembic.config.Config(ROOT / "alembic.ini", attributes={"url": url})
+
+
+def engines(settings: Settings) -> tuple[Engine, Engine]:
+    """Return the engines of writes and of reads, each with one connection a thread.
+
+    No pre-ping: a request whose connection turns out dead before its COMMIT runs once more.
+    Reads run in AUTOCOMMIT, which costs neither BEGIN nor ROLLBACK and keeps what is prepared.
+    """
+    limits = {
+        "statement_timeout": settings.statement_timeout,
+        "lock_timeout": settings.lock_timeout,
+        "idle_in_transaction_session_timeout": settings.statement_timeout * 2,
+    }
+    options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
+    connect: dict[str, Any] = {
+        "options": options,
+        "application_name": "alchemist",
+        "connect_timeout": 2,
+    }
+    if not settings.prepared_statements:
+        connect["prepare_threshold"] = None
+    common: dict[str, Any] = {
+        "connect_args": connect,
+        "hide_parameters": True,
+        "max_overflow": 0,
+        "pool_size": settings.threads,
+        "pool_timeout": settings.pool_timeout,
+    }
+    write = create_engine(settings.database_url, **common)
+    read = create_engine(
+        settings.database_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
+    )
+    return write, read
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    write, read = engines(settings)
+    session.configure(bind=write)
+    app.extensions["write_engine"] = write
+    app.extensions["read_engine"] = read
+    app.teardown_appcontext(lambda _error: session.remove())

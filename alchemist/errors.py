@@ -1,0 +1,162 @@
+"""Every way to refuse a request, and the one place where exceptions become responses."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from alchemist import problems
+from alchemist.problems import PROBLEMS
+
+Entry = dict[str, Any]
+
+
+class Refusal(Exception):
+    """A request that is not granted, for a reason that its sender can act on.
+
+    `entries` say where: each has a `code`, a `detail`, and a `pointer` (body, RFC 6901), a
+    `parameter` (query or path) or a `header`. If all of them share a code, the answer has it too.
+    """
+
+    code: ClassVar[str] = "bad-request"
+
+    def __init__(
+        self,
+        detail: str,
+        entries: Sequence[Entry] = (),
+        *,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.entries = list(entries)
+        codes = {entry["code"] for entry in entries}
+        self.problem = PROBLEMS[code or (codes.pop() if len(codes) == 1 else self.code)]
+        self.headers = dict(headers or {})
+        self.members = members
+
+    @classmethod
+    def at(cls, where: str, place: str, detail: str, code: str | None = None) -> Self:
+        """Return a refusal with one entry; `where` is pointer, parameter or header."""
+        return cls(detail, [{where: place, "code": code or cls.code, "detail": detail}])
+
+
+class Malformed(Refusal):
+    """Syntax that cannot be read: 400."""
+
+    code = "malformed"
+
+
+class NotFound(Refusal):
+    code = "not-found"
+
+
+class NotAcceptable(Refusal):
+    code = "not-acceptable"
+
+
+class Conflict(Refusal):
+    """A valid request that stored rows stand in the way of: 409."""
+
+    code = "conflict"
+
+
+class Stale(Refusal):
+    code = "stale"
+
+
+class TooLarge(Refusal):
+    code = "content-too-large"
+
+
+class UnsupportedMediaType(Refusal):
+    code = "unsupported-media-type"
+
+
+class Invalid(Refusal):
+    """A well-formed request that breaks rules: 422; `entries` name every one of them."""
+
+    code = "invalid"
+
+    @classmethod
+    def all(cls, entries: Sequence[Entry]) -> Self:
+        if len(entries) == 1:
+            return cls(entries[0]["detail"], entries)
+        return cls(f"{len(entries)} values of the request are not as they must be.", entries)
+
+
+class PreconditionRequired(Refusal):
+    code = "precondition-required"
+
+
+class Unavailable(Refusal):
+    """The service cannot answer now; the same request may succeed soon: 503."""
+
+    code = "unavailable"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+# The code of an error that the framework or the server finds.
+_CODES = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "content-too-large",
+    414: "uri-too-long",
+    415: "unsupported-media-type",
+    431: "headers-too-large",
+    501: "not-implemented",
+    503: "unavailable",
+}
+
+
+def respond(refusal: Refusal) -> Response:
+    members = problems.body(
+        refusal.problem,
+        refusal.detail,
+        request.id,  # type: ignore[attr-defined]
+        errors=refusal.entries or None,
+        **refusal.members,
+    )
+    return Response(
+        json.dumps(members, ensure_ascii=False),
+        refusal.problem.status,
+        refusal.headers,
+        mimetype="application/problem+json",
+    )
+
+
+def of_http(error: HTTPException) -> Refusal:
+    """Return the refusal that stands for an exception of the framework, its headers kept."""
+    code = _CODES.get(error.code or 500, "internal")
+    detail = PROBLEMS[code].example if code == "internal" else error.description or ""
+    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+    return Refusal(detail, code=code, headers=headers)
+
+
+def init_app(app: Flask, of_database: Callable[[SQLAlchemyError], Refusal | None]) -> None:
+    """Answer every exception; `of_database` tells what the database's mean."""
+
+    def database(error: SQLAlchemyError) -> Response:
+        if refusal := of_database(error):
+            return respond(refusal)
+        raise error
+
+    def http(error: HTTPException) -> Response:
+        return error.response if error.response else respond(of_http(error))  # type: ignore[return-value]
+
+    app.register_error_handler(Refusal, respond)
+    app.register_error_handler(SQLAlchemyError, database)
+    app.register_error_handler(HTTPException, http)
+    app.register_error_handler(
+        ParseException, lambda error: respond(Malformed(f"The body is malformed: {error}."))
+    )

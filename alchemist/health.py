@@ -1,0 +1,36 @@
+"""Whether the process lives, and whether it can serve."""
+
+from functools import cache
+
+from alembic.script import ScriptDirectory
+from flask import Blueprint, Flask, Response, jsonify
+from sqlalchemy import text
+
+from alchemist import db, errors
+
+blp = Blueprint("health", __name__)
+MIGRATION = text("SELECT version_num FROM alembic_version")
+
+
+@cache
+def head() -> str | None:
+    """Return the newest migration that this code knows."""
+    return ScriptDirectory(str(db.ROOT / "migrations")).get_current_head()
+
+
+@blp.get("/livez")
+def live() -> Response:
+    return jsonify(status="ok")
+
+
+@blp.get("/readyz")
+def ready() -> Response:
+    """Answer 200 if the database can be reached and is at the migration of this code."""
+    row = db.fetch(MIGRATION)
+    if row is None or row[0] != head():
+        raise errors.Unavailable("The database is not at the migration of this code.", 5)
+    return jsonify(status="ok", migration=row[0])
+
+
+def init_app(app: Flask) -> None:
+    app.register_blueprint(blp)

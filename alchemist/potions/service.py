@@ -1,0 +1,138 @@
+"""What can be done with potions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy
+from sqlalchemy import Select, exists, func, insert, select
+
+from alchemist import db, errors
+from alchemist.ingredients.models import Ingredient
+
+from .models import WORDS, Potion, PotionIngredient
+
+Line = Mapping[str, Any]
+
+
+@db.query
+def get(pk: UUID) -> Select[Any]:
+    return select(Potion).where(Potion.pk == pk)
+
+
+@db.query
+def browse(
+    *,
+    name: str | None = None,
+    q: str | None = None,
+    ingredient: list[UUID] | None = None,
+    brewable_with: list[UUID] | None = None,
+) -> Select[Any]:
+    found = select(Potion)
+    if name is not None:
+        found = found.where(Potion.name == name)
+    if q is not None:
+        found = found.where(db.has_words(WORDS, q))
+    if ingredient is not None:
+        found = found.where(Potion.pk.in_(_containing_all(ingredient)))
+    if brewable_with is not None:
+        found = found.where(Potion.pk.in_(_containing_any(brewable_with)))
+        found = found.where(~_needs_more_than(brewable_with))
+    return found
+
+
+def _containing_any(pks: list[UUID]) -> Select[Any]:
+    return select(PotionIngredient.potion_id).where(PotionIngredient.ingredient_id == func.any(pks))
+
+
+def _containing_all(pks: list[UUID]) -> Select[Any]:
+    return (
+        _containing_any(pks)
+        .group_by(PotionIngredient.potion_id)
+        .having(func.count() == func.cardinality(pks))
+    )
+
+
+def _needs_more_than(pks: list[UUID]) -> Any:
+    of_potion = PotionIngredient.potion_id == Potion.pk
+    return exists().where(of_potion, PotionIngredient.ingredient_id != func.all(pks))
+
+
+def brew(*, ingredients: Sequence[Line], **values: Any) -> Potion:
+    _check_names(ingredients)
+    potion = db.add(Potion(**values))
+    _write(potion, ingredients)
+    return potion
+
+
+def update(potion: Potion, changes: Mapping[str, Any]) -> None:
+    values = dict(changes)
+    recipe = values.pop("ingredients", None)
+    if recipe is not None:
+        _check_names(recipe)
+        if _lines(potion, recipe) != _stored_lines(potion):
+            _clear(potion)
+            _write(potion, recipe)
+            # The recipe belongs to the potion, so that this is a change of the potion.
+            values["updated_at"] = func.clock_timestamp()
+    db.change(potion, values)
+
+
+def delete(potion: Potion) -> None:
+    db.remove(potion)
+
+
+def _lines(potion: Potion, recipe: Sequence[Line]) -> list[dict[str, Any]]:
+    return [
+        {
+            "potion_id": potion.pk,
+            "position": position,
+            "ingredient_id": line["ingredient_id"],
+            "amount": line.get("amount"),
+            "unit": line.get("unit"),
+        }
+        for position, line in enumerate(recipe)
+    ]
+
+
+def _stored_lines(potion: Potion) -> list[dict[str, Any]]:
+    lines = PotionIngredient.__table__
+    stored = select(lines).where(lines.c.potion_id == potion.pk).order_by(lines.c.position)
+    return [dict(line) for line in db.session.execute(stored).mappings()]
+
+
+def _clear(potion: Potion) -> None:
+    of_potion = PotionIngredient.potion_id == potion.pk
+    db.session.execute(sqlalchemy.delete(PotionIngredient).where(of_potion))
+
+
+def _write(potion: Potion, recipe: Sequence[Line]) -> None:
+    db.session.execute(insert(PotionIngredient), _lines(potion, recipe))
+
+
+def _check_names(recipe: Sequence[Line]) -> None:
+    """Refuse a name that is not the ingredient's: it is sent back, not changed, with a potion."""
+    given = {
+        position: (line["ingredient_id"], line["ingredient"]["name"])
+        for position, line in enumerate(recipe)
+        if "ingredient" in line
+    }
+    if not given:
+        return
+    wanted = [pk for pk, _ in given.values()]
+    names = dict(
+        db.session.execute(select(Ingredient.pk, Ingredient.name).where(Ingredient.pk.in_(wanted)))
+        .tuples()
+        .all()
+    )
+    entries = [
+        {
+            "pointer": f"#/ingredients/{position}/name",
+            "code": "read-only",
+            "detail": "This is not the name of the ingredient, which a potion cannot change.",
+        }
+        for position, (pk, name) in given.items()
+        if names[pk] != name
+    ]
+    if entries:
+        raise errors.Invalid.all(entries)

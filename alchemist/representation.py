@@ -1,0 +1,86 @@
+"""A marshmallow schema as an SQL expression: rows leave PostgreSQL as finished JSON."""
+
+from functools import cache
+from typing import Any
+
+from marshmallow import Schema, fields
+from sqlalchemy import ColumnElement, Select, String, cast, func, select
+from sqlalchemy.orm import RelationshipProperty, aliased
+from sqlalchemy.orm.util import AliasedClass
+from sqlalchemy.sql.selectable import FromClause
+
+Alias = AliasedClass[Any]
+
+
+@cache
+def item(query: Select[Any], schema: Schema) -> Select[Any]:
+    """Return the statement whose single value is the JSON text of the one row of `query`."""
+    found = query.subquery()
+    row = aliased(query.column_descriptions[0]["entity"], found)
+    return select(cast(document(schema, row), String)).select_from(found)
+
+
+def document(schema: Schema, row: Alias) -> ColumnElement[Any]:
+    """Return `schema`'s JSON object of one row, everything nested in it included.
+
+    Each nested value is a correlated sub-select over a key: its plan is an index look-up
+    whatever the planner believes of the size of the page around it.
+    """
+    return _object(select(*_values(schema, row)).correlate(row).subquery())
+
+
+def _object(columns: FromClause) -> ColumnElement[Any]:
+    return select(func.row_to_json(columns.table_valued())).scalar_subquery()
+
+
+def _values(schema: Schema, row: Alias) -> list[ColumnElement[Any]]:
+    return [
+        _value(field, (field.attribute or name).split("."), row).label(field.data_key or name)
+        for name, field in schema.dump_fields.items()
+    ]
+
+
+def _value(field: fields.Field[Any], path: list[str], row: Alias) -> ColumnElement[Any]:
+    """Return the value of `field` at `path` from `row`, a step of the path at a time."""
+    relationship = row._aliased_insp.mapper.relationships.get(path[0])  # noqa: SLF001
+    if relationship is None:
+        column: ColumnElement[Any] = getattr(row, path[0])
+        return field.project(column) if hasattr(field, "project") else column
+    other = aliased(relationship.entity.class_)
+    if len(path) > 1:
+        return _of_other(select(_value(field, path[1:], other)), relationship, row, other)
+    if isinstance(field, fields.Nested):
+        return _of_other(select(document(field.schema, other)), relationship, row, other)
+    if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
+        return _list(field.inner.schema, relationship, row, other)
+    raise TypeError(f"{type(field).__name__} cannot show the relationship {relationship}.")
+
+
+def _of_other(
+    value: Select[Any], relationship: RelationshipProperty[Any], row: Alias, other: Alias
+) -> ColumnElement[Any]:
+    return value.where(_joined(relationship, row, other)).correlate(row).scalar_subquery()
+
+
+def _list(
+    schema: Schema, relationship: RelationshipProperty[Any], row: Alias, other: Alias
+) -> ColumnElement[Any]:
+    order = [getattr(other, column.key) for column in relationship.order_by or ()]
+    members = (
+        select(*_values(schema, other))
+        .where(_joined(relationship, row, other))
+        .correlate(row)
+        .order_by(*order)
+        .subquery()
+    )
+    listed = func.coalesce(func.json_agg(members.table_valued()), func.json_build_array())
+    return select(listed).scalar_subquery()
+
+
+def _joined(
+    relationship: RelationshipProperty[Any], row: Alias, other: Alias
+) -> ColumnElement[bool]:
+    (near, far), *more = relationship.local_remote_pairs or ()
+    if more:
+        raise TypeError(f"{relationship} joins on more than one column.")
+    return getattr(row, near.key) == getattr(other, far.key)

@@ -1,0 +1,7 @@
+"""flask-smorest with the house rules."""
+
+from .api import Api, init_app
+from .blueprint import Blueprint
+from .resource import PUBLIC, Resource
+
+__all__ = ["PUBLIC", "Api", "Blueprint", "Resource", "init_app"]

@@ -1,0 +1,204 @@
+"""Decorators of views: each one acts and, in the same breath, documents what it does."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode
+from uuid import UUID
+
+import flask_smorest
+from flask import Response
+from flask.views import MethodView
+from marshmallow import Schema
+
+from alchemist import db, errors, fields, paging, representation
+
+from . import etags, openapi
+from .parsing import JSON, MERGE_PATCH, Parser
+from .request import request
+
+View = Callable[..., Any]
+Find = Callable[[UUID], db.Query]
+PAGING = ("limit", "cursor", "sort", "count")
+PARSER = Parser()
+
+
+class Document(NamedTuple):
+    """A row as the client sees it, and the entity tag of exactly that."""
+
+    body: str
+    etag: str
+
+    def answer(self, status: int = 200, **headers: str) -> Response:
+        return Response(self.body, status, {"ETag": self.etag, **headers}, mimetype=JSON)
+
+
+def fetch(schema: Schema, query: db.Query) -> Document:
+    """Return the document of the row that `query` finds; raise NotFound."""
+    row = db.fetch(representation.item(query.select, schema), query.parameters)
+    if row is None:
+        raise errors.NotFound(f"{query.entity.__name__} does not exist")
+    return Document(row[0], etags.of(row[0]))
+
+
+def hold(schema: Schema, query: db.Query) -> Any:
+    """Return the row, locked, if the request's If-Match says what it is now.
+
+    Lock first and read then: whoever waited here must see what the one before has written.
+    """
+    row = db.lock(query)
+    document = fetch(schema, query)
+    request.stored = json.loads(document.body)
+    etags.check(request.headers.get("If-Match"), document.etag, request.stored)
+    return row
+
+
+class Blueprint(flask_smorest.Blueprint):
+    ARGUMENTS_PARSER = PARSER
+
+    def add_url_rule(
+        self, rule: str, endpoint: Any = None, view_func: Any = None, **how: Any
+    ) -> None:
+        """Write the name and the permission of each operation into its documentation."""
+        if isinstance(view_func, type(MethodView)):
+            for method, permission in view_func.permissions.items():
+                view = getattr(view_func, method)
+                named = {"operationId": method + view_func.__name__, "x-permission": permission}
+                setattr(view_func, method, openapi.documented(view, view, **named))
+        super().add_url_rule(rule, endpoint, view_func, **how)
+
+    def arguments(self, schema: Any, *, location: str = "json", **how: Any) -> Any:
+        """Hand the view what the request says; a body is documented without what is read-only."""
+        if location != "json":
+            return super().arguments(schema, location=location, **how)
+        expected = schema()
+
+        def decorator(view: View) -> View:
+            def act(self: Any, **path: Any) -> Any:
+                return view(self, PARSER.parse(expected, request, location="json"), **path)
+
+            body = openapi.body(schema.writable(), [JSON])
+            return openapi.documented(act, view, requestBody=body)
+
+        return decorator
+
+    def lists(
+        self, schema: type[fields.Schema], args: type[paging.PageArgs]
+    ) -> Callable[[View], View]:
+        """Answer a page of the query that the view returns for the filters of the request."""
+        shown = schema()
+
+        def decorator(view: View) -> View:
+            def act(self: Any, values: Mapping[str, Any]) -> Response:
+                filters = {name: value for name, value in values.items() if name not in PAGING}
+                place = f"{request.path} {sorted(filters.items())}"
+                page = paging.page(shown, view(self, filters), place, values)
+                return Response(page.body, 200, _links(page), mimetype=JSON)
+
+            answers = openapi.response("A page.", schema(many=True), openapi.LIST)
+            responses = {200: answers, **openapi.refusals(406)}
+            listed = self.arguments(args(), location="query")(
+                openapi.documented(act, view, responses=responses)
+            )
+            listed.takes_query = True
+            return listed
+
+        return decorator
+
+    def shows(self, schema: type[fields.Schema]) -> Callable[[View], View]:
+        """Answer the row that the view's query finds, or 304 if the client has it already."""
+        shown = schema()
+
+        def decorator(view: View) -> View:
+            def act(self: Any, pk: UUID) -> Response:
+                document = fetch(shown, view(self, pk))
+                request.settle()
+                known = request.headers.get("If-None-Match")
+                if known and etags.unchanged(known, document.etag):
+                    return Response(status=304, headers={"ETag": document.etag})
+                return document.answer()
+
+            responses = {
+                200: openapi.response("The row.", schema, openapi.ETAG),
+                304: openapi.response("The client has it already.", None, openapi.ETAG),
+                **openapi.refusals(404, 406),
+            }
+            parameters = [openapi.IF_NONE_MATCH]
+            return openapi.documented(act, view, responses=responses, parameters=parameters)
+
+        return decorator
+
+    def creates(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
+        """Answer 201 and the row that the view made."""
+        shown = schema()
+
+        def decorator(view: View) -> View:
+            def act(self: Any, values: Mapping[str, Any]) -> Response:
+                row = view(self, values)
+                place = f"{request.path.rstrip('/')}/{row.pk}"
+                return fetch(shown, find(row.pk)).answer(201, Location=place)
+
+            made = openapi.response("Created.", schema, openapi.ETAG | openapi.LOCATION)
+            responses = {201: made, **openapi.refusals(406, 409, 413, 415)}
+            return openapi.documented(act, view, responses=responses)
+
+        return decorator
+
+    def changes(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
+        """Hold the row, read the merge patch (RFC 7396), and answer the row as the view left it."""
+        shown, patch = schema(), schema(partial=True)
+
+        def decorator(view: View) -> View:
+            def act(self: Any, pk: UUID) -> Response:
+                row = hold(shown, find(pk))
+                view(self, row, PARSER.parse(patch, request, location="json"))
+                return fetch(shown, find(pk)).answer()
+
+            responses = {
+                200: openapi.response("The row, changed.", schema, openapi.ETAG),
+                **openapi.refusals(404, 406, 409, 412, 413, 415, 428),
+            }
+            return openapi.documented(
+                act,
+                view,
+                responses=responses,
+                parameters=[openapi.IF_MATCH],
+                requestBody=openapi.body(schema.writable(partial=True), (JSON, MERGE_PATCH)),
+            )
+
+        return decorator
+
+    def deletes(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
+        """Hold the row and let the view delete it."""
+        shown = schema()
+
+        def decorator(view: View) -> View:
+            def act(self: Any, pk: UUID) -> Response:
+                row = hold(shown, find(pk))
+                request.settle()
+                view(self, row)
+                return Response(status=204)
+
+            responses = {
+                204: openapi.response("Deleted.", None, {}),
+                **openapi.refusals(404, 406, 409, 412, 428),
+            }
+            parameters = [openapi.IF_MATCH]
+            return openapi.documented(act, view, responses=responses, parameters=parameters)
+
+        return decorator
+
+
+def _links(page: paging.Page) -> dict[str, str]:
+    """Return the headers of a page: its links (RFC 8288) and, if counted, the total."""
+    pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
+    query = [pair for pair in pairs if pair[0] != "cursor"]
+    relations = {"first": query}
+    if page.next_cursor:
+        relations["next"] = [*query, ("cursor", page.next_cursor)]
+    links = [
+        f'<{request.path}{"?" if pairs else ""}{urlencode(pairs)}>; rel="{relation}"'
+        for relation, pairs in relations.items()
+    ]
+    total = {} if page.total is None else {"X-Total-Count": str(page.total)}
+    return {"Link": ", ".join(links), **total}

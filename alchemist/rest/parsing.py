@@ -1,0 +1,188 @@
+"""Strict parsing: what JSON leaves open is closed, and every mistake is told with its place."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+
+from alchemist import errors
+from alchemist.errors import Entry
+from alchemist.fields import Complaint
+
+from . import references
+from .request import Request, unknown_parameter
+
+MAX_NESTING = 32
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.Malformed(f"The key {json.dumps(twice)[:80]} stands twice in one object.")
+    return found
+
+
+def _constant(name: str) -> None:
+    raise errors.Malformed(f"{name} is not JSON.")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise errors.Malformed(f"The number {text[:40]} is too large.")
+    return number
+
+
+def _walk(value: Any, depth: int = 1) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, list | dict):
+        if depth > MAX_NESTING:
+            raise errors.Malformed(f"The body is nested more than {MAX_NESTING} levels deep.")
+        for member in value:
+            _walk(member, depth + 1)
+        if isinstance(value, dict):
+            for member in value.values():
+                _walk(member, depth + 1)
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise errors.Malformed("A string holds a NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise errors.Malformed("A string holds half of a surrogate pair.") from error
+
+
+def parse(raw: bytes) -> Any:
+    """Return the value of one JSON text (RFC 8259) in UTF-8; raise Malformed."""
+    try:
+        text = raw.decode()
+        value = json.loads(
+            text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float
+        )
+    except UnicodeDecodeError as error:
+        raise errors.Malformed("The body is not UTF-8.") from error
+    except RecursionError as error:
+        raise errors.Malformed(
+            f"The body is nested more than {MAX_NESTING} levels deep."
+        ) from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise errors.Malformed(f"The body is not valid JSON: {error.msg} at {place}.") from error
+    except ValueError as error:
+        raise errors.Malformed("A number has too many digits.") from error
+    # NUL and lone surrogates can only come from an escape; nesting shows in the brackets.
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_NESTING:
+        _walk(value)
+    return value
+
+
+def _check_media_type(request: Request) -> None:
+    accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype not in accepted or charset not in ("utf-8", "utf8"):
+        raise errors.UnsupportedMediaType(
+            f"Send the body as {' or '.join(accepted)} in UTF-8.",
+            headers={
+                "Accept-Patch" if request.method == "PATCH" else "Accept": ", ".join(accepted)
+            },
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise errors.UnsupportedMediaType("Send the body without a content coding.")
+
+
+def entries(messages: Any, location: str, path: references.Path = ()) -> Iterator[Entry]:
+    """Return an entry for each of marshmallow's messages, with the place where it belongs."""
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            yield from entries(inner, location, path if key == "_schema" else (*path, key))
+    elif isinstance(messages, list):
+        for message in messages:
+            yield from entries(message, location, path)
+    else:
+        code = messages.code if isinstance(messages, Complaint) else "invalid"
+        if location == "query":
+            yield _parameter(str(path[0]), code, str(messages))
+        else:
+            yield {"pointer": _pointer(path), "code": code, "detail": str(messages)}
+
+
+def _parameter(name: str, code: str, detail: str) -> Entry:
+    if code == "unknown-field":
+        return unknown_parameter(name)
+    return {"parameter": name, "code": code, "detail": detail}
+
+
+def _pointer(path: references.Path) -> str:
+    """Return the URI fragment form of a JSON pointer (RFC 6901 §6), its escapes only."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return "".join(["#", *(f"/{step}" for step in steps)])
+
+
+class Parser(FlaskParser):
+    """webargs, loading strictly and refusing with every mistake of the request at once."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {}
+
+    def load_json(self, req: Any, schema: Schema) -> Any:
+        _check_media_type(req)
+        return parse(req.body)
+
+    def load_querystring(self, req: Any, schema: Schema) -> Any:
+        return req.parameters()
+
+    def pre_load(self, location_data: Any, *, schema: Schema, req: Any, location: str) -> Any:
+        """Let a client send back what it got: drop read-only members that are as they are stored."""
+        if location != "json" or not isinstance(location_data, dict):
+            return location_data
+        req.dangling = [_dangling(*found) for found in references.missing(schema, location_data)]
+        stored = req.stored or {}
+        return {
+            name: value
+            for name, value in location_data.items()
+            if name not in schema.dump_fields
+            or name in schema.load_fields
+            or name not in stored
+            or stored[name] != value
+        }
+
+    def handle_error(
+        self,
+        error: ValidationError,
+        req: Any,
+        schema: Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Any,
+    ) -> None:
+        ((location, messages),) = error.messages_dict.items()
+        found = [_read_only(entry, schema) for entry in entries(messages, location)]
+        req.settle([*found, *req.dangling])
+
+    def parse(self, argmap: Any, req: Any = None, **how: Any) -> Any:
+        """Return the values of the request; raise for all of its mistakes, references included."""
+        checked = req or self.get_default_request()
+        values = super().parse(argmap, checked, **how)
+        checked.settle(checked.dangling)
+        return values
+
+
+def _dangling(path: references.Path, model: type[Any], pk: UUID) -> Entry:
+    detail = f"No {model.__name__.lower()} {pk}."
+    return {"pointer": _pointer(path), "code": "unknown-reference", "detail": detail}
+
+
+def _read_only(entry: Entry, schema: Schema) -> Entry:
+    name = entry.get("pointer", "").removeprefix("#/")
+    if entry["code"] == "unknown-field" and name in schema.dump_fields:
+        return entry | {"code": "read-only", "detail": "This field is read-only."}
+    return entry

@@ -1,0 +1,98 @@
+"""The request as the house reads it: an identity, a URL that is UTF-8, a body that is whole."""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote_to_bytes
+from uuid import uuid4
+
+import flask
+
+from alchemist import errors
+from alchemist.errors import Entry
+
+MAX_BODY = 1024 * 1024  # bytes
+MAX_PARAMETERS = 100
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+class Request(flask.Request):
+    # The representation of the row that this request changes, as it is stored.
+    stored: dict[str, Any] | None = None
+    # What its body refers to in vain.
+    dangling: Sequence[Entry] = ()
+
+    @cached_property
+    def id(self) -> str:
+        """The caller's X-Request-ID if it is a plain word, else a new one."""
+        given = self.headers.get("X-Request-ID", "")
+        return given if REQUEST_ID.fullmatch(given) else uuid4().hex
+
+    @cached_property
+    def complaints(self) -> list[Entry]:
+        """What is wrong with this request so far; `settle` refuses it for all of them at once."""
+        return []
+
+    def settle(self, more: Sequence[Entry] = ()) -> None:
+        if found := [*self.complaints, *more]:
+            raise errors.Invalid.all(found)
+
+    def check_url(self) -> None:
+        """Refuse a URL that is not UTF-8: WSGI would replace what it cannot decode in silence."""
+        uri: str = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or ""
+        if "%" not in uri and uri.isascii():
+            return
+        try:
+            unquote_to_bytes(uri.encode("latin-1")).decode()
+        except UnicodeError as error:
+            raise errors.Malformed("The URL is not percent-encoded UTF-8.") from error
+        if BAD_ESCAPE.search(uri):
+            raise errors.Malformed("The URL holds a % that is not followed by two hex digits.")
+
+    def parameters(self) -> dict[str, str]:
+        """Return the query's parameters; a repeated one is a complaint."""
+        query = self.query_string.decode("latin-1")
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+        except ValueError as error:
+            raise errors.Malformed("The query has too many parameters.") from error
+        found = dict(reversed(pairs))
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                self.complaints.append(repeated_parameter(name))
+        return found
+
+    def refuse_parameters(self) -> None:
+        """Complain about every parameter of an operation that takes none."""
+        for name in self.parameters():
+            self.complaints.append(unknown_parameter(name))
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body, as many bytes as were announced; raise TooLarge beyond 1 MiB."""
+        length = self.content_length
+        if length is None and not self.environ.get("wsgi.input_terminated"):
+            return b""
+        if length is not None and length > MAX_BODY:
+            raise errors.TooLarge("The body exceeds 1 MiB.")
+        stream: Any = self.environ["wsgi.input"]
+        found: bytes = stream.read(MAX_BODY + 1 if length is None else length)
+        if len(found) > MAX_BODY:
+            raise errors.TooLarge("The body exceeds 1 MiB.")
+        if length is not None and len(found) < length:
+            raise errors.Malformed("The body ended before its Content-Length.")
+        return found
+
+
+request = cast(Request, flask.request)
+
+
+def unknown_parameter(name: str) -> Entry:
+    return {"parameter": name, "code": "unknown-parameter", "detail": "Unknown parameter."}
+
+
+def repeated_parameter(name: str) -> Entry:
+    return {"parameter": name, "code": "repeated-parameter", "detail": "Given more than once."}

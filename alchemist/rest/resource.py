@@ -1,0 +1,65 @@
+"""A resource: permission first, then the view, then one commit; whatever is raised rolls back."""
+
+import random
+import time
+from typing import Any, ClassVar
+
+from flask import current_app
+from flask.typing import ResponseReturnValue
+from flask.views import MethodView
+from sqlalchemy.exc import DBAPIError
+
+from alchemist import errors, violations
+from alchemist.db import session
+
+from .parsing import JSON
+from .request import request
+
+PUBLIC = None
+ATTEMPTS = 5
+
+
+class Resource(MethodView):
+    """Declares the permission of each of its methods: PUBLIC, or the name of one."""
+
+    init_every_request = False
+    permissions: ClassVar[dict[str, str | None]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        offered = {method.lower() for method in cls.methods or ()}
+        if offered != set(getattr(cls, "permissions", {})):
+            raise TypeError(f"{cls.__qualname__} must name a permission for each of: {offered}.")
+
+    def dispatch_request(self, **path: Any) -> ResponseReturnValue:
+        method = "get" if request.method == "HEAD" else request.method.lower()
+        current_app.extensions["authorize"](self.permissions[method])
+        _require_json_accepted()
+        view = getattr(self, method)
+        if request.query_string and not getattr(view, "takes_query", False):
+            request.refuse_parameters()
+        for attempt in range(1, ATTEMPTS):
+            try:
+                response: ResponseReturnValue = view(**path)
+            except DBAPIError as error:
+                if not violations.repeatable(error):
+                    raise
+                session.rollback()
+                time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
+            else:
+                return _commit(response)
+        return _commit(view(**path))
+
+
+def _commit(response: ResponseReturnValue) -> ResponseReturnValue:
+    """Make what was written last, before the answer leaves; a read has nothing to commit."""
+    if session.registry.has():
+        session.commit()
+    return response
+
+
+def _require_json_accepted() -> None:
+    """Refuse an Accept header that leaves no room for JSON (RFC 9110 §12.5.1)."""
+    accept = request.headers.get("Accept", "*/*")
+    if accept not in ("*/*", JSON) and not request.accept_mimetypes[JSON]:
+        raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")

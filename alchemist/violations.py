@@ -1,0 +1,138 @@
+"""What the database refuses, told as refusals: by sqlstate and by the name of the constraint."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from flask import request
+from sqlalchemy import (
+    Constraint,
+    ForeignKeyConstraint,
+    Index,
+    PrimaryKeyConstraint,
+    Table,
+    distinct,
+    select,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
+
+from alchemist import db, errors
+
+# Contention and interruption: the same request may succeed a moment later.
+TRANSIENT_CLASSES = ("08", "40", "53", "57")
+TRANSIENT_STATES = ("25006", "25P03", "55P03", "0A000")
+REPEATABLE_STATES = ("40001", "40P01", "0A000")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a constraint means to a client.
+
+    `in_use` is said when a row cannot go because another refers to it; `{}` stands for the key
+    of the referring row, which is read from the column `referrer` of the referring table.
+    """
+
+    code: str
+    pointer: str
+    detail: str
+    in_use: str = ""
+    referrer: str = "pk"
+
+
+def rule(code: str, pointer: str, detail: str, **how: str) -> dict[str, Any]:
+    """Return the `info` of a constraint in a model: code and pointer for whoever breaks it."""
+    return {"rule": Rule(code, pointer, detail, **how)}
+
+
+def _rule(constraint: Constraint | Index) -> Rule:
+    if isinstance(constraint, ForeignKeyConstraint):
+        found: Rule = constraint.elements[0].info["rule"]
+        return found
+    if isinstance(constraint, PrimaryKeyConstraint):
+        return Rule("already-exists", "#/pk", "The key is taken.")
+    return constraint.info["rule"]  # type: ignore[no-any-return]
+
+
+def _named(table: Table) -> Iterator[tuple[str, Constraint | Index]]:
+    for constraint in table.constraints:
+        yield str(constraint.name), constraint
+    for index in table.indexes:
+        if index.unique:
+            yield str(index.name), index
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """Return the one map from a constraint's name to its meaning, as the models declare it."""
+    return {
+        name: _rule(constraint)
+        for table in db.Base.metadata.tables.values()
+        for name, constraint in _named(table)
+    }
+
+
+@cache
+def _foreign_keys() -> dict[str, ForeignKeyConstraint]:
+    return {
+        name: constraint
+        for table in db.Base.metadata.tables.values()
+        for name, constraint in _named(table)
+        if isinstance(constraint, ForeignKeyConstraint)
+    }
+
+
+def repeatable(error: DBAPIError) -> bool:
+    """Tell whether the request, begun anew, may well succeed: nothing of it was committed."""
+    return error.connection_invalidated or sqlstate(error) in REPEATABLE_STATES
+
+
+def sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def refusal(error: SQLAlchemyError) -> errors.Refusal | None:
+    """Return what an exception of the database means to the client, None if it is a defect."""
+    if isinstance(error, StaleDataError):
+        return errors.Conflict("The row was changed at the same time.")
+    if isinstance(error, PoolTimeout):
+        return errors.Unavailable("Every connection to the database is in use.")
+    if not isinstance(error, DBAPIError):
+        return None
+    state = sqlstate(error)
+    if state.startswith("23"):
+        return _violation(error)
+    if state.startswith("22"):
+        return errors.Invalid("A value is out of range.", code="out-of-range")
+    if state.startswith(TRANSIENT_CLASSES) or state in TRANSIENT_STATES:
+        return errors.Unavailable("The database is busy.")
+    # A connection that could not be made has no sqlstate.
+    return errors.Unavailable("The database cannot be reached.") if not state else None
+
+
+def _violation(error: DBAPIError) -> errors.Refusal | None:
+    name = error.orig.diag.constraint_name  # type: ignore[union-attr]
+    found = rules().get(name)
+    if found is None:
+        return None
+    # PostgreSQL names one constraint for both sides of a reference; only a DELETE breaks the far one.
+    if request.method == "DELETE" and name in _foreign_keys():
+        return _in_use(name, found)
+    entry = {"pointer": found.pointer, "code": found.code, "detail": found.detail}
+    status = errors.PROBLEMS[found.code].status
+    kind = errors.Conflict if status == 409 else errors.Invalid
+    return kind(found.detail, [entry])
+
+
+def _in_use(name: str, found: Rule) -> errors.Refusal:
+    """Name a few of the rows that still refer to the one of this request."""
+    constraint = _foreign_keys()[name]
+    table, column = constraint.table, constraint.columns[0]
+    pk = (request.view_args or {})["pk"]
+    some = select(distinct(table.c[found.referrer])).where(column == pk).limit(10)
+    with db.reader() as connection:
+        referrers = connection.execute(some).scalars().all()
+    entries = [{"code": "in-use", "detail": found.in_use.format(pk)} for pk in referrers]
+    return errors.Conflict("Others still refer to it.", entries, code="in-use")

@@ -1,0 +1,174 @@
+"""Each test runs in one transaction that is rolled back; the app's commits end savepoints in it."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import alembic.command
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import URL, NullPool, create_engine, event, text
+
+from alchemist import config, db, embedded
+from alchemist.app import create_app
+from alchemist.config import database_url
+from tests.servers import Gunicorn
+
+SERVER, TEMPLATE = pytest.StashKey[URL](), pytest.StashKey[URL]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one server and migrate one template, for this process and all of its workers."""
+    if hasattr(config, "workerinput"):
+        config.stash[SERVER] = database_url(config.workerinput["server"])
+        config.stash[TEMPLATE] = database_url(config.workerinput["template"])
+        return
+    given = os.environ.get("ALCHEMIST_TEST_DATABASE_URL")
+    server = database_url(given) if given else _embedded(config)
+    template = _create(server)
+    config.add_cleanup(lambda: _drop(server, template))
+    alembic.command.upgrade(db.alembic_config(template), "head")
+    config.stash[SERVER], config.stash[TEMPLATE] = server, template
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    for name, key in (("server", SERVER), ("template", TEMPLATE)):
+        node.workerinput[name] = node.config.stash[key].render_as_string(hide_password=False)
+
+
+def _embedded(config: pytest.Config) -> URL:
+    directory = TemporaryDirectory(prefix="alchemist-test-")
+    config.add_cleanup(directory.cleanup)
+    server = embedded.Server(Path(directory.name) / "data", durable=False)
+    server.start()
+    config.add_cleanup(server.stop)
+    return server.url
+
+
+def _administer(server: URL, statement: str) -> None:
+    engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+
+
+def _create(server: URL, template: URL | None = None) -> URL:
+    url = server.set(database=f"alchemist_test_{uuid4().hex}")
+    suffix = f' TEMPLATE "{template.database}"' if template else ""
+    _administer(server, f'CREATE DATABASE "{url.database}"{suffix}')
+    return url
+
+
+def _drop(server: URL, url: URL) -> None:
+    _administer(server, f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
+
+
+@contextmanager
+def _lent(config: pytest.Config, template: URL | None) -> Iterator[URL]:
+    server = config.stash[SERVER]
+    url = _create(server, template)
+    try:
+        yield url
+    finally:
+        _drop(server, url)
+
+
+@pytest.fixture(scope="session")
+def template(pytestconfig: pytest.Config) -> URL:
+    """A migrated database that nobody connects to, so that it can be copied."""
+    return pytestconfig.stash[TEMPLATE]
+
+
+@pytest.fixture(scope="session")
+def database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
+    """The migrated database of this worker; what a test writes there is rolled back."""
+    with _lent(pytestconfig, template) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
+    """A migrated database of one test, which may commit what it likes."""
+    with _lent(pytestconfig, template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database(pytestconfig: pytest.Config) -> Iterator[URL]:
+    """A database without any table."""
+    with _lent(pytestconfig, None) as url:
+        yield url
+
+
+@pytest.fixture
+def gunicorn(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
+    """The service as it runs in production, on a database of its own."""
+    with Gunicorn(fresh_database, tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def app(database: URL) -> Iterator[Flask]:
+    app = create_app(config.Settings(database_url=database))
+    app.test_client_class = Client
+    yield app
+    app.extensions["read_engine"].dispose()
+    app.extensions["write_engine"].dispose()
+
+
+@pytest.fixture(autouse=True)
+def _push_request_context() -> None:
+    """Replace pytest-flask's, in which all requests of a test would share one `g`."""
+
+
+class Client(FlaskClient):
+    """Starts every request with an empty session, as production does."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        db.session.commit()
+        db.session.remove()
+        return super().open(*args, **kwargs)
+
+
+@pytest.fixture
+def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with app.extensions["write_engine"].connect() as connection:
+        outer = connection.begin()
+        db.session.configure(bind=connection, join_transaction_mode="create_savepoint")
+        monkeypatch.setattr(db, "reader", lambda: nullcontext(connection))
+        yield
+        db.session.remove()
+        outer.rollback()
+    db.session.configure(bind=app.extensions["write_engine"])
+
+
+@pytest.fixture
+def client(app: Flask, transaction: None) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def statements(app: Flask) -> Callable[[], Any]:
+    """Return a context manager that lists the statements run inside it, savepoints left out."""
+
+    @contextmanager
+    def recorder() -> Iterator[list[str]]:
+        seen: list[str] = []
+
+        def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+                seen.append(statement)
+
+        engine = app.extensions["write_engine"]
+        event.listen(engine, "before_cursor_execute", record)
+        try:
+            yield seen
+        finally:
+            event.remove(engine, "before_cursor_execute", record)
+
+    return recorder
