@@ -3,6 +3,7 @@
 from typing import Any
 
 from alchemist.db import Query
+from alchemist.idempotency import idempotent
 from alchemist.rest import PUBLIC, Blueprint, Resource
 
 from . import service
@@ -27,6 +28,7 @@ class Ingredients(Resource):
         return service.browse(**filters)
 
     @blp.arguments(IngredientSchema)
+    @idempotent
     @blp.creates(IngredientSchema, service.get)
     def post(self, values: dict[str, Any]) -> Ingredient:
         """Create an ingredient"""

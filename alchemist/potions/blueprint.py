@@ -3,6 +3,7 @@
 from typing import Any
 
 from alchemist.db import Query
+from alchemist.idempotency import idempotent
 from alchemist.rest import PUBLIC, Blueprint, Resource
 
 from . import service
@@ -27,6 +28,7 @@ class Potions(Resource):
         return service.browse(**filters)
 
     @blp.arguments(PotionSchema)
+    @idempotent
     @blp.creates(PotionSchema, service.get)
     def post(self, values: dict[str, Any]) -> Potion:
         """Brew a potion"""

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import flask_smorest
 from flask import Response
-from flask.views import MethodView
 from marshmallow import Schema
 
 from alchemist import db, errors, fields, paging, representation
@@ -16,6 +15,7 @@ from alchemist import db, errors, fields, paging, representation
 from . import etags, openapi
 from .parsing import JSON, MERGE_PATCH, Parser
 from .request import request
+from .resource import Resource
 
 View = Callable[..., Any]
 Find = Callable[[UUID], db.Query]
@@ -60,17 +60,20 @@ class Blueprint(flask_smorest.Blueprint):
         self, rule: str, endpoint: Any = None, view_func: Any = None, **how: Any
     ) -> None:
         """Write the name and the permission of each operation into its documentation."""
-        if isinstance(view_func, type(MethodView)):
+        if isinstance(view_func, type) and issubclass(view_func, Resource):
             for method, permission in view_func.permissions.items():
                 view = getattr(view_func, method)
                 named = {"operationId": method + view_func.__name__, "x-permission": permission}
                 setattr(view_func, method, openapi.documented(view, view, **named))
         super().add_url_rule(rule, endpoint, view_func, **how)
 
-    def arguments(self, schema: Any, *, location: str = "json", **how: Any) -> Any:
+    def arguments(
+        self, schema: Any, *, location: str = "json", **how: Any
+    ) -> Callable[[View], View]:
         """Hand the view what the request says; a body is documented without what is read-only."""
         if location != "json":
-            return super().arguments(schema, location=location, **how)
+            parsed: Callable[[View], View] = super().arguments(schema, location=location, **how)
+            return parsed
         expected = schema()
 
         def decorator(view: View) -> View:
@@ -91,16 +94,16 @@ class Blueprint(flask_smorest.Blueprint):
         def decorator(view: View) -> View:
             def act(self: Any, values: Mapping[str, Any]) -> Response:
                 filters = {name: value for name, value in values.items() if name not in PAGING}
-                place = f"{request.path} {sorted(filters.items())}"
+                place = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 page = paging.page(shown, view(self, filters), place, values)
                 return Response(page.body, 200, _links(page), mimetype=JSON)
 
             answers = openapi.response("A page.", schema(many=True), openapi.LIST)
             responses = {200: answers, **openapi.refusals(406)}
-            listed = self.arguments(args(), location="query")(
+            listed: View = self.arguments(args(), location="query")(
                 openapi.documented(act, view, responses=responses)
             )
-            listed.takes_query = True
+            listed.takes_query = True  # type: ignore[attr-defined]
             return listed
 
         return decorator

@@ -19,6 +19,8 @@ BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Request(flask.Request):
+    # Who asks, in a form that tells one caller from another; `authorize` says it.
+    caller: str
     # The representation of the row that this request changes, as it is stored.
     stored: dict[str, Any] | None = None
     # What its body refers to in vain.
@@ -35,8 +37,8 @@ class Request(flask.Request):
         """What is wrong with this request so far; `settle` refuses it for all of them at once."""
         return []
 
-    def settle(self, more: Sequence[Entry] = ()) -> None:
-        if found := [*self.complaints, *more]:
+    def settle(self) -> None:
+        if found := [*self.complaints, *self.dangling]:
             raise errors.Invalid.all(found)
 
     def check_url(self) -> None:

@@ -19,6 +19,11 @@ PUBLIC = None
 ATTEMPTS = 5
 
 
+def open_access(permission: str | None) -> str:
+    """Let everybody do everything; all callers count as one."""
+    return "everybody"
+
+
 class Resource(MethodView):
     """Declares the permission of each of its methods: PUBLIC, or the name of one."""
 
@@ -33,11 +38,9 @@ class Resource(MethodView):
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:
         method = "get" if request.method == "HEAD" else request.method.lower()
-        current_app.extensions["authorize"](self.permissions[method])
-        _require_json_accepted()
+        request.caller = current_app.extensions["authorize"](self.permissions[method])
         view = getattr(self, method)
-        if request.query_string and not getattr(view, "takes_query", False):
-            request.refuse_parameters()
+        self.check_request(view)
         for attempt in range(1, ATTEMPTS):
             try:
                 response: ResponseReturnValue = view(**path)
@@ -50,16 +53,17 @@ class Resource(MethodView):
                 return _commit(response)
         return _commit(view(**path))
 
+    def check_request(self, view: Any) -> None:
+        """Refuse what no operation can answer; complain about parameters that this one has not."""
+        accept = request.headers.get("Accept", "*/*")
+        if accept not in ("*/*", JSON) and not request.accept_mimetypes[JSON]:
+            raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
+        if request.query_string and not getattr(view, "takes_query", False):
+            request.refuse_parameters()
+
 
 def _commit(response: ResponseReturnValue) -> ResponseReturnValue:
     """Make what was written last, before the answer leaves; a read has nothing to commit."""
     if session.registry.has():
         session.commit()
     return response
-
-
-def _require_json_accepted() -> None:
-    """Refuse an Accept header that leaves no room for JSON (RFC 9110 §12.5.1)."""
-    accept = request.headers.get("Accept", "*/*")
-    if accept not in ("*/*", JSON) and not request.accept_mimetypes[JSON]:
-        raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")

@@ -1,0 +1,157 @@
+"""Idempotency-Key: a POST that is repeated with its key has one effect and one answer."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from hashlib import sha256
+from typing import Any
+
+from flask import Response
+from sqlalchemy import Index, String, and_, delete, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from alchemist import errors, problems, violations
+from alchemist.db import Base, session
+from alchemist.rest import openapi
+from alchemist.rest.request import request
+
+LIFETIME = timedelta(hours=24)
+PURGED_AT_ONCE = 20
+FORM = re.compile(r"[\x21-\x7e]{1,255}")
+KEPT_HEADERS = ("Content-Type", "ETag", "Location")
+
+problems.document(
+    "idempotency-key-reused",
+    422,
+    "An `Idempotency-Key` stands for one request. This one was used with another method, path, "
+    "query or body within the last 24 hours.",
+    "This key was used for another request.",
+)
+problems.document(
+    "in-progress",
+    409,
+    "The first request with this `Idempotency-Key` is still running. Repeat after `Retry-After` "
+    "seconds to get its answer.",
+    "The first request with this key is still running.",
+)
+
+
+class IdempotencyKey(Base):
+    """The answer to the first request with a key, written in the transaction of its effect."""
+
+    __tablename__ = "idempotency_keys"
+
+    caller: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str]
+    status: Mapped[int]
+    headers: Mapped[dict[str, str]] = mapped_column(JSONB)
+    body: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index(None, "created_at"),)
+
+
+def idempotent(act: Callable[..., Response]) -> Callable[..., Response]:
+    """Let a view that creates answer a repeated request as it answered the first."""
+
+    @wraps(act)
+    def once(*args: Any) -> Response:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return act(*args)
+        if not FORM.fullmatch(key):
+            detail = "Send 1 to 255 visible ASCII characters."
+            raise errors.Malformed.at("header", "Idempotency-Key", detail)
+        return _replay(key) or _keep(key, _settled(act, *args))
+
+    return openapi.documented(
+        once,
+        act,
+        parameters=[
+            {
+                "in": "header",
+                "name": "Idempotency-Key",
+                "description": "Makes it safe to repeat the request for 24 hours: the answer to "
+                "the first is given again, with `Idempotent-Replayed: true`.",
+                "schema": {"type": "string", "pattern": r"^[!-~]{1,255}$"},
+            }
+        ],
+    )
+
+
+def _replay(key: str) -> Response | None:
+    """Return the answer that is kept under the key; keep others from using it meanwhile.
+
+    The lock never waits, and is let go with the transaction: whoever gets it sees the answer of
+    whoever had it before.
+    """
+    lock = int.from_bytes(sha256(f"{request.caller} {key}".encode()).digest()[:8], signed=True)
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(lock))):
+        detail = "The first request with this key is still running."
+        raise errors.Conflict(detail, code="in-progress", headers={"Retry-After": "1"})
+    _purge(key)
+    kept = session.get(IdempotencyKey, (request.caller, key))
+    if kept is None:
+        return None
+    if kept.fingerprint != _fingerprint():
+        detail = "This key was used for another request."
+        raise errors.Invalid.at("header", "Idempotency-Key", detail, "idempotency-key-reused")
+    return Response(kept.body, kept.status, kept.headers | {"Idempotent-Replayed": "true"})
+
+
+def _settled(act: Callable[..., Response], *args: Any) -> Response:
+    """Return the answer, also where stored rows stand in the way of a valid request.
+
+    Such a refusal is the answer to keep, so its transaction is committed without its effect.
+    """
+    try:
+        with session.begin_nested():
+            return act(*args)
+    except errors.Conflict as refusal:
+        return errors.respond(refusal)
+    except IntegrityError as error:
+        meant = violations.refusal(error)
+        if isinstance(meant, errors.Conflict):
+            return errors.respond(meant)
+        raise
+
+
+def _keep(key: str, response: Response) -> Response:
+    kept = IdempotencyKey(
+        caller=request.caller,
+        key=key,
+        fingerprint=_fingerprint(),
+        status=response.status_code,
+        headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+        body=response.get_data(as_text=True),
+    )
+    session.add(kept)
+    session.flush()
+    return response
+
+
+def _fingerprint() -> str:
+    parts = (request.method, request.path, request.query_string.decode("latin-1"))
+    return sha256("\n".join(parts).encode() + b"\n" + request.body).hexdigest()
+
+
+def _purge(key: str) -> None:
+    """Delete this key if it has expired, and a few others that have."""
+    identity = tuple_(IdempotencyKey.caller, IdempotencyKey.key)
+    has_expired = IdempotencyKey.created_at < func.now() - LIFETIME
+    oldest = (
+        select(IdempotencyKey.caller, IdempotencyKey.key)
+        .where(has_expired)
+        .order_by(IdempotencyKey.created_at)
+        .limit(PURGED_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    is_own = and_(IdempotencyKey.caller == request.caller, IdempotencyKey.key == key)
+    session.execute(
+        delete(IdempotencyKey).where(has_expired, or_(is_own, identity.in_(oldest))),
+        execution_options={"synchronize_session": False},
+    )
