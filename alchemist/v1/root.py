@@ -1,0 +1,40 @@
+"""What two of the older services answered to whoever asked whether they were there."""
+
+from flask import Response, jsonify
+
+from alchemist import __version__, fields
+from alchemist.rest import PUBLIC, openapi
+
+from . import PREFIX
+from .contract import Blueprint, Resource, Schema
+
+blp = Blueprint("v1-root", __name__, url_prefix=PREFIX, description="Whether it is there.")
+
+
+class RootSchema(Schema):
+    name = fields.Text(max=20, example="Alchemist")
+    version = fields.Text(max=20, example=__version__)
+    description = fields.Text(max=200, example="The back end of an apothecary.")
+    status = fields.Text(max=20, example="ok")
+
+
+ROOT = {
+    "name": "Alchemist",
+    "version": __version__,
+    "description": "The back end of an apothecary.",
+    "status": "ok",
+}
+
+
+@blp.route("/")
+class Root(Resource):
+    permissions = {"get": PUBLIC}
+    successor = "/readyz"
+
+    @blp.doc(
+        deprecated=True,
+        responses={200: openapi.response("It is there.", RootSchema, {}), **openapi.refusals()},
+    )
+    def get(self) -> Response:
+        """Ask whether the service is there"""
+        return jsonify(ROOT)
