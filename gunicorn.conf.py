@@ -1,14 +1,39 @@
-"""How gunicorn serves the app: what `Settings` says, threads, and problem details for its own errors."""
+"""How gunicorn serves: as `Settings` says, with threads, and problems for its own errors."""
 
-from alchemist import config
+import json
+from socket import socket
+from uuid import uuid4
 
-_settings = config.load()
+import gunicorn.util
+
+from alchemist import errors, problems
+from alchemist.config import load
+
+_settings = load()
 
 bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads
 worker_class = "gthread"
-control_socket_disable = True
 loglevel = _settings.log_level
-graceful_timeout = 10
-keepalive = 5
+graceful_timeout = 10  # seconds
+keepalive = 5  # seconds
+control_socket_disable = True
+
+
+def _write_problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:
+    """Answer a request that never becomes one for the app; gunicorn itself would answer HTML."""
+    problem = problems.PROBLEMS[errors.code_of(status_int)]
+    request_id = uuid4().hex
+    body = json.dumps(problems.body(problem, mesg or problem.example, request_id)).encode()
+    head = (
+        f"HTTP/1.1 {problem.status} {problem.title}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"X-Request-ID: {request_id}\r\n\r\n"
+    )
+    gunicorn.util.write_nonblock(sock, head.encode("ascii") + body)
+
+
+gunicorn.util.write_error = _write_problem

@@ -104,7 +104,6 @@ class Unavailable(Refusal):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
-# The code of an error that the framework or the server finds.
 _CODES = {
     400: "bad-request",
     404: "not-found",
@@ -135,10 +134,23 @@ def respond(refusal: Refusal) -> Response:
     )
 
 
+# Where the framework's own words would tell too much, or too little.
+_DETAILS = {
+    "internal": PROBLEMS["internal"].example,
+    "not-found": "There is nothing at this path.",
+    "method-not-allowed": "This resource does not offer the method.",
+}
+
+
+def code_of(status: int) -> str:
+    """Return the code of an error that the framework or the server finds."""
+    return _CODES.get(status, "bad-request" if status < 500 else "internal")
+
+
 def of_http(error: HTTPException) -> Refusal:
     """Return the refusal that stands for an exception of the framework, its headers kept."""
-    code = _CODES.get(error.code or 500, "internal")
-    detail = PROBLEMS[code].example if code == "internal" else error.description or ""
+    code = code_of(error.code or 500)
+    detail = _DETAILS.get(code) or error.description or PROBLEMS[code].example
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
     return Refusal(detail, code=code, headers=headers)
 
