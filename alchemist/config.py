@@ -85,7 +85,8 @@ def load() -> Settings:
     try:
         env.seal()
     except EnvValidationError as error:
-        mistakes = [f"{name}: {' '.join(found)}" for name, found in error.error_messages.items()]
+        found: Any = error.error_messages
+        mistakes = [f"{name}: {' '.join(messages)}" for name, messages in found.items()]
         raise Misconfigured([*mistakes, *_unknown()]) from error
     if unknown := list(_unknown()):
         raise Misconfigured(unknown)
@@ -96,7 +97,7 @@ def _read(env: Env, setting: Any) -> Any:
     how = {key: value for key, value in setting.metadata.items() if key != "meaning"}
     if setting.name == "database_url":
         return env.database_url("DATABASE_URL")
-    parsers = {int: env.int, float: env.float, bool: env.bool, str: env.str}
+    parsers: dict[Any, Any] = {int: env.int, float: env.float, bool: env.bool, str: env.str}
     return parsers[setting.type](variable(setting.name), setting.default, **how)
 
 

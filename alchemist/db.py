@@ -27,7 +27,6 @@ from sqlalchemy import (
     bindparam,
     create_engine,
     func,
-    select,
     text,
 )
 from sqlalchemy.orm import (
@@ -122,7 +121,7 @@ def query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
 
     @cache
     def built(given: frozenset[str]) -> Select[Any]:
-        return build(**{name: bindparam(name) for name in given})  # type: ignore[call-arg]
+        return build(**{name: bindparam(name) for name in given})  # type: ignore[arg-type, call-arg]
 
     @wraps(build)
     def call(*args: P.args, **kwargs: P.kwargs) -> Query:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 from unicodedata import normalize
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, String, cast, func, literal_column
 CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 # Constants of the statement, not parameters that travel with each execution.
-UTC_ZONE = literal_column("'UTC'")
-RFC_3339 = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'""")
+UTC_ZONE: ColumnElement[str] = literal_column("'UTC'")
+RFC_3339: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'""")
 
 
 class Complaint(str):
@@ -36,7 +36,7 @@ class Complaint(str):
         return self
 
 
-COMMON = {
+COMMON: dict[str, Any] = {
     "required": Complaint("required", "This field is required."),
     "null": Complaint("null", "This field cannot be null."),
     "validator_failed": Complaint("invalid", "Invalid value."),
@@ -58,7 +58,7 @@ def length(minimum: int | None, maximum: int | None, unit: str) -> list[validate
 class Schema(marshmallow.Schema):
     """A strict schema: what it does not know it refuses."""
 
-    error_messages: ClassVar[dict[str, str]] = {
+    error_messages = {
         "type": Complaint("wrong-type", "Not an object."),
         "unknown": Complaint("unknown-field", "Unknown field."),
     }
@@ -91,7 +91,7 @@ class Text(fields.String):
     NUL and lone surrogates are refused: PostgreSQL and UTF-8 cannot hold them.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not a string."),
         "unstorable": Complaint("wrong-type", "Holds a NUL character or half a surrogate pair."),
     }
@@ -119,7 +119,7 @@ class Text(fields.String):
 class Pk(fields.UUID):
     """A primary key in its canonical form of 36 characters; `to` is the model it refers to."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "invalid_uuid": Complaint("wrong-type", "Not a UUID."),
     }
 
@@ -136,14 +136,14 @@ class Pk(fields.UUID):
 class Instant(fields.AwareDateTime):
     """A point in time: RFC 3339 in UTC with microseconds, always of one length."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not an RFC 3339 date and time with an offset."),
         "invalid_awareness": Complaint("wrong-type", "The offset from UTC is missing."),
         "format": Complaint("wrong-type", "Not an RFC 3339 date and time."),
     }
 
     def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
-        return value and value.astimezone(UTC).isoformat(timespec="microseconds")
+        return value.astimezone(UTC).isoformat(timespec="microseconds") if value else None
 
     @staticmethod
     def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -156,7 +156,7 @@ class Exact(fields.Field[Decimal]):
     `digits` in all, `places` of them after the point; answered with all its places.
     """
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "type": Complaint("wrong-type", "Not a decimal number in a string, such as “2.5”."),
         "range": Complaint("out-of-range", "{bound}."),
     }
@@ -198,7 +198,7 @@ class Exact(fields.Field[Decimal]):
 class Whole(fields.Integer):
     """A whole number: digits in a query, a JSON integer in a body."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not a whole number."),
         "too_large": Complaint("out-of-range", "The number is too large."),
     }
@@ -225,7 +225,7 @@ class Digits(Whole):
 class Choice(fields.String):
     """One of a few words."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not a string."),
     }
 
@@ -237,7 +237,7 @@ class Choice(fields.String):
 class Pks(fields.Field[list[UUID]]):
     """Primary keys in a query, separated by commas, none of them twice, at most 100."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not a list of UUIDs separated by commas."),
         "duplicate": Complaint("duplicate", "A key is given twice."),
         "many": Complaint("too-long", "Must have at most 100 keys."),
@@ -255,10 +255,10 @@ class Pks(fields.Field[list[UUID]]):
         return pks
 
 
-class Many(fields.List):
+class Many(fields.List[Any]):
     """A list with bounds on its length."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not a list."),
     }
 
@@ -270,6 +270,6 @@ class Many(fields.List):
 class Nested(fields.Nested):
     """An object inside an object."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "type": Complaint("wrong-type", "Not an object."),
     }

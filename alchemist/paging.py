@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, ValidationError
+from marshmallow import Schema
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy import (
     ColumnElement,
@@ -155,10 +155,11 @@ def _statement(
     inner = [limited.c[key.name] for key in order]
     number = func.row_number().over(order_by=_directed(inner, order)).label("row_number")
     numbered = select(limited, number).subquery()
-    row, n, limit = aliased(entity, numbered), numbered.c.row_number, bindparam("limit")
+    row, n = aliased(entity, numbered), numbered.c.row_number
+    limit = bindparam("limit", type_=Integer())
     last = func.json_build_array(*(_text(numbered.c[key.name]) for key in order))
     shown = func.json_agg(aggregate_order_by(document(schema, row), n)).filter(n <= limit)
-    columns = [
+    columns: list[ColumnElement[Any]] = [
         cast(func.coalesce(shown, func.json_build_array()), String),
         func.count(n),
         func.max(cast(last, String)).filter(n == limit),
@@ -210,15 +211,13 @@ def _encode(values: Sequence[str], place: str, order: Order) -> str:
 
 
 def _decode(cursor: str, place: str, order: Order, entity: Any) -> list[Any]:
+    types = [getattr(entity, key.name).type.python_type for key in order]
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         fingerprint, *values = json.loads(urlsafe_b64decode(padded))
-        if fingerprint != _fingerprint(place, order, values):
-            raise ValueError(fingerprint)
-        return [
-            PARSERS[getattr(entity, key.name).type.python_type](value)
-            for key, value in zip(order, values, strict=True)
-        ]
-    except (ValueError, TypeError, ArithmeticError, RecursionError, ValidationError) as error:
-        detail = "The cursor is not one of this list with this sort and these filters."
-        raise errors.Malformed.at("parameter", "cursor", detail, "unfitting-cursor") from error
+        if fingerprint == _fingerprint(place, order, values):
+            return [PARSERS[kind](value) for kind, value in zip(types, values, strict=True)]
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
+        pass
+    detail = "The cursor is not one of this list with this sort and these filters."
+    raise errors.Malformed.at("parameter", "cursor", detail, "unfitting-cursor")

@@ -6,10 +6,10 @@ from typing import Any
 from marshmallow import Schema, fields
 from sqlalchemy import ColumnElement, Select, String, cast, func, select
 from sqlalchemy.orm import RelationshipProperty, aliased
-from sqlalchemy.orm.util import AliasedClass
-from sqlalchemy.sql.selectable import FromClause
+from sqlalchemy.sql.selectable import Subquery
 
-Alias = AliasedClass[Any]
+# What `aliased` returns: its attributes are those of the model.
+Alias = Any
 
 
 @cache
@@ -29,7 +29,7 @@ def document(schema: Schema, row: Alias) -> ColumnElement[Any]:
     return _object(select(*_values(schema, row)).correlate(row).subquery())
 
 
-def _object(columns: FromClause) -> ColumnElement[Any]:
+def _object(columns: Subquery) -> ColumnElement[Any]:
     return select(func.row_to_json(columns.table_valued())).scalar_subquery()
 
 
@@ -42,7 +42,7 @@ def _values(schema: Schema, row: Alias) -> list[ColumnElement[Any]]:
 
 def _value(field: fields.Field[Any], path: list[str], row: Alias) -> ColumnElement[Any]:
     """Return the value of `field` at `path` from `row`, a step of the path at a time."""
-    relationship = row._aliased_insp.mapper.relationships.get(path[0])  # noqa: SLF001
+    relationship = row._aliased_insp.mapper.relationships.get(path[0])
     if relationship is None:
         column: ColumnElement[Any] = getattr(row, path[0])
         return field.project(column) if hasattr(field, "project") else column
@@ -65,7 +65,7 @@ def _of_other(
 def _list(
     schema: Schema, relationship: RelationshipProperty[Any], row: Alias, other: Alias
 ) -> ColumnElement[Any]:
-    order = [getattr(other, column.key) for column in relationship.order_by or ()]
+    order = [getattr(other, str(column.key)) for column in relationship.order_by or ()]
     members = (
         select(*_values(schema, other))
         .where(_joined(relationship, row, other))
@@ -83,4 +83,5 @@ def _joined(
     (near, far), *more = relationship.local_remote_pairs or ()
     if more:
         raise TypeError(f"{relationship} joins on more than one column.")
-    return getattr(row, near.key) == getattr(other, far.key)
+    condition: ColumnElement[bool] = getattr(row, str(near.key)) == getattr(other, str(far.key))
+    return condition

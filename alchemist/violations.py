@@ -15,11 +15,12 @@ from sqlalchemy import (
     distinct,
     select,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from alchemist import db, errors
+from alchemist.problems import PROBLEMS
 
 # Contention and interruption: the same request may succeed a moment later.
 TRANSIENT_CLASSES = ("08", "40", "53", "57")
@@ -99,17 +100,20 @@ def refusal(error: SQLAlchemyError) -> errors.Refusal | None:
         return errors.Conflict("The row was changed at the same time.")
     if isinstance(error, PoolTimeout):
         return errors.Unavailable("Every connection to the database is in use.")
-    if not isinstance(error, DBAPIError):
-        return None
+    return _of_driver(error) if isinstance(error, DBAPIError) else None
+
+
+def _of_driver(error: DBAPIError) -> errors.Refusal | None:
     state = sqlstate(error)
     if state.startswith("23"):
         return _violation(error)
-    if state.startswith("22"):
+    if state.startswith("22") or isinstance(error, DataError):
         return errors.Invalid("A value is out of range.", code="out-of-range")
     if state.startswith(TRANSIENT_CLASSES) or state in TRANSIENT_STATES:
         return errors.Unavailable("The database is busy.")
-    # A connection that could not be made has no sqlstate.
-    return errors.Unavailable("The database cannot be reached.") if not state else None
+    # A connection that could not be made, or was lost, has no sqlstate.
+    is_lost = not state and isinstance(error, OperationalError)
+    return errors.Unavailable("The database cannot be reached.") if is_lost else None
 
 
 def _violation(error: DBAPIError) -> errors.Refusal | None:
@@ -117,11 +121,11 @@ def _violation(error: DBAPIError) -> errors.Refusal | None:
     found = rules().get(name)
     if found is None:
         return None
-    # PostgreSQL names one constraint for both sides of a reference; only a DELETE breaks the far one.
+    # PostgreSQL gives both sides of a reference one name; only a DELETE breaks the far one.
     if request.method == "DELETE" and name in _foreign_keys():
         return _in_use(name, found)
     entry = {"pointer": found.pointer, "code": found.code, "detail": found.detail}
-    status = errors.PROBLEMS[found.code].status
+    status = PROBLEMS[found.code].status
     kind = errors.Conflict if status == 409 else errors.Invalid
     return kind(found.detail, [entry])
 

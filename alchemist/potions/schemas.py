@@ -21,15 +21,15 @@ class PotionIngredientSchema(Schema):
 class Line(Nested):
     """One ingredient of a potion; where nothing else is to be said, its key alone will do."""
 
-    default_error_messages: ClassVar[dict[str, str]] = COMMON | {
+    default_error_messages = COMMON | {
         "type": Complaint("wrong-type", "Neither a UUID nor an object."),
     }
     short_form: ClassVar[dict[str, str]] = {"type": "string", "format": "uuid"}
 
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+    def _deserialize(self, value: Any, attr: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, str):
             return {"ingredient_id": Pk().deserialize(value)}
-        return super()._deserialize(value, attr, data, **kwargs)
+        return super()._deserialize(value, attr, data, *args, **kwargs)
 
 
 def once(lines: list[dict[str, Any]]) -> None:
@@ -41,7 +41,7 @@ def once(lines: list[dict[str, Any]]) -> None:
             twice[index] = [Complaint("duplicate", "This ingredient is given twice.")]
         seen.add(line["ingredient_id"])
     if twice:
-        raise ValidationError(twice)  # type: ignore[arg-type]
+        raise ValidationError(twice)
 
 
 class PotionSchema(Schema):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from marshmallow import Schema, ValidationError
@@ -141,7 +141,7 @@ class Parser(FlaskParser):
         return req.parameters()
 
     def pre_load(self, location_data: Any, *, schema: Schema, req: Any, location: str) -> Any:
-        """Let a client send back what it got: drop read-only members that are as they are stored."""
+        """Let a client send back what it got: drop read-only members that equal what is stored."""
         if location != "json" or not isinstance(location_data, dict):
             return location_data
         req.dangling = [_dangling(*found) for found in references.missing(schema, location_data)]
@@ -163,16 +163,16 @@ class Parser(FlaskParser):
         *,
         error_status_code: int | None,
         error_headers: Any,
-    ) -> None:
+    ) -> NoReturn:
         ((location, messages),) = error.messages_dict.items()
         found = [_read_only(entry, schema) for entry in entries(messages, location)]
-        req.settle([*found, *req.dangling])
+        raise errors.Invalid.all([*req.complaints, *found, *req.dangling])
 
     def parse(self, argmap: Any, req: Any = None, **how: Any) -> Any:
         """Return the values of the request; raise for all of its mistakes, references included."""
-        checked = req or self.get_default_request()
+        checked: Any = req or self.get_default_request()
         values = super().parse(argmap, checked, **how)
-        checked.settle(checked.dangling)
+        checked.settle()
         return values
 
 

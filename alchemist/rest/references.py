@@ -47,9 +47,8 @@ def _in_value(field: Field[Any], value: Any, path: Path) -> Iterator[tuple[Path,
             yield from _in_value(field.inner, member, (*path, index))
     elif isinstance(field, Nested) and isinstance(value, dict):
         yield from _in_object(field.schema, value, path)
-    elif to := _target(field):
-        if isinstance(value, str) and CANONICAL_UUID.fullmatch(value):
-            yield path, to, UUID(value)
+    elif isinstance(value, str) and CANONICAL_UUID.fullmatch(value) and (to := _target(field)):
+        yield path, to, UUID(value)
 
 
 def _target(field: Field[Any]) -> type[Any] | None:

@@ -1,5 +1,7 @@
 """ingredients and potions"""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -7,7 +9,7 @@ revision = "0001"
 down_revision = None
 
 
-def versioned(*columns: sa.Column[object]) -> list[sa.Column[object]]:
+def versioned(*columns: sa.Column[Any]) -> list[sa.Column[Any]]:
     now = sa.text("now()")
     instant = sa.DateTime(timezone=True)
     return [
