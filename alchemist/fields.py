@@ -12,6 +12,10 @@ import marshmallow
 from marshmallow import RAISE, fields, validate
 from sqlalchemy import ColumnElement, String, cast, func, literal_column
 
+RFC_3339_TEXT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
 CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 # Constants of the statement, not parameters that travel with each execution.
@@ -139,8 +143,15 @@ class Instant(fields.AwareDateTime):
     default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not an RFC 3339 date and time with an offset."),
         "invalid_awareness": Complaint("wrong-type", "The offset from UTC is missing."),
-        "format": Complaint("wrong-type", "Not an RFC 3339 date and time."),
     }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        if not isinstance(value, str) or not RFC_3339_TEXT.fullmatch(value):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        try:
+            return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
+        except OverflowError as error:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
 
     def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
         return value.astimezone(UTC).isoformat(timespec="microseconds") if value else None

@@ -59,14 +59,14 @@ def idempotent(act: Callable[..., Response]) -> Callable[..., Response]:
     """Let a view that creates answer a repeated request as it answered the first."""
 
     @wraps(act)
-    def once(*args: Any) -> Response:
+    def once(*args: Any, **path: Any) -> Response:
         key = request.headers.get("Idempotency-Key")
         if key is None:
-            return act(*args)
+            return act(*args, **path)
         if not FORM.fullmatch(key):
             detail = "Send 1 to 255 visible ASCII characters."
             raise errors.Malformed.at("header", "Idempotency-Key", detail)
-        return _replay(key) or _keep(key, _settled(act, *args))
+        return _replay(key) or _keep(key, _settled(act, *args, **path))
 
     return openapi.documented(
         once,
@@ -103,14 +103,14 @@ def _replay(key: str) -> Response | None:
     return Response(kept.body, kept.status, kept.headers | {"Idempotent-Replayed": "true"})
 
 
-def _settled(act: Callable[..., Response], *args: Any) -> Response:
+def _settled(act: Callable[..., Response], *args: Any, **path: Any) -> Response:
     """Return the answer, also where stored rows stand in the way of a valid request.
 
     Such a refusal is the answer to keep, so its transaction is committed without its effect.
     """
     try:
         with session.begin_nested():
-            return act(*args)
+            return act(*args, **path)
     except errors.Conflict as refusal:
         return errors.respond(refusal)
     except IntegrityError as error:

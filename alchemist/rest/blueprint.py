@@ -18,7 +18,7 @@ from .request import request
 from .resource import Resource
 
 View = Callable[..., Any]
-Find = Callable[[UUID], db.Query]
+Find = Callable[..., db.Query]
 PAGING = ("limit", "cursor", "sort", "count")
 PARSER = Parser()
 
@@ -92,10 +92,10 @@ class Blueprint(flask_smorest.Blueprint):
         shown = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, values: Mapping[str, Any]) -> Response:
+            def act(self: Any, values: Mapping[str, Any], **path: UUID) -> Response:
                 filters = {name: value for name, value in values.items() if name not in PAGING}
                 place = f"{request.path.rstrip('/')} {sorted(filters.items())}"
-                page = paging.page(shown, view(self, filters), place, values)
+                page = paging.page(shown, view(self, filters, **path), place, values)
                 return Response(page.body, 200, _links(page), mimetype=JSON)
 
             answers = openapi.response("A page.", schema(many=True), openapi.LIST)
@@ -113,8 +113,8 @@ class Blueprint(flask_smorest.Blueprint):
         shown = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, pk: UUID) -> Response:
-                document = fetch(shown, view(self, pk))
+            def act(self: Any, **path: UUID) -> Response:
+                document = fetch(shown, view(self, **path))
                 request.settle()
                 known = request.headers.get("If-None-Match")
                 if known and etags.unchanged(known, document.etag):
@@ -136,10 +136,10 @@ class Blueprint(flask_smorest.Blueprint):
         shown = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, values: Mapping[str, Any]) -> Response:
-                row = view(self, values)
+            def act(self: Any, values: Mapping[str, Any], **path: UUID) -> Response:
+                row = view(self, values, **path)
                 place = f"{request.path.rstrip('/')}/{row.pk}"
-                return fetch(shown, find(row.pk)).answer(201, Location=place)
+                return fetch(shown, find(pk=row.pk, **path)).answer(201, Location=place)
 
             made = openapi.response("Created.", schema, openapi.ETAG | openapi.LOCATION)
             responses = {201: made, **openapi.refusals(406, 409, 413, 415)}
@@ -152,10 +152,10 @@ class Blueprint(flask_smorest.Blueprint):
         shown, patch = schema(), schema(partial=True)
 
         def decorator(view: View) -> View:
-            def act(self: Any, pk: UUID) -> Response:
-                row = hold(shown, find(pk))
+            def act(self: Any, **path: UUID) -> Response:
+                row = hold(shown, find(**path))
                 view(self, row, PARSER.parse(patch, request, location="json"))
-                return fetch(shown, find(pk)).answer()
+                return fetch(shown, find(**path)).answer()
 
             responses = {
                 200: openapi.response("The row, changed.", schema, openapi.ETAG),
@@ -176,8 +176,8 @@ class Blueprint(flask_smorest.Blueprint):
         shown = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, pk: UUID) -> Response:
-                row = hold(shown, find(pk))
+            def act(self: Any, **path: UUID) -> Response:
+                row = hold(shown, find(**path))
                 request.settle()
                 view(self, row)
                 return Response(status=204)

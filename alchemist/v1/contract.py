@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from alchemist import db, errors, fields, problems, rest
 from alchemist.representation import document
 from alchemist.rest import openapi
-from alchemist.rest.blueprint import fetch
+from alchemist.rest.blueprint import Find, fetch
 from alchemist.rest.parsing import JSON
 
 MOST_ROWS = 10_000
@@ -27,7 +27,6 @@ problems.document(
 )
 
 View = Callable[..., Any]
-Find = Callable[[UUID], db.Query]
 
 
 class Schema(fields.Schema):
