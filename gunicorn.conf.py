@@ -1,15 +1,19 @@
 """How gunicorn serves: as `Settings` says, with threads, and problems for its own errors."""
 
 import json
+import sys
 from socket import socket
 from uuid import uuid4
 
 import gunicorn.util
 
 from alchemist import errors, problems
-from alchemist.config import load
+from alchemist.config import Misconfigured, load
 
-_settings = load()
+try:
+    _settings = load()
+except Misconfigured as mistakes:
+    sys.exit(str(mistakes))
 
 bind = _settings.bind
 workers = _settings.workers
