@@ -1,0 +1,73 @@
+"""The README: what it says is true, and what it shows can be pasted."""
+
+import os
+import re
+import subprocess
+import tomllib
+from dataclasses import MISSING, fields
+
+import pytest
+
+from alchemist import config
+from alchemist.db import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def section(title: str) -> str:
+    return re.split(r"^#+ ", README.partition(f"# {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_it_begins_with_a_quick_start_of_two_blocks():
+    assert README.split("\n")[2] == "## Quick start"
+    assert section("Quick start").count("```sh") == 2
+
+
+def default(setting) -> str:
+    if setting.default is MISSING:
+        return "(must be set)"
+    return f"`{setting.default}`"
+
+
+@pytest.mark.parametrize("setting", fields(config.Settings), ids=lambda setting: setting.name)
+def test_every_setting_stands_in_its_table(setting):
+    name, meaning = config.variable(setting.name), setting.metadata["meaning"]
+    assert f"| `{name}` | {default(setting)} | {meaning} |" in README
+
+
+def test_its_table_has_no_other_settings():
+    known = {config.variable(setting.name) for setting in fields(config.Settings)}
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE)) == known
+
+
+def test_every_dependency_is_justified():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    names = {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in wanted} - {"alchemist"}
+    told = re.findall(r"^\| ([a-z0-9, -]+) \|", section("What it stands on"), re.MULTILINE)
+    assert {name for row in told for name in row.split(", ")} - {"dependency"} == names
+
+
+@pytest.fixture
+def tour(gunicorn) -> list[str]:
+    """What the tour prints, a line for each answer, against a service of this test."""
+    script = next(block for block in BLOCKS if "api=http" in block)
+    here = script.replace("127.0.0.1:8000", f"127.0.0.1:{gunicorn.port}")
+    # Answers end without a line break, which a terminal would not mind.
+    shown = here.replace("curl -s ", "curl -s -w '\\n%{http_code}\\n' ")
+    command = ["bash", "-euo", "pipefail", "-c", shown]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.splitlines()
+
+
+def test_its_tour_works_as_pasted(tour):
+    statuses = [line for line in tour if re.fullmatch(r"[2-5][0-9]{2}", line)]
+    assert statuses == ["200", "200", "200", "412", "422", "201", "201"]
+
+
+def test_its_tour_repeats_a_post_with_one_effect(tour):
+    first, _, second, _ = tour[-4:]
+    assert first == second
+    assert '"name":"Moonstone"' in first
