@@ -132,6 +132,20 @@ for _problem in (
         "The server does not support that.",
     ),
     (
+        "bad-gateway",
+        502,
+        "The proxy in front of the service got no whole answer from it. Whether the request took "
+        "effect is unknown: ask, or repeat a POST with its `Idempotency-Key`.",
+        "The service broke off its answer.",
+    ),
+    (
+        "gateway-timeout",
+        504,
+        "The proxy in front of the service waited in vain. Whether the request took effect is "
+        "unknown: ask, or repeat a POST with its `Idempotency-Key`.",
+        "The service did not answer in time.",
+    ),
+    (
         "unavailable",
         503,
         "The service is overloaded or cannot reach its database. Nothing was changed; repeat the "

@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import uuid4
 
 import flask
+from gunicorn.http.errors import ParseException
 
 from alchemist import errors
 from alchemist.errors import Entry
 
-MAX_BODY = 1024 * 1024  # bytes
+# Bytes.
+MAX_BODY = 1024 * 1024
+MAX_DRAINED = MAX_BODY + 64 * 1024
 MAX_PARAMETERS = 100
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -75,17 +79,31 @@ class Request(flask.Request):
     @cached_property
     def body(self) -> bytes:
         """The body, as many bytes as were announced; raise TooLarge beyond 1 MiB."""
+        length = self.content_length or 0
+        found = self._read(MAX_BODY + 1) if length <= MAX_BODY else b""
+        if max(len(found), length) > MAX_BODY:
+            raise errors.TooLarge("The body exceeds 1 MiB.")
+        if len(found) < length:
+            raise errors.Malformed("The body ended before its Content-Length.")
+        return found
+
+    def drain(self) -> None:
+        """Read what a refusal has left of the body, as far as a body may go.
+
+        Where a connection is closed while the body is on its way, the client, or the proxy before
+        it, sees a broken connection and not the refusal.
+        """
+        if "body" not in self.__dict__:
+            with suppress(OSError, ParseException):
+                self._read(MAX_DRAINED)
+
+    def _read(self, most: int) -> bytes:
         length = self.content_length
         if length is None and not self.environ.get("wsgi.input_terminated"):
             return b""
-        if length is not None and length > MAX_BODY:
-            raise errors.TooLarge("The body exceeds 1 MiB.")
+        # No more than was announced: some servers wait for bytes that do not come.
         stream: Any = self.environ["wsgi.input"]
-        found: bytes = stream.read(MAX_BODY + 1 if length is None else length)
-        if len(found) > MAX_BODY:
-            raise errors.TooLarge("The body exceeds 1 MiB.")
-        if length is not None and len(found) < length:
-            raise errors.Malformed("The body ended before its Content-Length.")
+        found: bytes = stream.read(most if length is None else min(length, most))
         return found
 
 
