@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from alchemist import config, db, errors, health, rest, v1, violations
+from alchemist import config, db, docs, errors, health, rest, v1, violations
 from alchemist.ingredients.blueprint import blp as ingredients
 from alchemist.potions.blueprint import blp as potions
 from alchemist.v1.potions import blp as old_potions
@@ -27,4 +27,5 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     old = rest.Api(app, "v1", v1.__doc__)
     for blueprint in V1:
         old.register_blueprint(blueprint)
+    docs.init_app(app, (new, old))
     return app

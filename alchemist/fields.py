@@ -101,9 +101,9 @@ class Text(fields.String):
     }
 
     def __init__(self, *, max: int, min: int = 0, example: str | None = None, **how: Any) -> None:
-        unstorable = r"\x00\ud800-\udfff"
-        # White space at the edges does not count, so it takes more than `min` to be long enough.
-        pattern = rf"^[^{unstorable}]*[^\s{unstorable}][^{unstorable}]*$" if min else None
+        # White space at the edges does not count, so that one character must be another. Half a
+        # surrogate pair is not mentioned: it has no place in UTF-8.
+        pattern = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$" if min else r"^[^\x00]*$"
         metadata = {"pattern": pattern, "examples": example and [example]}
         described = how.pop("metadata", {}) | {k: v for k, v in metadata.items() if v}
         super().__init__(validate=length(min or None, max, "characters"), metadata=described, **how)
@@ -127,9 +127,12 @@ class Pk(fields.UUID):
         "invalid_uuid": Complaint("wrong-type", "Not a UUID."),
     }
 
-    def __init__(self, *, to: type[Any] | None = None, **how: Any) -> None:
+    def __init__(
+        self, *, to: type[Any] | None = None, example: str | None = None, **how: Any
+    ) -> None:
         self.to = to
-        super().__init__(**how)
+        described = {"examples": [example]} if example else {}
+        super().__init__(metadata=how.pop("metadata", {}) | described, **how)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
         if not isinstance(value, str) or not CANONICAL_UUID.fullmatch(value):
@@ -152,6 +155,10 @@ class Instant(fields.AwareDateTime):
             return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
         except OverflowError as error:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
+
+    def __init__(self, **how: Any) -> None:
+        described = {"examples": ["2026-11-20T07:15:00.123456+00:00"]}
+        super().__init__(metadata=described | how.pop("metadata", {}), **how)
 
     def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
         return value.astimezone(UTC).isoformat(timespec="microseconds") if value else None
@@ -253,6 +260,16 @@ class Pks(fields.Field[list[UUID]]):
         "duplicate": Complaint("duplicate", "A key is given twice."),
         "many": Complaint("too-long", "Must have at most 100 keys."),
     }
+
+    def __init__(self, **how: Any) -> None:
+        described = {
+            "type": "array",
+            "items": {"type": "string", "format": "uuid"},
+            "minItems": 1,
+            "maxItems": 100,
+            "uniqueItems": True,
+        }
+        super().__init__(metadata=how.pop("metadata", {}) | described, **how)
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> list[UUID]:
         parts = value.split(",")

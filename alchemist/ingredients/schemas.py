@@ -5,14 +5,24 @@ from alchemist.paging import PageArgs, Sort
 
 from .models import Ingredient
 
+# Moonstone dust in the example apothecary, which no potion contains: it can be deleted.
+EXAMPLE = "0195611f-cab7-7257-82b1-5963602913a4"
+
 
 class IngredientSchema(Schema):
-    pk = Pk(dump_only=True)
-    name = Text(required=True, min=1, max=127, example="Mandrake root")
+    pk = Pk(dump_only=True, example=EXAMPLE)
+    name = Text(
+        required=True,
+        min=1,
+        max=127,
+        example="Mandrake root",
+        metadata={"description": "What it says on the jar; others may have the same name."},
+    )
     description = Text(
         max=2000,
         allow_none=True,
         example="Dug at dusk, dried for a month, never smelled twice.",
+        metadata={"description": "What else there is to know about it."},
     )
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
@@ -20,5 +30,10 @@ class IngredientSchema(Schema):
 
 class IngredientFilters(PageArgs):
     sort = Sort(Ingredient.pk, Ingredient.name, Ingredient.created_at)
-    name = Text(max=127, metadata={"description": "Exactly this name."})
-    q = Text(max=200, min=1, metadata={"description": "Words in name or description."})
+    name = Text(max=127, example="Moonstone dust", metadata={"description": "Exactly this name."})
+    q = Text(
+        max=200,
+        min=1,
+        example="blue shimmer",
+        metadata={"description": "Words in name or description, in any order and case."},
+    )

@@ -10,12 +10,40 @@ from alchemist.paging import PageArgs, Sort
 
 from .models import Potion
 
+# In the example apothecary: Beekeeper's Apology and all that it needs, blue clay and honey.
+EXAMPLE = "01962eea-ff31-7cc6-a103-65e42798b07b"
+CLAY, HONEY = "01956174-662c-7547-bbd0-a1d1d0e3bf3c", "019560ba-5065-78d3-b48d-5e96430b30c3"
+
 
 class PotionIngredientSchema(Schema):
-    pk = Pk(required=True, to=Ingredient, attribute="ingredient_id")
-    name = Text(max=127, attribute="ingredient.name", metadata={"readOnly": True})
-    amount = Exact(digits=12, places=3, positive=True, allow_none=True, example="2.500")
-    unit = Text(min=1, max=16, allow_none=True, example="g")
+    pk = Pk(
+        required=True,
+        to=Ingredient,
+        attribute="ingredient_id",
+        example=HONEY,
+        metadata={"description": "The key of the ingredient."},
+    )
+    name = Text(
+        max=127,
+        attribute="ingredient.name",
+        example="Heather honey",
+        metadata={"readOnly": True, "description": "The name of the ingredient."},
+    )
+    amount = Exact(
+        digits=12,
+        places=3,
+        positive=True,
+        allow_none=True,
+        example="1.500",
+        metadata={"description": "How much of it: up to 9 digits, and 3 after the point."},
+    )
+    unit = Text(
+        min=1,
+        max=16,
+        allow_none=True,
+        example="spoonful",
+        metadata={"description": "What the amount counts."},
+    )
 
 
 class Line(Nested):
@@ -24,7 +52,12 @@ class Line(Nested):
     default_error_messages = COMMON | {
         "type": Complaint("wrong-type", "Neither a UUID nor an object."),
     }
-    short_form: ClassVar[dict[str, str]] = {"type": "string", "format": "uuid"}
+    short_form: ClassVar[dict[str, Any]] = {
+        "type": "string",
+        "format": "uuid",
+        "description": "The key of the ingredient alone.",
+        "examples": [CLAY],
+    }
 
     def _deserialize(self, value: Any, attr: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, str):
@@ -45,17 +78,52 @@ def once(lines: list[dict[str, Any]]) -> None:
 
 
 class PotionSchema(Schema):
-    pk = Pk(dump_only=True)
-    name = Text(required=True, min=1, max=127, example="Draught of Quiet Evenings")
-    description = Text(max=2000, allow_none=True, example="For those who hear the clock.")
-    ingredients = Many(Line(PotionIngredientSchema), required=True, min=1, max=100, validate=[once])
+    pk = Pk(dump_only=True, example=EXAMPLE)
+    name = Text(
+        required=True,
+        min=1,
+        max=127,
+        example="Draught of Quiet Evenings",
+        metadata={"description": "What it is sold as; others may have the same name."},
+    )
+    description = Text(
+        max=2000,
+        allow_none=True,
+        example="For those who hear the clock.",
+        metadata={"description": "What it does, and to whom."},
+    )
+    ingredients = Many(
+        Line(PotionIngredientSchema),
+        required=True,
+        min=1,
+        max=100,
+        validate=[once],
+        metadata={"description": "The recipe, in order; each ingredient stands in it once."},
+    )
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
 
 class PotionFilters(PageArgs):
     sort = Sort(Potion.pk, Potion.name, Potion.created_at)
-    name = Text(max=127, metadata={"description": "Exactly this name."})
-    q = Text(max=200, min=1, metadata={"description": "Words in name or description."})
-    ingredient = Pks(metadata={"description": "Contains all of these ingredients."})
-    brewable_with = Pks(metadata={"description": "Needs no other ingredients than these."})
+    name = Text(
+        max=127, example="Beekeeper's Apology", metadata={"description": "Exactly this name."}
+    )
+    q = Text(
+        max=200,
+        min=1,
+        example="hive gesture",
+        metadata={"description": "Words in name or description, in any order and case."},
+    )
+    ingredient = Pks(
+        metadata={
+            "description": "Contains all of these ingredients.",
+            "examples": [[CLAY, HONEY]],
+        }
+    )
+    brewable_with = Pks(
+        metadata={
+            "description": "Needs no other ingredients than these.",
+            "examples": [[CLAY, HONEY]],
+        }
+    )

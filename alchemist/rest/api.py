@@ -5,40 +5,66 @@ from typing import Any
 
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
-from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask, Response
-from marshmallow import Schema
+from marshmallow import INCLUDE, Schema, missing
+from marshmallow.fields import Dict, Integer, List, Nested, String
 
-from alchemist import fields, problems
+from alchemist import fields, paging, problems
 
 from . import openapi
 from .request import Request, request
 
 STATUSES_WITH_HEADERS = {
     405: {"Allow": openapi.header("The methods that there are.", "GET, HEAD, OPTIONS, POST")},
+    409: {"Retry-After": openapi.header("Seconds to wait; with `in-progress`.", 1, type="integer")},
     412: openapi.ETAG,
-    503: {"Retry-After": openapi.header("Seconds to wait.", "1")},
+    503: openapi.RETRY_AFTER,
+}
+
+USUAL = {
+    "pk": "The primary key: a UUIDv7, so that keys are in the order of creation.",
+    "created_at": "When the row was made.",
+    "updated_at": "When the row was last changed.",
 }
 
 
+def _told(description: str, example: str, **how: Any) -> String:
+    """Return a field of a refusal, without bounds: some repeat what the client said."""
+    return String(metadata={"description": description, "examples": [example]}, **how)
+
+
 class ProblemEntrySchema(Schema):
-    pointer = fields.Text(max=1000, metadata={"description": "Where in the body (RFC 6901)."})
-    parameter = fields.Text(max=1000, metadata={"description": "Which query or path parameter."})
-    header = fields.Text(max=1000, metadata={"description": "Which header."})
-    code = fields.Text(required=True, max=64, metadata={"description": "Stable; see its page."})
-    detail = fields.Text(required=True, max=1000, metadata={"description": "For people."})
+    """What is wrong at one place."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    pointer = _told("Where in the body (RFC 6901).", "#/name")
+    parameter = _told("Which query or path parameter.", "limit")
+    header = _told("Which header.", "If-Match")
+    code = _told("Stable, and explained at `/problems/<code>`.", "too-long", required=True)
+    detail = _told("For people; its wording may change.", "Too long.", required=True)
 
 
 class ProblemSchema(Schema):
     """RFC 9457."""
 
-    type = fields.Text(required=True, max=100, example="/problems/not-found")
-    title = fields.Text(required=True, max=100)
-    status = fields.Whole(required=True, min=400, max=599)
-    code = fields.Text(required=True, max=64)
-    detail = fields.Text(required=True, max=1000)
-    request_id = fields.Text(required=True, max=64)
-    errors = fields.Many(fields.Nested(ProblemEntrySchema))
+    class Meta:
+        unknown = INCLUDE
+
+    type = _told("The page that explains the code.", "/problems/not-found", required=True)
+    title = _told("The phrase of the status.", "Not Found", required=True)
+    status = Integer(
+        required=True, metadata={"description": "The status of the answer.", "examples": [404]}
+    )
+    code = _told("Stable: what a program decides by.", "not-found", required=True)
+    detail = _told("For people; its wording may change.", "No such row.", required=True)
+    request_id = _told("As in `X-Request-ID`.", openapi.REQUEST_ID_EXAMPLE, required=True)
+    errors = List(
+        Nested(ProblemEntrySchema),
+        metadata={"description": "Everything that is wrong, each with its place."},
+    )
+    current = Dict(metadata={"description": "With `stale`: the row as it is now."})
 
 
 class Api(flask_smorest.Api):
@@ -47,6 +73,7 @@ class Api(flask_smorest.Api):
     DEFAULT_ERROR_RESPONSE_NAME = None
 
     def __init__(self, app: Flask, version: str, description: str) -> None:
+        self.version, self.description = version, description
         prefix = f"{version}_"
         app.config[f"{prefix.upper()}OPENAPI_URL_PREFIX"] = None
         super().__init__(
@@ -54,9 +81,9 @@ class Api(flask_smorest.Api):
             config_prefix=prefix,
             spec_kwargs={
                 "title": "Alchemist",
-                "version": version,
+                "version": f"{version.removeprefix('v')}.0",
                 "openapi_version": "3.1.0",
-                "marshmallow_plugin": _Plugin(schema_name_resolver=_schema_name),
+                "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_schema_name),
                 "info": {"description": description, "license": {"name": "MIT"}},
                 "servers": [{"url": "/"}],
             },
@@ -65,25 +92,34 @@ class Api(flask_smorest.Api):
     def _register_error_handlers(self) -> None:
         """`errors.py` answers for every version and for what is outside of them."""
 
+    def _register_etag_headers(self) -> None:
+        """The decorators document their own."""
+
+    def _register_pagination_header(self) -> None:
+        """The decorators document their own."""
+
     def _register_responses(self) -> None:
         for status in sorted({problem.status for problem in problems.PROBLEMS.values()}):
-            self.spec.components.response(HTTPStatus(status).name, _refusal(status), lazy=True)
+            self.spec.components.response(openapi.component(status), _refusal(status), lazy=True)
 
     def _init_spec(self, **options: Any) -> None:
         super()._init_spec(**options)
         self.register_field(fields.Exact, "string", "decimal")
+        self.ma_plugin.converter.add_attribute_function(_usual)
+        self.ma_plugin.converter.add_attribute_function(_default)
         self.ma_plugin.converter.add_attribute_function(_alternatives)
+        self.ma_plugin.converter.add_parameter_attribute_function(_in_query)
 
 
 def _refusal(status: int) -> dict[str, Any]:
     known = [problem for problem in problems.PROBLEMS.values() if problem.status == status]
     examples = {
-        problem.code: {"value": problems.body(problem, problem.example, "0f8fad5bd9cb469f")}
+        problem.code: {"description": problem.meaning, "value": openapi.example(problem)}
         for problem in known
     }
     content = {"schema": ProblemSchema, "examples": examples}
     return {
-        "description": known[0].title,
+        "description": f"{known[0].title}.",
         "headers": openapi.REQUEST_ID | STATUSES_WITH_HEADERS.get(status, {}),
         "content": {"application/problem+json": content},
     }
@@ -98,18 +134,10 @@ def _schema_name(schema: type[Schema] | Schema) -> str:
     return f"New{name}" if found.exclude else name
 
 
-class _Converter(OpenAPIConverter):
-    """Says that every field of an answer is there, and what a written one may be instead."""
-
-    def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
-        found: dict[str, Any] = super().schema2jsonschema(schema)
-        if not schema.exclude and not schema.partial:
-            found["required"] = list(found["properties"])
-        return found
-
-
-class _Plugin(MarshmallowPlugin):
-    Converter = _Converter
+def _usual(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Describe the fields that every row has."""
+    usual = USUAL.get(field.name) if field.dump_only else None
+    return {"description": usual} if usual and "description" not in ret else {}
 
 
 def _alternatives(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -122,6 +150,25 @@ def _alternatives(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[
     return {"anyOf": [short, long]}
 
 
+def _default(self: Any, field: Any, **_: Any) -> dict[str, Any]:
+    """Document the default as a client writes it, where that is not what the view gets."""
+    return {} if field.dump_default is missing else {"default": field.dump_default}
+
+
+def _in_query(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Document that a parameter is absent rather than null, and how it lists several values."""
+    schema = ret["schema"]
+    if field.allow_none:
+        schema["type"] = schema["type"][0]
+    if schema.get("default", missing) is None:
+        del schema["default"]
+    if "enum" in schema:
+        schema["enum"] = [value for value in schema["enum"] if value is not None]
+    if isinstance(field, paging.Sort):
+        schema["pattern"] = rf"^(?!.*\b(\w+)\b.*\b\1\b){schema['pattern'].removeprefix('^')}"
+    return {"style": "form", "explode": False} if isinstance(field, fields.Pks) else {}
+
+
 def init_app(app: Flask) -> None:
     app.request_class = Request
     # Flask types this attribute as a method of the class.
@@ -129,14 +176,15 @@ def init_app(app: Flask) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.before_request(_check_url)
-    app.after_request(_identify)
+    app.after_request(_finish)
 
 
 def _check_url() -> None:
     request.check_url()
 
 
-def _identify(response: Response) -> Response:
+def _finish(response: Response) -> Response:
+    request.drain()
     response.headers["X-Request-ID"] = request.id
     if response.status_code == HTTPStatus.NO_CONTENT:
         del response.headers["Content-Type"]

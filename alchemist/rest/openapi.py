@@ -6,7 +6,13 @@ from typing import Any
 
 from flask_smorest.utils import deepupdate
 
+from alchemist import problems
+from alchemist.problems import Problem
+
 View = Callable[..., Any]
+
+REQUEST_ID_EXAMPLE = "0f8fad5bd9cb469fa16570867728950e"
+ETAG_EXAMPLE = '"6ad1ade520b9b8676f7b9542"'
 
 
 def header(description: str, example: str | int, **schema: Any) -> dict[str, Any]:
@@ -17,34 +23,37 @@ def header(description: str, example: str | int, **schema: Any) -> dict[str, Any
     }
 
 
-REQUEST_ID = {
-    "X-Request-ID": header("The caller's own, or a new one.", "0f8fad5bd9cb469fa16570867728950e")
-}
-ETAG = {"ETag": header("The strong entity tag of the representation.", '"c0ffee"')}
-LOCATION = {
-    "Location": header(
-        "The path of the new row.", "/api/v2/potions/01935f2e-7c1a-7b3e-9d3c-0123456789ab"
-    )
-}
+REQUEST_ID = {"X-Request-ID": header("The caller's own, or a new one.", REQUEST_ID_EXAMPLE)}
+ETAG = {"ETag": header("The strong entity tag of the representation.", ETAG_EXAMPLE)}
+# The examples of these two are those of the operation, put in with its path.
+LOCATION = {"Location": header("The path of the new row.", "")}
 LIST = {
-    "Link": header(
-        'RFC 8288: `rel="first"`, and `rel="next"` when there is more.',
-        '</api/v2/potions?limit=2&cursor=WyIwIl0>; rel="next"',
-    ),
+    "Link": header('RFC 8288: `rel="first"`, and `rel="next"` when there is more.', ""),
     "X-Total-Count": header("Only with `count=exact`.", 50, type="integer"),
 }
+DEPRECATION = {
+    "Deprecation": header("Since when there has been a successor (RFC 9745).", "@1795132800"),
+    "Link": header("The successor in version 2.", '</api/v2/potions>; rel="successor-version"'),
+}
+RETRY_AFTER = {"Retry-After": header("Seconds to wait.", 1, type="integer")}
+
+TAGS = r'(W/)?"[!#-~]*"'
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
     "description": "Entity tags that the client has; compared weakly.",
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "examples": [ETAG_EXAMPLE]},
 }
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
     "required": True,
     "description": "The ETag that GET answered, or `*` for whatever is there.",
-    "schema": {"type": "string", "examples": ["*"]},
+    "schema": {
+        "type": "string",
+        "pattern": rf"^(\*|{TAGS}(, ?{TAGS})*)$",
+        "examples": ["*"],
+    },
     "example": "*",
 }
 
@@ -52,11 +61,15 @@ IF_MATCH = {
 def documented(act: View, view: View, **operation: Any) -> View:
     """Let `act` stand for `view`, name and docstring included, and add `operation` to what
     flask-smorest will write about it. Unlike `Blueprint.doc` it costs nothing at run time.
+
+    Parameters join those that are known already.
     """
     act.__name__, act.__doc__, act.__module__ = view.__name__, view.__doc__, view.__module__
     known = getattr(view, "_apidoc", {})
-    manual = deepupdate(dict(known.get("manual_doc", {})), operation)
-    act._apidoc = {**known, "manual_doc": manual}  # type: ignore[attr-defined]
+    before = known.get("manual_doc", {})
+    if "parameters" in operation:
+        operation["parameters"] = [*before.get("parameters", ()), *operation["parameters"]]
+    act._apidoc = {**known, "manual_doc": deepupdate(dict(before), operation)}  # type: ignore[attr-defined]
     return act
 
 
@@ -66,9 +79,62 @@ def response(description: str, schema: Any, headers: dict[str, Any]) -> dict[str
 
 
 def refusals(*statuses: int) -> dict[int, str]:
-    """Return references to the answers that say no; those of every operation included."""
-    return {status: HTTPStatus(status).name for status in sorted({400, 422, *statuses})}
+    """Return references to the answers that say no; those of every operation included.
+
+    There is no `default` among them, so that an answer that is not documented can be told.
+    """
+    every = {400, 414, 422, 431, 503}
+    return {status: component(status) for status in sorted({*every, *statuses})}
+
+
+def component(status: int) -> str:
+    """Return the name of the shared answer of a status, such as NotFound."""
+    return problems.TITLES.get(status, HTTPStatus(status).phrase).replace(" ", "")
 
 
 def body(schema: Any, media_types: Iterable[str]) -> dict[str, Any]:
     return {"required": True, "content": {name: {"schema": schema} for name in media_types}}
+
+
+# Where the rules are broken that are not about a field of the body called `name`.
+PLACES = {
+    "already-exists": {"pointer": "#/name"},
+    "duplicate": {"pointer": "#/ingredients/1"},
+    "idempotency-key-reused": {"header": "Idempotency-Key"},
+    "in-use": {},
+    "not-one-of": {"parameter": "sort"},
+    "out-of-range": {"parameter": "limit"},
+    "read-only": {"pointer": "#/pk"},
+    "repeated-parameter": {"parameter": "limit"},
+    "unfitting-cursor": {"parameter": "cursor"},
+    "unknown-field": {"pointer": "#/colour"},
+    "unknown-parameter": {"parameter": "colour"},
+    "unknown-reference": {"pointer": "#/ingredients/1"},
+}
+
+
+MEMBERS = {
+    "stale": {
+        "current": {
+            "pk": "0195611f-cab7-7257-82b1-5963602913a4",
+            "name": "Moonstone dust",
+            "description": None,
+            "created_at": "2026-11-20T07:15:00.123456+00:00",
+            "updated_at": "2026-11-20T07:16:30.654321+00:00",
+        }
+    }
+}
+
+
+def example(problem: Problem) -> dict[str, Any]:
+    """Return a problem as a client may get it."""
+    entries = [_entry(problem)] if problem.status == 422 or problem.code in PLACES else None
+    if problem.code == "invalid":
+        entries = [_entry(problems.PROBLEMS[code]) for code in ("required", "unknown-parameter")]
+    members = MEMBERS.get(problem.code, {})
+    return problems.body(problem, problem.example, REQUEST_ID_EXAMPLE, errors=entries, **members)
+
+
+def _entry(problem: Problem) -> dict[str, Any]:
+    place = PLACES.get(problem.code, {"pointer": "#/name"})
+    return {**place, "code": problem.code, "detail": problem.example}

@@ -7,9 +7,11 @@ from alchemist.db import Query
 from alchemist.fields import Many, Nested, Pk, Text
 from alchemist.ingredients import service as ingredients
 from alchemist.ingredients.models import Ingredient
+from alchemist.ingredients.schemas import EXAMPLE as INGREDIENT
 from alchemist.potions import service as potions
 from alchemist.potions.models import Potion
-from alchemist.potions.schemas import once
+from alchemist.potions.schemas import EXAMPLE as POTION
+from alchemist.potions.schemas import HONEY, once
 from alchemist.rest import PUBLIC
 
 from . import PREFIX
@@ -19,21 +21,33 @@ blp = Blueprint(
     "v1-potions", __name__, url_prefix=PREFIX, description="The older service of potions."
 )
 
+INGREDIENT_NAME = {"description": "The name of the ingredient."}
+POTION_NAME = {"description": "The name of the potion."}
+RECIPE = {"description": "The ingredients, in order."}
+
 
 class IngredientSchema(Schema):
-    pk = Pk(dump_only=True)
-    name = Text(required=True, min=1, max=127, example="Mandrake root")
+    pk = Pk(dump_only=True, example=INGREDIENT)
+    name = Text(required=True, min=1, max=127, example="Mandrake root", metadata=INGREDIENT_NAME)
 
 
 class PotionIngredientSchema(Schema):
-    pk = Pk(attribute="ingredient_id")
-    name = Text(max=127, attribute="ingredient.name")
+    pk = Pk(
+        attribute="ingredient_id",
+        example=HONEY,
+        metadata={"description": "The key of the ingredient."},
+    )
+    name = Text(
+        max=127, attribute="ingredient.name", example="Heather honey", metadata=INGREDIENT_NAME
+    )
 
 
 class PotionSchema(Schema):
-    pk = Pk(dump_only=True)
-    name = Text(required=True, min=1, max=127)
-    ingredients = Many(Nested(PotionIngredientSchema))
+    pk = Pk(dump_only=True, example=POTION)
+    name = Text(
+        required=True, min=1, max=127, example="Draught of Quiet Evenings", metadata=POTION_NAME
+    )
+    ingredients = Many(Nested(PotionIngredientSchema), metadata=RECIPE)
 
 
 class Line(Pk):
@@ -44,8 +58,17 @@ class Line(Pk):
 
 
 class RecipeSchema(Schema):
-    name = Text(required=True, min=1, max=127, example="Draught of Quiet Evenings")
-    ingredients = Many(Line(to=Ingredient), required=True, min=1, max=100, validate=[once])
+    name = Text(
+        required=True, min=1, max=127, example="Draught of Quiet Evenings", metadata=POTION_NAME
+    )
+    ingredients = Many(
+        Line(to=Ingredient, example=HONEY),
+        required=True,
+        min=1,
+        max=100,
+        validate=[once],
+        metadata=RECIPE,
+    )
 
 
 @blp.route("/ingredients")

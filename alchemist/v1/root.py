@@ -12,10 +12,18 @@ blp = Blueprint("v1-root", __name__, url_prefix=PREFIX, description="Whether it 
 
 
 class RootSchema(Schema):
-    name = fields.Text(max=20, example="Alchemist")
-    version = fields.Text(max=20, example=__version__)
-    description = fields.Text(max=200, example="The back end of an apothecary.")
-    status = fields.Text(max=20, example="ok")
+    name = fields.Text(
+        max=20, example="Alchemist", metadata={"description": "What the service is called."}
+    )
+    version = fields.Text(
+        max=20, example=__version__, metadata={"description": "The version of the service."}
+    )
+    description = fields.Text(
+        max=200,
+        example="The back end of an apothecary.",
+        metadata={"description": "What the service is."},
+    )
+    status = fields.Text(max=20, example="ok", metadata={"description": "Always `ok`."})
 
 
 ROOT = {

@@ -1,0 +1,168 @@
+"""The OpenAPI document of a version: what flask-smorest wrote, and what follows from that."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from alchemist.rest import Api, openapi
+
+from .guides import GUIDES
+from .samples import Json, resolved, sample
+
+PARAMETER = re.compile(r"\{\w+\}")
+SCHEMAS = "#/components/schemas/"
+PROBLEMS = {"Problem", "ProblemEntry"}
+
+
+def serialized(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def document(api: Api) -> Json:
+    """Return the document of a version with everything put in that can be derived from it."""
+    found: Json = json.loads(json.dumps(api.spec.to_dict()))
+    found["info"]["description"] = f"{api.description}\n\n{GUIDES[api.version]}"
+    for path in found["paths"]:
+        _place_parameters(path, found)
+    for path, operation in _operations(found):
+        _tell_permission(operation)
+        _show_bodies(operation, found)
+        _show_headers(path, operation)
+        _link(path, operation, found)
+    _expect_all_fields(found)
+    _mark_deprecated(found)
+    _shorten_tags(found, f"{api.version}-")
+    return found
+
+
+def _operations(found: Json) -> Iterator[tuple[str, Json]]:
+    for path, item in found["paths"].items():
+        for operation in item.values():
+            yield path, operation
+
+
+def _place_parameters(path: str, found: Json) -> None:
+    """Move the parameters of a path to its operations, with what is known of their rows' keys."""
+    item = found["paths"][path]
+    shared = item.pop("parameters", [])
+    for parameter in shared:
+        key = _key(path, parameter["name"], found)
+        parameter.setdefault("description", key.get("description"))
+        parameter.setdefault("example", sample(key, found))
+    for operation in item.values():
+        operation["parameters"] = [*shared, *operation.get("parameters", [])]
+
+
+def _key(path: str, name: str, found: Json) -> Json:
+    """Return the field by which a path that ends in this parameter finds its row."""
+    before, parameter, _ = path.partition(f"{{{name}}}")
+    shape = PARAMETER.sub("{}", before + parameter)
+    shapes = {PARAMETER.sub("{}", other): item for other, item in found["paths"].items()}
+    shown = shapes[shape]["get"]["responses"]["200"]
+    fields = resolved(shown["content"]["application/json"]["schema"], found)["properties"]
+    key: Json = fields.get(name) or fields.get("pk", {})
+    return key
+
+
+def _tell_permission(operation: Json) -> None:
+    permission = operation["x-permission"]
+    told = f"Needs the permission `{permission}`." if permission else "Open to everybody."
+    operation["description"] = "\n\n".join(filter(None, [operation.get("description"), told]))
+
+
+def _show_bodies(operation: Json, found: Json) -> None:
+    """Give every body an example, made of those of its fields."""
+    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for content in body.get("content", {}).values():
+            content["example"] = sample(content["schema"], found)
+
+
+def _show_headers(path: str, operation: Json) -> None:
+    """Put the path into the examples of the headers that hold one."""
+    for response in operation["responses"].values():
+        headers = response.get("headers", {})
+        if "Link" in headers:
+            more = f'<{path}?limit=2>; rel="first", <{path}?limit=2&cursor=WyI1YzE4Il0>; rel="next"'
+            headers["Link"]["example"] = more
+        if "Location" in headers:
+            key = response["content"]["application/json"]["example"]["pk"]
+            headers["Location"]["example"] = f"{path}/{key}"
+
+
+def _link(path: str, operation: Json, found: Json) -> None:
+    """Say what can be done with a row that was made, and how to name it there."""
+    made = operation["responses"].get("201", {})
+    if "Location" not in made.get("headers", {}):
+        return
+    row = next(
+        other for other in found["paths"] if re.fullmatch(rf"{re.escape(path)}/{{\w+}}", other)
+    )
+    made["links"] = {
+        follower["operationId"]: {
+            "operationId": follower["operationId"],
+            "parameters": dict(_known(follower, row)),
+        }
+        for follower in found["paths"][row].values()
+    }
+
+
+def _known(follower: Json, row: str) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of an operation that making the row has told."""
+    for parameter in follower["parameters"]:
+        name = parameter["name"]
+        if row.endswith(f"{{{name}}}"):
+            yield name, "$response.body#/pk"
+        elif parameter["in"] == "path":
+            yield name, f"$request.path.{name}"
+        elif name == "If-Match":
+            yield name, "$response.header.ETag"
+
+
+def _expect_all_fields(found: Json) -> None:
+    """Say that every field of an answer is there, and leave room for those of the future."""
+    answers = [operation["responses"] for _, operation in _operations(found)]
+    for name in set(_schemas_in(answers, found)) - PROBLEMS:
+        schema = found["components"]["schemas"][name]
+        schema["required"] = list(schema["properties"])
+        schema.pop("additionalProperties", None)
+
+
+def _schemas_in(part: Any, found: Json) -> Iterator[str]:
+    """Return the names of the schemas that `part` refers to, through others too."""
+    if isinstance(part, list):
+        for member in part:
+            yield from _schemas_in(member, found)
+    elif isinstance(part, dict):
+        if (reference := str(part.get("$ref", ""))).startswith(SCHEMAS):
+            yield reference.removeprefix(SCHEMAS)
+            yield from _schemas_in(resolved(part, found), found)
+        yield from _schemas_in(list(part.values()), found)
+
+
+def _mark_deprecated(found: Json) -> None:
+    """Document the headers that tell that there is a newer version."""
+    operations = [operation for _, operation in _operations(found)]
+    if not all(operation.get("deprecated") for operation in operations):
+        return
+    own = [response for operation in operations for response in operation["responses"].values()]
+    for response in (*own, *found["components"]["responses"].values()):
+        if "$ref" not in response:
+            response["headers"] |= openapi.DEPRECATION
+
+
+def _shorten_tags(found: Json, prefix: str) -> None:
+    """Drop the version from tags, which tells blueprints apart within the app."""
+    for tag in found["tags"]:
+        tag["name"] = tag["name"].removeprefix(prefix)
+    for _, operation in _operations(found):
+        operation["tags"] = [tag.removeprefix(prefix) for tag in operation["tags"]]
+
+
+def openable(found: Json) -> list[str]:
+    """Return the paths that can be read as they stand, without any parameter."""
+    return [
+        path
+        for path, item in found["paths"].items()
+        if "get" in item and not any(p.get("required") for p in item["get"]["parameters"])
+    ]
