@@ -1,11 +1,12 @@
 """Settings, read from the environment and `.env`, validated together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from os import environ
 from typing import Any
 
+from dotenv import dotenv_values
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
@@ -78,6 +79,7 @@ def load() -> Settings:
 
     A `.env` in the current directory fills what the environment leaves open.
     """
+    file = dotenv_values(".env")
     env = Env(eager=False)
     env.add_parser("database_url", database_url)
     env.read_env(".env", recurse=False)
@@ -87,8 +89,8 @@ def load() -> Settings:
     except EnvValidationError as error:
         found: Any = error.error_messages
         mistakes = [f"{name}: {' '.join(messages)}" for name, messages in found.items()]
-        raise Misconfigured([*mistakes, *_unknown()]) from error
-    if unknown := list(_unknown()):
+        raise Misconfigured([*mistakes, *_unknown(file)]) from error
+    if unknown := list(_unknown(file)):
         raise Misconfigured(unknown)
     return Settings(**values)
 
@@ -101,9 +103,9 @@ def _read(env: Env, setting: Any) -> Any:
     return parsers[setting.type](variable(setting.name), setting.default, **how)
 
 
-def _unknown() -> Iterator[str]:
+def _unknown(file: Iterable[str]) -> Iterator[str]:
     known = {variable(setting.name) for setting in fields(Settings)} | FOREIGN
-    for name in sorted(set(environ) - known):
+    for name in sorted({*environ, *file} - known):
         if name.startswith("ALCHEMIST_"):
             hint = get_close_matches(name, known, n=1)
             yield f"{name}: There is no such setting." + (f" Is it {hint[0]}?" if hint else "")

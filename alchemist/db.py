@@ -29,6 +29,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -146,6 +147,16 @@ def fetch(statement: Executable, parameters: Mapping[str, Any] | None = None) ->
     """
     if session.registry.has() and session().in_transaction():
         return session.execute(statement, parameters).one_or_none()
+    try:
+        return _read(statement, parameters)
+    except DBAPIError as error:
+        # A connection that died in its pool. The others of the pool went with it.
+        if not error.connection_invalidated:
+            raise
+        return _read(statement, parameters)
+
+
+def _read(statement: Executable, parameters: Mapping[str, Any] | None) -> Row[Any] | None:
     with reader() as connection:
         return connection.execute(statement, parameters).one_or_none()
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from flask import Flask, Response, request
-from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
@@ -169,6 +168,3 @@ def init_app(app: Flask, of_database: Callable[[SQLAlchemyError], Refusal | None
     app.register_error_handler(Refusal, respond)
     app.register_error_handler(SQLAlchemyError, database)
     app.register_error_handler(HTTPException, http)
-    app.register_error_handler(
-        ParseException, lambda error: respond(Malformed(f"The body is malformed: {error}."))
-    )

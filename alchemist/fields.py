@@ -284,20 +284,32 @@ class Pks(fields.Field[list[UUID]]):
 
 
 class Many(fields.List[Any]):
-    """A list with bounds on its length."""
+    """A list with bounds on its length; in a `unique` one no key stands twice."""
 
     default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not a list."),
+        "many": Complaint("too-long", "Must have at most {max} members."),
     }
 
-    def __init__(self, inner: Any, *, min: int = 0, max: int | None = None, **how: Any) -> None:
-        validators = [*length(min or None, max, "members"), *how.pop("validate", ())]
-        super().__init__(inner, validate=validators, **how)
+    def __init__(
+        self, inner: Any, *, max: int = 100, min: int = 0, unique: bool = False, **how: Any
+    ) -> None:
+        self.max, self.unique = max, unique
+        super().__init__(inner, validate=length(min or None, max, "members"), **how)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
+        # Before its members are looked at: they could all be wrong, and be as many as fit a body.
+        if isinstance(value, list) and len(value) > self.max:
+            raise self.make_error("many", max=self.max)
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Nested(fields.Nested):
-    """An object inside an object."""
+    """An object inside an object, whole even where only a part of the outer one is sent."""
 
     default_error_messages = COMMON | {
         "type": Complaint("wrong-type", "Not an object."),
     }
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, *_: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(value, attr, data, **(kwargs | {"partial": False}))

@@ -5,6 +5,7 @@ from functools import cache
 from alembic.script import ScriptDirectory
 from flask import Blueprint, Flask, Response, jsonify
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from alchemist import db, errors
 
@@ -26,10 +27,18 @@ def live() -> Response:
 @blp.get("/readyz")
 def ready() -> Response:
     """Answer 200 if the database can be reached and is at the migration of this code."""
-    row = db.fetch(MIGRATION)
-    if row is None or row[0] != head():
+    if (found := _migration()) != head():
         raise errors.Unavailable("The database is not at the migration of this code.", 5)
-    return jsonify(status="ok", migration=row[0])
+    return jsonify(status="ok", migration=found)
+
+
+def _migration() -> str | None:
+    try:
+        row = db.fetch(MIGRATION)
+    except ProgrammingError:
+        # The table is made by the first migration.
+        return None
+    return row[0] if row else None
 
 
 def init_app(app: Flask) -> None:

@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -102,8 +103,8 @@ class PageArgs(fields.Schema):
     limit = fields.Digits(
         min=1, max=MAX_LIMIT, load_default=50, metadata={"description": "Rows on a page."}
     )
-    cursor = fields.Text(
-        max=4000,
+    # Whatever is wrong with a cursor is told in one way.
+    cursor = marshmallow_fields.String(
         load_default=None,
         metadata={"description": "Where to continue; from a `next` link, never made by hand."},
     )
@@ -132,14 +133,15 @@ def page(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any]) -
     order: Order = args["sort"]
     limit: int = args["limit"]
     entity = query.select.column_descriptions[0]["entity"]
-    after = _decode(args["cursor"], place, order, entity) if args["cursor"] else []
+    cursor = args["cursor"]
+    after = [] if cursor is None else _decode(cursor, place, order, entity)
     statement = _statement(query.select, schema, order, bool(after), bool(args["count"]))
     values = {f"after_{i}": value for i, value in enumerate(after)}
     row = db.fetch(statement, {**query.parameters, **values, "limit": limit, "more": limit + 1})
     assert row is not None  # noqa: S101  an aggregate without GROUP BY
     body, seen, last, *total = row
-    cursor = _encode(json.loads(last), place, order) if seen > limit else None
-    return Page(body, cursor, total[0] if total else None)
+    following = _encode(json.loads(last), place, order) if seen > limit else None
+    return Page(body, following, total[0] if total else None)
 
 
 @cache
@@ -211,13 +213,16 @@ def _encode(values: Sequence[str], place: str, order: Order) -> str:
 
 
 def _decode(cursor: str, place: str, order: Order, entity: Any) -> list[Any]:
-    types = [getattr(entity, key.name).type.python_type for key in order]
-    try:
+    """Return the values of a cursor that `_encode` has made for this list."""
+    with suppress(ValueError, TypeError, ArithmeticError, RecursionError):
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        fingerprint, *values = json.loads(urlsafe_b64decode(padded))
-        if fingerprint == _fingerprint(place, order, values):
+        _, *values = json.loads(urlsafe_b64decode(padded))
+        if _encode(values, place, order) == cursor and all(map(_is_storable, values)):
+            types = [getattr(entity, key.name).type.python_type for key in order]
             return [PARSERS[kind](value) for kind, value in zip(types, values, strict=True)]
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        pass
     detail = "The cursor is not one of this list with this sort and these filters."
     raise errors.Malformed.at("parameter", "cursor", detail, "unfitting-cursor")
+
+
+def _is_storable(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value and bool(value.encode())

@@ -51,7 +51,8 @@ for _problem in (
         400,
         "A part of the request breaks the syntax of its format: the URL, a header, or the body. "
         "A body must be one JSON text in UTF-8 without a byte order mark, duplicate keys, NaN, "
-        "Infinity, NUL characters, lone surrogates, or nesting beyond 32 levels.",
+        "Infinity, NUL characters, lone surrogates, nesting beyond 32 levels, "
+        "or more than 100 members in one object.",
         "The body is not valid JSON: Expecting ',' delimiter at line 3, column 5.",
     ),
     (

@@ -112,6 +112,53 @@ def gunicorn(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def module_database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
+    """A migrated database of one module, whose tests do not mind each other's rows."""
+    with _lent(pytestconfig, template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared_gunicorn(
+    module_database: URL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gunicorn]:
+    """The service as it runs in production, on the database of the module."""
+    with Gunicorn(module_database, tmp_path_factory.mktemp("gunicorn")) as server:
+        yield server
+
+
+@contextmanager
+def _committing(url: URL) -> Iterator[Callable[..., Flask]]:
+    bound = db.session.session_factory.kw.get("bind")
+    made: list[Flask] = []
+
+    def make(**settings: Any) -> Flask:
+        made.append(create_app(config.Settings(**{"database_url": url} | settings)))
+        return made[-1]
+
+    yield make
+    db.session.remove()
+    db.session.configure(bind=bound)
+    for app in made:
+        app.extensions["read_engine"].dispose()
+        app.extensions["write_engine"].dispose()
+
+
+@pytest.fixture
+def committing(fresh_database: URL) -> Iterator[Callable[..., Flask]]:
+    """Return what makes apps, by their settings, whose requests commit for real."""
+    with _committing(fresh_database) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_app(module_database: URL) -> Iterator[Flask]:
+    """The app on the database of the module."""
+    with _committing(module_database) as make:
+        yield make()
+
+
 @pytest.fixture(scope="session")
 def app(database: URL) -> Iterator[Flask]:
     app = create_app(config.Settings(database_url=database))

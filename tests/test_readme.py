@@ -1,10 +1,10 @@
 """The README: what it says is true, and what it shows can be pasted."""
 
-import os
 import re
 import subprocess
 import tomllib
 from dataclasses import MISSING, fields
+from itertools import chain
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_its_table_has_no_other_settings():
 
 def test_every_dependency_is_justified():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
     names = {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in wanted} - {"alchemist"}
     told = re.findall(r"^\| ([a-z0-9, -]+) \|", section("What it stands on"), re.MULTILINE)
     assert {name for row in told for name in row.split(", ")} - {"dependency"} == names
@@ -57,7 +57,7 @@ def tour(gunicorn) -> list[str]:
     # Answers end without a line break, which a terminal would not mind.
     shown = here.replace("curl -s ", "curl -s -w '\\n%{http_code}\\n' ")
     command = ["bash", "-euo", "pipefail", "-c", shown]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
     return run.stdout.splitlines()
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from alchemist import v1
 from alchemist.rest import Api, openapi
 
 from .guides import GUIDES
@@ -13,6 +14,10 @@ from .samples import Json, resolved, sample
 PARAMETER = re.compile(r"\{\w+\}")
 SCHEMAS = "#/components/schemas/"
 PROBLEMS = {"Problem", "ProblemEntry"}
+DEPRECATION = {
+    "Deprecation": openapi.header("Since when it has a successor (RFC 9745).", v1.DEPRECATED),
+    "Link": openapi.header("What to use instead.", '</api/v2/potions>; rel="successor-version"'),
+}
 
 
 def serialized(value: Any) -> bytes:
@@ -148,7 +153,7 @@ def _mark_deprecated(found: Json) -> None:
     own = [response for operation in operations for response in operation["responses"].values()]
     for response in (*own, *found["components"]["responses"].values()):
         if "$ref" not in response:
-            response["headers"] |= openapi.DEPRECATION
+            response["headers"] |= DEPRECATION
 
 
 def _shorten_tags(found: Json, prefix: str) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError
-
 from alchemist.fields import COMMON, Complaint, Exact, Instant, Many, Nested, Pk, Pks, Schema, Text
 from alchemist.ingredients.models import Ingredient
 from alchemist.paging import PageArgs, Sort
@@ -65,18 +63,6 @@ class Line(Nested):
         return super()._deserialize(value, attr, data, *args, **kwargs)
 
 
-def once(lines: list[dict[str, Any]]) -> None:
-    """Refuse an ingredient that stands on an earlier line already."""
-    seen = set()
-    twice: dict[int, list[str]] = {}
-    for index, line in enumerate(lines):
-        if line["ingredient_id"] in seen:
-            twice[index] = [Complaint("duplicate", "This ingredient is given twice.")]
-        seen.add(line["ingredient_id"])
-    if twice:
-        raise ValidationError(twice)
-
-
 class PotionSchema(Schema):
     pk = Pk(dump_only=True, example=EXAMPLE)
     name = Text(
@@ -97,7 +83,7 @@ class PotionSchema(Schema):
         required=True,
         min=1,
         max=100,
-        validate=[once],
+        unique=True,
         metadata={"description": "The recipe, in order; each ingredient stands in it once."},
     )
     created_at = Instant(dump_only=True)

@@ -7,8 +7,7 @@ from uuid import UUID
 import sqlalchemy
 from sqlalchemy import Select, exists, func, insert, select
 
-from alchemist import db, errors
-from alchemist.ingredients.models import Ingredient
+from alchemist import db
 
 from .models import WORDS, Potion, PotionIngredient
 
@@ -59,7 +58,6 @@ def _needs_more_than(pks: list[UUID]) -> Any:
 
 
 def brew(*, ingredients: Sequence[Line], **values: Any) -> Potion:
-    _check_names(ingredients)
     potion = db.add(Potion(**values))
     _write(potion, ingredients)
     return potion
@@ -68,13 +66,11 @@ def brew(*, ingredients: Sequence[Line], **values: Any) -> Potion:
 def update(potion: Potion, changes: Mapping[str, Any]) -> None:
     values = dict(changes)
     recipe = values.pop("ingredients", None)
-    if recipe is not None:
-        _check_names(recipe)
-        if _lines(potion, recipe) != _stored_lines(potion):
-            _clear(potion)
-            _write(potion, recipe)
-            # The recipe belongs to the potion, so that this is a change of the potion.
-            values["updated_at"] = func.clock_timestamp()
+    if recipe is not None and _lines(potion, recipe) != _stored_lines(potion):
+        _clear(potion)
+        _write(potion, recipe)
+        # The recipe belongs to the potion, so that this is a change of the potion.
+        values["updated_at"] = func.clock_timestamp()
     db.change(potion, values)
 
 
@@ -108,31 +104,3 @@ def _clear(potion: Potion) -> None:
 
 def _write(potion: Potion, recipe: Sequence[Line]) -> None:
     db.session.execute(insert(PotionIngredient), _lines(potion, recipe))
-
-
-def _check_names(recipe: Sequence[Line]) -> None:
-    """Refuse a name that is not the ingredient's: it is sent back, not changed, with a potion."""
-    given = {
-        position: (line["ingredient_id"], line["ingredient"]["name"])
-        for position, line in enumerate(recipe)
-        if "ingredient" in line
-    }
-    if not given:
-        return
-    wanted = [pk for pk, _ in given.values()]
-    names = dict(
-        db.session.execute(select(Ingredient.pk, Ingredient.name).where(Ingredient.pk.in_(wanted)))
-        .tuples()
-        .all()
-    )
-    entries = [
-        {
-            "pointer": f"#/ingredients/{position}/name",
-            "code": "read-only",
-            "detail": "This is not the name of the ingredient, which a potion cannot change.",
-        }
-        for position, (pk, name) in given.items()
-        if names[pk] != name
-    ]
-    if entries:
-        raise errors.Invalid.all(entries)

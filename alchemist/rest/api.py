@@ -84,7 +84,10 @@ class Api(flask_smorest.Api):
                 "version": f"{version.removeprefix('v')}.0",
                 "openapi_version": "3.1.0",
                 "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_schema_name),
-                "info": {"description": description, "license": {"name": "MIT"}},
+                "info": {
+                    "description": description,
+                    "license": {"name": "MIT", "identifier": "MIT"},
+                },
                 "servers": [{"url": "/"}],
             },
         )

@@ -31,10 +31,6 @@ LIST = {
     "Link": header('RFC 8288: `rel="first"`, and `rel="next"` when there is more.', ""),
     "X-Total-Count": header("Only with `count=exact`.", 50, type="integer"),
 }
-DEPRECATION = {
-    "Deprecation": header("Since when there has been a successor (RFC 9745).", "@1795132800"),
-    "Link": header("The successor in version 2.", '</api/v2/potions>; rel="successor-version"'),
-}
 RETRY_AFTER = {"Retry-After": header("Seconds to wait.", 1, type="integer")}
 
 TAGS = r'(W/)?"[!#-~]*"'

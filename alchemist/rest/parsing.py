@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from typing import Any, NoReturn
-from uuid import UUID
 
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
@@ -16,11 +15,15 @@ from . import references
 from .request import Request, unknown_parameter
 
 MAX_NESTING = 32
+# Of one object: far above any that is known, and low enough to name each that is unknown.
+MAX_MEMBERS = 100
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise errors.Malformed(f"An object has more than {MAX_MEMBERS} members.")
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
@@ -104,7 +107,7 @@ def entries(messages: Any, location: str, path: references.Path = ()) -> Iterato
     """Return an entry for each of marshmallow's messages, with the place where it belongs."""
     if isinstance(messages, dict):
         for key, inner in messages.items():
-            yield from entries(inner, location, path if key == "_schema" else (*path, key))
+            yield from entries(inner, location, path if _is_of_whole(key, inner) else (*path, key))
     elif isinstance(messages, list):
         for message in messages:
             yield from entries(message, location, path)
@@ -113,19 +116,20 @@ def entries(messages: Any, location: str, path: references.Path = ()) -> Iterato
         if location == "query":
             yield _parameter(str(path[0]), code, str(messages))
         else:
-            yield {"pointer": _pointer(path), "code": code, "detail": str(messages)}
+            yield {"pointer": references.pointer(path), "code": code, "detail": str(messages)}
+
+
+def _is_of_whole(key: str | int, messages: Any) -> bool:
+    """Tell what marshmallow says of a whole object from what it says of a field `_schema`."""
+    return key == "_schema" and not any(
+        isinstance(message, Complaint) and message.code == "unknown-field" for message in messages
+    )
 
 
 def _parameter(name: str, code: str, detail: str) -> Entry:
     if code == "unknown-field":
         return unknown_parameter(name)
     return {"parameter": name, "code": code, "detail": detail}
-
-
-def _pointer(path: references.Path) -> str:
-    """Return the URI fragment form of a JSON pointer (RFC 6901 §6), its escapes only."""
-    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
-    return "".join(["#", *(f"/{step}" for step in steps)])
 
 
 class Parser(FlaskParser):
@@ -144,7 +148,7 @@ class Parser(FlaskParser):
         """Let a client send back what it got: drop read-only members that equal what is stored."""
         if location != "json" or not isinstance(location_data, dict):
             return location_data
-        req.dangling = [_dangling(*found) for found in references.missing(schema, location_data)]
+        req.dangling = references.complaints(schema, location_data)
         stored = req.stored or {}
         return {
             name: value
@@ -174,11 +178,6 @@ class Parser(FlaskParser):
         values = super().parse(argmap, checked, **how)
         checked.settle()
         return values
-
-
-def _dangling(path: references.Path, model: type[Any], pk: UUID) -> Entry:
-    detail = f"No {model.__name__.lower()} {pk}."
-    return {"pointer": _pointer(path), "code": "unknown-reference", "detail": detail}
 
 
 def _read_only(entry: Entry, schema: Schema) -> Entry:

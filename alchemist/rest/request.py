@@ -27,7 +27,7 @@ class Request(flask.Request):
     caller: str
     # The representation of the row that this request changes, as it is stored.
     stored: dict[str, Any] | None = None
-    # What its body refers to in vain.
+    # What its body says of other rows, and is not so.
     dangling: Sequence[Entry] = ()
 
     @cached_property
@@ -52,6 +52,7 @@ class Request(flask.Request):
             return
         try:
             unquote_to_bytes(uri.encode("latin-1")).decode()
+            self.query_string.decode()
         except UnicodeError as error:
             raise errors.Malformed("The URL is not percent-encoded UTF-8.") from error
         if BAD_ESCAPE.search(uri):
@@ -59,7 +60,7 @@ class Request(flask.Request):
 
     def parameters(self) -> dict[str, str]:
         """Return the query's parameters; a repeated one is a complaint."""
-        query = self.query_string.decode("latin-1")
+        query = self.query_string.decode()
         try:
             pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
         except ValueError as error:
@@ -94,7 +95,7 @@ class Request(flask.Request):
         it, sees a broken connection and not the refusal.
         """
         if "body" not in self.__dict__:
-            with suppress(OSError, ParseException):
+            with suppress(errors.Malformed):
                 self._read(MAX_DRAINED)
 
     def _read(self, most: int) -> bytes:
@@ -103,7 +104,10 @@ class Request(flask.Request):
             return b""
         # No more than was announced: some servers wait for bytes that do not come.
         stream: Any = self.environ["wsgi.input"]
-        found: bytes = stream.read(most if length is None else min(length, most))
+        try:
+            found: bytes = stream.read(most if length is None else min(length, most))
+        except (OSError, ParseException) as error:
+            raise errors.Malformed("The body broke off, or its chunks are malformed.") from error
         return found
 
 

@@ -55,11 +55,20 @@ class Resource(MethodView):
 
     def check_request(self, view: Any) -> None:
         """Refuse what no operation can answer; complain about parameters that this one has not."""
-        accept = request.headers.get("Accept", "*/*")
-        if accept not in ("*/*", JSON) and not request.accept_mimetypes[JSON]:
+        if request.headers.get("Accept", "*/*") not in ("*/*", JSON) and not _accepts_json():
             raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
         if request.query_string and not getattr(view, "takes_query", False):
             request.refuse_parameters()
+
+
+def _accepts_json() -> bool:
+    """Look for the most specific range that JSON is in (RFC 9110 §12.5.1), parameters apart."""
+    ranges: dict[str, float] = {}
+    for value, quality in request.accept_mimetypes:
+        name = value.partition(";")[0].strip().lower()
+        ranges[name] = max(quality, ranges.get(name, 0))
+    known = [ranges[name] for name in (JSON, "application/*", "*/*") if name in ranges]
+    return known[0] > 0 if known else not ranges
 
 
 def _commit(response: ResponseReturnValue) -> ResponseReturnValue:

@@ -11,7 +11,7 @@ from alchemist.ingredients.schemas import EXAMPLE as INGREDIENT
 from alchemist.potions import service as potions
 from alchemist.potions.models import Potion
 from alchemist.potions.schemas import EXAMPLE as POTION
-from alchemist.potions.schemas import HONEY, once
+from alchemist.potions.schemas import HONEY
 from alchemist.rest import PUBLIC
 
 from . import PREFIX
@@ -47,7 +47,7 @@ class PotionSchema(Schema):
     name = Text(
         required=True, min=1, max=127, example="Draught of Quiet Evenings", metadata=POTION_NAME
     )
-    ingredients = Many(Nested(PotionIngredientSchema), metadata=RECIPE)
+    ingredients = Many(Nested(PotionIngredientSchema), max=100, metadata=RECIPE)
 
 
 class Line(Pk):
@@ -66,7 +66,7 @@ class RecipeSchema(Schema):
         required=True,
         min=1,
         max=100,
-        validate=[once],
+        unique=True,
         metadata=RECIPE,
     )
 

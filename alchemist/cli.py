@@ -1,0 +1,240 @@
+"""The `alchemist` command."""
+
+import os
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from time import sleep
+
+import alembic.command
+import click
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from environs import Env
+from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from alchemist import config, db, embedded, examples, serving
+
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=Path(".alchemist"),
+    show_default=True,
+    help="Where the embedded PostgreSQL keeps its data, when DATABASE_URL is not set.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The back end of an apothecary: its ingredients, its potions, and a shop around them.
+
+    A first session, in any directory:
+
+    \b
+        alchemist dev
+        alchemist load-examples        (in another terminal)
+        curl http://127.0.0.1:8000/api/v2/potions
+
+    In production the same code runs behind a proxy, on a PostgreSQL of its own:
+
+    \b
+        export DATABASE_URL=postgresql://alchemist:secret@db.example/alchemist
+        alchemist migrate
+        gunicorn wsgi:app
+
+    \b
+    Environment, where a `.env` in the current directory fills what is left open:
+        DATABASE_URL   the PostgreSQL to use; without it, `dev` and `load-examples`
+                       use an embedded one
+        ALCHEMIST_…    workers, threads, time limits: the README has the table
+    """
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Where to listen; 0 is any free port.",
+)
+@_data
+def dev(host: str, port: int, data: Path) -> None:
+    """Serve for development, until Ctrl-C.
+
+    Starts an embedded PostgreSQL, or uses the one of DATABASE_URL; brings its tables up to date;
+    and serves with open access: everybody who reaches the address may do everything.
+
+    \b
+    Example:
+        alchemist dev --port 8080 --data ~/apothecary
+    """
+    _stop_as_on_ctrl_c()
+    with suppress(KeyboardInterrupt), _refusals(), ExitStack() as running:
+        listener = running.enter_context(serving.listen(host, port))
+        address, port = serving.address(host, listener), listener.getsockname()[1]
+        watched: dict[str, serving.Poll] = {}
+        server = _embedded(data)
+        os.environ["ALCHEMIST_BIND"] = address
+        settings = config.load()
+        if server:
+            running.callback(server.stop)
+            watched["PostgreSQL"] = server.start().poll
+        _upgrade(settings.database_url)
+        disown = server.data.disown if server else lambda: None
+        service = serving.gunicorn(settings, listener, disown)
+        watched["gunicorn"] = running.enter_context(service)
+        serving.await_ready(host, port, watched)
+        click.echo(_welcome(address, data, server))
+        while True:
+            serving.check(watched)
+            sleep(0.1)
+    click.echo("Stopped.")
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the tables of DATABASE_URL up to date.
+
+    May run any number of times, also at once: one process migrates, the others wait for it.
+
+    \b
+    Example:
+        DATABASE_URL=postgresql://alchemist@db/alchemist alchemist migrate
+    """
+    with _refusals():
+        url = config.load().database_url
+        before, after = _upgrade(url)
+        done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
+        click.echo(f"The database {url.database} {done} {after}.")
+
+
+@main.command()
+@_data
+def load_examples(data: Path) -> None:
+    """Fill the database with an apothecary to look at.
+
+    Adds what is missing and leaves what is there, so it may run again. Works on DATABASE_URL, or
+    on the embedded PostgreSQL, whether `alchemist dev` is running or not.
+
+    \b
+    Example:
+        alchemist load-examples --data ~/apothecary
+    """
+    with _refusals(), _database(data) as url:
+        with click.progressbar(length=1, label="Loading examples") as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.length = total
+                bar.update(done - bar.pos)
+
+            added = examples.load(url, show)
+        there = (bar.length or 0) - sum(added.values())
+        new = " and ".join(f"{count} {kind}" for kind, count in added.items())
+        click.echo(f"Added {new}; {there} examples were there already.")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what is wrong with the surroundings into lines, and leave bugs their traceback."""
+    try:
+        yield
+    except (config.Misconfigured, embedded.Unusable, serving.Unservable) as refusal:
+        raise click.ClickException(str(refusal)) from refusal
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise click.ClickException(f"The database cannot be used: {reason}") from error
+    except CommandError as error:
+        raise click.ClickException(f"The database cannot be migrated: {error}") from error
+
+
+def _embedded(data: Path) -> embedded.Server | None:
+    """Return the server that takes the place of a DATABASE_URL, or None if there is one."""
+    environment = Env()
+    environment.read_env(".env", recurse=False)
+    if environment.str("DATABASE_URL", None) is not None:
+        return None
+    server = embedded.Server(data)
+    os.environ["DATABASE_URL"] = server.url.render_as_string(hide_password=False)
+    return server
+
+
+@contextmanager
+def _database(data: Path) -> Iterator[URL]:
+    """Give the migrated database to work on, and the embedded one a server if it has none."""
+    server = _embedded(data)
+    if server is None:
+        url = config.load().database_url
+        if _revision(url) != _head(url):
+            raise click.ClickException("The tables are not up to date: run `alchemist migrate`.")
+        yield url
+        return
+    try:
+        url = _running(server)
+        _upgrade(url)
+        yield url
+    finally:
+        server.stop()
+
+
+def _running(server: embedded.Server) -> URL:
+    try:
+        server.start()
+    except embedded.InUse as use:
+        url = embedded.url(use.socket)
+        if not embedded.await_answer(url, seconds=30):
+            raise embedded.Unusable(f"{use} Its server does not answer.") from use
+        return url
+    return server.url
+
+
+def _upgrade(url: URL) -> tuple[str | None, str | None]:
+    """Migrate, and return the revisions before and after."""
+    before, head = _revision(url), _head(url)
+    if before != head:
+        alembic.command.upgrade(db.alembic_config(url), "head")
+    return before, head
+
+
+def _head(url: URL) -> str | None:
+    return ScriptDirectory.from_config(db.alembic_config(url)).get_current_head()
+
+
+def _revision(url: URL) -> str | None:
+    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _stop_as_on_ctrl_c() -> None:
+    for request in (signal.SIGTERM, signal.SIGHUP):
+        # Under `nohup` the latter stays ignored.
+        if signal.getsignal(request) == signal.SIG_DFL:
+            signal.signal(request, signal.default_int_handler)
+
+
+def _welcome(address: str, data: Path, server: embedded.Server | None) -> str:
+    place = "" if data == Path(".alchemist") else f" --data {shlex.quote(str(data))}"
+    stored = f"{server.data.path}" if server else "the PostgreSQL of DATABASE_URL"
+    lines = [
+        "Ready.",
+        f"  API   http://{address}/api/v2/",
+        f"  Docs  http://{address}/api/docs",
+        f"  Data  {stored}",
+        "Access is open: everybody who reaches this address may do everything.",
+    ]
+    if server:
+        lines += [
+            "The embedded PostgreSQL is for development and tests only: it lags behind the",
+            "security releases of PostgreSQL.",
+        ]
+    return "\n".join([*lines, f"`alchemist load-examples{place}` fills it. Ctrl-C stops it."])
+
+
+if __name__ == "__main__":
+    main(prog_name="alchemist")

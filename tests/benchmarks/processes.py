@@ -1,0 +1,111 @@
+"""Linux processes: started on one CPU, watched, and ended with everything they started."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from signal import SIGKILL
+from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
+from time import monotonic, sleep
+
+from .contestants import Contestant, Home
+
+START_SECONDS = 30
+STOP_SECONDS = 10
+
+
+class Dead(Exception):
+    """A server that ended, or never answered; the text ends with what it logged."""
+
+
+@contextmanager
+def serving(contestant: Contestant, home: Home, cpu: int, logs: Path) -> Iterator[tuple[int, int]]:
+    """Yield pid and port of a contestant that answers; raise Dead. Ends its whole session."""
+    port, log = _free_port(), logs / f"{contestant.name}.log"
+    command = [str(home.python), *contestant.arguments(port)]
+    with log.open("wb") as output:
+        # pdeathsig: not even kill -9 of the benchmark leaves a server behind.
+        process = Popen(
+            ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", str(cpu), *command],
+            cwd=home.directory,
+            env=home.environment,
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_for_answer(process, port, f"{contestant.prefix}/ingredients?limit=1", log)
+        yield process.pid, port
+    finally:
+        _end(process)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _wait_for_answer(process: Popen[bytes], port: int, path: str, log: Path) -> None:
+    deadline = monotonic() + START_SECONDS
+    while process.poll() is None and monotonic() < deadline:
+        connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+        with suppress(OSError):
+            connection.request("GET", path)
+            if connection.getresponse().status == 200:
+                return
+        connection.close()
+        sleep(0.1)
+    raise Dead(f"{log.stem} does not serve {path}:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _end(process: Popen[bytes]) -> None:
+    process.terminate()
+    with suppress(TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, SIGKILL)
+    process.wait()
+
+
+def tree(pid: int) -> list[int]:
+    """Return the pid and those of all its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in tree(int(child)))]
+
+
+def parent(pid: int) -> int:
+    # After the command in parentheses, which may hold anything, come the state and the parent.
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return what the process and its descendants have used of any CPU so far."""
+    ticks = 0
+    for member in tree(pid):
+        numbers = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(numbers[11]) + int(numbers[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds_of_all(cpu: int) -> float:
+    """Return what all processes together have used of one CPU, or lost of it to other machines."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    fields = next(line.split() for line in lines if line.startswith(f"cpu{cpu} "))
+    user, nice, system, steal = (int(fields[place]) for place in (1, 2, 3, 8))
+    return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid: int) -> float:
+    """Return the resident memory of the largest process under `pid`: the one that serves."""
+    pages = (int(Path(f"/proc/{member}/statm").read_text().split()[1]) for member in tree(pid))
+    return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def pin(pid: int, cpu: int) -> None:
+    """Bind a process, its descendants and all that they will fork to one CPU."""
+    for member in tree(pid):
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(member, {cpu})

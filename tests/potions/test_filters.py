@@ -1,0 +1,70 @@
+"""Potions are found by what they contain, and by what they need."""
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from tests.factories import make_ingredient, make_potion
+
+URL = "/api/v2/potions"
+
+
+@pytest.fixture
+def shelf(client):
+    """Three ingredients and the potions that can be made of them."""
+    a, b, c = (make_ingredient(name=name) for name in "abc")
+    for name, parts in {"A": [a], "AB": [a, b], "BA": [b, a], "ABC": [a, b, c], "C": [c]}.items():
+        make_potion(*parts, name=name)
+    return {"a": a.pk, "b": b.pk, "c": c.pk, "x": uuid7()}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "wanted", "found"),
+    [
+        ("ingredient", "a", "A AB ABC BA"),
+        ("ingredient", "ab", "AB ABC BA"),
+        ("ingredient", "cba", "ABC"),
+        ("ingredient", "x", ""),
+        ("ingredient", "ax", ""),
+        ("brewable_with", "a", "A"),
+        ("brewable_with", "ab", "A AB BA"),
+        ("brewable_with", "abc", "A AB ABC BA C"),
+        ("brewable_with", "bc", "C"),
+        ("brewable_with", "xb", ""),
+    ],
+)
+def test_potions_are_found_by_what_they_contain_and_need(client, shelf, parameter, wanted, found):
+    keys = ",".join(str(shelf[letter]) for letter in wanted)
+    for query in (f"?{parameter}={keys}", f"?{parameter}={keys.upper()}&count=exact"):
+        answer = client.get(f"{URL}{query}")
+        assert sorted(row["name"] for row in answer.json) == found.split()
+    assert answer.headers["X-Total-Count"] == str(len(found.split()))
+
+
+def test_filters_are_combined(client, shelf):
+    query = f"?ingredient={shelf['b']}&brewable_with={shelf['a']},{shelf['b']}&name=AB"
+    assert [row["name"] for row in client.get(f"{URL}{query}").json] == ["AB"]
+
+
+PK = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
+
+
+@pytest.mark.parametrize("parameter", ["ingredient", "brewable_with"])
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("", "wrong-type"),
+        (",", "wrong-type"),
+        (f"{PK},", "wrong-type"),
+        (f"{PK}, {PK}", "wrong-type"),
+        (PK.replace("-", ""), "wrong-type"),
+        (f"{PK}%00", "wrong-type"),
+        (f"{PK},{PK.upper()}", "duplicate"),
+        (",".join(str(uuid7()) for _ in range(101)), "too-long"),
+    ],
+)
+def test_a_malformed_list_of_keys_is_422(client, parameter, value, code):
+    answer = client.get(f"{URL}?{parameter}={value}")
+    assert answer.status_code == 422
+    assert [(entry["parameter"], entry["code"]) for entry in answer.json["errors"]] == [
+        (parameter, code)
+    ]

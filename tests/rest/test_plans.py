@@ -1,0 +1,167 @@
+"""The cost of a page: the same at any depth, and an index behind every filter."""
+
+import re
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from alchemist import paging
+from alchemist.potions.models import Potion
+from tests.rest import plans
+
+ROWS = 20_000
+FILL = """
+    INSERT INTO ingredients (pk, name, description, created_at)
+    SELECT key(n), 'ingredient ' || n % 3000, CASE WHEN n % 2 = 0 THEN 'word' || n END, moment(n)
+    FROM generate_series(1, {rows} / 10) n;
+    INSERT INTO potions (pk, name, description, created_at)
+    SELECT key(n), 'potion ' || n % 7000, 'word' || n, moment(n)
+    FROM generate_series(1, {rows}) n;
+    INSERT INTO potion_ingredients (potion_id, position, ingredient_id)
+    SELECT key(n), line, key(1 + (n * 31 + line * 17) % ({rows} / 10))
+    FROM generate_series(1, {rows}) n, generate_series(0, 4) line;
+"""
+FUNCTIONS = """
+    CREATE FUNCTION key(n bigint) RETURNS uuid LANGUAGE sql
+        AS $$ SELECT lpad(to_hex(n), 32, '0')::uuid $$;
+    CREATE FUNCTION moment(n bigint) RETURNS timestamptz LANGUAGE sql
+        AS $$ SELECT '2026-01-01'::timestamptz + n % 9000 * interval '1 minute' $$;
+"""
+SORTS = ["pk", "-pk", "name", "-name", "created_at", "-created_at"]
+LISTS = ["ingredients", "potions"]
+LINK = re.compile(r'<([^>]*)>; rel="next"')
+
+
+def key(number):
+    return f"00000000-0000-0000-0000-{number:012x}"
+
+
+@pytest.fixture(scope="module")
+def filled(module_database):
+    """A database with many rows and fresh statistics."""
+    engine = create_engine(module_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(FUNCTIONS.replace(":", r"\:")))
+        connection.execute(text(FILL.format(rows=ROWS)))
+        connection.execute(text("VACUUM ANALYZE"))
+    return module_database
+
+
+@pytest.fixture(scope="module")
+def app(module_app, filled):
+    return module_app
+
+
+@pytest.fixture
+def plan(app, filled):
+    """Return the plans of a GET, for its values and for any; statements before it are settings."""
+    client = app.test_client()
+
+    def explain(path, *statements):
+        def get():
+            assert client.get(path).status_code == 200
+
+        found = plans.recorded(app.extensions["read_engine"], get)
+        with create_engine(filled, poolclass=NullPool).connect() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+            return [plans.custom(connection, *found), plans.generic(connection, *found)]
+
+    return explain
+
+
+def second_page(app, path):
+    return LINK.search(app.test_client().get(path).headers["Link"])[1]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("continued", [False, True])
+def test_a_page_is_read_from_an_index_in_its_order(app, plan, kind, sort, continued):
+    path = f"/api/v2/{kind}?sort={sort}&limit=50"
+    url = second_page(app, path) if continued else path
+    for found in plan(url):
+        assert "Seq Scan" not in found, found
+        assert f"on {kind}" in found, found
+        # The page itself may be sorted, its 201 rows at most; the table never is.
+        [scan] = [line for line in found.splitlines() if f" on {kind}" in line and "Index" in line]
+        assert_unsorted_below_its_limit(found, scan)
+        assert ("Index Cond" in found.split(scan)[1].splitlines()[1]) is continued, found
+
+
+def assert_unsorted_below_its_limit(found, scan):
+    """Between the index of the list and the first Limit above it nothing sorts or hashes."""
+    above = found.split(scan)[0].splitlines()
+    nodes = []
+    depth = len(scan) - len(scan.lstrip())
+    for line in reversed(above):
+        indent = len(line) - len(line.lstrip())
+        if "->" in line and indent < depth:
+            depth = indent
+            nodes.append(line)
+            if "Limit" in line:
+                break
+    assert nodes, found
+    assert "Limit" in nodes[-1], found
+    assert not [node for node in nodes if "Sort" in node or "Hash" in node], found
+
+
+FILTERS = {
+    "ingredients?name=ingredient 7": "ingredients_name_pk_idx",
+    "ingredients?q=word7": "ingredients_words_idx",
+    "potions?name=potion 7": "potions_name_pk_idx",
+    "potions?q=word7": "potions_words_idx",
+    f"potions?ingredient={key(7)}": "potion_ingredients_ingredient_id_idx",
+    f"potions?ingredient={key(7)},{key(24)}": "potion_ingredients_ingredient_id_idx",
+    f"potions?brewable_with={key(7)},{key(24)}": "potion_ingredients_ingredient_id_idx",
+}
+
+
+@pytest.mark.parametrize(("query", "index"), FILTERS.items(), ids=FILTERS)
+def test_a_filter_has_an_index(plan, query, index):
+    for found in plan(f"/api/v2/{query}", "SET LOCAL enable_seqscan = off"):
+        assert index in found, found
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_an_item_is_read_from_its_key(plan, kind):
+    for found in plan(f"/api/v2/{kind}/{key(7)}"):
+        assert f"Index Scan using {kind}_pkey" in found, found
+        assert "Seq Scan" not in found, found
+
+
+@pytest.mark.parametrize("sort", [*SORTS, "name,-created_at", "-created_at,name", "-name,pk"])
+def test_the_last_page_reads_as_few_blocks_as_the_first(app, filled, sort):
+    """Counted by PostgreSQL, so that no clock decides."""
+    client = app.test_client()
+    start = f"/api/v2/potions?sort={sort}&limit=50"
+    order = parsed(sort)
+    opposite = ",".join(f"{'' if key.descending else '-'}{key.name}" for key in order)
+    # The 51st row from the other end stands right before the last page.
+    turned = client.get(f"/api/v2/potions?sort={opposite}&limit=51").json[-1]
+    pages = [second_page(app, start), cursor_behind(turned, sort, order)]
+    first, last = (blocks(app, filled, page) for page in pages)
+    assert last <= first * 1.2, (first, last)
+    assert len(client.get(pages[1]).json) == 50
+    assert 'rel="next"' not in client.get(pages[1]).headers["Link"]
+
+
+def parsed(sort):
+    return paging.Sort(Potion.pk, Potion.name, Potion.created_at).deserialize(sort)
+
+
+def cursor_behind(row, sort, order):
+    values = [row[key.name] for key in order]
+    cursor = paging._encode(values, "/api/v2/potions []", order)
+    return f"/api/v2/potions?sort={sort}&limit=50&cursor={cursor}"
+
+
+def blocks(app, url, path):
+    """Return how many blocks of tables and indexes a GET reads."""
+    client = app.test_client()
+    statement, parameters = plans.recorded(app.extensions["read_engine"], lambda: client.get(path))
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) {statement}"
+        plan = connection.exec_driver_sql(explain, dict(parameters)).scalars().all()
+    top = next(line for line in plan if "Buffers:" in line)
+    return sum(map(int, re.findall(r"(?:hit|read)=(\d+)", top)))

@@ -1,0 +1,155 @@
+"""Settings: read from the environment and `.env`, and refused all at once."""
+
+import os
+from dataclasses import fields
+
+import pytest
+
+from alchemist import config
+
+URL = "postgresql://alchemist:swordfish@localhost/alchemist"
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """Set this process's environment to these variables alone, in an empty directory."""
+    before = dict(os.environ)
+    monkeypatch.chdir(tmp_path)
+
+    def replace(**variables):
+        for name in list(os.environ):
+            if name == "DATABASE_URL" or name.startswith("ALCHEMIST_"):
+                del os.environ[name]
+        os.environ.update(variables)
+
+    replace()
+    yield replace
+    # `.env` is read into the environment itself, which monkeypatch would not notice.
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def mistakes(environment, **variables):
+    environment(**variables)
+    with pytest.raises(config.Misconfigured) as caught:
+        config.load()
+    assert str(caught.value) == "\n".join(caught.value.mistakes)
+    return caught.value.mistakes
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_three_schemes_name_one_driver(environment, scheme):
+    environment(DATABASE_URL=URL.replace("postgresql", scheme))
+    url = config.load().database_url
+    assert (url.drivername, url.host, url.password) == (
+        "postgresql+psycopg",
+        "localhost",
+        "swordfish",
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://h/d", "postgresql+asyncpg://h/d", "sqlite://", "nonsense", "", "postgresql://h:x/"],
+)
+def test_any_other_url_is_refused_by_the_name_of_its_variable(environment, url):
+    [mistake] = mistakes(environment, DATABASE_URL=url)
+    assert mistake.startswith("DATABASE_URL: ")
+
+
+def test_the_url_is_the_only_setting_that_must_be_there(environment):
+    [mistake] = mistakes(environment)
+    assert mistake.startswith("DATABASE_URL: ")
+    environment(DATABASE_URL=URL)
+    assert config.load().workers == 2
+
+
+WRONG = {
+    "ALCHEMIST_WORKERS": ["0", "65", "two", "1.5", ""],
+    "ALCHEMIST_THREADS": ["0", "-1"],
+    "ALCHEMIST_POOL_TIMEOUT": ["0", "6", "soon", "nan"],
+    "ALCHEMIST_STATEMENT_TIMEOUT": ["0", "31", "inf", "nan"],
+    "ALCHEMIST_LOCK_TIMEOUT": ["0", "1s", "nan"],
+    "ALCHEMIST_PREPARED_STATEMENTS": ["maybe"],
+    "ALCHEMIST_LOG_LEVEL": ["loud"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+)
+def test_a_mistake_is_told_with_the_name_of_its_variable(environment, name, value):
+    [mistake] = mistakes(environment, DATABASE_URL=URL, **{name: value})
+    assert mistake.startswith(f"{name}: ")
+
+
+def test_every_mistake_is_told_at_once(environment):
+    found = mistakes(
+        environment, ALCHEMIST_WORKERS="0", ALCHEMIST_LOG_LEVEL="loud", ALCHEMIST_COLOUR="red"
+    )
+    assert {mistake.partition(":")[0] for mistake in found} == {
+        "DATABASE_URL",
+        "ALCHEMIST_WORKERS",
+        "ALCHEMIST_LOG_LEVEL",
+        "ALCHEMIST_COLOUR",
+    }
+
+
+def test_a_misspelt_variable_is_told_with_the_one_that_was_meant(environment):
+    [mistake] = mistakes(environment, DATABASE_URL=URL, ALCHEMIST_TREADS="8")
+    assert mistake.startswith("ALCHEMIST_TREADS: ")
+    assert "ALCHEMIST_THREADS" in mistake
+
+
+def test_a_variable_of_the_tests_is_no_mistake(environment):
+    environment(DATABASE_URL=URL, ALCHEMIST_TEST_DATABASE_URL="postgresql://localhost/x")
+    assert config.load()
+
+
+def test_a_file_fills_what_the_environment_leaves_open(environment, tmp_path):
+    environment(ALCHEMIST_THREADS="7")
+    lines = [f"DATABASE_URL={URL}", "ALCHEMIST_THREADS=9", "ALCHEMIST_WORKERS=3"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    settings = config.load()
+    assert (settings.threads, settings.workers) == (7, 3)
+
+
+def test_a_mistake_in_a_file_is_told_like_any_other(environment, tmp_path):
+    (tmp_path / ".env").write_text("ALCHEMIST_WORKERS=0\nALCHEMIST_COLOUR=red\n")
+    found = mistakes(environment, DATABASE_URL=URL)
+    assert {mistake.partition(":")[0] for mistake in found} == {
+        "ALCHEMIST_WORKERS",
+        "ALCHEMIST_COLOUR",
+    }
+
+
+def test_a_file_of_a_directory_above_is_not_read(environment, tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("ALCHEMIST_WORKERS=3")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    environment(DATABASE_URL=URL)
+    assert config.load().workers == 2
+
+
+@pytest.mark.parametrize(
+    "url", [URL, URL.replace("postgresql", "mysql"), URL.replace("localhost", "localhost:port")]
+)
+def test_a_password_is_never_shown(environment, url):
+    environment(DATABASE_URL=url)
+    try:
+        shown = repr(config.load())
+    except config.Misconfigured as error:
+        shown = f"{error!r} {error} {error.mistakes}"
+    assert "swordfish" not in shown
+
+
+def test_settings_cannot_be_changed(environment):
+    environment(DATABASE_URL=URL)
+    with pytest.raises(AttributeError):
+        config.load().threads = 8
+
+
+@pytest.mark.parametrize("setting", fields(config.Settings), ids=lambda setting: setting.name)
+def test_every_setting_says_what_it_means(setting):
+    assert setting.metadata["meaning"].endswith(".")
+    assert config.variable(setting.name) == config.variable(setting.name).upper()
