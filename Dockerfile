@@ -123,9 +123,9 @@ http {
     # Paths reach the service as they were sent.
     merge_slashes off;
 
-    # gunicorn reads request lines of 4,094 bytes.
+    # gunicorn reads request lines of 8,190 bytes.
     map $request $request_line_too_long {
-        "~^.{4095}" 1;
+        "~^.{8191}" 1;
         default 0;
     }
     # The client's id if the service accepts its form, else a new one: so this log, the service's and

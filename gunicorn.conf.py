@@ -23,6 +23,8 @@ loglevel = _settings.log_level
 graceful_timeout = 10  # seconds
 keepalive = 5  # seconds
 control_socket_disable = True
+# A filter may list 100 keys of 36 characters, and there may be two of them.
+limit_request_line = 8190
 
 
 def _write_problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:

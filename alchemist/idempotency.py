@@ -39,6 +39,9 @@ problems.document(
 )
 
 
+REPLAYED = {"Idempotent-Replayed": openapi.header("Only where an answer is given again.", "true")}
+
+
 class IdempotencyKey(Base):
     """The answer to the first request with a key, written in the transaction of its effect."""
 
@@ -80,6 +83,7 @@ def idempotent(act: Callable[..., Response]) -> Callable[..., Response]:
                 "schema": {"type": "string", "pattern": r"^[!-~]{1,255}$"},
             }
         ],
+        responses={201: {"headers": REPLAYED}},
     )
 
 

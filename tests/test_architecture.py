@@ -19,11 +19,15 @@ RANKS = [
     *("rest", "idempotency", "health"),
     *DOMAINS,
     *("v1", "docs", "examples", "app"),
-    *("child", "datadir", "embedded", "serving", "cli"),
+    *("embedded", "cli"),
 ]
 REST = ["request", "references", "parsing", "etags", "openapi", "resource", "blueprint", "api"]
 DOMAIN = ["auth", "models", "service", "schemas", "blueprint"]
-LAYERS = {"rest": REST} | dict.fromkeys(DOMAINS, DOMAIN)
+LAYERS = {
+    "rest": REST,
+    "embedded": ["child", "datadir", "server"],
+    "cli": ["serving", "commands", "__init__", "__main__"],
+} | dict.fromkeys(DOMAINS, DOMAIN)
 VAGUE = re.compile(r"(utils?|helpers?|common|base|managers?|handlers?)")
 
 

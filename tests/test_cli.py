@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from alchemist import cli, embedded
+from alchemist.embedded import server as programs
 from tests import processes
 
 COMMAND = [sys.executable, "-m", "alchemist.cli"]
@@ -320,7 +321,7 @@ def test_a_data_directory_of_another_version_is_one_clear_line(outside):
 
 
 def test_a_small_disk_is_one_clear_line(outside, monkeypatch):
-    monkeypatch.setattr(embedded, "FIRST_START", 10**9)
+    monkeypatch.setattr(programs, "FIRST_START", 10**9)
     (line,) = refuse("dev", "--port", "0")
     assert line.startswith("Not enough disk")
 

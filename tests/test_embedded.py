@@ -18,7 +18,9 @@ from time import monotonic, sleep
 import psycopg
 import pytest
 
-from alchemist import datadir, embedded
+from alchemist import embedded
+from alchemist.embedded import datadir
+from alchemist.embedded import server as programs
 from tests import processes
 
 STARTER = """
@@ -39,8 +41,9 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become 
 
 
 @pytest.fixture
-def data(tmp_path):
-    return tmp_path / "data"
+def data(public):
+    """A path that is short enough to name a socket itself."""
+    return public / "data"
 
 
 @pytest.fixture
@@ -334,7 +337,7 @@ def test_root_serves_in_a_private_directory_with_one_capability(tmp_path):
 @only_root
 def test_root_serves_in_an_open_directory_without_any_capability(public):
     with serve(public / "data") as server:
-        if not server.data.passable(embedded._programs()):
+        if not server.data.passable(programs._programs()):
             pytest.skip("the programs of PostgreSQL are in a private directory")
         assert facts(server.process) == ("nobody", 0)
 
@@ -354,13 +357,13 @@ def facts(process):
 @only_root
 def test_root_serves_with_programs_in_a_private_directory(tmp_path, public, monkeypatch):
     tmp_path.chmod(0o700)
-    package = embedded._programs().parents[1]
+    package = programs._programs().parents[1]
     shutil.copytree(package / "pginstall18", tmp_path / package.name / "pginstall18")
     (tmp_path / package.name / "__init__.py").touch()
     libraries = f"{package.name}.libs"
     shutil.copytree(package.parent / libraries, tmp_path / libraries)
     monkeypatch.syspath_prepend(tmp_path)
-    assert embedded._programs().is_relative_to(tmp_path)
+    assert programs._programs().is_relative_to(tmp_path)
     with serve(public / "data") as server:
         assert ask(server, "SELECT 1") == [(1,)]
 
@@ -440,15 +443,15 @@ def test_a_cluster_of_another_version_is_one_clear_line(data):
 
 @pytest.mark.parametrize("need", ["FIRST_START", "LATER_START"])
 def test_a_small_disk_is_one_clear_line(data, monkeypatch, need):
-    monkeypatch.setattr(embedded, need, 10**9)
+    monkeypatch.setattr(programs, need, 10**9)
     assert "Not enough disk" in refusal(data)
 
 
 @only_root
 @pytest.mark.parametrize("megabytes", [10, 30, 39])
 def test_a_disk_that_fills_in_the_middle_is_one_clear_line(tmp_path, monkeypatch, megabytes):
-    monkeypatch.setattr(embedded, "FIRST_START", 0)
-    monkeypatch.setattr(embedded, "LATER_START", 0)
+    monkeypatch.setattr(programs, "FIRST_START", 0)
+    monkeypatch.setattr(programs, "LATER_START", 0)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "alchemist", str(tmp_path)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("may not mount a small disk here")
@@ -469,7 +472,7 @@ def test_a_server_that_dies_at_the_start_is_one_clear_line(data):
 
 
 def test_missing_programs_are_one_clear_line(data, monkeypatch):
-    monkeypatch.setattr(embedded, "find_spec", lambda _name: None)
+    monkeypatch.setattr(programs, "find_spec", lambda _name: None)
     assert "pip install 'alchemist[embedded]'" in refusal(data)
     assert not data.exists()
 

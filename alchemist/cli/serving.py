@@ -17,7 +17,8 @@ from typing import Any
 from gunicorn.app import wsgiapp
 
 import alchemist.app  # noqa: F401  imported before the fork, so that it is imported once
-from alchemist import child, config, db
+from alchemist import config, db
+from alchemist.embedded import child
 
 # Seconds: for what is left of a former run to let go of the port, for the service to come up,
 # and for its workers to finish their requests (a little more than gunicorn's own patience).

@@ -18,10 +18,8 @@ from typing import BinaryIO, Self
 import psycopg
 from sqlalchemy import URL
 
-from alchemist import child
-from alchemist.datadir import DataDirectory, InUse, Unusable, make, servant
-
-__all__ = ["InUse", "Server", "Unusable", "await_answer", "url"]
+from . import child
+from .datadir import DataDirectory, Unusable, make, servant
 
 MAJOR = "18"
 # MB of disk. A fresh cluster takes 46 MB and grows by WAL of 16 MB a file.

@@ -17,7 +17,9 @@ from environs import Env
 from sqlalchemy import URL, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from alchemist import config, db, embedded, examples, serving
+from alchemist import config, db, embedded, examples
+
+from . import serving
 
 _data = click.option(
     "--data",
@@ -234,7 +236,3 @@ def _welcome(address: str, data: Path, server: embedded.Server | None) -> str:
             "security releases of PostgreSQL.",
         ]
     return "\n".join([*lines, f"`alchemist load-examples{place}` fills it. Ctrl-C stops it."])
-
-
-if __name__ == "__main__":
-    main(prog_name="alchemist")

@@ -1,0 +1,5 @@
+"""The `alchemist` command."""
+
+from .commands import main
+
+__all__ = ["main"]
