@@ -12,7 +12,6 @@ from sqlalchemy import (
     Index,
     PrimaryKeyConstraint,
     Table,
-    distinct,
     select,
 )
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
@@ -135,7 +134,7 @@ def _in_use(name: str, found: Rule) -> errors.Refusal:
     constraint = _foreign_keys()[name]
     table, column = constraint.table, constraint.columns[0]
     pk = (request.view_args or {})["pk"]
-    some = select(distinct(table.c[found.referrer])).where(column == pk).limit(10)
+    some = select(table.c[found.referrer]).where(column == pk).distinct().limit(10)
     with db.reader() as connection:
         referrers = connection.execute(some).scalars().all()
     entries = [{"code": "in-use", "detail": found.in_use.format(pk)} for pk in referrers]
