@@ -6,9 +6,12 @@ from socket import socket
 from uuid import uuid4
 
 import gunicorn.util
+from gunicorn.arbiter import Arbiter
 
 from alchemist import errors, problems
-from alchemist.config import Misconfigured, load
+from alchemist.config import Misconfigured, check_open_access, load
+from alchemist.security import HEADERS
+from alchemist.users import auth  # noqa: F401  before the fork: workers share a page of it
 
 try:
     _settings = load()
@@ -27,6 +30,16 @@ control_socket_disable = True
 limit_request_line = 8190
 
 
+def on_starting(server: Arbiter) -> None:
+    """Refuse open access on addresses that others reach, those of `--bind` included."""
+    if _settings.open_access:
+        try:
+            for bind in server.cfg.bind:
+                check_open_access(bind)
+        except Misconfigured as mistakes:
+            sys.exit(str(mistakes))
+
+
 def _write_problem(sock: socket, status_int: int, reason: str, mesg: str) -> None:
     """Answer a request that never becomes one for the app; gunicorn itself would answer HTML."""
     problem = problems.PROBLEMS[errors.code_of(status_int)]
@@ -37,7 +50,9 @@ def _write_problem(sock: socket, status_int: int, reason: str, mesg: str) -> Non
         "Connection: close\r\n"
         "Content-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\n"
-        f"X-Request-ID: {request_id}\r\n\r\n"
+        f"X-Request-ID: {request_id}\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+        + "\r\n"
     )
     gunicorn.util.write_nonblock(sock, head.encode("ascii") + body)
 

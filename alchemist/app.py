@@ -2,24 +2,33 @@
 
 from flask import Flask
 
-from alchemist import config, db, docs, errors, health, rest, v1, violations
+from alchemist import audit, config, db, docs, errors, health, rest, security, v1, violations
+from alchemist.audit.blueprint import blp as audit_log
+from alchemist.heroes.blueprint import blp as heroes
 from alchemist.ingredients.blueprint import blp as ingredients
 from alchemist.potions.blueprint import blp as potions
+from alchemist.users import auth
+from alchemist.users.blueprint import blp as users
+from alchemist.v1.heroes import blp as old_heroes
 from alchemist.v1.potions import blp as old_potions
 from alchemist.v1.root import blp as old_root
+from alchemist.v1.users import blp as old_users
 
-V2 = (ingredients, potions)
-V1 = (old_root, old_potions)
+V2 = (ingredients, potions, users, heroes, audit_log)
+V1 = (old_root, old_potions, old_users, old_heroes)
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
     """Return the WSGI application; raise `config.Misconfigured` with every mistake at once."""
+    settings = settings or config.load()
     app = Flask(__name__, static_folder=None)
-    db.init_app(app, settings or config.load())
+    db.init_app(app, settings)
     errors.init_app(app, violations.refusal)
     rest.init_app(app)
+    audit.listen()
+    auth.init_app(app, open_access=settings.open_access)
+    security.init_app(app, settings.cors_origins)
     health.init_app(app)
-    app.extensions["authorize"] = rest.open_access
     v1.init_app(app)
     new = rest.Api(app, "v2", "One style for every resource.")
     for blueprint in V2:

@@ -1,8 +1,10 @@
 """Settings, read from the environment and `.env`, validated together."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from ipaddress import ip_address
 from os import environ
 from typing import Any
 
@@ -13,6 +15,7 @@ from marshmallow.validate import OneOf, Range
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 DRIVERS = ("postgres", "postgresql", "postgresql+psycopg")
 # Read by the test suite, not by the service.
 FOREIGN = {"ALCHEMIST_TEST_DATABASE_URL"}
@@ -65,9 +68,39 @@ class Settings:
     prepared_statements: bool = _variable(
         "Whether to prepare statements; off behind a PgBouncer older than 1.21.", True
     )
+    open_access: bool = _variable(
+        "Whether everybody may do everything; for development, on a loopback address only.", False
+    )
+    cors_origins: tuple[str, ...] = _variable(
+        "Origins whose scripts may call the API, separated by commas.", ()
+    )
     log_level: str = _variable(
         "How much is logged.", "info", validate=OneOf(["debug", "info", "warning", "error"])
     )
+
+
+def host_of(address: str) -> str:
+    """Return the host of `host`, `host:port`, `[host]` or `[host]:port`."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0]
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_open_access(bind: str) -> None:
+    """Raise Misconfigured if others than this machine could reach what is open to everybody."""
+    if not bind.startswith(("unix:", "fd://")) and not is_loopback(host_of(bind)):
+        raise Misconfigured(
+            [f"{variable('open_access')}: {bind} can be reached from elsewhere: bind to 127.0.0.1."]
+        )
 
 
 def variable(name: str) -> str:
@@ -92,15 +125,40 @@ def load() -> Settings:
         raise Misconfigured([*mistakes, *_unknown(file)]) from error
     if unknown := list(_unknown(file)):
         raise Misconfigured(unknown)
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.open_access:
+        check_open_access(settings.bind)
+    return settings
 
 
 def _read(env: Env, setting: Any) -> Any:
     how = {key: value for key, value in setting.metadata.items() if key != "meaning"}
     if setting.name == "database_url":
         return env.database_url("DATABASE_URL")
-    parsers: dict[Any, Any] = {int: env.int, float: env.float, bool: env.bool, str: env.str}
+    parsers: dict[Any, Any] = {
+        int: env.int,
+        float: env.float,
+        bool: env.bool,
+        str: env.str,
+        tuple[str, ...]: _origins(env),
+    }
     return parsers[setting.type](variable(setting.name), setting.default, **how)
+
+
+def _origins(env: Env) -> Any:
+    """Return the parser of a list of origins, which have a scheme, a host and nothing else."""
+
+    def parse(name: str, default: Any, **how: Any) -> tuple[str, ...]:
+        return tuple(
+            env.list(name, list(default), subcast=str.strip, validate=_check_origins) or ()
+        )
+
+    return parse
+
+
+def _check_origins(origins: list[str]) -> None:
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValidationError("Each must be like https://shop.example or http://localhost:3000.")
 
 
 def _unknown(file: Iterable[str]) -> Iterator[str]:

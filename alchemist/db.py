@@ -139,6 +139,12 @@ def reader() -> AbstractContextManager[Connection]:
     return engine.connect()
 
 
+def writer() -> AbstractContextManager[Connection]:
+    """Return a connection for a write beside the request's own: committed when the block ends."""
+    engine: Engine = current_app.extensions["write_engine"]
+    return engine.begin()
+
+
 def fetch(statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
     """Return the only row of a read, or None.
 
@@ -190,6 +196,18 @@ def change(row: Entity, values: Mapping[str, Any]) -> Entity:
         setattr(row, name, value)
     session.flush()
     return row
+
+
+def touch(row: Versioned, *names: str) -> None:
+    """Make what hangs on a row a change of the row; `names` say what it was."""
+    row.updated_at = func.clock_timestamp()
+    row.__dict__["_touched"] = touched(row) | set(names)
+
+
+def touched(row: object) -> set[str]:
+    """Return what `touch` was told of the row."""
+    found: set[str] = row.__dict__.get("_touched", set())
+    return found
 
 
 def remove(row: Base) -> None:

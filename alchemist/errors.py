@@ -52,6 +52,23 @@ class Malformed(Refusal):
     code = "malformed"
 
 
+class Unauthorized(Refusal):
+    """Nobody that is known, where somebody is needed: 401."""
+
+    code = "unauthorized"
+
+
+class Forbidden(Refusal):
+    """Somebody who may not: 403."""
+
+    code = "forbidden"
+
+    @classmethod
+    def without(cls, permission: str) -> Self:
+        detail = f"This needs the permission {permission}."
+        return cls(detail, [{"code": "forbidden", "detail": detail, "permission": permission}])
+
+
 class NotFound(Refusal):
     code = "not-found"
 
@@ -105,6 +122,8 @@ class Unavailable(Refusal):
 
 _CODES = {
     400: "bad-request",
+    401: "unauthorized",
+    403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
     406: "not-acceptable",

@@ -83,8 +83,14 @@ def idempotent(act: Callable[..., Response]) -> Callable[..., Response]:
                 "schema": {"type": "string", "pattern": r"^[!-~]{1,255}$"},
             }
         ],
-        responses={201: {"headers": REPLAYED}},
+        responses={status: {"headers": REPLAYED} for status in _successes(act)},
     )
+
+
+def _successes(act: Callable[..., Response]) -> list[int]:
+    """Return the statuses that the view documents for what went well."""
+    documented = act._apidoc["manual_doc"]["responses"]  # type: ignore[attr-defined]
+    return [status for status in documented if 200 <= status < 300]
 
 
 def _replay(key: str) -> Response | None:
@@ -98,7 +104,7 @@ def _replay(key: str) -> Response | None:
         detail = "The first request with this key is still running."
         raise errors.Conflict(detail, code="in-progress", headers={"Retry-After": "1"})
     _purge(key)
-    kept = session.get(IdempotencyKey, (request.caller, key))
+    kept = session.get(IdempotencyKey, (str(request.caller), key))
     if kept is None:
         return None
     if kept.fingerprint != _fingerprint():
@@ -126,7 +132,7 @@ def _settled(act: Callable[..., Response], *args: Any, **path: Any) -> Response:
 
 def _keep(key: str, response: Response) -> Response:
     kept = IdempotencyKey(
-        caller=request.caller,
+        caller=str(request.caller),
         key=key,
         fingerprint=_fingerprint(),
         status=response.status_code,
@@ -143,6 +149,15 @@ def _fingerprint() -> str:
     return sha256("\n".join(parts).encode() + b"\n" + request.body).hexdigest()
 
 
+def forget(*words: str) -> None:
+    """Delete the answers that hold one of some words, because nobody shall read them again."""
+    holds = [IdempotencyKey.body.contains(word, autoescape=True) for word in words]
+    session.execute(
+        delete(IdempotencyKey).where(or_(*holds)),
+        execution_options={"synchronize_session": False},
+    )
+
+
 def _purge(key: str) -> None:
     """Delete this key if it has expired, and a few others that have."""
     identity = tuple_(IdempotencyKey.caller, IdempotencyKey.key)
@@ -154,7 +169,7 @@ def _purge(key: str) -> None:
         .limit(PURGED_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    is_own = and_(IdempotencyKey.caller == request.caller, IdempotencyKey.key == key)
+    is_own = and_(IdempotencyKey.caller == str(request.caller), IdempotencyKey.key == key)
     session.execute(
         delete(IdempotencyKey).where(has_expired, or_(is_own, identity.in_(oldest))),
         execution_options={"synchronize_session": False},

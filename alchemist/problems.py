@@ -56,6 +56,26 @@ for _problem in (
         "The body is not valid JSON: Expecting ',' delimiter at line 3, column 5.",
     ),
     (
+        "unauthorized",
+        401,
+        "The operation needs a token, or the one that was sent is unknown, malformed, expired or "
+        "revoked. Send `Authorization: Bearer alc_…`.",
+        "Send a valid bearer token.",
+    ),
+    (
+        "forbidden",
+        403,
+        "The caller does not hold the permission that `errors` names.",
+        "This needs the permission potions:write.",
+    ),
+    (
+        "not-local",
+        403,
+        "Access is open to everybody on the machine of this service, and the request came from "
+        "elsewhere, or was meant for another host.",
+        "Open access is for this machine alone.",
+    ),
+    (
         "not-found",
         404,
         "There is nothing at this path, or nothing that the caller may see.",

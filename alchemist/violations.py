@@ -1,5 +1,6 @@
 """What the database refuses, told as refusals: by sqlstate and by the name of the constraint."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -123,10 +124,20 @@ def _violation(error: DBAPIError) -> errors.Refusal | None:
     # PostgreSQL gives both sides of a reference one name; only a DELETE breaks the far one.
     if request.method == "DELETE" and name in _foreign_keys():
         return _in_use(name, found)
-    entry = {"pointer": found.pointer, "code": found.code, "detail": found.detail}
-    status = PROBLEMS[found.code].status
-    kind = errors.Conflict if status == 409 else errors.Invalid
-    return kind(found.detail, [entry])
+    detail = _taken(found) if found.code == "already-exists" else found.detail
+    kind = errors.Conflict if PROBLEMS[found.code].status == 409 else errors.Invalid
+    return kind.at("pointer", found.pointer, detail, found.code)
+
+
+def _taken(found: Rule) -> str:
+    """Name the value that is taken, as the request has it."""
+    sent = json.loads(getattr(request, "body", b"") or b"{}")
+    value = sent.get(found.pointer.removeprefix("#/"))
+    return (
+        found.detail
+        if value is None
+        else f"{found.detail} It is {json.dumps(value, ensure_ascii=False)}."
+    )
 
 
 def _in_use(name: str, found: Rule) -> errors.Refusal:

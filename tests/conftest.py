@@ -17,6 +17,7 @@ from sqlalchemy import URL, NullPool, create_engine, event, text
 from alchemist import config, db, embedded
 from alchemist.app import create_app
 from alchemist.config import database_url
+from alchemist.users import auth
 from tests.servers import Gunicorn
 
 SERVER, TEMPLATE = pytest.StashKey[URL](), pytest.StashKey[URL]()
@@ -112,6 +113,13 @@ def gunicorn(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
         yield server
 
 
+@pytest.fixture
+def closed_gunicorn(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
+    """The same, without open access."""
+    with Gunicorn(fresh_database, tmp_path, ALCHEMIST_OPEN_ACCESS="false") as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def module_database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
     """A migrated database of one module, whose tests do not mind each other's rows."""
@@ -134,7 +142,9 @@ def _committing(url: URL) -> Iterator[Callable[..., Flask]]:
     made: list[Flask] = []
 
     def make(**settings: Any) -> Flask:
-        made.append(create_app(config.Settings(**{"database_url": url} | settings)))
+        made.append(
+            create_app(config.Settings(**{"database_url": url, "open_access": True} | settings))
+        )
         return made[-1]
 
     yield make
@@ -161,7 +171,7 @@ def module_app(module_database: URL) -> Iterator[Flask]:
 
 @pytest.fixture(scope="session")
 def app(database: URL) -> Iterator[Flask]:
-    app = create_app(config.Settings(database_url=database))
+    app = create_app(config.Settings(database_url=database, open_access=True))
     app.test_client_class = Client
     yield app
     app.extensions["read_engine"].dispose()
@@ -188,6 +198,7 @@ def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         outer = connection.begin()
         db.session.configure(bind=connection, join_transaction_mode="create_savepoint")
         monkeypatch.setattr(db, "reader", lambda: nullcontext(connection))
+        monkeypatch.setattr(db, "writer", lambda: nullcontext(connection))
         yield
         db.session.remove()
         outer.rollback()
@@ -197,6 +208,14 @@ def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def client(app: Flask, transaction: None) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def closed(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """The client of an app without open access, which has seen no token yet."""
+    monkeypatch.setitem(app.extensions, "open_access", False)
+    auth._trusted.clear()
+    return client
 
 
 @pytest.fixture

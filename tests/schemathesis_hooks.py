@@ -1,9 +1,12 @@
-"""What a valid request cannot know by the document alone: keys, cursors and tags that exist.
+"""What a valid request cannot know by the document alone: keys, cursors and tags that exist,
+addresses that are one's own.
 
 Schemathesis loads this module.
 """
 
+import os
 import re
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -12,14 +15,19 @@ import requests
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
 
 OWN_TAG = re.compile(r'"[0-9a-f]{24}"')
+asker = requests.Session()
+asker.headers["Authorization"] = f"Bearer {os.environ['ALCHEMIST_TOKEN']}"
 
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     if case.meta is None:
         return
+    base = case.operation.base_url
+    _spare_oneself(base, case)
     wrong = {
         location
         for location, component in case.meta.components.items()
@@ -28,8 +36,13 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if not wrong or ParameterLocation.BODY in wrong:
         _use_fitting_tag(case.headers)
     if not wrong:
-        base = case.operation.base_url
         _use_existing_ingredients(base, case.body)
+        _use_existing_user(base, case.body)
+        _use_fresh_names(case.body)
+        _use_fresh_names(case.query)
+        _use_time_to_come(case.body)
+        if case.meta.phase.name != TestPhase.STATEFUL and "user_id" in case.path_parameters:
+            _use_existing_token(base, case.path_parameters)
         _use_fitting_cursor(base + case.formatted_path, case.query)
         _use_fresh_key(case.headers)
 
@@ -54,11 +67,60 @@ def _use_existing_ingredients(base: str, body: Any) -> None:
     lines = body.get("ingredients") if isinstance(body, dict) else None
     if not isinstance(lines, list):
         return
-    rows = requests.get(f"{base}/api/v2/ingredients?limit=200", timeout=5).json()
+    rows = asker.get(f"{base}/api/v2/ingredients?limit=200", timeout=5).json()
     pairs = zip(lines, (row["pk"] for row in rows), strict=False)
     body["ingredients"] = [
         line | {"pk": pk} if isinstance(line, dict) else pk for line, pk in pairs
     ]
+
+
+@cache
+def _oneself(base: str) -> str:
+    pk: str = asker.get(f"{base}/api/v2/me", timeout=5).json()["user"]["pk"]
+    return pk
+
+
+def _somebody(base: str) -> str:
+    """Return a new user, whose tokens may permit anything: those before may be gone by now."""
+    address = f"{uuid4().hex}@alchemist.example"
+    user = {"email": address, "full_name": "Somebody", "role": "admin"}
+    pk: str = asker.post(f"{base}/api/v2/users", json=user, timeout=5).json()["pk"]
+    return pk
+
+
+def _spare_oneself(base: str, case: Case) -> None:
+    """Keep the right to ask: change somebody else, and revoke tokens of others."""
+    for name in ("pk", "user_id"):
+        if case.method != "GET" and case.path_parameters.get(name) == _oneself(base):
+            case.path_parameters[name] = _somebody(base)
+
+
+def _use_existing_token(base: str, path: dict[str, Any]) -> None:
+    """Name a user who is there and, where it is asked for, a token that is."""
+    path["user_id"] = _somebody(base)
+    if "pk" in path:
+        tokens = f"{base}/api/v2/users/{path['user_id']}/tokens"
+        path["pk"] = asker.post(tokens, json={"label": "Reserve"}, timeout=5).json()["pk"]
+
+
+def _use_time_to_come(body: Any) -> None:
+    """Let a token expire in the future, which no schema can tell; that year has every day."""
+    if isinstance(body, dict) and body.get("expires_at") is not None:
+        body["expires_at"] = f"2096{body['expires_at'][4:]}"
+
+
+def _use_existing_user(base: str, body: Any) -> None:
+    """Let a hero belong to somebody who is there."""
+    if isinstance(body, dict) and body.get("user_id") is not None:
+        body["user_id"] = _somebody(base)
+
+
+def _use_fresh_names(body: Any) -> None:
+    """Take no address or nickname a second time; of addresses, take one that people have."""
+    if isinstance(body, dict) and "email" in body:
+        body["email"] = f"{uuid4().hex}@alchemist.example"
+    if isinstance(body, dict) and "nickname" in body:
+        body["nickname"] = f"{body['nickname'][:200]} {uuid4().hex}"
 
 
 def _use_fitting_cursor(url: str, query: dict[str, Any]) -> None:
@@ -68,6 +130,6 @@ def _use_fitting_cursor(url: str, query: dict[str, Any]) -> None:
     filters = {
         name: ",".join(value) if isinstance(value, list) else value for name, value in query.items()
     }
-    first = requests.get(url, params=filters | {"limit": "1"}, timeout=5)
+    first = asker.get(url, params=filters | {"limit": "1"}, timeout=5)
     if "next" in first.links:
         query["cursor"] = parse_qs(urlsplit(first.links["next"]["url"]).query)["cursor"][0]

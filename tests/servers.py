@@ -34,6 +34,7 @@ class Gunicorn:
             **os.environ,
             "DATABASE_URL": database.render_as_string(hide_password=False),
             "ALCHEMIST_BIND": f"127.0.0.1:{self.port}",
+            "ALCHEMIST_OPEN_ACCESS": "true",
             **environment,
         }
 

@@ -16,18 +16,21 @@ DOMAINS = ["users", "ingredients", "stores", "coupons", "heroes", "potions", "pr
 RANKS = [
     "__init__",
     *("config", "problems", "errors", "db", "violations", "fields", "representation", "paging"),
-    *("rest", "idempotency", "health"),
+    *("rest", "idempotency", "security", "health", "audit"),
     *DOMAINS,
     *("v1", "docs", "examples", "app"),
     *("embedded", "cli"),
 ]
 REST = ["request", "references", "parsing", "etags", "openapi", "resource", "blueprint", "api"]
-DOMAIN = ["auth", "models", "service", "schemas", "blueprint"]
+DOMAIN = [
+    *("permissions", "secrets", "models", "recorder"),
+    *("service", "auth", "schemas", "blueprint"),
+]
 LAYERS = {
     "rest": REST,
     "embedded": ["child", "datadir", "server"],
-    "cli": ["serving", "commands", "__init__", "__main__"],
-} | dict.fromkeys(DOMAINS, DOMAIN)
+    "cli": ["serving", "refusals", "tokens", "commands", "__init__", "__main__"],
+} | dict.fromkeys([*DOMAINS, "audit"], DOMAIN)
 VAGUE = re.compile(r"(utils?|helpers?|common|base|managers?|handlers?)")
 
 

@@ -258,13 +258,13 @@ def test_dev_uses_the_database_that_dotenv_names(outside, postgresql):
 def test_examples_are_loaded_into_a_running_service_once(outside):
     with dev() as service:
         service.await_ready()
-        assert "Added 80 ingredients and 50 potions; 0 " in run("load-examples")
-        assert "Added 0 ingredients and 0 potions; 130 " in run("load-examples")
+        assert "Added 80 to ingredients, 50 to potions, " in run("load-examples")
+        assert "; 151 examples were there already." in run("load-examples")
         assert len(ask(service.port, "GET", "/api/v2/potions?limit=100")[1]) == 50
 
 
 def test_examples_are_loaded_without_a_service(outside):
-    assert "Added 80 ingredients" in run("load-examples", "--data", "there")
+    assert "Added 80 to ingredients" in run("load-examples", "--data", "there")
     assert processes.of(outside) == []
     with embedded.Server(outside / "there") as server:
         assert count(server.url, "potions") == 50

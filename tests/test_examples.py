@@ -4,6 +4,7 @@ import re
 import time
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
 from itertools import pairwise
@@ -25,23 +26,56 @@ from sqlalchemy import (
 from uuid_utils.compat import uuid7
 
 from alchemist import examples
+from alchemist.audit.models import ACTIONS
+from alchemist.heroes.models import ROLES as HERO_ROLES
+from alchemist.heroes.models import Hero
 from alchemist.ingredients.models import Ingredient
 from alchemist.potions.models import Potion, PotionIngredient
+from alchemist.users.models import User
+from alchemist.users.permissions import OF_ROLE
+from alchemist.users.schemas import EXAMPLE, OWNER, UserSchema
 
 FIELDS = {
     "ingredients": {"pk", "name", "description"},
     "potions": {"pk", "name", "description", "ingredients"},
+    "users": {"pk", "email", "full_name", "role"},
+    "heroes": {"pk", "nickname", "role", "user_id"},
+    "tokens": {"pk", "user_id", "label", "digest", "permissions", "expires_at"},
+    "audit_log": {
+        *("pk", "resource", "resource_pk", "action", "fields"),
+        *("user_id", "token_id", "request_id"),
+    },
+}
+COUNTS = {
+    "ingredients": 80,
+    "potions": 50,
+    "users": 8,
+    "heroes": 8,
+    "tokens": 2,
+    "audit_log": 3,
+}
+NONE = dict.fromkeys(COUNTS, 0)
+TOTAL = 151
+# What people call the rows of a kind by, where they have a name.
+NAMES = {
+    "ingredients": "name",
+    "potions": "name",
+    "users": "full_name",
+    "heroes": "nickname",
+    "tokens": "label",
 }
 LINES = [line for potion in examples.rows("potions") for line in potion["ingredients"]]
 
 every_kind = pytest.mark.parametrize("kind", examples.KINDS)
+every_named_kind = pytest.mark.parametrize("kind", NAMES)
+every_described_kind = pytest.mark.parametrize("kind", ["ingredients", "potions"])
 
 
 def is_stored_form(text: str) -> bool:
     return text == unicodedata.normalize("NFC", text.strip())
 
 
-@pytest.mark.parametrize(("kind", "count"), [("ingredients", 80), ("potions", 50)])
+@pytest.mark.parametrize(("kind", "count"), COUNTS.items())
 def test_the_shop_is_well_stocked(kind: str, count: int):
     assert len(examples.rows(kind)) == count
 
@@ -69,14 +103,14 @@ def test_keys_are_older_than_the_rows_of_any_user(kind: str):
     assert all(1_700_000_000 < moment < time.time() for moment in seconds)
 
 
-@every_kind
+@every_named_kind
 def test_names_are_short_and_unique(kind: str):
-    names = [row["name"] for row in examples.rows(kind)]
+    names = [row[NAMES[kind]] for row in examples.rows(kind)]
     assert all(1 <= len(name) <= 127 and is_stored_form(name) for name in names)
     assert len({name.casefold() for name in names}) == len(names)
 
 
-@every_kind
+@every_described_kind
 def test_descriptions_fit_on_a_label(kind: str):
     texts = [row["description"] for row in examples.rows(kind) if row["description"] is not None]
     assert all(1 <= len(text) <= 400 and is_stored_form(text) for text in texts)
@@ -88,9 +122,9 @@ def test_some_ingredients_have_no_description():
     assert 1 <= len(missing) <= 8
 
 
-@every_kind
+@pytest.mark.parametrize("kind", ["ingredients", "potions", "users", "heroes"])
 def test_names_go_beyond_ascii_and_letters(kind: str):
-    names = " ".join(row["name"] for row in examples.rows(kind))
+    names = " ".join(row[NAMES[kind]] for row in examples.rows(kind))
     assert not names.isascii()
     assert {"'", "-"} <= set(names)
 
@@ -136,6 +170,57 @@ def test_all_but_a_handful_of_ingredients_are_used():
     assert len(unused) <= 5
 
 
+def test_users_have_addresses_that_lead_nowhere_and_are_stored_in_lower_case():
+    for row in examples.rows("users"):
+        assert re.fullmatch(r"[a-z]+@alchemist\.example", row["email"])
+        assert UserSchema().load({"email": row["email"]}, partial=True) == {"email": row["email"]}
+    assert len({row["email"] for row in examples.rows("users")}) == COUNTS["users"]
+
+
+def test_there_are_users_of_every_role():
+    assert {row["role"] for row in examples.rows("users")} == set(OF_ROLE)
+
+
+def test_heroes_have_different_roles_and_some_none_and_some_nobody():
+    heroes = examples.rows("heroes")
+    assert {row["role"] for row in heroes} == {*HERO_ROLES, None}
+    assert 1 <= len([row for row in heroes if row["user_id"] is None]) <= 4
+
+
+@pytest.mark.parametrize("kind", ["heroes", "tokens", "audit_log"])
+def test_users_that_others_refer_to_are_examples(kind: str):
+    keys = {row["pk"] for row in examples.rows("users")}
+    assert {row["user_id"] for row in examples.rows(kind)} <= {*keys, None}
+
+
+def test_a_customer_has_no_heroes_and_can_be_deleted():
+    [percival] = [row for row in examples.rows("users") if row["pk"] == EXAMPLE]
+    assert percival["role"] == "customer"
+    assert EXAMPLE not in {row["user_id"] for row in examples.rows("heroes")}
+    assert EXAMPLE in {row["user_id"] for row in examples.rows("tokens")}
+
+
+def test_tokens_have_digests_that_look_random():
+    digests = [row["digest"] for row in examples.rows("tokens")]
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
+    assert all(len(set(digest)) > 8 for digest in digests)
+    assert len(set(digests)) == len(digests)
+
+
+def test_tokens_permit_no_more_than_their_users_may():
+    roles = {row["pk"]: row["role"] for row in examples.rows("users")}
+    for row in examples.rows("tokens"):
+        assert set(row["permissions"] or ()) <= OF_ROLE[roles[row["user_id"]]]
+        assert datetime.fromisoformat(row["expires_at"]) > datetime(2090, 1, 1, tzinfo=UTC)
+
+
+def test_the_audit_log_tells_of_examples_and_of_fields_that_they_have():
+    for row in examples.rows("audit_log"):
+        assert row["resource_pk"] in {other["pk"] for other in examples.rows(row["resource"])}
+        assert set(row["fields"]) <= FIELDS[row["resource"]]
+        assert row["action"] in ACTIONS
+
+
 def test_a_key_is_found_by_its_name():
     key = examples.pk("ingredients", "Moonstone dust")
     [row] = [row for row in examples.rows("ingredients") if row["pk"] == key]
@@ -175,7 +260,7 @@ def recipes(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def test_what_is_loaded_is_what_the_files_say(url: URL, engine: Engine):
-    assert load(url) == {"ingredients": 80, "potions": 50}
+    assert load(url) == COUNTS
     with engine.connect() as connection:
         assert shelf(connection) == [
             (UUID(row["pk"]), row["name"], row["description"])
@@ -195,11 +280,31 @@ def test_what_is_loaded_is_what_the_files_say(url: URL, engine: Engine):
         ]
 
 
+@pytest.mark.parametrize("kind", ["users", "heroes", "tokens", "audit_log"])
+def test_people_are_stored_as_the_files_say(url: URL, engine: Engine, kind: str):
+    load(url)
+    table = examples.KINDS[kind].model.__table__
+    with engine.connect() as connection:
+        stored = connection.execute(select(table).order_by(table.c.pk)).mappings().all()
+    found = [{name: row[name] for name in FIELDS[kind]} for row in stored]
+    assert [stored_as_text(row) for row in found] == examples.rows(kind)
+
+
+def stored_as_text(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: as_text(value) for name, value in row.items()}
+
+
+def as_text(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return str(value) if isinstance(value, UUID) else value
+
+
 def test_loading_again_adds_and_changes_nothing(url: URL, engine: Engine):
     load(url)
     with engine.connect() as connection:
         before = shelf(connection), recipes(connection)
-    assert load(url) == {"ingredients": 0, "potions": 0}
+    assert load(url) == NONE
     with engine.connect() as connection:
         assert (shelf(connection), recipes(connection)) == before
 
@@ -210,8 +315,8 @@ def test_progress_rises_to_the_number_of_all_rows(url: URL):
     done = [moment[0] for moment in seen]
     assert len(done) > 5
     assert done == sorted(set(done))
-    assert {total for _, total in seen} == {130}
-    assert seen[-1] == (130, 130)
+    assert {total for _, total in seen} == {TOTAL}
+    assert seen[-1] == (TOTAL, TOTAL)
 
 
 def test_loading_that_is_broken_off_leaves_nothing(url: URL, engine: Engine):
@@ -233,7 +338,7 @@ def test_a_changed_potion_keeps_its_change(url: URL, engine: Engine):
         last = (PotionIngredient.potion_id == key, PotionIngredient.position > 1)
         connection.execute(delete(PotionIngredient).where(*last))
         changed = recipes(connection)
-    assert load(url) == {"ingredients": 0, "potions": 0}
+    assert load(url) == NONE
     with engine.connect() as connection:
         assert recipes(connection) == changed
 
@@ -243,7 +348,7 @@ def test_a_deleted_potion_comes_back_with_its_recipe(url: URL, engine: Engine):
     with engine.begin() as connection:
         whole = recipes(connection)
         connection.execute(delete(Potion).where(Potion.name == "Slow Tea"))
-    assert load(url) == {"ingredients": 0, "potions": 1}
+    assert load(url) == NONE | {"potions": 1}
     with engine.connect() as connection:
         assert recipes(connection) == whole
 
@@ -254,7 +359,7 @@ def test_a_potion_comes_back_together_with_its_deleted_ingredients(url: URL, eng
         whole = recipes(connection)
         connection.execute(delete(Potion))
         connection.execute(delete(Ingredient).where(Ingredient.name == "Blackcurrant leaf"))
-    assert load(url) == {"ingredients": 1, "potions": 50}
+    assert load(url) == NONE | {"ingredients": 1, "potions": 50}
     with engine.connect() as connection:
         assert recipes(connection) == whole
 
@@ -264,13 +369,44 @@ def test_an_ingredient_of_a_user_with_an_example_name_is_left_alone(url: URL, en
     with engine.begin() as connection:
         values = dict(zip(("pk", "name", "description"), mine, strict=True))
         connection.execute(insert(Ingredient).values(values))
-    assert load(url) == {"ingredients": 80, "potions": 50}
+    assert load(url) == COUNTS
     with engine.connect() as connection:
         assert mine in shelf(connection)
+
+
+def test_a_user_with_the_address_of_an_example_stays_and_the_rest_is_loaded(
+    url: URL, engine: Engine
+):
+    mine = uuid7()
+    address = "bartholomew@alchemist.example"
+    with engine.begin() as connection:
+        user = {"pk": mine, "email": address, "full_name": "Mine"}
+        connection.execute(insert(User).values(user))
+    theirs = [row for row in examples.rows("heroes") if row["user_id"] == OWNER]
+    assert load(url) == COUNTS | {"users": 7, "heroes": 8 - len(theirs)}
+    assert load(url) == NONE
+    with engine.connect() as connection:
+        assert connection.scalar(select(User.pk).where(User.email == address)) == mine
+
+
+def test_a_hero_with_the_nickname_of_an_example_stays(url: URL, engine: Engine):
+    mine = uuid7()
+    with engine.begin() as connection:
+        connection.execute(insert(Hero).values(pk=mine, nickname="Old Jory"))
+    assert load(url) == COUNTS | {"heroes": 7}
+    with engine.connect() as connection:
+        assert connection.scalar(select(Hero.pk).where(Hero.nickname == "Old Jory")) == mine
+
+
+def test_a_deleted_user_comes_back_with_their_tokens(url: URL, engine: Engine):
+    load(url)
+    with engine.begin() as connection:
+        connection.execute(delete(User).where(User.pk == UUID(EXAMPLE)))
+    assert load(url) == NONE | {"users": 1, "tokens": 2}
 
 
 def test_two_loads_at_once_add_every_row_once(url: URL):
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(load, [url, url])
     added = {kind: first[kind] + second[kind] for kind in first}
-    assert added == {"ingredients": 80, "potions": 50}
+    assert added == COUNTS

@@ -13,6 +13,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from alchemist import db, examples
 from alchemist.docs.samples import resolved
 from alchemist.problems import PROBLEMS
+from tests.factories import bearer, make_user, sign_in
 
 VERSIONS = ("v2", "v1")
 # Headers of some answers of an operation, and not of others.
@@ -29,6 +30,24 @@ OPERATIONS = {
         "getOnePotion",
         "patchOnePotion",
         "deleteOnePotion",
+        "getUsers",
+        "postUsers",
+        "getOneUser",
+        "patchOneUser",
+        "deleteOneUser",
+        "postAnonymousUser",
+        "getTokens",
+        "postTokens",
+        "getOneToken",
+        "deleteOneToken",
+        "getMe",
+        "getHeroes",
+        "postHeroes",
+        "getOneHero",
+        "patchOneHero",
+        "deleteOneHero",
+        "getAuditLog",
+        "getOneAuditEntry",
     ],
     "v1": [
         "getRoot",
@@ -38,11 +57,20 @@ OPERATIONS = {
         "getOldPotions",
         "postOldPotions",
         "getOldPotion",
+        "getOldUsers",
+        "getOldUser",
+        "postNewOldUser",
+        "postOldHeroes",
+        "getOldHero",
+        "patchOldHero",
+        "deleteOldHero",
     ],
 }
 EVERY = [(version, name) for version in VERSIONS for name in OPERATIONS[version]]
 # Nobody can know these beforehand: a cursor is of the list that gave it, a key of the caller.
 OPAQUE = {"cursor", "Idempotency-Key"}
+# Revoking a token is not conditional: it must never fail to.
+UNCONDITIONAL = {"deleteOneToken"}
 
 Json = dict[str, Any]
 every_operation = pytest.mark.parametrize(("version", "name"), EVERY)
@@ -171,7 +199,7 @@ def test_nothing_in_it_is_left_empty(documents, version):
 def test_every_component_is_used(documents, version):
     text = json.dumps(documents[version])
     for kind, components in documents[version]["components"].items():
-        for name in components:
+        for name in components.keys() - ({"bearer"} if kind == "securitySchemes" else set()):
             assert f'"#/components/{kind}/{name}"' in text
 
 
@@ -181,7 +209,8 @@ def test_every_field_says_what_it_means_and_shows_a_value_that_fits(documents, v
     for schema in document["components"]["schemas"].values():
         for name, field in schema["properties"].items():
             assert field["description"], name
-            assert "examples" in field or field["type"] in ("array", "object"), name
+            is_made_of_others = "anyOf" in field or field["type"] in ("array", "object")
+            assert "examples" in field or is_made_of_others, name
             for example in field.get("examples", ()):
                 validator(field, document).validate(example)
 
@@ -212,6 +241,92 @@ def test_an_operation_explains_itself(operation, version):
     told = f"`{permission}`" if permission else "Open to everybody."
     assert told in operation["description"]
     assert operation.get("deprecated", False) == (version == "v1")
+
+
+@every_version
+def test_it_says_how_to_show_who_one_is(documents, version):
+    schemes = documents[version]["components"]["securitySchemes"]
+    assert list(schemes) == ["bearer"]
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
+    assert "alc_" in schemes["bearer"]["bearerFormat"]
+    assert schemes["bearer"]["description"]
+
+
+@every_operation
+def test_an_operation_says_who_may(app, operation):
+    rule = re.sub(r"{(\w+)}", r"<(?:\\w+:)?\1>", operation["path"])
+    [view] = {
+        app.view_functions[known.endpoint].view_class
+        for known in app.url_map.iter_rules()
+        if re.fullmatch(rule, known.rule)
+    }
+    permission = view.permissions[operation["method"]]
+    assert operation["x-permission"] == permission
+    token = {"bearer": []}
+    assert operation["security"] == ([token] if permission else [{}, token])
+
+
+@every_operation
+def test_an_operation_says_how_those_are_refused_who_may_not(operation, documents, version):
+    answers = operation["responses"]
+    assert ("403" in answers) == (operation["x-permission"] is not None)
+    assert "WWW-Authenticate" in resolved(answers["401"], documents[version])["headers"]
+
+
+@every_operation
+def test_those_are_refused_as_it_is_said_who_may_not(closed, operation, documents, version):
+    """Nobody, then somebody with a token that is none, and then somebody who may do nothing."""
+    nothing = sign_in(make_user(role="admin"), "me:read")
+    permission = operation["x-permission"]
+    if permission not in (None, "me:read"):
+        assert_as_documented(closed, operation, documents[version], "401", {})
+        refusal = assert_as_documented(closed, operation, documents[version], "403", nothing)
+        assert refusal["errors"][0]["permission"] == permission
+    assert_as_documented(closed, operation, documents[version], "401", bearer("alc_none"))
+
+
+def assert_as_documented(client, operation, document, status, headers) -> Json:
+    given = request_of(operation)
+    answer = client.open(**given | {"headers": given["headers"] | headers})
+    assert answer.status_code == int(status)
+    documented = resolved(operation["responses"][status], document)
+    assert set(documented["headers"]) <= set(answer.headers.keys())
+    schema = documented["content"]["application/problem+json"]["schema"]
+    validator(schema, document).validate(answer.json)
+    return answer.json
+
+
+def test_the_caller_may_be_nobody(documents):
+    user = documents["v2"]["components"]["schemas"]["Me"]["properties"]["user"]
+    assert {"type": "null"} in user["anyOf"]
+    validator(user, documents["v2"]).validate(None)
+
+
+def test_a_refusal_names_the_permission_that_is_missing(documents):
+    document = documents["v2"]
+    assert "permission" in document["components"]["schemas"]["ProblemEntry"]["properties"]
+    forbidden = document["components"]["responses"]["Forbidden"]["content"]
+    shown = forbidden["application/problem+json"]["examples"]["forbidden"]["value"]
+    assert shown["errors"][0]["permission"] == "potions:write"
+
+
+def test_only_the_making_of_a_token_shows_its_secret(documents):
+    document = documents["v2"]
+    showing = {
+        operation["operationId"]
+        for _, _, operation in operations(document)
+        if "/TokenSecret" in json.dumps(operation["responses"])
+    }
+    assert showing == {"postTokens"}
+    assert "token" not in document["components"]["schemas"]["Token"]["properties"]
+    assert "token" in document["components"]["schemas"]["TokenSecret"]["properties"]
+
+
+@every_operation
+def test_examples_of_headers_name_no_placeholder(operation):
+    for answer in operation["responses"].values():
+        for header in answer.get("headers", {}).values():
+            assert "{" not in str(header["example"])
 
 
 @every_operation
@@ -259,7 +374,8 @@ def test_an_operation_lists_its_answers(operation, documents, version):
 
 @every_operation
 def test_a_change_needs_a_tag(operation, version):
-    changing = version == "v2" and operation["method"] in ("patch", "delete")
+    is_conditional = operation["operationId"] not in UNCONDITIONAL
+    changing = version == "v2" and operation["method"] in ("patch", "delete") and is_conditional
     assert changing == ({"404", "412", "428"} <= set(operation["responses"]))
     assert changing == ("If-Match" in request_of(operation)["headers"])
 

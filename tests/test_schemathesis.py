@@ -22,7 +22,7 @@ PATIENCE = 60 * int(EXAMPLES)  # seconds
 CONFIGURATION = """
 checks.missing_required_header.expected-statuses = ["400", "406", "415", "422", "428"]
 checks.negative_data_rejection.expected-statuses = [
-    "400", "404", "405", "406", "409", "412", "413", "414", "415", "422", "428", "431",
+    "400", "401", "404", "405", "406", "409", "412", "413", "414", "415", "422", "428", "431",
 ]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "404", "409", "412"]
 """
@@ -30,19 +30,34 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "304", "404", "409",
 WITHOUT_NUL = "generation.allow-x00 = false\n"
 
 
+def admin_token(server: Gunicorn) -> str:
+    """Return the secret of an admin's token, made as operators make the first."""
+    create = ["token", "create", "--email", "operator@alchemist.example", "--role", "admin"]
+    command = [sys.executable, "-m", "alchemist.cli", *create]
+    made = subprocess.run(
+        command, env=server.environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return made.stdout.strip()
+
+
 @pytest.fixture
-def furnished(gunicorn: Gunicorn) -> Gunicorn:
+def token(closed_gunicorn: Gunicorn) -> str:
+    return admin_token(closed_gunicorn)
+
+
+@pytest.fixture
+def furnished(closed_gunicorn: Gunicorn, token: str) -> Gunicorn:
     """The service with the example apothecary, and ingredients enough for the longest recipe."""
-    url = database_url(gunicorn.environment["DATABASE_URL"])
+    url = database_url(closed_gunicorn.environment["DATABASE_URL"])
     examples.load(url, lambda _done, _total: None)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     for number in range(40):
         body = f'{{"name": "Reserve {number}"}}'
-        headers = {"Content-Type": "application/json"}
-        assert gunicorn.request("POST", "/api/v2/ingredients", body, **headers).status == 201
-    return gunicorn
+        assert closed_gunicorn.request("POST", "/api/v2/ingredients", body, **headers).status == 201
+    return closed_gunicorn
 
 
-def run(server: Gunicorn, version: str, configuration: str, directory: Path) -> str:
+def run(server: Gunicorn, token: str, version: str, configuration: str, directory: Path) -> str:
     """Return what Schemathesis printed; fail if it found anything."""
     file = directory / "schemathesis.toml"
     file.write_text(configuration)
@@ -51,11 +66,13 @@ def run(server: Gunicorn, version: str, configuration: str, directory: Path) -> 
         f"http://127.0.0.1:{server.port}/api/{version}/openapi.json",
         *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful"),
         *("--max-examples", EXAMPLES, "--seed", "20261120", "--continue-on-failure"),
+        *("--header", f"Authorization: Bearer {token}"),
     ]
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
+        "ALCHEMIST_TOKEN": token,
     }
     found = subprocess.run(
         command,
@@ -75,8 +92,8 @@ def run(server: Gunicorn, version: str, configuration: str, directory: Path) -> 
     [("v2", CONFIGURATION), ("v1", WITHOUT_NUL + CONFIGURATION)],
     ids=["v2", "v1"],
 )
-def test_schemathesis_finds_nothing(furnished, tmp_path, version, configuration):
-    printed = run(furnished, version, configuration, tmp_path)
+def test_schemathesis_finds_nothing(furnished, token, tmp_path, version, configuration):
+    printed = run(furnished, token, version, configuration, tmp_path)
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert f"✅ {phase}" in printed
     assert "WARNINGS" not in printed

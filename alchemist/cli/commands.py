@@ -12,14 +12,12 @@ import alembic.command
 import click
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from environs import Env
 from sqlalchemy import URL, NullPool, create_engine
-from sqlalchemy.exc import DBAPIError
 
 from alchemist import config, db, embedded, examples
 
-from . import serving
+from . import refusals, serving, tokens
 
 _data = click.option(
     "--data",
@@ -46,6 +44,7 @@ def main() -> None:
     \b
         export DATABASE_URL=postgresql://alchemist:secret@db.example/alchemist
         alchemist migrate
+        alchemist token create --email ada@alchemist.example --role admin
         gunicorn wsgi:app
 
     \b
@@ -77,12 +76,12 @@ def dev(host: str, port: int, data: Path) -> None:
         alchemist dev --port 8080 --data ~/apothecary
     """
     _stop_as_on_ctrl_c()
-    with suppress(KeyboardInterrupt), _refusals(), ExitStack() as running:
+    with suppress(KeyboardInterrupt), refusals.told(), ExitStack() as running:
         listener = running.enter_context(serving.listen(host, port))
         address, port = serving.address(host, listener), listener.getsockname()[1]
         watched: dict[str, serving.Poll] = {}
         server = _embedded(data)
-        os.environ["ALCHEMIST_BIND"] = address
+        os.environ |= {"ALCHEMIST_BIND": address, "ALCHEMIST_OPEN_ACCESS": "true"}
         settings = config.load()
         if server:
             running.callback(server.stop)
@@ -99,6 +98,9 @@ def dev(host: str, port: int, data: Path) -> None:
     click.echo("Stopped.")
 
 
+main.add_command(tokens.token)
+
+
 @main.command()
 def migrate() -> None:
     """Bring the tables of DATABASE_URL up to date.
@@ -109,7 +111,7 @@ def migrate() -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist migrate
     """
-    with _refusals():
+    with refusals.told():
         url = config.load().database_url
         before, after = _upgrade(url)
         done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
@@ -128,7 +130,7 @@ def load_examples(data: Path) -> None:
     Example:
         alchemist load-examples --data ~/apothecary
     """
-    with _refusals(), _database(data) as url:
+    with refusals.told(), _database(data) as url:
         with click.progressbar(length=1, label="Loading examples") as bar:
 
             def show(done: int, total: int) -> None:
@@ -137,22 +139,8 @@ def load_examples(data: Path) -> None:
 
             added = examples.load(url, show)
         there = (bar.length or 0) - sum(added.values())
-        new = " and ".join(f"{count} {kind}" for kind, count in added.items())
+        new = ", ".join(f"{count} to {kind}" for kind, count in added.items())
         click.echo(f"Added {new}; {there} examples were there already.")
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turn what is wrong with the surroundings into lines, and leave bugs their traceback."""
-    try:
-        yield
-    except (config.Misconfigured, embedded.Unusable, serving.Unservable) as refusal:
-        raise click.ClickException(str(refusal)) from refusal
-    except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
-        raise click.ClickException(f"The database cannot be used: {reason}") from error
-    except CommandError as error:
-        raise click.ClickException(f"The database cannot be migrated: {error}") from error
 
 
 def _embedded(data: Path) -> embedded.Server | None:

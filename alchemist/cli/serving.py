@@ -132,11 +132,16 @@ def _serve(
 def _environment(settings: config.Settings) -> dict[str, str]:
     """Return every setting, so that no `.env` of another directory has a say."""
     values = {
-        config.variable(field.name): str(getattr(settings, field.name))
+        config.variable(field.name): _written(getattr(settings, field.name))
         for field in fields(settings)
     }
     database = settings.database_url.render_as_string(hide_password=False)
     return values | {config.variable("database_url"): database}
+
+
+def _written(value: object) -> str:
+    # Not whatever is a tuple: a URL is one, too.
+    return ",".join(value) if type(value) is tuple else str(value)
 
 
 def await_ready(host: str, port: int, watched: Mapping[str, Poll]) -> None:

@@ -14,6 +14,11 @@ from .samples import Json, resolved, sample
 PARAMETER = re.compile(r"\{\w+\}")
 SCHEMAS = "#/components/schemas/"
 PROBLEMS = {"Problem", "ProblemEntry"}
+TOKEN: Json = {"bearer": []}
+REFUSED = {
+    str(status): {"$ref": f"#/components/responses/{openapi.component(status)}"}
+    for status in (401, 403)
+}
 DEPRECATION = {
     "Deprecation": openapi.header("Since when it has a successor (RFC 9745).", v1.DEPRECATED),
     "Link": openapi.header("What to use instead.", '</api/v2/potions>; rel="successor-version"'),
@@ -31,7 +36,7 @@ def document(api: Api) -> Json:
     for path in found["paths"]:
         _place_parameters(path, found)
     for path, operation in _operations(found):
-        _tell_permission(operation)
+        _tell_access(operation)
         _show_bodies(operation, found)
         _show_headers(path, operation)
         _link(path, operation, found)
@@ -56,35 +61,56 @@ def _place_parameters(path: str, found: Json) -> None:
         parameter.setdefault("description", key.get("description"))
         parameter.setdefault("example", sample(key, found))
     for operation in item.values():
-        operation["parameters"] = [*shared, *operation.get("parameters", [])]
+        own = operation.get("parameters", [])
+        for parameter in own:
+            if parameter.get("required"):
+                parameter.setdefault("example", sample(parameter["schema"], found))
+        operation["parameters"] = [*shared, *own]
 
 
 def _key(path: str, name: str, found: Json) -> Json:
-    """Return the field by which a path that ends in this parameter finds its row."""
+    """Return the field by which a path that ends in this parameter finds its row.
+
+    It has the name of the parameter, or the usual one, or it is what clients cannot write.
+    """
     before, parameter, _ = path.partition(f"{{{name}}}")
     shape = PARAMETER.sub("{}", before + parameter)
     shapes = {PARAMETER.sub("{}", other): item for other, item in found["paths"].items()}
     shown = shapes[shape]["get"]["responses"]["200"]
     fields = resolved(shown["content"]["application/json"]["schema"], found)["properties"]
-    key: Json = fields.get(name) or fields.get("pk", {})
+    given = (field for field in fields.values() if field.get("readOnly"))
+    key: Json = fields.get(name) or fields.get("pk") or next(given, {})
     return key
 
 
-def _tell_permission(operation: Json) -> None:
+def _tell_access(operation: Json) -> None:
+    """Say who may, and how those are refused who may not; a bad token is so everywhere."""
     permission = operation["x-permission"]
     told = f"Needs the permission `{permission}`." if permission else "Open to everybody."
     operation["description"] = "\n\n".join(filter(None, [operation.get("description"), told]))
+    operation["security"] = [TOKEN] if permission else [{}, TOKEN]
+    refused = {status: REFUSED[status] for status in (["401", "403"] if permission else ["401"])}
+    operation["responses"] = dict(sorted((operation["responses"] | refused).items()))
 
 
 def _show_bodies(operation: Json, found: Json) -> None:
-    """Give every body an example, made of those of its fields."""
-    for body in (operation.get("requestBody", {}), *operation["responses"].values()):
-        for content in body.get("content", {}).values():
+    """Give every body an example, made of those of its fields.
+
+    A change shows the last of them, so that it can be tried after a creation where a value must be
+    unique.
+    """
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        is_change = content["schema"].get("$ref", "").endswith("Patch")
+        content["example"] = sample(content["schema"], found, -1 if is_change else 0)
+    for answer in operation["responses"].values():
+        for content in answer.get("content", {}).values():
             content["example"] = sample(content["schema"], found)
 
 
 def _show_headers(path: str, operation: Json) -> None:
     """Put the path into the examples of the headers that hold one."""
+    shown = {p["name"]: p["example"] for p in operation["parameters"] if p["in"] == "path"}
+    path = path.format(**shown)
     for response in operation["responses"].values():
         headers = response.get("headers", {})
         if "Link" in headers:

@@ -4,6 +4,16 @@ Paragraphs are unwrapped, because Swagger UI shows the end of a line as such.
 """
 
 V2 = """
+## Access
+
+Anybody may read ingredients, potions and heroes. For everything else send a token as
+`Authorization: Bearer alc_…`; each operation names the permission that it needs. The role of a
+user gives permissions, and a token has those of its user, or fewer. Without a token, or with one
+that is unknown, expired or revoked, the answer is 401, and 403 names the permission that is
+missing. A permission is for one's own rows, unless one has it as `…:any`, too; the rows of others
+that one may not see are 404. `GET /api/v2/me` tells who one is and what one may. With open access,
+which is for development on one machine, everybody may do everything without a token.
+
 ## Rows
 
 A row has a `pk` (a UUIDv7: keys are in the order of creation), `created_at` and `updated_at`. A
@@ -54,6 +64,9 @@ as [version 2](/api/docs?urls.primaryName=v2), and every answer names its succes
 A list is the whole array in the order of creation, up to 10,000 rows; beyond that the answer is
 400, and version 2 has pages. There are no entity tags. Bodies are JSON in UTF-8, at most 1 MiB;
 fields that are not known are ignored. Paths work with and without a slash at their end.
+
+Permissions and tokens are those of version 2: send `Authorization: Bearer alc_…` to what needs a
+permission.
 
 A refusal is a problem (RFC 9457, `application/problem+json`): `detail` has the words of the older
 service, and `code` is explained at [`/problems`](/problems).

@@ -15,17 +15,20 @@ def resolved(part: Json, document: Json) -> Json:
     return found
 
 
-def sample(schema: Json, document: Json) -> Any:
-    """Return a value that fits: the first example, or one made of the examples within.
+def sample(schema: Json, document: Json, which: int = 0) -> Any:
+    """Return a value that fits: an example, or one made of the examples within.
 
-    A list gets a member of each form that its members may have.
+    Of several examples it is the first, or `which` says. A list gets a member of each form that its
+    members may have; what may have several forms elsewhere gets the first.
     """
     found = resolved(schema, document)
     if "examples" in found:
-        return found["examples"][0]
+        return found["examples"][which]
     if "properties" in found:
-        return {name: sample(field, document) for name, field in found["properties"].items()}
+        return {name: sample(field, document, which) for name, field in found["properties"].items()}
     if "items" in found:
         forms = found["items"].get("anyOf", [found["items"]])
-        return [sample(form, document) for form in forms]
+        return [sample(form, document, which) for form in forms]
+    if "anyOf" in found:
+        return sample(found["anyOf"][0], document, which)
     return None

@@ -24,7 +24,7 @@ POLICY = "; ".join(
         "form-action 'none'",
     )
 )
-PAGE = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
+PAGE = {"Content-Security-Policy": POLICY}
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy import URL, Connection, NullPool, create_engine, select
 from sqlalchemy.dialects.postgresql import insert
 
+from alchemist.audit.models import AuditEntry
 from alchemist.db import Base
+from alchemist.heroes.models import Hero
 from alchemist.ingredients.models import Ingredient
 from alchemist.potions.models import Potion, PotionIngredient
+from alchemist.users.models import Token, User
 
 BATCH = 10
 
@@ -18,11 +21,12 @@ Row = dict[str, Any]
 
 
 class Kind(NamedTuple):
-    """Where the rows of one file go, and the lines that hang on each of them."""
+    """Where the rows of one file go, and the lines that hang on each; `user_id` owns owned ones."""
 
     model: type[Base]
     line: type[Base] | None = None
     lines: Callable[[Row], Iterable[Row]] = lambda _row: ()
+    is_owned: bool = False
 
 
 def _recipe(potion: Row) -> Iterator[Row]:
@@ -31,10 +35,15 @@ def _recipe(potion: Row) -> Iterator[Row]:
         yield {**place, "amount": line["amount"], "unit": line["unit"]}
 
 
-# `<kind>.json` holds the rows as the API shows them. A row may refer to any kind above its own.
+# `<kind>.json` holds the rows as they are stored. A row may refer to any kind above its own.
 KINDS = {
     "ingredients": Kind(Ingredient),
     "potions": Kind(Potion, PotionIngredient, _recipe),
+    "users": Kind(User),
+    "heroes": Kind(Hero, is_owned=True),
+    # Of their secrets nobody knows any: the digests are random.
+    "tokens": Kind(Token, is_owned=True),
+    "audit_log": Kind(AuditEntry),
 }
 
 
@@ -78,12 +87,25 @@ def _batches() -> Iterator[tuple[str, list[Row]]]:
 
 
 def _add(connection: Connection, kind: Kind, batch: list[Row]) -> int:
+    if kind.is_owned:
+        batch = _with_owner(connection, batch)
+    if not batch:
+        return 0
     table = kind.model.__table__
     values = [{name: row[name] for name in table.columns.keys() & row.keys()} for row in batch]
-    statement = insert(kind.model).on_conflict_do_nothing(index_elements=["pk"])
+    # Whatever the conflict is: a user of another key may have taken an e-mail or a nickname.
+    statement = insert(kind.model).on_conflict_do_nothing()
     new = {str(key) for key in connection.scalars(statement.returning(table.c.pk), values)}
     # Only for new rows: the lines of an old one are as its users want them.
     lines = [line for row in batch if row["pk"] in new for line in kind.lines(row)]
     if kind.line and lines:
         connection.execute(insert(kind.line), lines)
     return len(new)
+
+
+def _with_owner(connection: Connection, batch: list[Row]) -> list[Row]:
+    """Return the rows of users who are there: not all come back where somebody has their e-mail."""
+    owners = {row["user_id"] for row in batch} - {None}
+    found = connection.scalars(select(User.pk).where(User.pk.in_(owners)))
+    there = {None, *map(str, found)}
+    return [row for row in batch if row["user_id"] in there]

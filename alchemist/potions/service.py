@@ -69,8 +69,7 @@ def update(potion: Potion, changes: Mapping[str, Any]) -> None:
     if recipe is not None and _lines(potion, recipe) != _stored_lines(potion):
         _clear(potion)
         _write(potion, recipe)
-        # The recipe belongs to the potion, so that this is a change of the potion.
-        values["updated_at"] = func.clock_timestamp()
+        db.touch(potion, "ingredients")
     db.change(potion, values)
 
 

@@ -15,10 +15,19 @@ from . import openapi
 from .request import Request, request
 
 STATUSES_WITH_HEADERS = {
+    401: {"WWW-Authenticate": openapi.header("How to ask.", 'Bearer realm="alchemist"')},
     405: {"Allow": openapi.header("The methods that there are.", "GET, HEAD, OPTIONS, POST")},
     409: {"Retry-After": openapi.header("Seconds to wait; with `in-progress`.", 1, type="integer")},
     412: openapi.ETAG,
     503: openapi.RETRY_AFTER,
+}
+
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "`alc_` and 36 letters and digits",
+    "description": "A token as `POST /api/v2/users/{user_id}/tokens` answers it, once. It permits "
+    "what the role of its user does, or less.",
 }
 
 USUAL = {
@@ -42,6 +51,7 @@ class ProblemEntrySchema(Schema):
     pointer = _told("Where in the body (RFC 6901).", "#/name")
     parameter = _told("Which query or path parameter.", "limit")
     header = _told("Which header.", "If-Match")
+    permission = _told("With `forbidden`: the one that is missing.", "potions:write")
     code = _told("Stable, and explained at `/problems/<code>`.", "too-long", required=True)
     detail = _told("For people; its wording may change.", "Too long.", required=True)
 
@@ -103,10 +113,13 @@ class Api(flask_smorest.Api):
 
     def _register_responses(self) -> None:
         for status in sorted({problem.status for problem in problems.PROBLEMS.values()}):
-            self.spec.components.response(openapi.component(status), _refusal(status), lazy=True)
+            # Every document says who may; the other answers are in it as operations have them.
+            lazy = status not in (401, 403)
+            self.spec.components.response(openapi.component(status), _refusal(status), lazy=lazy)
 
     def _init_spec(self, **options: Any) -> None:
         super()._init_spec(**options)
+        self.spec.components.security_scheme("bearer", BEARER)
         self.register_field(fields.Exact, "string", "decimal")
         self.ma_plugin.converter.add_attribute_function(_usual)
         self.ma_plugin.converter.add_attribute_function(_default)

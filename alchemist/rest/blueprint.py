@@ -41,12 +41,15 @@ def fetch(schema: Schema, query: db.Query) -> Document:
     return Document(row[0], etags.of(row[0]))
 
 
-def hold(schema: Schema, query: db.Query) -> Any:
+def hold(schema: Schema, query: db.Query, *, conditional: bool = True) -> Any:
     """Return the row, locked, if the request's If-Match says what it is now.
 
-    Lock first and read then: whoever waited here must see what the one before has written.
+    One that is sent is heeded (RFC 9110 §13.1.1), also where it need not be. Lock first and read
+    then: whoever waited here must see what the one before has written.
     """
     row = db.lock(query)
+    if not conditional and "If-Match" not in request.headers:
+        return row
     document = fetch(schema, query)
     request.stored = json.loads(document.body)
     etags.check(request.headers.get("If-Match"), document.etag, request.stored)
@@ -171,22 +174,44 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorator
 
-    def deletes(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
-        """Hold the row and let the view delete it."""
+    def acts(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
+        """Hold the row, let the view do what the path says, and answer the row."""
         shown = schema()
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
-                row = hold(shown, find(**path))
+                row = hold(shown, find(**path), conditional=False)
+                request.settle()
+                view(self, row)
+                return fetch(shown, find(**path)).answer()
+
+            responses = {
+                200: openapi.response("The row, as it is then.", schema, openapi.ETAG),
+                **openapi.refusals(404, 406, 409, 412),
+            }
+            return openapi.documented(act, view, responses=responses)
+
+        return decorator
+
+    def deletes(
+        self, schema: type[fields.Schema], find: Find, *, conditional: bool = True
+    ) -> Callable[[View], View]:
+        """Hold the row and let the view delete it; `conditional` ones need If-Match."""
+        shown = schema()
+
+        def decorator(view: View) -> View:
+            def act(self: Any, **path: UUID) -> Response:
+                row = hold(shown, find(**path), conditional=conditional)
                 request.settle()
                 view(self, row)
                 return Response(status=204)
 
+            refused = (428,) if conditional else ()
             responses = {
-                204: openapi.response("Deleted.", None, {}),
-                **openapi.refusals(404, 406, 409, 412, 428),
+                204: openapi.response("Done.", None, {}),
+                **openapi.refusals(404, 406, 409, 412, *refused),
             }
-            parameters = [openapi.IF_MATCH]
+            parameters = [openapi.IF_MATCH] if conditional else []
             return openapi.documented(act, view, responses=responses, parameters=parameters)
 
         return decorator

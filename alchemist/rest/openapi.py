@@ -92,10 +92,11 @@ def body(schema: Any, media_types: Iterable[str]) -> dict[str, Any]:
     return {"required": True, "content": {name: {"schema": schema} for name in media_types}}
 
 
-# Where the rules are broken that are not about a field of the body called `name`.
+# What stands in the entries of those codes that are not about a field of the body called `name`.
 PLACES = {
     "already-exists": {"pointer": "#/name"},
     "duplicate": {"pointer": "#/ingredients/1"},
+    "forbidden": {"permission": "potions:write"},
     "idempotency-key-reused": {"header": "Idempotency-Key"},
     "in-use": {},
     "not-one-of": {"parameter": "sort"},

@@ -23,8 +23,8 @@ BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Request(flask.Request):
-    # Who asks, in a form that tells one caller from another; `authorize` says it.
-    caller: str
+    # Who asks, as `authorize` found; its text tells one caller from another.
+    caller: Any
     # The representation of the row that this request changes, as it is stored.
     stored: dict[str, Any] | None = None
     # What its body says of other rows, and is not so.

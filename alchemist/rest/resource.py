@@ -19,11 +19,6 @@ PUBLIC = None
 ATTEMPTS = 5
 
 
-def open_access(permission: str | None) -> str:
-    """Let everybody do everything; all callers count as one."""
-    return "everybody"
-
-
 class Resource(MethodView):
     """Declares the permission of each of its methods: PUBLIC, or the name of one."""
 

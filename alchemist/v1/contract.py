@@ -1,11 +1,12 @@
 """What the older services had in common: whole lists, no entity tags, no fuss about the rest."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, jsonify
 from marshmallow import EXCLUDE
 from sqlalchemy import Select, String, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -14,8 +15,9 @@ from sqlalchemy.orm import aliased
 from alchemist import db, errors, fields, problems, rest
 from alchemist.representation import document
 from alchemist.rest import openapi
-from alchemist.rest.blueprint import Find, fetch
+from alchemist.rest.blueprint import PARSER, Find, fetch
 from alchemist.rest.parsing import JSON
+from alchemist.rest.request import request
 
 MOST_ROWS = 10_000
 
@@ -58,40 +60,96 @@ class Blueprint(rest.Blueprint):
                     raise errors.Malformed(detail, code="list-too-long")
                 return Response(row.body, mimetype=JSON)
 
-            listed = openapi.response("All of them.", schema(many=True), {})
-            responses = {200: listed, **openapi.refusals()}
-            return openapi.documented(act, view, responses=responses, deprecated=True)
+            return _documented(act, view, 200, "All of them.", schema(many=True))
 
         return decorator
 
-    def one_of(self, schema: type[fields.Schema]) -> Callable[[View], View]:
-        """Answer the row that the view's query finds."""
+    def one_of(
+        self, schema: type[fields.Schema], absent: str | None = None
+    ) -> Callable[[View], View]:
+        """Answer the row that the view's query finds; `absent` is said if there is none."""
         shown = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, pk: UUID) -> Response:
-                return Response(fetch(shown, view(self, pk)).body, mimetype=JSON)
+            def act(self: Any, *args: Any, **path: UUID) -> Response:
+                with _saying(absent):
+                    found = fetch(shown, view(self, *args, **path))
+                return Response(found.body, mimetype=JSON)
 
-            found = openapi.response("The row.", schema, {})
-            responses = {200: found, **openapi.refusals(404)}
-            return openapi.documented(act, view, responses=responses, deprecated=True)
+            return _documented(act, view, 200, "The row.", schema, 404)
 
         return decorator
 
-    def makes(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
-        """Answer 201 and the row that the view made."""
+    def makes(
+        self, schema: type[fields.Schema], find: Find, status: int = 201
+    ) -> Callable[[View], View]:
+        """Answer the row that the view made."""
         shown = schema()
 
         def decorator(view: View) -> View:
             def act(self: Any, values: Mapping[str, Any]) -> Response:
                 row = view(self, values)
-                return Response(fetch(shown, find(row.pk)).body, 201, mimetype=JSON)
+                return Response(fetch(shown, find(row.pk)).body, status, mimetype=JSON)
 
-            made = openapi.response("Created.", schema, {})
-            responses = {201: made, **openapi.refusals(413, 415)}
-            return openapi.documented(act, view, responses=responses, deprecated=True)
+            return _documented(act, view, status, "Created.", schema, 409, 413, 415)
 
         return decorator
+
+    def edits(
+        self, schema: type[fields.Schema], find: Find, absent: str | None = None
+    ) -> Callable[[View], View]:
+        """Hold the row, let the view change it, and answer it: the last writer wins."""
+        shown, patch = schema(), schema(partial=True)
+
+        def decorator(view: View) -> View:
+            def act(self: Any, **path: UUID) -> Response:
+                with _saying(absent):
+                    row = db.lock(find(**path))
+                view(self, row, PARSER.parse(patch, request, location="json"))
+                return Response(fetch(shown, find(**path)).body, mimetype=JSON)
+
+            body = openapi.body(schema.writable(partial=True), [JSON])
+            edited = openapi.documented(act, view, requestBody=body)
+            return _documented(edited, edited, 200, "The row.", schema, 404, 409, 413, 415)
+
+        return decorator
+
+    def drops(
+        self,
+        find: Find,
+        schema: type[fields.Schema],
+        answer: Mapping[str, Any],
+        absent: str | None = None,
+    ) -> Callable[[View], View]:
+        """Hold the row, let the view delete it, and say so."""
+
+        def decorator(view: View) -> View:
+            def act(self: Any, **path: UUID) -> Response:
+                with _saying(absent):
+                    row = db.lock(find(**path))
+                view(self, row)
+                return jsonify(answer)
+
+            return _documented(act, view, 200, "Deleted.", schema, 404, 409)
+
+        return decorator
+
+
+@contextmanager
+def _saying(absent: str | None) -> Iterator[None]:
+    """Put a row's absence in the older service's words."""
+    try:
+        yield
+    except errors.NotFound as missing:
+        raise errors.NotFound(absent or missing.detail) from missing
+
+
+def _documented(
+    act: View, view: View, status: int, description: str, schema: Any, *refused: int
+) -> View:
+    answer = openapi.response(description, schema, {})
+    responses = {status: answer, **openapi.refusals(*refused)}
+    return openapi.documented(act, view, responses=responses, deprecated=True)
 
 
 @cache

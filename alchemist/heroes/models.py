@@ -1,0 +1,51 @@
+"""The hero as it is stored."""
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from alchemist.db import Base, Versioned, words
+from alchemist.users.models import User
+from alchemist.violations import rule
+
+ROLES = ("mage", "assassin", "warrior", "priest", "tank")
+
+
+class Hero(Versioned, Base):
+    __tablename__ = "heroes"
+
+    nickname: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str | None] = mapped_column(String(16))
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(
+            User.pk,
+            info=rule(
+                "unknown-reference",
+                "#/user_id",
+                "The user does not exist.",
+                in_use="Hero {} is theirs.",
+            ),
+        )
+    )
+
+    __table_args__ = (
+        UniqueConstraint(
+            "nickname", info=rule("already-exists", "#/nickname", "This nickname is taken.")
+        ),
+        CheckConstraint(
+            "nickname <> ''", "nickname", info=rule("too-short", "#/nickname", "Is blank.")
+        ),
+        CheckConstraint(
+            "role IN ('mage', 'assassin', 'warrior', 'priest', 'tank')",
+            "role",
+            info=rule("not-one-of", "#/role", "Not a role of heroes."),
+        ),
+        Index(None, "created_at", "pk"),
+        Index(None, "role", "pk"),
+        Index(None, "user_id", "pk"),
+    )
+
+
+WORDS = words(Hero.__table__.c.nickname)
+Index("heroes_words_idx", WORDS, postgresql_using="gin")

@@ -1,0 +1,1 @@
+"""Who may ask: users, their tokens, and what these permit."""

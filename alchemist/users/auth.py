@@ -1,0 +1,215 @@
+"""Who asks, and whether they may: a bearer token becomes a caller with permissions."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from mmap import mmap
+from os import urandom
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from flask import Flask, current_app
+from sqlalchemy import Row, bindparam, event, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session, SessionTransaction
+
+from alchemist import config, db, errors
+from alchemist.rest.request import request
+
+from . import permissions, secrets
+from .models import Token, User
+
+# Seconds for which a token that was good is taken for good without asking the database.
+TRUST = 1.0
+MOST_TRUSTED = 4096
+TOUCHED_EVERY = timedelta(minutes=5)
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="alchemist"'}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks. Without a user it is anybody, or, with open access, everybody at once."""
+
+    permissions: frozenset[str] = frozenset()
+    user_id: UUID | None = None
+    token_id: UUID | None = None
+    is_narrowed: bool = False
+
+    def __str__(self) -> str:
+        return str(self.user_id or "everybody")
+
+    def require(self, permission: str | None) -> None:
+        if permission is None or permission in self.permissions:
+            return
+        if self is ANYBODY:
+            raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
+        raise errors.Forbidden.without(permission)
+
+    def own(self, permission: str) -> UUID | None:
+        """Return the user whose rows alone the permission is for, or None if it is for any."""
+        if f"{permission}:any" in self.permissions:
+            return None
+        if self.user_id is None:
+            raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
+        return self.user_id
+
+
+ANYBODY = Caller()
+EVERYBODY = Caller(permissions.ADMIN)
+
+_GOOD = (
+    select(
+        Token.pk,
+        Token.user_id,
+        Token.permissions,
+        Token.expires_at,
+        Token.last_used_at,
+        User.role,
+    )
+    .join(User, User.pk == Token.user_id)
+    .where(Token.revoked_at.is_(None), Token.expires_at > func.clock_timestamp())
+)
+_KNOWN = _GOOD.where(Token.digest == bindparam("digest"))
+_HELD = _GOOD.where(Token.pk == bindparam("pk")).with_for_update(read=True)
+_IS_OLD = or_(
+    Token.last_used_at.is_(None), Token.last_used_at < func.clock_timestamp() - TOUCHED_EVERY
+)
+_TOUCH = (
+    update(Token)
+    .where(
+        Token.pk.in_(
+            select(Token.pk)
+            .where(Token.pk == bindparam("token_id"), _IS_OLD)
+            .with_for_update(skip_locked=True)
+        )
+    )
+    # To be used is no change of a token.
+    .values(last_used_at=func.clock_timestamp(), updated_at=Token.updated_at)
+)
+
+# Changes whenever a token may have become worthless. It is shared by all processes that are forked
+# after this module was imported, so that a revocation counts at once in every worker; processes of
+# another origin, on another machine perhaps, come to know of it within TRUST.
+_changes = mmap(-1, 8)
+_trusted: dict[str, tuple[Caller, float, bytes]] = {}
+
+
+def authorize(permission: str | None) -> Caller:
+    """Return the caller of this request; raise Unauthorized or Forbidden."""
+    caller = _open() if current_app.extensions["open_access"] else _caller()
+    caller.require(permission)
+    return caller
+
+
+def _open() -> Caller:
+    """Let everybody do everything, as long as they are here.
+
+    Neither a name that was made to point here (DNS rebinding), nor a page of another site in the
+    browser of somebody who is (request forgery), nor a proxy that lets the world in.
+    """
+    # Behind a unix socket there is no peer.
+    is_here = not request.remote_addr or config.is_loopback(request.remote_addr)
+    is_meant = config.is_loopback(config.host_of(request.host))
+    if not (is_here and is_meant) or _is_foreign() or _is_forwarded():
+        detail = "Open access is for this machine alone."
+        raise errors.Forbidden(detail, code="not-local")
+    return EVERYBODY
+
+
+def _is_foreign() -> bool:
+    """Tell whether a browser says that a page of another site sends this."""
+    if request.method in ("GET", "HEAD"):
+        return False
+    origin = request.headers.get("Origin")
+    is_elsewhere = origin is not None and not config.is_loopback(
+        config.host_of(origin.partition("://")[2])
+    )
+    return is_elsewhere or request.headers.get("Sec-Fetch-Site") == "cross-site"
+
+
+def _is_forwarded() -> bool:
+    return "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+
+
+def _caller() -> Caller:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return ANYBODY
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "bearer" and secrets.is_wellformed(token.strip()):
+        digest = secrets.digest(token.strip())
+        if caller := _remembered(digest) or _looked_up(digest):
+            return caller
+    challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
+    raise errors.Unauthorized("Send a valid bearer token.", headers=challenge)
+
+
+def _remembered(digest: str) -> Caller | None:
+    caller, until, changes = _trusted.get(digest, (None, 0.0, b""))
+    return caller if monotonic() < until and changes == _changes[:8] else None
+
+
+def _looked_up(digest: str) -> Caller | None:
+    changes = _changes[:8]
+    row = db.fetch(_KNOWN, {"digest": digest})
+    if row is None:
+        return None
+    caller = _of(row)
+    now = datetime.now(UTC)
+    if len(_trusted) >= MOST_TRUSTED:
+        _trusted.clear()
+    trust = min(TRUST, (row.expires_at - now).total_seconds())
+    _trusted[digest] = (caller, monotonic() + trust, changes)
+    if row.last_used_at is None or now - row.last_used_at > TOUCHED_EVERY:
+        _touch(row.pk)
+    return caller
+
+
+def _of(row: Row[Any]) -> Caller:
+    given = permissions.OF_ROLE[row.role]
+    held = given if row.permissions is None else given.intersection(row.permissions)
+    return Caller(held, row.user_id, row.pk, row.permissions is not None)
+
+
+def confirm(permission: str) -> Caller:
+    """Return the caller as of now, whose token nobody ends before this transaction does.
+
+    For what outlives the token that it was asked with: whoever waited for a lock may have lost
+    their token meanwhile.
+    """
+    caller: Caller = request.caller
+    if caller.token_id is not None:
+        row = db.session.execute(_HELD, {"pk": caller.token_id}).one_or_none()
+        if row is None:
+            raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
+        caller = _of(row)
+        caller.require(permission)
+    return caller
+
+
+def _touch(token_id: UUID) -> None:
+    """Note that the token is in use; whoever is in the way, or a failure, is let be."""
+    with suppress(SQLAlchemyError), db.writer() as connection:
+        connection.execute(_TOUCH, {"token_id": token_id})
+
+
+def _note(session: Session, _context: object) -> None:
+    """See whether a flush changes users or tokens, so that trust in them ends with its commit."""
+    if any(isinstance(row, User | Token) for row in (*session.dirty, *session.deleted)):
+        session.info["distrust"] = True
+
+
+def _distrust(session: Session, transaction: SessionTransaction) -> None:
+    """Forget, in every worker, which tokens were good."""
+    if transaction.parent is None and session.info.pop("distrust", False):
+        _changes[:8] = urandom(8)
+
+
+def init_app(app: Flask, *, open_access: bool) -> None:
+    app.extensions["open_access"] = open_access
+    app.extensions["authorize"] = authorize
+
+
+event.listen(db.session.session_factory, "after_flush", _note)
+event.listen(db.session.session_factory, "after_transaction_end", _distrust)

@@ -1,0 +1,73 @@
+"""The user and the token as they are stored."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from alchemist.db import Base, Versioned, words
+from alchemist.violations import rule
+
+ROLES = ("customer", "merchant", "admin")
+
+
+class User(Versioned, Base):
+    __tablename__ = "users"
+
+    email: Mapped[str] = mapped_column(String(254))
+    full_name: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(16), server_default="customer")
+
+    __table_args__ = (
+        UniqueConstraint("email", info=rule("already-exists", "#/email", "This e-mail is taken.")),
+        CheckConstraint(
+            "email = lower(email) AND email <> ''",
+            "email",
+            info=rule("wrong-type", "#/email", "Not an e-mail address."),
+        ),
+        CheckConstraint(
+            "full_name <> ''", "full_name", info=rule("too-short", "#/full_name", "Is blank.")
+        ),
+        CheckConstraint(
+            "role IN ('customer', 'merchant', 'admin')",
+            "role",
+            info=rule("not-one-of", "#/role", "Not a role."),
+        ),
+        Index(None, "role", "pk"),
+        Index(None, "created_at", "pk"),
+    )
+
+
+class Token(Versioned, Base):
+    """A bearer token; of its secret only the hash is known here."""
+
+    __tablename__ = "tokens"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey(
+            User.pk,
+            ondelete="CASCADE",
+            info=rule("conflict", "#", "The user was deleted at the same time."),
+        ),
+    )
+    label: Mapped[str] = mapped_column(String(127))
+    digest: Mapped[str] = mapped_column(String(64))
+    permissions: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(lazy="raise")
+
+    __table_args__ = (
+        UniqueConstraint("digest", info=rule("conflict", "#", "Try once more.")),
+        CheckConstraint("label <> ''", "label", info=rule("too-short", "#/label", "Is blank.")),
+        Index(None, "user_id", "pk"),
+        Index(None, "user_id", "created_at"),
+    )
+
+
+WORDS = words(User.__table__.c.email, User.__table__.c.full_name)
+Index("users_words_idx", WORDS, postgresql_using="gin")

@@ -1,0 +1,126 @@
+"""What can be done with users and their tokens."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+
+from alchemist import db, errors
+
+from . import secrets
+from .models import WORDS, Token, User
+from .permissions import OF_ROLE
+
+LIFETIME = timedelta(days=90)
+# A domain that never is (RFC 2606 §2).
+NOWHERE = "@anonymous.invalid"
+
+
+@db.query
+def get(pk: UUID, *, user_id: UUID | None = None) -> Select[Any]:
+    found = select(User).where(User.pk == pk)
+    return found if user_id is None else found.where(User.pk == user_id)
+
+
+@db.query
+def browse(
+    *,
+    user_id: UUID | None = None,
+    email: str | None = None,
+    q: str | None = None,
+    role: str | None = None,
+) -> Select[Any]:
+    found = select(User)
+    if user_id is not None:
+        found = found.where(User.pk == user_id)
+    if email is not None:
+        found = found.where(User.email == email)
+    if q is not None:
+        found = found.where(db.has_words(WORDS, q))
+    if role is not None:
+        found = found.where(User.role == role)
+    return found
+
+
+def create(held: Iterable[str], **values: Any) -> User:
+    """Add a user; raise Forbidden if the role gives more than what is `held`."""
+    _check_role(held, values.get("role", "customer"))
+    return db.add(User(**values))
+
+
+def update(user: User, held: Iterable[str], changes: Mapping[str, Any]) -> None:
+    if changes.get("role", user.role) != user.role:
+        _check_role(held, changes["role"])
+    db.change(user, changes)
+
+
+def delete(user: User) -> None:
+    for token in _tokens(user):
+        db.session.delete(token)
+    db.remove(user)
+
+
+def anonymise(user: User) -> User:
+    """Forget who it was: the e-mail, the name and the tokens go, the rows of the user stay."""
+    db.change(user, {"email": f"{user.pk.hex}{NOWHERE}", "full_name": "Anonymous"})
+    for token in _tokens(user):
+        revoke(token)
+    return user
+
+
+def _tokens(user: User) -> list[Token]:
+    return list(db.session.scalars(select(Token).where(Token.user_id == user.pk)))
+
+
+def _check_role(held: Iterable[str], role: str) -> None:
+    _check_held(held, OF_ROLE[role])
+
+
+def _check_held(held: Iterable[str], wanted: Iterable[str]) -> None:
+    """Let nobody hand out what they do not hold themselves."""
+    if missing := sorted(set(wanted) - set(held)):
+        raise errors.Forbidden.without(missing[0])
+
+
+@db.query
+def get_token(pk: UUID, of: UUID, *, user_id: UUID | None = None) -> Select[Any]:
+    found = select(Token).where(Token.pk == pk, Token.user_id == of)
+    return found if user_id is None else found.where(Token.user_id == user_id)
+
+
+@db.query
+def browse_tokens(of: UUID, *, user_id: UUID | None = None) -> Select[Any]:
+    found = select(Token).where(Token.user_id == of)
+    return found if user_id is None else found.where(Token.user_id == user_id)
+
+
+def issue(
+    user: User, held: frozenset[str], *, is_narrowed: bool = False, **values: Any
+) -> tuple[Token, str]:
+    """Add a token, and return it with its secret, which is never to be had again.
+
+    `values` are its label and, if given, its permissions and when it expires. Raises Forbidden if
+    it would permit more than what is `held`, or than the role of its user. What a narrowed token
+    makes is as narrow, and does not grow with the role.
+    """
+    asked = values.pop("permissions", None)
+    wanted = OF_ROLE[user.role] if asked is None else frozenset(asked)
+    _check_held(OF_ROLE[user.role], wanted)
+    _check_held(held, wanted)
+    secret = secrets.make()
+    token = Token(
+        user_id=user.pk,
+        label=values["label"],
+        digest=secrets.digest(secret),
+        permissions=sorted(wanted) if is_narrowed or asked is not None else None,
+        expires_at=values.get("expires_at") or datetime.now(UTC) + LIFETIME,
+    )
+    return db.add(token), secret
+
+
+def revoke(token: Token) -> None:
+    """Make the token worthless from the next request on; it stays listed."""
+    if token.revoked_at is None:
+        db.change(token, {"revoked_at": datetime.now(UTC)})

@@ -1,0 +1,94 @@
+"""The older service of users."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, String, cast, func
+
+from alchemist.db import Query
+from alchemist.fields import Pk, Text
+from alchemist.rest.request import request
+from alchemist.users import service
+from alchemist.users.models import User
+from alchemist.users.schemas import EXAMPLE, FULL_NAME, WHOSE, Email
+
+from . import PREFIX
+from .contract import Blueprint, Resource, Schema
+
+blp = Blueprint(
+    "v1-users", __name__, url_prefix=f"{PREFIX}/user", description="The older service of users."
+)
+
+EITHER = "^[0-9a-fA-F]{32}$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+
+class HexPk(Pk):
+    """A primary key as 32 hex digits, read with dashes, too."""
+
+    def __init__(self, pattern: str, **how: Any) -> None:
+        metadata = {
+            "description": "The primary key of the user, without dashes.",
+            # Not a `uuid`, which has dashes.
+            "format": "hex",
+            "pattern": pattern,
+        }
+        super().__init__(example=EXAMPLE.replace("-", ""), metadata=metadata, **how)
+
+    def _serialize(self, value: UUID | None, *args: Any, **kwargs: Any) -> str | None:
+        return value.hex if value else None
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
+        if isinstance(value, str) and len(value) == 32:
+            value = f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
+        return super()._deserialize(value, attr, data, **kwargs)
+
+    @staticmethod
+    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.replace(cast(column, String), "-", "")
+
+
+class UserSchema(Schema):
+    id = HexPk("^[0-9a-f]{32}$", dump_only=True, attribute="pk")
+    email = Email(required=True, metadata={"description": WHOSE})
+    full_name = Text(
+        required=True, min=1, max=255, example="Ada Ingram", metadata={"description": FULL_NAME}
+    )
+
+
+class WhichUser(Schema):
+    id = HexPk(EITHER, required=True)
+
+
+@blp.route("/get-users")
+class OldUsers(Resource):
+    permissions = {"get": "users:read"}
+    successor = "/api/v2/users"
+
+    @blp.all_of(UserSchema)
+    def get(self) -> Query:
+        """List users"""
+        return service.browse(user_id=request.caller.own("users:read"))
+
+
+@blp.route("/get-user")
+class OldUser(Resource):
+    permissions = {"get": "users:read"}
+    successor = "/api/v2/users"
+
+    @blp.arguments(WhichUser(), location="query")
+    @blp.one_of(UserSchema)
+    def get(self, which: dict[str, Any]) -> Query:
+        """Get a user"""
+        return service.get(which["id"], user_id=request.caller.own("users:read"))
+
+
+@blp.route("/create-user")
+class NewOldUser(Resource):
+    permissions = {"post": "users:write"}
+    successor = "/api/v2/users"
+
+    @blp.arguments(UserSchema)
+    @blp.makes(UserSchema, service.get, status=200)
+    def post(self, values: dict[str, Any]) -> User:
+        """Create a user"""
+        return service.create(request.caller.permissions, **values)

@@ -1,0 +1,251 @@
+"""Open access: for whoever sits at this machine, when asked for, and for nobody else."""
+
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from http.client import HTTPConnection
+from time import monotonic, sleep
+
+import pytest
+from sqlalchemy import text
+
+from alchemist import config, db
+from alchemist.config import Misconfigured
+from alchemist.db import ROOT
+from tests.factories import make_user
+from tests.servers import Gunicorn
+
+URL = "/api/v2/ingredients"
+NEW = {"name": "Mandrake"}
+
+HERE = [
+    "localhost",
+    "localhost:8000",
+    "127.0.0.1",
+    "127.0.0.1:8000",
+    "127.9.9.9",
+    "[::1]:8000",
+    "[::1]",
+]
+ELSEWHERE = [
+    "evil.example",
+    "evil.example:8000",
+    "127.0.0.1.evil.example",
+    "127.0.0.1.evil.example:8000",
+    "localhost.evil",
+    "evil.localhost.example",
+    "localhost@evil.example",
+    "0.0.0.0:8000",
+    "192.0.2.1",
+    "[::]:8000",
+    "[2001:db8::1]:8000",
+    "2130706433",
+    "127.1",
+    "0x7f.0.0.1",
+    "",
+]
+
+
+def create(client, host="localhost", peer="127.0.0.1", **headers):
+    environ = {"REMOTE_ADDR": peer, "HTTP_HOST": host}
+    return client.post(URL, json=NEW, headers=headers, environ_overrides=environ)
+
+
+def count():
+    statement = text("SELECT count(*) FROM ingredients WHERE name = :name")
+    return db.session.scalar(statement, NEW)
+
+
+@pytest.mark.parametrize("host", HERE)
+def test_a_host_of_this_machine_is_open(client, host):
+    assert create(client, host).status_code == 201
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+def test_a_foreign_host_is_refused(client, host):
+    answer = create(client, host)
+    assert answer.status_code in (400, 403)
+    assert answer.json["code"] in ("not-local", "bad-request")
+    assert count() == 0
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.0.0.2", "::1", ""])
+def test_a_peer_on_this_machine_is_let_in(client, peer):
+    assert create(client, peer=peer).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "peer", ["192.0.2.1", "10.0.0.1", "2001:db8::1", "0.0.0.0", "localhost.evil"]
+)
+def test_a_peer_elsewhere_is_refused(client, peer):
+    answer = create(client, peer=peer)
+    assert (answer.status_code, answer.json["code"]) == (403, "not-local")
+    assert count() == 0
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Forwarded-Host"]
+)
+def test_nobody_comes_closer_by_a_header(client, header):
+    value = "for=127.0.0.1;host=localhost" if header == "Forwarded" else "127.0.0.1"
+    assert create(client, "evil.example", "192.0.2.1", **{header: value}).status_code == 403
+    assert create(client, "evil.example", **{header: value}).status_code == 403
+    assert create(client, peer="192.0.2.1", **{header: value}).status_code == 403
+
+
+@pytest.mark.parametrize("path", [URL, "/api/v2/users", "/api/v2/me", "/api/v1/potions"])
+def test_a_foreign_host_reads_nothing_either(client, path):
+    environ = {"HTTP_HOST": "evil.example"}
+    assert client.get(path, environ_overrides=environ).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_a_page_of_somebody_else_does_nothing_in_the_users_browser(client, header):
+    """A form that a foreign page sends needs no CORS, and some operations need no body."""
+    user = make_user(email="ada@alchemist.example")
+    form = header | {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post(f"/api/v2/users/{user.pk}/anonymise", headers=form)
+    assert answer.status_code == 403
+    emails = db.session.scalars(text("SELECT email FROM users")).all()
+    assert emails == ["ada@alchemist.example"]
+
+
+def test_a_page_of_this_machine_may(client):
+    assert create(client, Origin="http://localhost:8000").status_code == 201
+
+
+def test_it_is_off_unless_asked_for(monkeypatch, tmp_path, database):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ALCHEMIST_OPEN_ACCESS", raising=False)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/alchemist")
+    assert config.load().open_access is False
+    assert config.Settings(database_url=database).open_access is False
+
+
+def test_without_it_and_without_a_token_a_write_is_refused(closed_gunicorn):
+    gunicorn = closed_gunicorn
+    answer = gunicorn.request("POST", URL, '{"name": "M"}', **{"Content-Type": "application/json"})
+    assert answer.status == 401
+    assert gunicorn.request("GET", URL).body == b"[]"
+
+
+# At the start
+
+LOOPBACK = ["127.0.0.1:8000", "127.0.0.5:1", "localhost:8000", "[::1]:8000", "unix:/run/a.sock"]
+REACHABLE = [
+    "0.0.0.0:8000",
+    "[::]:8000",
+    ":8000",
+    "8000",
+    "192.0.2.1:8000",
+    "[2001:db8::1]:8000",
+    "alchemist.example:8000",
+    "127.0.0.1.evil.example:8000",
+    "localhost.evil:8000",
+]
+
+
+@pytest.mark.parametrize("bind", LOOPBACK)
+def test_a_loopback_address_or_a_unix_socket_is_fine(bind):
+    config.check_open_access(bind)
+
+
+@pytest.mark.parametrize("bind", REACHABLE)
+def test_another_address_is_refused_by_its_name(bind):
+    with pytest.raises(Misconfigured) as refused:
+        config.check_open_access(bind)
+    [mistake] = refused.value.mistakes
+    assert mistake.startswith("ALCHEMIST_OPEN_ACCESS: ")
+    assert bind in mistake
+
+
+def start(url, *arguments, **environment):
+    """Run gunicorn to its end, which must come at once."""
+    known = {name: value for name, value in os.environ.items() if "ALCHEMIST" not in name}
+    known |= {"DATABASE_URL": url.render_as_string(hide_password=False)}
+    return subprocess.run(
+        [sys.executable, "-m", "gunicorn", *arguments, "wsgi:app"],
+        cwd=ROOT,
+        env=known | {"ALCHEMIST_OPEN_ACCESS": "true"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+STARTS = {
+    "setting": ([], {"ALCHEMIST_BIND": "0.0.0.0:0"}),
+    "option": (["--bind", "0.0.0.0:0"], {}),
+    "second option": (["--bind", "127.0.0.1:0", "--bind", "0.0.0.0:0"], {}),
+    "gunicorn's variable": ([], {"GUNICORN_CMD_ARGS": "--bind=0.0.0.0:0"}),
+}
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_gunicorn_does_not_start_where_others_reach_it(database, how):
+    arguments, environment = STARTS[how]
+    ended = start(database, *arguments, **environment)
+    assert ended.returncode not in (0, None)
+    # gunicorn notes that it starts before it asks.
+    lines = (ended.stdout + ended.stderr).strip().splitlines()
+    [said] = [line for line in lines if "Starting gunicorn" not in line]
+    assert said.startswith("ALCHEMIST_OPEN_ACCESS: ")
+    assert "0.0.0.0" in said
+
+
+def test_gunicorn_starts_with_it_on_loopback(fresh_database, tmp_path):
+    with Gunicorn(fresh_database, tmp_path, ALCHEMIST_OPEN_ACCESS="true") as server:
+        sent = {"Content-Type": "application/json"}
+        assert server.request("POST", URL, '{"name": "M"}', **sent).status == 201
+        foreign = sent | {"Host": "evil.example"}
+        assert server.request("POST", URL, '{"name": "M"}', **foreign).status == 403
+
+
+class OnSocket(HTTPConnection):
+    """A connection to the server behind a unix socket."""
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.host)
+
+
+def ask_on(path, host):
+    connection = OnSocket(str(path))
+    with closing(connection):
+        connection.request("GET", URL, headers={"Host": host})
+        return connection.getresponse().status
+
+
+@pytest.fixture
+def unix_socket(fresh_database, tmp_path):
+    """The socket on which gunicorn serves with open access."""
+    path = tmp_path / "socket"
+    environment = {
+        "DATABASE_URL": fresh_database.render_as_string(hide_password=False),
+        "ALCHEMIST_OPEN_ACCESS": "true",
+        "ALCHEMIST_BIND": f"unix:{path}",
+    }
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log
+        )
+    deadline = monotonic() + 20
+    while not path.exists():
+        assert process.poll() is None
+        assert monotonic() < deadline
+        sleep(0.05)
+    yield path
+    process.terminate()
+    process.wait(20)
+
+
+def test_gunicorn_starts_with_it_on_a_unix_socket(unix_socket):
+    assert ask_on(unix_socket, "localhost") == 200
+    assert ask_on(unix_socket, "evil.example") == 403
