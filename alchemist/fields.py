@@ -49,7 +49,9 @@ COMMON: dict[str, Any] = {
 
 def length(minimum: int | None, maximum: int | None, unit: str) -> list[validate.Validator]:
     """Return one validator for each bound, so that each has its own code."""
-    low = f"Must have at least {{min}} {unit}."
+    # One character that is no white space, that is.
+    least = {"characters": "Must not be blank.", "members": "Must have at least one member."}
+    low = least[unit] if minimum == 1 else f"Must have at least {{min}} {unit}."
     high = f"Must have at most {{max}} {unit}."
     bounds: list[validate.Validator] = []
     if minimum is not None:
