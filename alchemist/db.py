@@ -23,6 +23,7 @@ from sqlalchemy import (
     MetaData,
     Row,
     Select,
+    Table,
     Text,
     bindparam,
     create_engine,
@@ -60,6 +61,11 @@ class Base(DeclarativeBase):
             "ck": "%(table_name)s_%(constraint_name)s_check",
         }
     )
+
+
+def table(model: type[Base]) -> Table:
+    """Return what a model is mapped to, for statements that need no objects."""
+    return Base.metadata.tables[model.__tablename__]
 
 
 class Versioned:

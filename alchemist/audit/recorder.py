@@ -13,6 +13,7 @@ from alchemist.rest.request import request
 
 from .models import AuditEntry
 
+INSERT = insert(db.table(AuditEntry))
 # What every change changes.
 BOOKKEEPING = {"pk", "created_at", "updated_at", "version"}
 
@@ -25,7 +26,7 @@ def _record(session: Session, _context: object) -> None:
     ]
     if entries:
         who = _who()
-        session.connection().execute(insert(AuditEntry), [entry | who for entry in entries])
+        session.connection().execute(INSERT, [entry | who for entry in entries])
 
 
 def _changes(session: Session) -> Iterator[tuple[Any, str, list[str]]]:

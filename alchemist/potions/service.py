@@ -12,6 +12,8 @@ from alchemist import db
 from .models import WORDS, Potion, PotionIngredient
 
 Line = Mapping[str, Any]
+# Of the table and built once: nobody needs the lines as objects.
+INSERT_LINES = insert(db.table(PotionIngredient))
 
 
 @db.query
@@ -102,4 +104,4 @@ def _clear(potion: Potion) -> None:
 
 
 def _write(potion: Potion, recipe: Sequence[Line]) -> None:
-    db.session.execute(insert(PotionIngredient), _lines(potion, recipe))
+    db.session.execute(INSERT_LINES, _lines(potion, recipe))

@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from unicodedata import normalize
 from uuid import UUID
 
 from marshmallow import Schema
 from marshmallow.fields import Field, Nested
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, bindparam, func, select
 
 from alchemist.db import session
 from alchemist.errors import Entry
@@ -67,13 +68,20 @@ def _by_model(references: Iterable[Reference]) -> dict[type[Any], list[Reference
     return found
 
 
-def _rows(model: type[Any], references: list[Reference]) -> dict[UUID, Row[Any]]:
+def _rows(model: Any, references: list[Reference]) -> dict[UUID, Row[Any]]:
     pks = {reference.pk for reference in references}
-    columns = {column for reference in references for column in reference.claims}
+    columns = frozenset(column for reference in references for column in reference.claims)
+    found = session.execute(_held(model, columns), {"pks": list(pks)})
+    return {row.pk: row for row in found}
+
+
+@cache
+def _held(model: Any, columns: frozenset[str]) -> Select[Any]:
+    """Return the statement that finds rows by their keys and keeps them from going."""
     rows = select(model.pk, *(getattr(model, column) for column in sorted(columns)))
+    wanted = rows.where(model.pk == func.any(bindparam("pks")))
     # Ordered, so that two requests never wait for each other crosswise.
-    held = rows.where(model.pk.in_(pks)).order_by(model.pk)
-    return {row.pk: row for row in session.execute(held.with_for_update(key_share=True, read=True))}
+    return wanted.order_by(model.pk).with_for_update(key_share=True, read=True)
 
 
 def _in_object(schema: Schema, body: Any, path: Path) -> Iterator[Reference]:
