@@ -169,8 +169,9 @@ for _problem in (
     (
         "unavailable",
         503,
-        "The service is overloaded or cannot reach its database. Nothing was changed; repeat the "
-        "request after `Retry-After` seconds.",
+        "The service is overloaded or cannot reach its database. Repeat the request after "
+        "`Retry-After` seconds. Nothing was changed, unless the connection broke in the moment of "
+        "storing: a POST with an `Idempotency-Key` is safe to repeat even then.",
         "The database cannot be reached.",
     ),
     (

@@ -130,14 +130,12 @@ def _violation(error: DBAPIError) -> errors.Refusal | None:
 
 
 def _taken(found: Rule) -> str:
-    """Name the value that is taken, as the request has it."""
-    sent = json.loads(getattr(request, "body", b"") or b"{}")
-    value = sent.get(found.pointer.removeprefix("#/"))
-    return (
-        found.detail
-        if value is None
-        else f"{found.detail} It is {json.dumps(value, ensure_ascii=False)}."
-    )
+    """Name the value that is taken, if it is one that the request has sent."""
+    sent = getattr(request, "sent", None)
+    value = sent.get(found.pointer.removeprefix("#/")) if isinstance(sent, dict) else None
+    if value is None:
+        return found.detail
+    return f"{found.detail} It is {json.dumps(value, ensure_ascii=False)}."
 
 
 def _in_use(name: str, found: Rule) -> errors.Refusal:

@@ -139,7 +139,8 @@ class Parser(FlaskParser):
 
     def load_json(self, req: Any, schema: Schema) -> Any:
         _check_media_type(req)
-        return parse(req.body)
+        req.sent = parse(req.body)
+        return req.sent
 
     def load_querystring(self, req: Any, schema: Schema) -> Any:
         return req.parameters()

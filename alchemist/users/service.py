@@ -1,5 +1,6 @@
 """What can be done with users and their tokens."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from .permissions import OF_ROLE
 LIFETIME = timedelta(days=90)
 # A domain that never is (RFC 2606 §2).
 NOWHERE = "@anonymous.invalid"
+ANONYMOUS = re.compile(rf"[0-9a-f]{{32}}{re.escape(NOWHERE)}")
 
 
 @db.query

@@ -466,3 +466,20 @@ def test_me_is_nobody_with_open_access(client):
 
 def test_me_takes_no_parameters(closed, admin):
     assert closed.get("/api/v2/me?x=1", headers=admin).status_code == 422
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{", b"\xff", b'{"email": "x"}'])
+def test_an_address_that_is_taken_is_a_conflict_whatever_else_was_sent(closed, admin, body):
+    user = make_user()
+    make_user(email=f"{user.pk.hex}@anonymous.invalid")
+    answer = closed.post(f"{URL}/{user.pk}/anonymise", data=body, headers=admin)
+    assert (answer.status_code, answer.json["code"]) == (409, "already-exists")
+
+
+@pytest.mark.parametrize(
+    "email", ["@anonymous.invalid", "a b@anonymous.invalid", "ada@anonymous.invalid"]
+)
+def test_only_those_who_are_anonymous_have_an_anonymous_address(closed, admin, email):
+    answer = closed.post(URL, json={"email": email, "full_name": "Ada"}, headers=admin)
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "#/email"
