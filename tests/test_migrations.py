@@ -102,6 +102,12 @@ def test_each_migration_can_be_taken_back_and_made_again(empty_database):
     assert schema(empty_database) == first
 
 
+def test_there_are_no_native_enumerations(database):
+    with engine(database).connect() as connection:
+        named = connection.execute(text("SELECT typname FROM pg_type WHERE typtype = 'e'"))
+        assert named.all() == []
+
+
 def test_a_second_upgrade_changes_nothing(fresh_database):
     before = schema(fresh_database)
     upgrade(fresh_database)
