@@ -43,12 +43,16 @@ def browse(
 
 
 def _containing_any(pks: list[UUID]) -> Select[Any]:
-    return select(PotionIngredient.potion_id).where(PotionIngredient.ingredient_id == func.any(pks))
+    """Return the keys of potions; distinct ones are planned apart from the page, by their index."""
+    contains = PotionIngredient.ingredient_id == func.any(pks)
+    return select(PotionIngredient.potion_id).where(contains).distinct()
 
 
 def _containing_all(pks: list[UUID]) -> Select[Any]:
+    contains = PotionIngredient.ingredient_id == func.any(pks)
     return (
-        _containing_any(pks)
+        select(PotionIngredient.potion_id)
+        .where(contains)
         .group_by(PotionIngredient.potion_id)
         .having(func.count() == func.cardinality(pks))
     )
