@@ -1,7 +1,7 @@
 """Engines, the session, the base that models share, queries built once, and the verbs on rows."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, wraps
@@ -121,20 +121,26 @@ P = ParamSpec("P")
 def query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
     """Call `build` once for each set of given arguments, with bound parameters for values.
 
-    An argument that is None counts as not given, so a filter is `if name is not None: …`.
+    An argument that is None counts as not given, so a filter is `if name is not None: …`. One that
+    is true or false is no value: it decides the shape.
     Building a SELECT and its cache key costs more than running it, hence the detour.
     """
     names = signature(build)
 
     @cache
-    def built(given: frozenset[str]) -> Select[Any]:
-        return build(**{name: bindparam(name) for name in given})  # type: ignore[arg-type, call-arg]
+    def built(values: frozenset[str], choices: frozenset[tuple[str, bool]]) -> Select[Any]:
+        return build(**{name: bindparam(name) for name in values}, **dict(choices))  # type: ignore[arg-type, call-arg]
 
     @wraps(build)
     def call(*args: P.args, **kwargs: P.kwargs) -> Query:
         arguments = names.bind(*args, **kwargs).arguments
-        given = {name: value for name, value in arguments.items() if value is not None}
-        return Query(built(frozenset(given)), given)
+        values, choices = {}, set()
+        for name, value in arguments.items():
+            if isinstance(value, bool):
+                choices.add((name, value))
+            elif value is not None:
+                values[name] = value
+        return Query(built(frozenset(values), frozenset(choices)), values)
 
     return call
 
@@ -214,6 +220,21 @@ def touched(row: object) -> set[str]:
     """Return what `touch` was told of the row."""
     found: set[str] = row.__dict__.get("_touched", set())
     return found
+
+
+def note(action: str, model: type[Base], pk: UUID, *names: str) -> None:
+    """Tell the audit log of what a statement did to a row without the help of the session."""
+    session.info.setdefault("notes", []).append((action, model.__tablename__, pk, sorted(names)))
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undo whatever is written inside."""
+    savepoint = session.begin_nested()
+    try:
+        yield
+    finally:
+        savepoint.rollback()
 
 
 def remove(row: Base) -> None:

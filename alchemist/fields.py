@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from unicodedata import normalize
 from uuid import UUID
 
 import marshmallow
 from marshmallow import RAISE, fields, validate
 from sqlalchemy import ColumnElement, String, cast, func, literal_column
+from sqlalchemy.orm import InstrumentedAttribute
 
 RFC_3339_TEXT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
@@ -69,13 +70,22 @@ class Schema(marshmallow.Schema):
         "unknown": Complaint("unknown-field", "Unknown field."),
     }
 
+    # Fields that are decided by the creation of a row, and read-only from then on.
+    settled: ClassVar[tuple[str, ...]] = ()
+
     class Meta:
         unknown = RAISE
 
     @classmethod
-    def writable(cls, **how: Any) -> Self:
+    def patch(cls) -> Self:
+        """Return the schema of a merge patch."""
+        return cls(partial=True, dump_only=cls.settled)
+
+    @classmethod
+    def writable(cls, *, partial: bool = False) -> Self:
         """Return the schema without what a client may only read, for the documentation."""
-        return cls(exclude=list(_read_only(cls())), **how)
+        settled = cls.settled if partial else ()
+        return cls(exclude=[*_read_only(cls()), *settled], partial=partial)
 
     @property
     def is_written(self) -> bool:
@@ -122,17 +132,39 @@ class Text(fields.String):
         return normalize("NFC", value).strip()
 
 
+class Named(Text):
+    """The name of a row in any case, in place of its key; `to` is the column that holds it."""
+
+    is_held, owner = False, None
+
+    def __init__(self, *, to: InstrumentedAttribute[str], **how: Any) -> None:
+        self.to: Any = to.class_
+        self.column = to
+        super().__init__(**how)
+
+
 class Pk(fields.UUID):
-    """A primary key in its canonical form of 36 characters; `to` is the model it refers to."""
+    """A primary key in its canonical form of 36 characters; `to` is the model it refers to.
+
+    The row is held, kept from going, while the request lasts; one that the service locks in an
+    order of its own is not. `owner` is the column that says whose it is, and the permission that
+    the caller needs for rows of others with `:any`.
+    """
 
     default_error_messages = COMMON | {
         "invalid_uuid": Complaint("wrong-type", "Not a UUID."),
     }
 
     def __init__(
-        self, *, to: type[Any] | None = None, example: str | None = None, **how: Any
+        self,
+        *,
+        to: type[Any] | None = None,
+        is_held: bool = True,
+        owner: tuple[str, str] | None = None,
+        example: str | None = None,
+        **how: Any,
     ) -> None:
-        self.to = to
+        self.to, self.is_held, self.owner = to, is_held, owner
         described = {"examples": [example]} if example else {}
         super().__init__(metadata=how.pop("metadata", {}) | described, **how)
 
@@ -207,8 +239,8 @@ class Exact(fields.Field[Decimal]):
             raise self.make_error("range", bound=self.bound)
         return number
 
-    def _serialize(self, value: Decimal | None, *args: Any, **kwargs: Any) -> str | None:
-        return None if value is None else f"{value:.{self.places}f}"
+    def _serialize(self, value: Decimal | str | None, *args: Any, **kwargs: Any) -> str | None:
+        return None if value is None else f"{Decimal(value):.{self.places}f}"
 
     @staticmethod
     def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -240,6 +272,23 @@ class Digits(Whole):
         if not re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
             raise self.make_error("invalid")
         return int(value)
+
+
+class Flag(fields.Field[bool]):
+    """`true` or `false` in a query."""
+
+    default_error_messages = COMMON | {
+        "invalid": Complaint("not-one-of", "Must be one of: true, false."),
+    }
+
+    def __init__(self, **how: Any) -> None:
+        described = {"type": "boolean", "examples": [True]}
+        super().__init__(metadata=described | how.pop("metadata", {}), **how)
+
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if value not in ("true", "false"):
+            raise self.make_error("invalid")
+        return value == "true"
 
 
 class Choice(fields.String):

@@ -1,7 +1,8 @@
 """Writes the audit log: whatever the session flushes is noted in the same transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from uuid import UUID
 
 from flask import has_request_context
 from sqlalchemy import event, insert, inspect
@@ -13,33 +14,54 @@ from alchemist.rest.request import request
 
 from .models import AuditEntry
 
+# An action, a table, a key, and the names of fields.
+Change = tuple[str, str, UUID, list[str]]
 INSERT = insert(db.table(AuditEntry))
 # What every change changes.
 BOOKKEEPING = {"pk", "created_at", "updated_at", "version"}
 
 
-def _record(session: Session, _context: object) -> None:
-    # pks are made in Python, so that new rows have theirs before they are inserted.
-    entries = [
-        {"resource": row.__tablename__, "resource_pk": row.pk, "action": action, "fields": fields}
-        for row, action, fields in _changes(session)
-    ]
-    if entries:
+def _record(session: Session, *_: object) -> None:
+    _write(session, [*_noted(session), *_changes(session)])
+
+
+def _record_notes(session: Session) -> None:
+    """Record what was noted since the last flush, if anything was."""
+    _write(session, _noted(session))
+
+
+def _forget_notes(session: Session, _transaction: object) -> None:
+    """Drop what was noted of statements that are undone: every flush before them took its own."""
+    session.info.pop("notes", None)
+
+
+def _write(session: Session, changes: list[Change]) -> None:
+    if changes:
         who = _who()
-        session.connection().execute(INSERT, [entry | who for entry in entries])
+        names = ("action", "resource", "resource_pk", "fields")
+        entries = [dict(zip(names, change, strict=True)) | who for change in changes]
+        session.connection().execute(INSERT, entries)
 
 
-def _changes(session: Session) -> Iterator[tuple[Any, str, list[str]]]:
-    """Yield each row that a flush wrote, how, and which of its fields."""
-    for row in session.new:
-        if isinstance(row, Versioned):
-            yield row, "create", _fields(row)
-    for row in session.dirty:
-        if isinstance(row, Versioned) and (fields := _fields(row)):
-            yield row, "update", fields
-    for row in session.deleted:
-        if isinstance(row, Versioned):
-            yield row, "delete", []
+def _noted(session: Session) -> list[Change]:
+    found: list[Change] = session.info.pop("notes", [])
+    return found
+
+
+def _changes(session: Session) -> Iterator[Change]:
+    """Yield how a flush changed each row, which one it was, and which of its fields."""
+    # pks are made in Python, so that new rows have theirs before they are inserted.
+    for row in _versioned(session.new):
+        yield "create", row.__tablename__, row.pk, _fields(row)
+    for row in _versioned(session.dirty):
+        if fields := _fields(row):
+            yield "update", row.__tablename__, row.pk, fields
+    for row in _versioned(session.deleted):
+        yield "delete", row.__tablename__, row.pk, []
+
+
+def _versioned(rows: Iterable[object]) -> Iterator[Any]:
+    return (row for row in rows if isinstance(row, Versioned))
 
 
 def _fields(row: Any) -> list[str]:
@@ -58,5 +80,10 @@ def _who() -> dict[str, Any]:
 
 def listen() -> None:
     """Record from now on, in this process."""
-    if not event.contains(db.session.session_factory, "after_flush", _record):
-        event.listen(db.session.session_factory, "after_flush", _record)
+    for moment, act in (
+        ("after_flush", _record),
+        ("before_commit", _record_notes),
+        ("after_soft_rollback", _forget_notes),
+    ):
+        if not event.contains(db.session.session_factory, moment, act):
+            event.listen(db.session.session_factory, moment, act)

@@ -135,12 +135,13 @@ class Blueprint(flask_smorest.Blueprint):
         return decorator
 
     def creates(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
-        """Answer 201 and the row that the view made."""
+        """Answer 201 and the row that the view made, of values or of the path alone."""
         shown = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, values: Mapping[str, Any], **path: UUID) -> Response:
-                row = view(self, values, **path)
+            def act(self: Any, *values: Mapping[str, Any], **path: UUID) -> Response:
+                request.settle()
+                row = view(self, *values, **path)
                 place = f"{request.path.rstrip('/')}/{row.pk}"
                 return fetch(shown, find(pk=row.pk, **path)).answer(201, Location=place)
 
@@ -152,7 +153,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def changes(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
         """Hold the row, read the merge patch (RFC 7396), and answer the row as the view left it."""
-        shown, patch = schema(), schema(partial=True)
+        shown, patch = schema(), schema.patch()
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
@@ -174,22 +175,31 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorator
 
-    def acts(self, schema: type[fields.Schema], find: Find) -> Callable[[View], View]:
-        """Hold the row, let the view do what the path says, and answer the row."""
+    def acts(
+        self, schema: type[fields.Schema], find: Find, taking: type[fields.Schema] | None = None
+    ) -> Callable[[View], View]:
+        """Hold the row, let the view do what the path says, and answer the row.
+
+        The view gets the values of a body if it is `taking` one.
+        """
         shown = schema()
+        expected = [taking()] if taking else []
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
                 row = hold(shown, find(**path), conditional=False)
                 request.settle()
-                view(self, row)
+                view(
+                    self, row, *(PARSER.parse(body, request, location="json") for body in expected)
+                )
                 return fetch(shown, find(**path)).answer()
 
             responses = {
                 200: openapi.response("The row, as it is then.", schema, openapi.ETAG),
-                **openapi.refusals(404, 406, 409, 412),
+                **openapi.refusals(404, 406, 409, 412, *((413, 415) if taking else ())),
             }
-            return openapi.documented(act, view, responses=responses)
+            body = {"requestBody": openapi.body(taking.writable(), [JSON])} if taking else {}
+            return openapi.documented(act, view, responses=responses, **body)
 
         return decorator
 

@@ -1,20 +1,38 @@
 """What a body says of other rows: whatever is not so is told with its pointer, all at once."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import normalize
 from uuid import UUID
 
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError
 from marshmallow.fields import Field, Nested
-from sqlalchemy import Row, Select, bindparam, func, select
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    String,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 
+from alchemist import errors
 from alchemist.db import session
 from alchemist.errors import Entry
-from alchemist.fields import CANONICAL_UUID, Many, Pk
+from alchemist.fields import CANONICAL_UUID, Many, Named, Pk
+
+from .request import request
 
 Path = tuple[str | int, ...]
 
@@ -24,20 +42,42 @@ class Reference:
     """A key in a body, and what the body claims of the row that it names, by column."""
 
     path: Path
-    model: type[Any]
-    pk: UUID
+    known: Pk | Named
+    key: UUID | str
     claims: dict[str, tuple[Path, str]] = field(default_factory=dict)
+
+    @property
+    def model(self) -> type[Any]:
+        assert self.known.to is not None  # noqa: S101  or it would not be a reference
+        return self.known.to
+
+    @property
+    def columns(self) -> set[str]:
+        return {*self.claims, *(self.known.owner or ())[:1]}
+
+
+class Target(NamedTuple):
+    """Rows of one model, found by their keys or by their names; held rows are kept from going."""
+
+    model: Any
+    name: Any
+    is_held: bool
+
+
+Wanted = tuple[Target, frozenset[str]]
 
 
 def complaints(schema: Schema, body: Any) -> list[Entry]:
     """Return what is wrong with the references of `body`; keep the rows they lead to from going.
 
     A reference may lead nowhere, stand twice in a unique list, or come with a read-only field
-    of its row that is another there. One statement for each model that is referred to.
+    of its row that is another there. One statement for all of them.
     """
     references = list(_in_object(schema, body, ()))
-    rows = {model: _rows(model, mine) for model, mine in _by_model(references).items()}
-    told = [_complaint(found, rows[found.model].get(found.pk)) for found in references]
+    rows = _rows(references) if references else {}
+    found = [(one, rows.get((_target(one), str(one.key)))) for one in references]
+    _check_owners(found)
+    told = [_complaint(*pair) for pair in found]
     return [entry for entries in told for entry in entries] + list(_repeated(schema, body))
 
 
@@ -47,13 +87,22 @@ def pointer(path: Path) -> str:
     return "".join(["#", *(f"/{step}" for step in steps)])
 
 
-def _complaint(reference: Reference, row: Row[Any] | None) -> Iterator[Entry]:
+def _check_owners(found: Iterable[tuple[Reference, dict[str, Any] | None]]) -> None:
+    """Raise Forbidden where rows of others may not be made use of."""
+    for reference, row in found:
+        if row and reference.known.owner:
+            column, permission = reference.known.owner
+            if (owner := request.caller.own(permission)) and row[column] != str(owner):
+                raise errors.Forbidden.without(f"{permission}:any")
+
+
+def _complaint(reference: Reference, row: dict[str, Any] | None) -> Iterator[Entry]:
     if row is None:
-        detail = f"No {reference.model.__name__.lower()} {reference.pk}."
+        detail = f"No {reference.model.__name__.lower()} {reference.key}."
         yield _entry(reference.path, "unknown-reference", detail)
         return
-    for column, (path, claimed) in reference.claims.items():
-        if normalize("NFC", claimed).strip() != getattr(row, column):
+    for column, (path, claim) in reference.claims.items():
+        if normalize("NFC", claim).strip() != row[column]:
             yield _entry(path, "read-only", "It is another, and cannot be changed here.")
 
 
@@ -61,27 +110,60 @@ def _entry(path: Path, code: str, detail: str) -> Entry:
     return {"pointer": pointer(path), "code": code, "detail": detail}
 
 
-def _by_model(references: Iterable[Reference]) -> dict[type[Any], list[Reference]]:
-    found: dict[type[Any], list[Reference]] = defaultdict(list)
+def _target(reference: Reference) -> Target:
+    known = reference.known
+    name = known.column if isinstance(known, Named) else None
+    return Target(reference.model, name, known.is_held)
+
+
+def _rows(references: Iterable[Reference]) -> dict[tuple[Target, str], dict[str, Any]]:
+    """Return what is asked of the rows that there are, by target and key."""
+    keys: dict[Target, set[UUID | str]] = {}
+    columns: dict[Target, set[str]] = {}
     for reference in references:
-        found[reference.model].append(reference)
-    return found
-
-
-def _rows(model: Any, references: list[Reference]) -> dict[UUID, Row[Any]]:
-    pks = {reference.pk for reference in references}
-    columns = frozenset(column for reference in references for column in reference.claims)
-    found = session.execute(_held(model, columns), {"pks": list(pks)})
-    return {row.pk: row for row in found}
+        target = _target(reference)
+        keys.setdefault(target, set()).add(reference.key)
+        columns.setdefault(target, set()).update(reference.columns)
+    wanted = tuple((target, frozenset(columns[target])) for target in keys)
+    values = {f"keys_{number}": list(keys[target]) for number, target in enumerate(keys)}
+    targets = list(keys)
+    found = session.execute(_found(wanted), values)
+    return {(targets[number], key): row for number, key, row in found}
 
 
 @cache
-def _held(model: Any, columns: frozenset[str]) -> Select[Any]:
-    """Return the statement that finds rows by their keys and keeps them from going."""
-    rows = select(model.pk, *(getattr(model, column) for column in sorted(columns)))
-    wanted = rows.where(model.pk == func.any(bindparam("pks")))
-    # Ordered, so that two requests never wait for each other crosswise.
-    return wanted.order_by(model.pk).with_for_update(key_share=True, read=True)
+def _found(wanted: tuple[Wanted, ...]) -> CompoundSelect[Any]:
+    """Return the statement that yields number, key and wanted columns of each row there is.
+
+    A lock needs a sub-select of its own, and these run one after the other.
+    """
+    parts = (_of_one(number, *one) for number, one in enumerate(wanted))
+    return union_all(*(select(part) for part in parts))
+
+
+def _of_one(number: int, target: Target, columns: frozenset[str]) -> CTE:
+    model = target.model
+    pairs = [item for name in sorted(columns) for item in (name, getattr(model, name))]
+    keys = func.unnest(_keys(number, target)).table_valued("key", name="wanted").render_derived()
+    key = keys.c.key
+    is_meant = model.pk == key if target.name is None else _same_name(target.name, key)
+    rows: Select[Any] = select(
+        literal_column(str(number)).label("number"),
+        cast(key, String).label("key"),
+        func.json_build_object(*pairs).label("columns"),
+    ).join_from(keys, model, is_meant)
+    if target.is_held:
+        # Ordered, so that two requests never wait for each other crosswise.
+        rows = rows.order_by(model.pk).with_for_update(key_share=True, read=True, of=model)
+    return rows.cte(f"found_{number}")
+
+
+def _keys(number: int, target: Target) -> BindParameter[Any]:
+    return bindparam(f"keys_{number}", type_=ARRAY(String if target.name else Uuid))
+
+
+def _same_name(column: ColumnElement[str], name: ColumnElement[str]) -> ColumnElement[bool]:
+    return func.lower(column) == func.lower(name)
 
 
 def _in_object(schema: Schema, body: Any, path: Path) -> Iterator[Reference]:
@@ -98,9 +180,9 @@ def _in_value(known: Field[Any], value: Any, path: Path) -> Iterator[Reference]:
     elif isinstance(known, Nested) and isinstance(value, dict):
         claims = dict(_claims(known.schema, value, path))
         for reference in _in_object(known.schema, value, path):
-            yield Reference(reference.path, reference.model, reference.pk, claims)
-    elif isinstance(value, str) and CANONICAL_UUID.fullmatch(value) and (to := _target(known)):
-        yield Reference(path, to, UUID(value))
+            yield Reference(reference.path, reference.known, reference.key, claims)
+    elif isinstance(value, str) and (named := _naming(known)) and (key := _key(named, value)):
+        yield Reference(path, named, key)
 
 
 def _members(known: Many, value: Any) -> list[Any]:
@@ -117,10 +199,20 @@ def _claims(schema: Schema, value: dict[str, Any], path: Path) -> Iterator[Any]:
             yield column, ((*path, name), value[name])
 
 
-def _target(known: Field[Any]) -> type[Any] | None:
-    """Return the model that a bare key refers to, in a key field or for a whole nested object."""
+def _naming(known: Field[Any]) -> Pk | Named | None:
+    """Return the field that names a row: this one, or the key of a nested object's short form."""
     key = known.schema.fields.get("pk") if isinstance(known, Nested) else known
-    return key.to if isinstance(key, Pk) else None
+    return key if isinstance(key, Pk | Named) and key.to else None
+
+
+def _key(known: Pk | Named, value: str) -> UUID | str | None:
+    """Return what the text names, None if it is no key: of that the schema complains."""
+    if isinstance(known, Pk):
+        return UUID(value) if CANONICAL_UUID.fullmatch(value) else None
+    with suppress(ValidationError):
+        name: str = known.deserialize(value)
+        return name
+    return None
 
 
 def _repeated(schema: Schema, body: Any) -> Iterator[Entry]:

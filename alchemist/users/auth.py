@@ -54,6 +54,12 @@ class Caller:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
         return self.user_id
 
+    def check_own(self, permission: str, owner: UUID | None) -> None:
+        """Raise Forbidden if a row of `owner` would not be one that the permission is for."""
+        own = self.own(permission)
+        if own and owner != own:
+            raise errors.Forbidden.without(f"{permission}:any")
+
 
 ANYBODY = Caller()
 EVERYBODY = Caller(permissions.ADMIN)

@@ -3,13 +3,34 @@
 `…:any` lifts what the permission before it is bound to: the caller's own rows.
 """
 
-CUSTOMER = frozenset({"me:read", "tokens:read", "tokens:write", "heroes:write", "users:read"})
-MERCHANT = CUSTOMER
+CUSTOMER = frozenset(
+    {
+        "coupons:redeem",
+        "heroes:write",
+        "me:read",
+        "orders:read",
+        "orders:write",
+        "redemptions:read",
+        "tokens:read",
+        "tokens:write",
+        "users:read",
+    }
+)
+# Of merchants the own rows are stores, what is sold there, and the orders of it.
+MERCHANT = CUSTOMER | {"orders:fulfil", "products:write", "sales:read", "stores:write"}
 ADMIN = MERCHANT | {
     "audit:read",
+    "coupons:read",
+    "coupons:write",
     "heroes:write:any",
     "ingredients:write",
+    "orders:fulfil:any",
+    "orders:read:any",
+    "orders:write:any",
     "potions:write",
+    "products:write:any",
+    "redemptions:read:any",
+    "stores:write:any",
     "tokens:read:any",
     "tokens:write:any",
     "users:read:any",

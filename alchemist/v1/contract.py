@@ -99,7 +99,7 @@ class Blueprint(rest.Blueprint):
         self, schema: type[fields.Schema], find: Find, absent: str | None = None
     ) -> Callable[[View], View]:
         """Hold the row, let the view change it, and answer it: the last writer wins."""
-        shown, patch = schema(), schema(partial=True)
+        shown, patch = schema(), schema.patch()
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:

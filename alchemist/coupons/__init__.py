@@ -1,0 +1,1 @@
+"""What makes an order cheaper, a limited number of times."""

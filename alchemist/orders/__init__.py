@@ -1,0 +1,1 @@
+"""What was bought: prices, totals and stock, all of it or nothing."""

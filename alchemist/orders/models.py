@@ -1,0 +1,150 @@
+"""The order as it is stored, and its lines."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    UniqueConstraint,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from alchemist.coupons.models import Redemption
+from alchemist.db import Base, Versioned
+from alchemist.heroes.models import Hero
+from alchemist.products.models import Product
+from alchemist.users.models import User
+from alchemist.violations import rule
+
+# What may be done with an order, by its status, and the status that it has then.
+TRANSITIONS = {
+    "placed": {"pay": "paid", "cancel": "cancelled"},
+    "paid": {"fulfil": "fulfilled", "cancel": "cancelled"},
+    "fulfilled": {},
+    "cancelled": {},
+}
+
+
+class Order(Versioned, Base):
+    __tablename__ = "orders"
+
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(
+            User.pk,
+            info=rule(
+                "unknown-reference",
+                "#",
+                "The user does not exist.",
+                in_use="Order {} is theirs.",
+            ),
+        )
+    )
+    hero_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(
+            Hero.pk,
+            info=rule(
+                "unknown-reference",
+                "#/hero_id",
+                "The hero does not exist.",
+                in_use="Order {} is for them.",
+            ),
+        )
+    )
+    redemption_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(
+            Redemption.pk,
+            info=rule("conflict", "#/coupon_code", "The redemption does not exist."),
+        )
+    )
+    status: Mapped[str] = mapped_column(String(16), server_default="placed")
+    placed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # One entry for each currency, kept as it is told: what was agreed on never changes.
+    totals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+
+    redemption: Mapped[Redemption | None] = relationship(lazy="raise")
+    # The lines have no life of their own, so the order may know them.
+    items: Mapped[list["OrderItem"]] = relationship(
+        lazy="raise", order_by="OrderItem.position", passive_deletes="all"
+    )
+
+    __table_args__ = (
+        UniqueConstraint(
+            "redemption_id", info=rule("conflict", "#", "The redemption is of another order.")
+        ),
+        CheckConstraint(
+            "status IN ('placed', 'paid', 'fulfilled', 'cancelled')",
+            "status",
+            info=rule("not-one-of", "#/status", "Not a status of orders."),
+        ),
+        Index(None, "placed_at", "pk"),
+        Index(None, "status", "pk"),
+        Index(None, "user_id", "pk"),
+        Index(None, "hero_id"),
+    )
+
+
+class OrderItem(Base):
+    """A line: what one product cost then. `taken` is what it took from a stock, all or nothing."""
+
+    __tablename__ = "order_items"
+
+    order_id: Mapped[UUID] = mapped_column(
+        ForeignKey(
+            Order.pk,
+            ondelete="CASCADE",
+            info=rule("conflict", "#", "The order was deleted at the same time."),
+        ),
+        primary_key=True,
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[UUID] = mapped_column(
+        ForeignKey(
+            Product.pk,
+            info=rule(
+                "unknown-reference",
+                "#/items",
+                "A product does not exist.",
+                in_use="Order {} contains it.",
+                referrer="order_id",
+            ),
+        ),
+        index=True,
+    )
+    quantity: Mapped[int]
+    taken: Mapped[int]
+    currency: Mapped[str] = mapped_column(String(3))
+    unit_price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+    discount: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+    total: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+
+    product: Mapped[Product] = relationship(lazy="raise")
+
+    __table_args__ = (
+        UniqueConstraint(
+            "order_id", "product_id", info=rule("duplicate", "#/items", "A product is given twice.")
+        ),
+        CheckConstraint(
+            "quantity >= 1",
+            "quantity",
+            info=rule("out-of-range", "#/items", "A quantity must be 1 or more."),
+        ),
+        CheckConstraint(
+            "taken IN (0, quantity)",
+            "taken",
+            info=rule("out-of-range", "#/items", "A line takes all of its quantity or nothing."),
+        ),
+        CheckConstraint(
+            "unit_price >= 0 AND discount >= 0 AND total >= 0"
+            " AND total = quantity * unit_price - discount",
+            "total",
+            info=rule("out-of-range", "#/items", "A line does not add up."),
+        ),
+    )

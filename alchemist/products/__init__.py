@@ -1,0 +1,1 @@
+"""What is sold in a store, and for how much."""

@@ -1,0 +1,64 @@
+"""The store as it is stored."""
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from alchemist.db import Base, Versioned, words
+from alchemist.users.models import User
+from alchemist.violations import rule
+
+
+def _not_blank(name: str) -> CheckConstraint:
+    return CheckConstraint(
+        f"{name} <> ''", name, info=rule("too-short", f"#/{name}", "Must not be blank.")
+    )
+
+
+class Store(Versioned, Base):
+    __tablename__ = "stores"
+
+    owner_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(
+            User.pk,
+            info=rule(
+                "unknown-reference",
+                "#/owner_id",
+                "The user does not exist.",
+                in_use="Store {} is theirs.",
+            ),
+        )
+    )
+    name: Mapped[str] = mapped_column(String(255))
+    street: Mapped[str] = mapped_column(String(255))
+    zipcode: Mapped[str] = mapped_column(String(255))
+    city: Mapped[str] = mapped_column(String(255))
+    country: Mapped[str] = mapped_column(String(255))
+    currency: Mapped[str] = mapped_column(String(3))
+    domain: Mapped[str | None] = mapped_column(String(255))
+    phone: Mapped[str | None] = mapped_column(String(64))
+    email: Mapped[str | None] = mapped_column(String(254))
+
+    __table_args__ = (
+        _not_blank("name"),
+        _not_blank("street"),
+        _not_blank("zipcode"),
+        _not_blank("city"),
+        _not_blank("country"),
+        CheckConstraint(
+            "currency ~ '^[A-Z]{3}$'",
+            "currency",
+            info=rule("not-one-of", "#/currency", "Not a currency of ISO 4217."),
+        ),
+        Index(None, "name", "pk"),
+        Index(None, "created_at", "pk"),
+        Index(None, "city", "pk"),
+        Index(None, "country", "pk"),
+        Index(None, "currency", "pk"),
+        Index(None, "owner_id", "pk"),
+    )
+
+
+WORDS = words(Store.__table__.c.name, Store.__table__.c.street, Store.__table__.c.city)
+Index("stores_words_idx", WORDS, postgresql_using="gin")
