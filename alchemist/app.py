@@ -4,9 +4,13 @@ from flask import Flask
 
 from alchemist import audit, config, db, docs, errors, health, rest, security, v1, violations
 from alchemist.audit.blueprint import blp as audit_log
+from alchemist.coupons.blueprint import blp as coupons
 from alchemist.heroes.blueprint import blp as heroes
 from alchemist.ingredients.blueprint import blp as ingredients
+from alchemist.orders.blueprint import blp as orders
 from alchemist.potions.blueprint import blp as potions
+from alchemist.products.blueprint import blp as products
+from alchemist.stores.blueprint import blp as stores
 from alchemist.users import auth
 from alchemist.users.blueprint import blp as users
 from alchemist.v1.heroes import blp as old_heroes
@@ -14,7 +18,7 @@ from alchemist.v1.potions import blp as old_potions
 from alchemist.v1.root import blp as old_root
 from alchemist.v1.users import blp as old_users
 
-V2 = (ingredients, potions, users, heroes, audit_log)
+V2 = (ingredients, potions, users, heroes, stores, products, coupons, orders, audit_log)
 V1 = (old_root, old_potions, old_users, old_heroes)
 
 

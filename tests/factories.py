@@ -1,13 +1,20 @@
 """Rows to test with; a test names only what it is about."""
 
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
 from alchemist import db
+from alchemist.coupons import service as coupons
+from alchemist.coupons.models import Coupon
 from alchemist.heroes.models import Hero
 from alchemist.ingredients.models import Ingredient
+from alchemist.orders import service as orders
+from alchemist.orders.models import Order
 from alchemist.potions import service as potions
 from alchemist.potions.models import Potion
+from alchemist.products.models import Product
+from alchemist.stores.models import Store
 from alchemist.users import service as users
 from alchemist.users.models import User
 from alchemist.users.permissions import ADMIN
@@ -32,6 +39,34 @@ def make_user(**values: Any) -> User:
 
 def make_hero(**values: Any) -> Hero:
     return db.add(Hero(**{"nickname": f"Hero {next(_serial)}"} | values))
+
+
+def make_store(**values: Any) -> Store:
+    address = {
+        "street": "7 Tallow Lane",
+        "zipcode": "1000",
+        "city": "Brassel",
+        "country": "Belgium",
+    }
+    named = {"name": f"Store {next(_serial)}", "currency": "EUR"}
+    return db.add(Store(**address | named | values))
+
+
+def make_product(store: Store | None = None, **values: Any) -> Product:
+    """Offer a product at 10.00, of which there is always more, in a store that it makes up."""
+    store_id = (store or make_store()).pk
+    named = {"name": f"Product {next(_serial)}", "price": Decimal(10), "store_id": store_id}
+    return db.add(Product(**named | values))
+
+
+def make_coupon(**values: Any) -> Coupon:
+    return coupons.create(**{"code": f"Coupon {next(_serial)}", "init_count": 10} | values)
+
+
+def make_order(*products: Product, user: User | None = None, **values: Any) -> Order:
+    """Place an order of one of each of these products, or of one that it makes up."""
+    items = [{"product_id": one.pk, "quantity": 1} for one in products or [make_product()]]
+    return orders.place(user.pk if user else None, **{"items": items} | values)
 
 
 def make_token(user: User, **values: Any) -> str:

@@ -23,7 +23,7 @@ RANKS = [
 ]
 REST = ["request", "references", "parsing", "etags", "openapi", "resource", "blueprint", "api"]
 DOMAIN = [
-    *("permissions", "secrets", "models", "recorder"),
+    *("permissions", "secrets", "pricing", "models", "stock", "recorder"),
     *("service", "auth", "schemas", "blueprint"),
 ]
 LAYERS = {

@@ -1,0 +1,125 @@
+"""Coupons and their redemptions as clients see them."""
+
+from typing import Any
+
+from marshmallow import ValidationError, validates_schema
+
+from alchemist.fields import Complaint, Flag, Instant, Pk, Schema, Text, Whole
+from alchemist.paging import PageArgs, Sort
+
+from .models import Coupon, Redemption
+
+# In the example apothecary: one that orders have redeemed, and one that nobody has.
+EXAMPLE = "01970a52-9c3d-7e41-8f6a-0b7d2e5c4f18"
+UNUSED = "01970a52-9c3e-7a90-b2c4-6d1f8e3a7b55"
+CODE = "What customers type; it keeps its case and is compared without it."
+INIT_COUNT = "How often it may be used in all."
+REMAINING_COUNT = "How often it may still be used."
+MOST = 1_000_000_000
+# What a creation shows, and what a change does: a code can be taken once.
+CODES = ("MidsummerBrew", "MidsummerBrew2")
+
+
+class CouponSchema(Schema):
+    settled = ("remaining_count",)
+
+    pk = Pk(dump_only=True, example=EXAMPLE)
+    code = Text(
+        required=True, min=1, max=64, metadata={"description": CODE, "examples": list(CODES)}
+    )
+    init_count = Whole(
+        required=True,
+        min=0,
+        max=MOST,
+        metadata={
+            "description": f"{INIT_COUNT} A change moves `remaining_count` by the difference.",
+            "examples": [1000],
+        },
+    )
+    remaining_count = Whole(
+        min=0,
+        max=MOST,
+        metadata={
+            "description": f"{REMAINING_COUNT} `init_count` by default; read-only later.",
+            "examples": [1000],
+        },
+    )
+    percent_off = Whole(
+        min=0,
+        max=100,
+        allow_none=True,
+        metadata={"description": "Taken off an order, in percent.", "examples": [15]},
+    )
+    valid_from = Instant(allow_none=True, metadata={"description": "Null for always."})
+    valid_until = Instant(
+        allow_none=True,
+        metadata={
+            "description": "The first moment at which it is no longer valid; null for never.",
+            "examples": ["2099-12-31T23:59:59.000000+00:00"],
+        },
+    )
+    per_user_limit = Whole(
+        min=1,
+        max=MOST,
+        allow_none=True,
+        metadata={"description": "How often one user may use it.", "examples": [2]},
+    )
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+    @validates_schema
+    def check(self, values: dict[str, Any], **_: Any) -> None:
+        """Complain about values that do not go together, as far as they are all sent."""
+        complaints = {}
+        if values.get("remaining_count", 0) > values.get("init_count", MOST):
+            detail = "Must not be more than the initial count."
+            complaints["remaining_count"] = [Complaint("out-of-range", detail)]
+        start, end = values.get("valid_from"), values.get("valid_until")
+        if start and end and end <= start:
+            detail = "Must be later than valid_from."
+            complaints["valid_until"] = [Complaint("out-of-range", detail)]
+        if complaints:
+            raise ValidationError(complaints)
+
+
+class CouponFilters(PageArgs):
+    sort = Sort(Coupon.pk, Coupon.code, Coupon.created_at)
+    code = Text(
+        max=64, example="WELCOME10", metadata={"description": "Exactly this code, in any case."}
+    )
+    active = Flag(metadata={"description": "Whether it can be used now, by somebody."})
+
+
+class RedemptionSchema(Schema):
+    pk = Pk(dump_only=True, example="01970a60-1f2e-7b3d-8c4a-5e6f7a8b9c0d")
+    coupon_id = Pk(dump_only=True, example=EXAMPLE, metadata={"description": "What was used."})
+    user_id = Pk(
+        dump_only=True,
+        allow_none=True,
+        example="019597a6-aade-78c4-8385-4a9a2a2ea2c9",
+        metadata={"description": "Who used it; null with open access."},
+    )
+    order_id = Pk(
+        dump_only=True,
+        allow_none=True,
+        example="01970a70-3c4d-7e5f-9a6b-7c8d9e0f1a2b",
+        metadata={"description": "The order that it was used for, if it was for one."},
+    )
+    remaining_count = Whole(
+        min=0,
+        max=MOST,
+        dump_only=True,
+        attribute="coupon.remaining_count",
+        metadata={"description": "How often the coupon may still be used.", "examples": [999]},
+    )
+    released_at = Instant(
+        dump_only=True,
+        allow_none=True,
+        metadata={"description": "When its order was cancelled, and the use given back."},
+    )
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+
+class RedemptionFilters(PageArgs):
+    sort = Sort(Redemption.pk, Redemption.created_at)

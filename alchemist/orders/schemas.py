@@ -1,0 +1,191 @@
+"""The order as clients place it, and as they see it."""
+
+import json
+from typing import Any
+
+from sqlalchemy import JSON, ColumnElement, case, literal_column
+
+from alchemist.coupons.models import Coupon
+from alchemist.fields import Choice, Instant, Many, Named, Nested, Pk, Schema, Text, Whole
+from alchemist.heroes.models import Hero
+from alchemist.paging import PageArgs, Sort
+from alchemist.products.models import Product
+from alchemist.products.schemas import EXAMPLE as PRODUCT
+from alchemist.products.schemas import Money
+from alchemist.stores.schemas import CURRENCIES
+from alchemist.stores.schemas import EXAMPLE as STORE
+from alchemist.users.schemas import OWNER
+
+from .models import TRANSITIONS, Order
+
+# In the example apothecary: one that can be paid.
+EXAMPLE = "01970a70-3c4d-7e5f-9a6b-7c8d9e0f1a2b"
+HERO = "0195a9f5-87b2-7ea8-9a80-c3e44d5fe635"
+MOST_OF_ONE = 1_000_000
+VERBS = sorted({verb for allowed in TRANSITIONS.values() for verb in allowed})
+
+
+class WantedItemSchema(Schema):
+    product_id = Pk(
+        required=True,
+        to=Product,
+        is_held=False,
+        example=PRODUCT,
+        metadata={"description": "What is bought; on several lines it is added up."},
+    )
+    quantity = Whole(
+        required=True,
+        min=1,
+        max=MOST_OF_ONE,
+        metadata={"description": "How many of it.", "examples": [2]},
+    )
+
+
+class ExpectedTotalSchema(Schema):
+    currency = Choice(
+        *CURRENCIES,
+        required=True,
+        metadata={"description": "The currency (ISO 4217).", "examples": ["EUR"]},
+    )
+    total = Money(required=True, meaning="What shall be paid in it.", example="25.00")
+
+
+class WantedOrderSchema(Schema):
+    """An order to be placed."""
+
+    items = Many(
+        Nested(WantedItemSchema),
+        required=True,
+        min=1,
+        max=100,
+        metadata={"description": "What is bought."},
+    )
+    coupon_code = Named(
+        to=Coupon.code,
+        min=1,
+        max=64,
+        allow_none=True,
+        example="Welcome10",
+        metadata={"description": "A coupon to redeem, in any case."},
+    )
+    hero_id = Pk(
+        allow_none=True,
+        to=Hero,
+        owner=("user_id", "heroes:write"),
+        example=HERO,
+        metadata={"description": "Whom it is for."},
+    )
+    expected_totals = Many(
+        Nested(ExpectedTotalSchema),
+        allow_none=True,
+        max=100,
+        metadata={
+            "description": "What the client believes it costs: one entry for each currency. If it "
+            "costs something else it is not placed.",
+            "examples": [None],
+        },
+    )
+
+
+class OrderItemSchema(Schema):
+    product_id = Pk(example=PRODUCT, metadata={"description": "What was bought."})
+    name = Text(
+        max=255,
+        attribute="product.name",
+        example="Beekeeper's Apology, small bottle",
+        metadata={"description": "What the product is called now."},
+    )
+    store_id = Pk(
+        attribute="product.store_id", example=STORE, metadata={"description": "Where it is sold."}
+    )
+    currency = Text(
+        max=3, example="EUR", metadata={"description": "What it was sold in (ISO 4217)."}
+    )
+    quantity = Whole(
+        min=1, max=100 * MOST_OF_ONE, metadata={"description": "How many of it.", "examples": [2]}
+    )
+    unit_price = Money(meaning="What one cost when the order was placed.", example="12.50")
+    total = Money(
+        meaning="What the line costs, its share of the discount taken off.", example="25.00"
+    )
+
+
+class TotalSchema(Schema):
+    currency = Text(max=3, example="EUR", metadata={"description": "The currency (ISO 4217)."})
+    subtotal = Money(meaning="Quantities times prices.", example="25.00")
+    discount = Money(meaning="What the coupon takes off.", example="0.00")
+    total = Money(meaning="What is to be paid: the sum of the lines.", example="25.00")
+
+
+class Transitions(Many):
+    """What may be done with an order, which its status decides."""
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:
+        return list(TRANSITIONS[value])
+
+    @staticmethod
+    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        verbs = {
+            status: literal_column(f"'{json.dumps(list(allowed))}'::json", JSON)
+            for status, allowed in TRANSITIONS.items()
+        }
+        return case(verbs, value=column)
+
+
+class OrderSchema(Schema):
+    pk = Pk(dump_only=True, example=EXAMPLE)
+    status = Choice(
+        *TRANSITIONS, metadata={"description": "How far it has come.", "examples": ["placed"]}
+    )
+    placed_at = Instant(metadata={"description": "When its prices were agreed on."})
+    user_id = Pk(
+        allow_none=True,
+        example=OWNER,
+        metadata={"description": "Who placed it; null with open access."},
+    )
+    hero_id = Pk(allow_none=True, example=HERO, metadata={"description": "Whom it is for."})
+    coupon_code = Text(
+        max=64,
+        allow_none=True,
+        attribute="redemption.coupon.code",
+        example="Welcome10",
+        metadata={"description": "The coupon that was redeemed."},
+    )
+    items = Many(
+        Nested(OrderItemSchema), max=100, metadata={"description": "One line for each product."}
+    )
+    totals = Many(
+        Nested(TotalSchema), max=100, metadata={"description": "One entry for each currency."}
+    )
+    allowed_transitions = Transitions(
+        Choice(*VERBS),
+        dump_only=True,
+        attribute="status",
+        metadata={
+            "description": "What may be done with it: each is a path below it to POST to.",
+            "examples": [["pay", "cancel"]],
+        },
+    )
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+
+class OrderFilters(PageArgs):
+    sort = Sort(Order.pk, Order.placed_at)
+    status = Choice(
+        *TRANSITIONS, metadata={"description": "Orders of this status.", "examples": ["placed"]}
+    )
+    user_id = Pk(example=OWNER, metadata={"description": "Orders of this user."})
+    product_id = Pk(example=PRODUCT, metadata={"description": "Orders with this product."})
+    placed_after = Instant(
+        metadata={
+            "description": "Placed at this moment or later.",
+            "examples": ["2026-01-01T00:00:00.000000+00:00"],
+        }
+    )
+    placed_before = Instant(
+        metadata={
+            "description": "Placed before this moment.",
+            "examples": ["2099-12-31T23:59:59.000000+00:00"],
+        }
+    )

@@ -1,0 +1,271 @@
+"""What can be done with orders: each takes all that it needs, or nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, exists, or_, select
+from uuid_utils.compat import uuid7
+
+from alchemist import db, errors, problems
+from alchemist.coupons import service as coupons
+from alchemist.coupons.models import Coupon
+from alchemist.errors import Entry
+from alchemist.products.models import Product
+from alchemist.products.service import of_owner
+
+from . import pricing, stock
+from .models import TRANSITIONS, Order, OrderItem
+from .pricing import Charge
+
+problems.document(
+    "out-of-stock",
+    409,
+    "There is less of a product than the order wants; `errors` say how many are `requested` and "
+    "how many `available`.",
+    "There are 3 of “Beekeeper's Apology, small bottle”, not 5.",
+)
+problems.document(
+    "price-changed",
+    409,
+    "The order costs other than `expected_totals`; `errors` say what it costs now, in `totals`.",
+    "The order costs 25.00 EUR.",
+)
+problems.document(
+    "wrong-status",
+    409,
+    "The status of the order does not allow this; `allowed_transitions` are what it does allow.",
+    "A fulfilled order cannot be cancelled.",
+)
+
+
+@db.query
+def get(
+    pk: UUID,
+    *,
+    buyer: UUID | None = None,
+    seller: UUID | None = None,
+    only_seller: UUID | None = None,
+) -> Select[Any]:
+    """Return an order, if it is one of the `buyer`, or one with products of the `seller`.
+
+    Or, with `only_seller`, one without products of anybody else.
+    """
+    found = _of(select(Order).where(Order.pk == pk), buyer, seller)
+    return found if only_seller is None else found.where(~_is_of_others(only_seller))
+
+
+@db.query
+def browse(
+    *,
+    buyer: UUID | None = None,
+    seller: UUID | None = None,
+    status: str | None = None,
+    user_id: UUID | None = None,
+    product_id: UUID | None = None,
+    placed_after: datetime | None = None,
+    placed_before: datetime | None = None,
+) -> Select[Any]:
+    found = _of(select(Order), buyer, seller)
+    if status is not None:
+        found = found.where(Order.status == status)
+    if user_id is not None:
+        found = found.where(Order.user_id == user_id)
+    if product_id is not None:
+        containing = select(OrderItem.order_id).where(OrderItem.product_id == product_id)
+        found = found.where(Order.pk.in_(containing))
+    if placed_after is not None:
+        found = found.where(Order.placed_at >= placed_after)
+    if placed_before is not None:
+        found = found.where(Order.placed_at < placed_before)
+    return found
+
+
+def _of(found: Select[Any], buyer: UUID | None, seller: UUID | None) -> Select[Any]:
+    if buyer is None:
+        return found
+    if seller is None:
+        return found.where(Order.user_id == buyer)
+    return found.where(or_(Order.user_id == buyer, Order.pk.in_(_sold_by(seller))))
+
+
+def _sold_by(seller: Any) -> Select[Any]:
+    lines = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
+    return lines.where(Product.store_id.in_(of_owner(seller)))
+
+
+def _is_of_others(seller: Any) -> Any:
+    lines = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
+    others = lines.where(OrderItem.order_id == Order.pk, Product.store_id.not_in(of_owner(seller)))
+    return exists(others.correlate(Order))
+
+
+def place(
+    user_id: UUID | None,
+    *,
+    items: Sequence[Mapping[str, Any]],
+    coupon_code: str | None = None,
+    hero_id: UUID | None = None,
+    expected_totals: Sequence[Mapping[str, Any]] | None = None,
+) -> Order:
+    """Take the stock, redeem the coupon and keep the prices; raise Conflict with all obstacles.
+
+    Locks the coupon first and then the products, as everybody does.
+    """
+    pk = uuid7()
+    quantities, places = _added_up(items)
+    coupon = _held(coupon_code) if coupon_code else None
+    redemption_id, obstacles = _redeem(coupon, user_id, pk)
+    wanted = {"product_ids": list(quantities), "quantities": list(quantities.values())}
+    sales = db.session.execute(stock.TAKE, wanted).all()
+    charges = _charges(sales, places, (coupon and coupon.percent_off) or 0)
+    totals = pricing.totals(charges)
+    obstacles += _shortages(sales, places)
+    if expected_totals is not None:
+        obstacles += _surprises(totals, expected_totals)
+    if obstacles:
+        raise errors.Conflict("The order cannot be placed as it is.", obstacles)
+    references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
+    order = db.add(Order(pk=pk, totals=totals, **references))
+    db.session.execute(stock.INSERT_ITEMS, {"order_id": pk} | _columns(sales, charges))
+    return order
+
+
+def _added_up(items: Iterable[Mapping[str, Any]]) -> tuple[dict[UUID, int], dict[UUID, int]]:
+    """Return how many of each product are wanted in all, and on which line it stands first."""
+    quantities: dict[UUID, int] = {}
+    places: dict[UUID, int] = {}
+    for index, item in enumerate(items):
+        product = item["product_id"]
+        places.setdefault(product, index)
+        quantities[product] = quantities.get(product, 0) + item["quantity"]
+    return quantities, places
+
+
+def _held(code: str) -> Coupon:
+    try:
+        found: Coupon = db.lock(coupons.get_by_code(code))
+    except errors.NotFound as missing:
+        detail = f"No coupon {code}."
+        place = "#/coupon_code"
+        raise errors.Invalid.at("pointer", place, detail, "unknown-reference") from missing
+    return found
+
+
+def _redeem(
+    coupon: Coupon | None, user_id: UUID | None, order_id: UUID
+) -> tuple[UUID | None, list[Entry]]:
+    """Return the key of the redemption, or what stands in its way."""
+    if coupon is None:
+        return None, []
+    try:
+        return coupons.redeem(coupon, user_id, order_id).pk, []
+    except errors.Conflict as refused:
+        return None, [{"pointer": "#/coupon_code", **entry} for entry in refused.entries]
+
+
+def _charges(
+    sales: Iterable[Row[Any]], places: Mapping[UUID, int], percentage: int
+) -> list[Charge]:
+    """Return what each line costs; raise Invalid for what is not there, or is beyond counting."""
+    charges: list[Charge] = []
+    entries: list[Entry] = []
+    for sale in sales:
+        pointer = f"#/items/{places[sale.product_id]}"
+        if sale.unit_price is None:
+            detail = f"No product {sale.product_id}."
+            entries.append(
+                {"pointer": f"{pointer}/product_id", "code": "unknown-reference", "detail": detail}
+            )
+            continue
+        charge = Charge(sale.currency, pricing.cents(sale.unit_price) * sale.quantity)
+        charges.append(charge)
+        if charge.subtotal > pricing.MOST:
+            detail = "So many of them cost more than 12 digits can say."
+            entries.append(
+                {"pointer": f"{pointer}/quantity", "code": "out-of-range", "detail": detail}
+            )
+    if not entries and pricing.is_too_much(charges):
+        detail = "The order costs more than 12 digits can say."
+        entries.append({"pointer": "#/items", "code": "out-of-range", "detail": detail})
+    if entries:
+        raise errors.Invalid.all(entries)
+    pricing.discount(charges, percentage)
+    return charges
+
+
+def _shortages(sales: Iterable[Row[Any]], places: Mapping[UUID, int]) -> Iterator[Entry]:
+    for sale in sales:
+        if sale.stock is not None and not sale.is_taken:
+            yield {
+                "pointer": f"#/items/{places[sale.product_id]}",
+                "code": "out-of-stock",
+                "detail": f"There are {sale.stock} of “{sale.name}”, not {sale.quantity}.",
+                "requested": sale.quantity,
+                "available": sale.stock,
+            }
+
+
+def _surprises(
+    totals: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]
+) -> Iterator[Entry]:
+    """Yield a complaint if an order costs other than its client believes."""
+    found = [{"currency": entry["currency"], "total": entry["total"]} for entry in totals]
+    believed = {entry["currency"]: f"{entry['total']:.2f}" for entry in expected}
+    if {entry["currency"]: entry["total"] for entry in found} != believed:
+        costs = " and ".join(f"{entry['total']} {entry['currency']}" for entry in found)
+        yield {
+            "pointer": "#/expected_totals",
+            "code": "price-changed",
+            "detail": f"The order costs {costs}.",
+            "totals": found,
+        }
+
+
+def _columns(sales: Sequence[Row[Any]], charges: Sequence[Charge]) -> dict[str, list[Any]]:
+    return {
+        "product_id": [sale.product_id for sale in sales],
+        "quantity": [sale.quantity for sale in sales],
+        "taken": [sale.quantity if sale.is_taken else 0 for sale in sales],
+        "currency": [charge.currency for charge in charges],
+        "unit_price": [sale.unit_price for sale in sales],
+        "discount": [pricing.money(charge.discount) for charge in charges],
+        "total": [pricing.money(charge.total) for charge in charges],
+    }
+
+
+def pay(order: Order) -> None:
+    _move(order, "pay")
+
+
+def fulfil(order: Order) -> None:
+    _move(order, "fulfil")
+
+
+def cancel(order: Order) -> None:
+    """Give stock and coupon back.
+
+    An order is locked before the coupon and the products: whoever holds those waits for none that
+    is there already.
+    """
+    _move(order, "cancel")
+    if order.redemption_id is not None:
+        coupons.release(order.redemption_id)
+    db.session.execute(stock.GIVE_BACK, {"order_id": order.pk})
+
+
+def _move(order: Order, transition: str) -> None:
+    """Let an order that is held have its next status; raise Conflict if there is no such way."""
+    allowed = TRANSITIONS[order.status]
+    if transition not in allowed:
+        raise errors.Conflict(
+            f"The order is {order.status}: {_listed(allowed)}.",
+            code="wrong-status",
+            allowed_transitions=list(allowed),
+        )
+    db.change(order, {"status": allowed[transition]})
+
+
+def _listed(verbs: Iterable[str]) -> str:
+    return f"one can {' or '.join(verbs)} it" if verbs else "nothing more can be done with it"

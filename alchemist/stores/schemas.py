@@ -1,0 +1,84 @@
+"""The store as clients see it."""
+
+from typing import Any
+
+from iso4217 import Currency
+from marshmallow.validate import URL
+
+from alchemist.fields import Choice, Complaint, Instant, Pk, Schema, Text
+from alchemist.paging import PageArgs, Sort
+from alchemist.users.schemas import OWNER, Email
+
+from .models import Store
+
+# Metals and testing codes have no minor unit, and are no money.
+CURRENCIES = sorted(currency.code for currency in Currency if currency.exponent is not None)
+# In the example apothecary.
+EXAMPLE = "01970a3b-6e1c-7d52-9a4e-2f5d8c1b7e90"
+NAME = "What it says above the door; others may have the same name."
+CURRENCY = "The currency of its prices (ISO 4217)."
+
+
+def required(meaning: str, example: str) -> Text:
+    return Text(required=True, min=1, max=255, example=example, metadata={"description": meaning})
+
+
+class WebAddress(Text):
+    """An absolute URL of the web, host names without a dot included."""
+
+    is_valid = URL(
+        schemes={"http", "https"},
+        require_tld=False,
+        error=Complaint("wrong-type", "Not a URL that begins with http:// or https://."),
+    )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return self.is_valid(super()._deserialize(value, attr, data, **kwargs))
+
+
+class StoreSchema(Schema):
+    pk = Pk(dump_only=True, example=EXAMPLE)
+    name = required(NAME, "The Crooked Ladle")
+    street = required("Street and number.", "7 Tallow Lane")
+    zipcode = required("The postal code.", "90210")
+    city = required("The city or town.", "Brassel")
+    country = required("The country, as it is written on letters.", "Belgium")
+    currency = Choice(
+        *CURRENCIES, required=True, metadata={"description": CURRENCY, "examples": ["EUR"]}
+    )
+    domain = WebAddress(
+        max=255,
+        allow_none=True,
+        example="https://ladle.example",
+        metadata={"description": "Where it is on the web.", "format": "uri"},
+    )
+    phone = Text(
+        max=64,
+        allow_none=True,
+        example="+32 2 555 01 23",
+        metadata={"description": "As it is dialled."},
+    )
+    email = Email(allow_none=True, metadata={"description": "Where to write to."})
+    owner_id = Pk(
+        allow_none=True,
+        example=OWNER,
+        metadata={"description": "Who runs it; by default who creates it."},
+    )
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+
+class StoreFilters(PageArgs):
+    sort = Sort(Store.pk, Store.name, Store.created_at)
+    city = Text(max=255, example="Brassel", metadata={"description": "Exactly this city."})
+    country = Text(max=255, example="Belgium", metadata={"description": "Exactly this country."})
+    currency = Choice(
+        *CURRENCIES, metadata={"description": "Prices in this currency.", "examples": ["EUR"]}
+    )
+    owner_id = Pk(example=OWNER, metadata={"description": "Stores of this user."})
+    q = Text(
+        max=200,
+        min=1,
+        example="crooked ladle",
+        metadata={"description": "Words in name, street or city, in any order and case."},
+    )
