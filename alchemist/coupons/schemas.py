@@ -6,12 +6,14 @@ from marshmallow import ValidationError, validates_schema
 
 from alchemist.fields import Complaint, Flag, Instant, Pk, Schema, Text, Whole
 from alchemist.paging import PageArgs, Sort
+from alchemist.users.schemas import OWNER
 
 from .models import Coupon, Redemption
 
-# In the example apothecary: one that orders have redeemed, and one that nobody has.
-EXAMPLE = "01970a52-9c3d-7e41-8f6a-0b7d2e5c4f18"
-UNUSED = "01970a52-9c3e-7a90-b2c4-6d1f8e3a7b55"
+# In the example apothecary: one that nobody has used and that can be deleted, and one that orders
+# have redeemed.
+EXAMPLE = "01991854-b6b7-7ea8-a0ca-bced09518465"
+REDEEMED, WELCOME = "0199062b-b1fd-710a-be55-989ad2ee78c5", "Welcome10"
 CODE = "What customers type; it keeps its case and is compared without it."
 INIT_COUNT = "How often it may be used in all."
 REMAINING_COUNT = "How often it may still be used."
@@ -85,24 +87,26 @@ class CouponSchema(Schema):
 class CouponFilters(PageArgs):
     sort = Sort(Coupon.pk, Coupon.code, Coupon.created_at)
     code = Text(
-        max=64, example="WELCOME10", metadata={"description": "Exactly this code, in any case."}
+        max=64, example=WELCOME.upper(), metadata={"description": "Exactly this code, in any case."}
     )
     active = Flag(metadata={"description": "Whether it can be used now, by somebody."})
 
 
 class RedemptionSchema(Schema):
-    pk = Pk(dump_only=True, example="01970a60-1f2e-7b3d-8c4a-5e6f7a8b9c0d")
-    coupon_id = Pk(dump_only=True, example=EXAMPLE, metadata={"description": "What was used."})
+    pk = Pk(dump_only=True, example="01a17e55-d42c-7a86-a97a-0ced4580daa6")
+    coupon_id = Pk(
+        dump_only=True, example=REDEEMED, metadata={"description": "The coupon that is used."}
+    )
     user_id = Pk(
         dump_only=True,
         allow_none=True,
-        example="019597a6-aade-78c4-8385-4a9a2a2ea2c9",
+        example=OWNER,
         metadata={"description": "Who used it; null with open access."},
     )
     order_id = Pk(
         dump_only=True,
         allow_none=True,
-        example="01970a70-3c4d-7e5f-9a6b-7c8d9e0f1a2b",
+        example="01a17e55-d42b-7f94-95fa-3a460c744f85",
         metadata={"description": "The order that it was used for, if it was for one."},
     )
     remaining_count = Whole(
@@ -110,12 +114,15 @@ class RedemptionSchema(Schema):
         max=MOST,
         dump_only=True,
         attribute="coupon.remaining_count",
-        metadata={"description": "How often the coupon may still be used.", "examples": [999]},
+        metadata={"description": "How often the coupon may still be used.", "examples": [497]},
     )
     released_at = Instant(
         dump_only=True,
         allow_none=True,
-        metadata={"description": "When its order was cancelled, and the use given back."},
+        metadata={
+            "description": "When its order was cancelled, and the use given back.",
+            "examples": [None],
+        },
     )
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)

@@ -61,26 +61,36 @@ def _place_parameters(path: str, found: Json) -> None:
         parameter.setdefault("description", key.get("description"))
         parameter.setdefault("example", sample(key, found))
     for operation in item.values():
-        own = operation.get("parameters", [])
-        for parameter in own:
+        own = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
+        in_path = [parameter | own.pop(parameter["name"], {}) for parameter in shared]
+        for parameter in own.values():
             if parameter.get("required"):
                 parameter.setdefault("example", sample(parameter["schema"], found))
-        operation["parameters"] = [*shared, *own]
+        operation["parameters"] = [*in_path, *own.values()]
 
 
 def _key(path: str, name: str, found: Json) -> Json:
-    """Return the field by which a path that ends in this parameter finds its row.
+    """Return the field that holds what this parameter of a path says.
 
-    It has the name of the parameter, or the usual one, or it is what clients cannot write.
+    It has the name of the parameter, in the rows of the path or in the row that a path ending in
+    the parameter finds; or there it has the usual name, or it is what clients cannot write.
     """
     before, parameter, _ = path.partition(f"{{{name}}}")
-    shape = PARAMETER.sub("{}", before + parameter)
-    shapes = {PARAMETER.sub("{}", other): item for other, item in found["paths"].items()}
-    shown = shapes[shape]["get"]["responses"]["200"]
-    fields = resolved(shown["content"]["application/json"]["schema"], found)["properties"]
+    whole, fields = _fields(path, found), _fields(before + parameter, found)
     given = (field for field in fields.values() if field.get("readOnly"))
-    key: Json = fields.get(name) or fields.get("pk") or next(given, {})
+    key: Json = whole.get(name) or fields.get(name) or fields.get("pk") or next(given, {})
     return key
+
+
+def _fields(path: str, found: Json) -> Json:
+    """Return the fields of what can be read at a path, however its parameters are called."""
+    shapes = {PARAMETER.sub("{}", other): item for other, item in found["paths"].items()}
+    shown = shapes[PARAMETER.sub("{}", path)].get("get")
+    if shown is None:
+        return {}
+    schema = shown["responses"]["200"]["content"]["application/json"]["schema"]
+    fields: Json = resolved(schema.get("items", schema), found)["properties"]
+    return fields
 
 
 def _tell_access(operation: Json) -> None:

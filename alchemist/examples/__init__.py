@@ -5,28 +5,37 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, select
+from sqlalchemy import URL, Connection, NullPool, Table, create_engine, select
 from sqlalchemy.dialects.postgresql import insert
 
 from alchemist.audit.models import AuditEntry
-from alchemist.db import Base
+from alchemist.coupons.models import Coupon, Redemption
+from alchemist.db import Base, table
 from alchemist.heroes.models import Hero
 from alchemist.ingredients.models import Ingredient
+from alchemist.orders.models import Order, OrderItem
 from alchemist.potions.models import Potion, PotionIngredient
+from alchemist.products.models import Product
+from alchemist.stores.models import Store
 from alchemist.users.models import Token, User
 
 BATCH = 10
 
 Row = dict[str, Any]
+# The table of a row, and its key.
+Reference = tuple[Table, str]
 
 
 class Kind(NamedTuple):
-    """Where the rows of one file go, and the lines that hang on each; `user_id` owns owned ones."""
+    """Where the rows of one file go, and the lines that hang on each.
+
+    `later` are the rows of kinds below without which a row is not complete.
+    """
 
     model: type[Base]
     line: type[Base] | None = None
     lines: Callable[[Row], Iterable[Row]] = lambda _row: ()
-    is_owned: bool = False
+    later: Callable[[Row], Iterable[tuple["Kind", Row]]] = lambda _row: ()
 
 
 def _recipe(potion: Row) -> Iterator[Row]:
@@ -35,14 +44,36 @@ def _recipe(potion: Row) -> Iterator[Row]:
         yield {**place, "amount": line["amount"], "unit": line["unit"]}
 
 
+def _redemptions(coupon: Row) -> Iterator[Row]:
+    for redemption in coupon["redemptions"]:
+        yield {**redemption, "coupon_id": coupon["pk"]}
+
+
+def _items(order: Row) -> Iterator[Row]:
+    for position, item in enumerate(order["items"]):
+        yield {"order_id": order["pk"], "position": position, **_stored(OrderItem, item)}
+
+
+def _redeemed_for(coupon: Row) -> Iterator[tuple[Kind, Row]]:
+    """Yield the orders that a coupon was used for: its counter is right with all of them only."""
+    redeemed = {redemption["order_id"] for redemption in coupon["redemptions"]}
+    for order in rows("orders"):
+        if order["pk"] in redeemed:
+            yield KINDS["orders"], order
+
+
 # `<kind>.json` holds the rows as they are stored. A row may refer to any kind above its own.
 KINDS = {
     "ingredients": Kind(Ingredient),
     "potions": Kind(Potion, PotionIngredient, _recipe),
     "users": Kind(User),
-    "heroes": Kind(Hero, is_owned=True),
+    "heroes": Kind(Hero),
     # Of their secrets nobody knows any: the digests are random.
-    "tokens": Kind(Token, is_owned=True),
+    "tokens": Kind(Token),
+    "stores": Kind(Store),
+    "products": Kind(Product),
+    "coupons": Kind(Coupon, Redemption, _redemptions, _redeemed_for),
+    "orders": Kind(Order, OrderItem, _items),
     "audit_log": Kind(AuditEntry),
 }
 
@@ -62,8 +93,9 @@ def pk(kind: str, name: str) -> str:
 def load(url: URL, progress: Callable[[int, int], None]) -> dict[str, int]:
     """Add the examples that the migrated database lacks, and return how many of each kind.
 
-    All or nothing, in one transaction. A row that is there stays as its users made it. Raises
-    IntegrityError if an ingredient is deleted in the middle of it; calling again cures that.
+    All or nothing, in one transaction. A row that is there stays as its users made it, and what
+    refers to one that is not there is left out. Raises IntegrityError if an ingredient is deleted
+    in the middle of it; calling again cures that.
     `progress` is called after every batch with the rows done and the rows in all.
     """
     # Nothing runs often enough to be worth preparing, and an old PgBouncer could not do it.
@@ -87,15 +119,14 @@ def _batches() -> Iterator[tuple[str, list[Row]]]:
 
 
 def _add(connection: Connection, kind: Kind, batch: list[Row]) -> int:
-    if kind.is_owned:
-        batch = _with_owner(connection, batch)
+    batch = _complete(connection, kind, batch)
     if not batch:
         return 0
-    table = kind.model.__table__
-    values = [{name: row[name] for name in table.columns.keys() & row.keys()} for row in batch]
+    values = [_stored(kind.model, row) for row in batch]
     # Whatever the conflict is: a user of another key may have taken an e-mail or a nickname.
     statement = insert(kind.model).on_conflict_do_nothing()
-    new = {str(key) for key in connection.scalars(statement.returning(table.c.pk), values)}
+    added = connection.scalars(statement.returning(table(kind.model).c.pk), values)
+    new = {str(key) for key in added}
     # Only for new rows: the lines of an old one are as its users want them.
     lines = [line for row in batch if row["pk"] in new for line in kind.lines(row)]
     if kind.line and lines:
@@ -103,9 +134,40 @@ def _add(connection: Connection, kind: Kind, batch: list[Row]) -> int:
     return len(new)
 
 
-def _with_owner(connection: Connection, batch: list[Row]) -> list[Row]:
-    """Return the rows of users who are there: not all come back where somebody has their e-mail."""
-    owners = {row["user_id"] for row in batch} - {None}
-    found = connection.scalars(select(User.pk).where(User.pk.in_(owners)))
-    there = {None, *map(str, found)}
-    return [row for row in batch if row["user_id"] in there]
+def _stored(model: type[Base], row: Row) -> Row:
+    """Return what of a row is stored with it, without its lines and what is told for readers."""
+    return {name: row[name] for name in table(model).columns.keys() & row.keys()}
+
+
+def _complete(connection: Connection, kind: Kind, batch: list[Row]) -> list[Row]:
+    """Return the rows that refer to nothing that is missing.
+
+    Not every user is an example where somebody has their e-mail; what those own, and what was
+    ordered there, is then left out.
+    """
+    wanted = {row["pk"]: set(_references(kind, row)) for row in batch}
+    there: set[Reference] = set()
+    for target in {target for references in wanted.values() for target, _ in references}:
+        keys = {
+            key for references in wanted.values() for other, key in references if other is target
+        }
+        found = connection.scalars(select(target.c.pk).where(target.c.pk.in_(keys)))
+        there |= {(target, str(key)) for key in found}
+    return [row for row in batch if wanted[row["pk"]] <= there]
+
+
+def _references(kind: Kind, row: Row) -> Iterator[Reference]:
+    """Yield what must be there before a row is added with all that belongs to it."""
+    together = {table(model) for model in (kind.model, kind.line) if model}
+    needed = [*_targets(kind.model, row)]
+    for line in kind.lines(row):
+        needed += _targets(kind.line, line) if kind.line else ()
+    for other, later in kind.later(row):
+        needed += _references(other, later)
+    yield from (reference for reference in needed if reference[0] not in together)
+
+
+def _targets(model: type[Base], row: Row) -> Iterator[Reference]:
+    for reference in table(model).foreign_keys:
+        if (key := row.get(reference.parent.name)) is not None:
+            yield reference.column.table, key

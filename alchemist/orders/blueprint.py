@@ -13,7 +13,7 @@ from alchemist.rest.request import request
 
 from . import service
 from .models import Order
-from .schemas import OrderFilters, OrderSchema, WantedOrderSchema
+from .schemas import PAID, OrderFilters, OrderSchema, WantedOrderSchema
 
 blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="What was bought.")
 ORDER = OrderSchema()
@@ -118,6 +118,7 @@ class FulfilledOrder(Resource):
     permissions = {"post": "orders:fulfil"}
 
     @idempotent
+    @blp.doc(parameters=[openapi.instance("pk", PAID)])
     @blp.acts(OrderSchema, sold)
     def post(self, order: Order) -> None:
         """Fulfil an order

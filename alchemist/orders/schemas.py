@@ -6,21 +6,22 @@ from typing import Any
 from sqlalchemy import JSON, ColumnElement, case, literal_column
 
 from alchemist.coupons.models import Coupon
+from alchemist.coupons.schemas import WELCOME
 from alchemist.fields import Choice, Instant, Many, Named, Nested, Pk, Schema, Text, Whole
 from alchemist.heroes.models import Hero
 from alchemist.paging import PageArgs, Sort
 from alchemist.products.models import Product
-from alchemist.products.schemas import EXAMPLE as PRODUCT
-from alchemist.products.schemas import Money
+from alchemist.products.schemas import STORE, Money
 from alchemist.stores.schemas import CURRENCIES
-from alchemist.stores.schemas import EXAMPLE as STORE
 from alchemist.users.schemas import OWNER
 
 from .models import TRANSITIONS, Order
 
-# In the example apothecary: one that can be paid.
-EXAMPLE = "01970a70-3c4d-7e5f-9a6b-7c8d9e0f1a2b"
-HERO = "0195a9f5-87b2-7ea8-9a80-c3e44d5fe635"
+# In the example apothecary: one that is placed, one that is paid, and what the first contains.
+EXAMPLE, PAID = "01a17e55-d42b-7f94-95fa-3a460c744f85", "01a0f37c-583a-77c1-aca3-4c8c17ca6af2"
+PRODUCT = "019734ef-6cc2-796d-9699-851d3da9d8c0"
+PRODUCT_NAME = "Señora Ibarra's Throat Syrup, small bottle"
+HERO = "0195a0bd-2cad-7a4a-8f11-e3187caed144"
 MOST_OF_ONE = 1_000_000
 VERBS = sorted({verb for allowed in TRANSITIONS.values() for verb in allowed})
 
@@ -47,7 +48,7 @@ class ExpectedTotalSchema(Schema):
         required=True,
         metadata={"description": "The currency (ISO 4217).", "examples": ["EUR"]},
     )
-    total = Money(required=True, meaning="What shall be paid in it.", example="25.00")
+    total = Money(required=True, meaning="What shall be paid in it.", example="22.50")
 
 
 class WantedOrderSchema(Schema):
@@ -65,7 +66,7 @@ class WantedOrderSchema(Schema):
         min=1,
         max=64,
         allow_none=True,
-        example="Welcome10",
+        example=WELCOME,
         metadata={"description": "A coupon to redeem, in any case."},
     )
     hero_id = Pk(
@@ -92,7 +93,7 @@ class OrderItemSchema(Schema):
     name = Text(
         max=255,
         attribute="product.name",
-        example="Beekeeper's Apology, small bottle",
+        example=PRODUCT_NAME,
         metadata={"description": "What the product is called now."},
     )
     store_id = Pk(
@@ -106,15 +107,15 @@ class OrderItemSchema(Schema):
     )
     unit_price = Money(meaning="What one cost when the order was placed.", example="12.50")
     total = Money(
-        meaning="What the line costs, its share of the discount taken off.", example="25.00"
+        meaning="What the line costs, its share of the discount taken off.", example="22.50"
     )
 
 
 class TotalSchema(Schema):
     currency = Text(max=3, example="EUR", metadata={"description": "The currency (ISO 4217)."})
     subtotal = Money(meaning="Quantities times prices.", example="25.00")
-    discount = Money(meaning="What the coupon takes off.", example="0.00")
-    total = Money(meaning="What is to be paid: the sum of the lines.", example="25.00")
+    discount = Money(meaning="What the coupon takes off.", example="2.50")
+    total = Money(meaning="What is to be paid: the sum of the lines.", example="22.50")
 
 
 class Transitions(Many):
@@ -148,7 +149,7 @@ class OrderSchema(Schema):
         max=64,
         allow_none=True,
         attribute="redemption.coupon.code",
-        example="Welcome10",
+        example=WELCOME,
         metadata={"description": "The coupon that was redeemed."},
     )
     items = Many(

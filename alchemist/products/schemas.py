@@ -7,13 +7,17 @@ from alchemist.paging import PageArgs, Sort
 from alchemist.potions.models import Potion
 from alchemist.potions.schemas import EXAMPLE as POTION
 from alchemist.stores.models import Store
-from alchemist.stores.schemas import EXAMPLE as STORE
 
 from .models import Product
 from .service import MOST_STOCK
 
-# In the example apothecary.
-EXAMPLE = "01970a41-2b7f-7c08-b1d3-94e6a0f5c213"
+# In the example apothecary: sealing wax, which nobody has ordered and can be deleted; a store, and a
+# potion that is sold there.
+EXAMPLE = "0197469b-8d6c-782d-bd2c-e4d82585a1a5"
+STORE, SHOP = "01970df4-0414-76ae-bb1e-b22b1b2ba06b", "Ibarra & Daughter"
+SYRUP = "01960fca-b226-7575-b9c6-8a1a3631a81a"
+# What a creation shows, and what a change does: a name can be taken once.
+NAMES = ("Beekeeper's Apology, small bottle", "Beekeeper's Apology, large bottle")
 NAME = "What it is sold as; no other product of the store has it."
 
 
@@ -29,9 +33,7 @@ class ProductStoreSchema(Schema):
     """Where a product is sold, in short."""
 
     pk = Pk(example=STORE, metadata={"description": "The key of the store."})
-    name = Text(
-        max=255, example="The Crooked Ladle", metadata={"description": "The name of the store."}
-    )
+    name = Text(max=255, example=SHOP, metadata={"description": "The name of the store."})
 
 
 class ProductSchema(Schema):
@@ -50,8 +52,7 @@ class ProductSchema(Schema):
         required=True,
         min=1,
         max=255,
-        example="Beekeeper's Apology, small bottle",
-        metadata={"description": NAME},
+        metadata={"description": NAME, "examples": list(NAMES)},
     )
     description = Text(
         max=2000,
@@ -95,15 +96,13 @@ class RestockSchema(Schema):
 class ProductFilters(PageArgs):
     sort = Sort(Product.pk, Product.name, Product.price, Product.created_at)
     store_id = Pk(example=STORE, metadata={"description": "Sold in this store."})
-    potion_id = Pk(
-        example=POTION, metadata={"description": "Of this potion: where one can buy it."}
-    )
+    potion_id = Pk(example=SYRUP, metadata={"description": "Of this potion: where one can buy it."})
     min_price = Money(meaning="Costs this or more, in whichever currency.", example="5.00")
     max_price = Money(meaning="Costs this or less, in whichever currency.", example="20.00")
     in_stock = Flag(metadata={"description": "Whether there are any left."})
     q = Text(
         max=200,
         min=1,
-        example="apology bottle",
+        example="throat syrup",
         metadata={"description": "Words in name or description, in any order and case."},
     )

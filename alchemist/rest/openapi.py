@@ -69,6 +69,11 @@ def documented(act: View, view: View, **operation: Any) -> View:
     return act
 
 
+def instance(name: str, example: str) -> dict[str, Any]:
+    """Return what an operation says of a parameter in its path, where only some rows will do."""
+    return {"in": "path", "name": name, "example": example}
+
+
 def response(description: str, schema: Any, headers: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"description": description, "headers": REQUEST_ID | headers}
     return found | {"content": {"application/json": {"schema": schema}}} if schema else found

@@ -7,14 +7,14 @@ from marshmallow.validate import URL
 
 from alchemist.fields import Choice, Complaint, Instant, Pk, Schema, Text
 from alchemist.paging import PageArgs, Sort
-from alchemist.users.schemas import OWNER, Email
+from alchemist.users.schemas import MERCHANT, Email
 
 from .models import Store
 
 # Metals and testing codes have no minor unit, and are no money.
 CURRENCIES = sorted(currency.code for currency in Currency if currency.exponent is not None)
-# In the example apothecary.
-EXAMPLE = "01970a3b-6e1c-7d52-9a4e-2f5d8c1b7e90"
+# In the example apothecary: The Crooked Ladle, which sells nothing yet and can be deleted.
+EXAMPLE = "01972892-31f9-75e5-b1aa-50b403f84c48"
 NAME = "What it says above the door; others may have the same name."
 CURRENCY = "The currency of its prices (ISO 4217)."
 
@@ -40,7 +40,7 @@ class StoreSchema(Schema):
     pk = Pk(dump_only=True, example=EXAMPLE)
     name = required(NAME, "The Crooked Ladle")
     street = required("Street and number.", "7 Tallow Lane")
-    zipcode = required("The postal code.", "90210")
+    zipcode = required("The postal code.", "1050")
     city = required("The city or town.", "Brassel")
     country = required("The country, as it is written on letters.", "Belgium")
     currency = Choice(
@@ -61,7 +61,7 @@ class StoreSchema(Schema):
     email = Email(allow_none=True, metadata={"description": "Where to write to."})
     owner_id = Pk(
         allow_none=True,
-        example=OWNER,
+        example=MERCHANT,
         metadata={"description": "Who runs it; by default who creates it."},
     )
     created_at = Instant(dump_only=True)
@@ -75,7 +75,7 @@ class StoreFilters(PageArgs):
     currency = Choice(
         *CURRENCIES, metadata={"description": "Prices in this currency.", "examples": ["EUR"]}
     )
-    owner_id = Pk(example=OWNER, metadata={"description": "Stores of this user."})
+    owner_id = Pk(example=MERCHANT, metadata={"description": "Stores of this user."})
     q = Text(
         max=200,
         min=1,

@@ -14,10 +14,11 @@ from .models import ROLES, Token, User
 from .permissions import EVERY
 from .service import ANONYMOUS
 
-# In the example apothecary: Percival, who owns no hero and can be deleted, and Bartholomew, who
-# owns heroes.
+# In the example apothecary: Percival, who owns no hero and can be deleted, Bartholomew, who owns
+# heroes and orders for them, and Inés, who owns stores.
 EXAMPLE = "01959eef-55c8-7fcc-a7fc-9465aed360c0"
 OWNER = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
+MERCHANT = "019592b7-a058-75ca-a30f-8e67b7655127"
 # What a creation shows, and what a change does: an address can be taken once.
 ADDRESSES = ("ada@alchemist.example", "ada.ingram@alchemist.example")
 WHOSE = "Of a person; nobody else has it, in any case."
