@@ -3,6 +3,7 @@
 import re
 import time
 import unicodedata
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +20,7 @@ from sqlalchemy import (
     NullPool,
     create_engine,
     delete,
+    func,
     insert,
     select,
     update,
@@ -27,13 +29,22 @@ from uuid_utils.compat import uuid7
 
 from alchemist import examples
 from alchemist.audit.models import ACTIONS
+from alchemist.coupons.models import Coupon, Redemption
 from alchemist.heroes.models import ROLES as HERO_ROLES
 from alchemist.heroes.models import Hero
 from alchemist.ingredients.models import Ingredient
+from alchemist.orders import pricing
+from alchemist.orders.models import TRANSITIONS, Order, OrderItem
 from alchemist.potions.models import Potion, PotionIngredient
+from alchemist.potions.schemas import EXAMPLE as UNSOLD_POTION
+from alchemist.products.models import Product
+from alchemist.products.schemas import EXAMPLE as UNSOLD
+from alchemist.stores.models import Store
+from alchemist.stores.schemas import CURRENCIES, WebAddress
+from alchemist.stores.schemas import EXAMPLE as EMPTY_STORE
 from alchemist.users.models import User
 from alchemist.users.permissions import OF_ROLE
-from alchemist.users.schemas import EXAMPLE, OWNER, UserSchema
+from alchemist.users.schemas import EXAMPLE, OWNER, Email, UserSchema
 
 FIELDS = {
     "ingredients": {"pk", "name", "description"},
@@ -41,6 +52,19 @@ FIELDS = {
     "users": {"pk", "email", "full_name", "role"},
     "heroes": {"pk", "nickname", "role", "user_id"},
     "tokens": {"pk", "user_id", "label", "digest", "permissions", "expires_at"},
+    "stores": {
+        *("pk", "owner_id", "name", "street", "zipcode", "city", "country"),
+        *("currency", "domain", "phone", "email"),
+    },
+    "products": {"pk", "store_id", "potion_id", "name", "description", "price", "stock"},
+    "coupons": {
+        *("pk", "code", "init_count", "remaining_count", "used_before", "percent_off"),
+        *("valid_from", "valid_until", "per_user_limit", "redemptions"),
+    },
+    "orders": {
+        *("pk", "user_id", "hero_id", "redemption_id", "status", "placed_at", "created_at"),
+        *("totals", "items"),
+    },
     "audit_log": {
         *("pk", "resource", "resource_pk", "action", "fields"),
         *("user_id", "token_id", "request_id"),
@@ -49,13 +73,17 @@ FIELDS = {
 COUNTS = {
     "ingredients": 80,
     "potions": 50,
-    "users": 8,
+    "users": 10,
     "heroes": 8,
     "tokens": 2,
-    "audit_log": 3,
+    "stores": 8,
+    "products": 61,
+    "coupons": 8,
+    "orders": 16,
+    "audit_log": 6,
 }
 NONE = dict.fromkeys(COUNTS, 0)
-TOTAL = 151
+TOTAL = 249
 # What people call the rows of a kind by, where they have a name.
 NAMES = {
     "ingredients": "name",
@@ -63,12 +91,35 @@ NAMES = {
     "users": "full_name",
     "heroes": "nickname",
     "tokens": "label",
+    "stores": "name",
+    "products": "name",
+    "coupons": "code",
+}
+# Which kind a key of that name is of; of others it is its own.
+TARGETS = {
+    "store_id": "stores",
+    "potion_id": "potions",
+    "product_id": "products",
+    "user_id": "users",
+    "owner_id": "users",
+    "hero_id": "heroes",
+    "order_id": "orders",
 }
 LINES = [line for potion in examples.rows("potions") for line in potion["ingredients"]]
+PRODUCTS = {row["pk"]: row for row in examples.rows("products")}
+COUPONS = {row["pk"]: row for row in examples.rows("coupons")}
+REDEMPTIONS = {
+    line["pk"]: line | {"coupon_id": pk} for pk in COUPONS for line in COUPONS[pk]["redemptions"]
+}
+ORDERS = {row["pk"]: row for row in examples.rows("orders")}
+ITEMS = [item for order in ORDERS.values() for item in order["items"]]
+LEDGERS = {"redemptions": Redemption, "items": OrderItem}
 
 every_kind = pytest.mark.parametrize("kind", examples.KINDS)
 every_named_kind = pytest.mark.parametrize("kind", NAMES)
-every_described_kind = pytest.mark.parametrize("kind", ["ingredients", "potions"])
+every_described_kind = pytest.mark.parametrize("kind", ["ingredients", "potions", "products"])
+every_coupon = pytest.mark.parametrize("coupon", COUPONS.values(), ids=lambda row: row["code"])
+every_order = pytest.mark.parametrize("order", ORDERS.values(), ids=lambda row: row["pk"])
 
 
 def is_stored_form(text: str) -> bool:
@@ -122,7 +173,7 @@ def test_some_ingredients_have_no_description():
     assert 1 <= len(missing) <= 8
 
 
-@pytest.mark.parametrize("kind", ["ingredients", "potions", "users", "heroes"])
+@pytest.mark.parametrize("kind", ["ingredients", "potions", "users", "heroes", "products"])
 def test_names_go_beyond_ascii_and_letters(kind: str):
     names = " ".join(row[NAMES[kind]] for row in examples.rows(kind))
     assert not names.isascii()
@@ -187,10 +238,13 @@ def test_heroes_have_different_roles_and_some_none_and_some_nobody():
     assert 1 <= len([row for row in heroes if row["user_id"] is None]) <= 4
 
 
-@pytest.mark.parametrize("kind", ["heroes", "tokens", "audit_log"])
-def test_users_that_others_refer_to_are_examples(kind: str):
-    keys = {row["pk"] for row in examples.rows("users")}
-    assert {row["user_id"] for row in examples.rows(kind)} <= {*keys, None}
+@every_kind
+def test_what_rows_and_their_lines_refer_to_are_examples(kind: str):
+    keys = {name: {row["pk"] for row in examples.rows(name)} for name in set(TARGETS.values())}
+    for row in examples.rows(kind):
+        for part in (row, *row.get("items", ()), *row.get("redemptions", ())):
+            for name, target in TARGETS.items():
+                assert part.get(name) in {*keys[target], None}
 
 
 def test_a_customer_has_no_heroes_and_can_be_deleted():
@@ -219,6 +273,136 @@ def test_the_audit_log_tells_of_examples_and_of_fields_that_they_have():
         assert row["resource_pk"] in {other["pk"] for other in examples.rows(row["resource"])}
         assert set(row["fields"]) <= FIELDS[row["resource"]]
         assert row["action"] in ACTIONS
+
+
+def test_stores_are_in_many_currencies_and_their_addresses_lead_nowhere():
+    stores = examples.rows("stores")
+    assert len({row["currency"] for row in stores} & set(CURRENCIES)) >= 6
+    for row in stores:
+        for field, name in ((WebAddress(max=255), "domain"), (Email(), "email")):
+            assert row[name] is None or field.deserialize(row[name]) == row[name]
+            assert row[name] is None or row[name].endswith(".example")
+
+
+def test_stores_belong_to_merchants_and_one_to_nobody():
+    roles = {row["pk"]: row["role"] for row in examples.rows("users")}
+    owners = [row["owner_id"] for row in examples.rows("stores")]
+    assert owners.count(None) == 1
+    assert {roles[owner] for owner in owners if owner} == {"merchant"}
+
+
+def test_prices_are_exact_and_some_stocks_are_unlimited_or_gone():
+    for row in PRODUCTS.values():
+        assert re.fullmatch(r"[1-9]\d{0,9}\.\d\d", row["price"])
+    stocks = [row["stock"] for row in PRODUCTS.values()]
+    assert min(stocks.count(None), stocks.count(0)) >= 3
+    assert all(stock is None or stock >= 0 for stock in stocks)
+
+
+def test_most_potions_are_for_sale_and_some_goods_are_no_potions():
+    sold = {row["potion_id"] for row in PRODUCTS.values()}
+    assert None in sold
+    assert len(sold) > 40
+    assert UNSOLD_POTION not in sold
+
+
+def test_what_the_documents_delete_is_in_nobodys_way():
+    assert EMPTY_STORE not in {row["store_id"] for row in PRODUCTS.values()}
+    assert UNSOLD not in {item["product_id"] for item in ITEMS}
+    assert PRODUCTS[UNSOLD]["stock"] is not None
+    assert EXAMPLE not in {row["user_id"] for row in (*ORDERS.values(), *REDEMPTIONS.values())}
+
+
+@every_coupon
+def test_a_coupon_counts_what_was_used(coupon: dict[str, Any]):
+    live = [line for line in coupon["redemptions"] if line["released_at"] is None]
+    used = coupon["used_before"] + len(live)
+    assert coupon["init_count"] == used + coupon["remaining_count"]
+    assert coupon["remaining_count"] >= 0
+
+
+@every_coupon
+def test_a_coupon_was_redeemed_as_its_rules_allow(coupon: dict[str, Any]):
+    live = [line for line in coupon["redemptions"] if line["released_at"] is None]
+    for line in live:
+        mine = [other for other in live if other["user_id"] == line["user_id"]]
+        assert len(mine) <= (coupon["per_user_limit"] or len(live))
+    for line in coupon["redemptions"]:
+        assert line["created_at"] >= (coupon["valid_from"] or "")
+        assert line["created_at"] < (coupon["valid_until"] or "3000")
+        assert line["created_at"] < (line["released_at"] or "3000")
+
+
+def test_coupons_are_of_all_sorts():
+    now = datetime.now(UTC).isoformat()
+    coupons = COUPONS.values()
+    assert any(row["remaining_count"] == 0 for row in coupons)
+    assert any((row["valid_from"] or "") > now for row in coupons)
+    assert any((row["valid_until"] or now) < now for row in coupons)
+    assert any(row["per_user_limit"] for row in coupons)
+    assert any(row["percent_off"] is None for row in coupons)
+    assert any(row["redemptions"] == [] for row in coupons)
+    assert any(line["released_at"] for line in REDEMPTIONS.values())
+    assert any(line["order_id"] is None for line in REDEMPTIONS.values())
+
+
+def test_orders_and_redemptions_name_each_other():
+    of_orders = {order["redemption_id"]: pk for pk, order in ORDERS.items()}
+    of_redemptions = {pk: line["order_id"] for pk, line in REDEMPTIONS.items()}
+    assert of_orders.items() - {(None, of_orders[None])} == {
+        (pk, order) for pk, order in of_redemptions.items() if order
+    }
+    for pk, order in of_redemptions.items():
+        if order:
+            is_cancelled = ORDERS[order]["status"] == "cancelled"
+            assert is_cancelled == (REDEMPTIONS[pk]["released_at"] is not None)
+            assert REDEMPTIONS[pk]["user_id"] == ORDERS[order]["user_id"]
+
+
+def test_orders_are_of_all_sorts():
+    orders = ORDERS.values()
+    assert {order["status"] for order in orders} == set(TRANSITIONS)
+    assert any(len(order["totals"]) >= 3 for order in orders)
+    assert {item["currency"] for item in ITEMS} == {"CHF", "EUR", "GBP", "JPY", "SEK", "USD"}
+    pairs = {(bool(order["hero_id"]), bool(order["redemption_id"])) for order in orders}
+    assert len(pairs) == 4
+
+
+@every_order
+def test_an_order_costs_what_placing_it_would(order: dict[str, Any]):
+    redemption = REDEMPTIONS.get(order["redemption_id"])
+    percentage = COUPONS[redemption["coupon_id"]]["percent_off"] if redemption else 0
+    charges = [
+        pricing.Charge(
+            item["currency"], pricing.cents(Decimal(item["unit_price"])) * item["quantity"]
+        )
+        for item in order["items"]
+    ]
+    pricing.discount(charges, percentage)
+    assert order["totals"] == pricing.totals(charges)
+    assert [(item["discount"], item["total"]) for item in order["items"]] == [
+        (f"{pricing.money(charge.discount):.2f}", f"{pricing.money(charge.total):.2f}")
+        for charge in charges
+    ]
+
+
+@every_order
+def test_a_line_sells_a_product_as_its_store_does(order: dict[str, Any]):
+    currencies = {row["pk"]: row["currency"] for row in examples.rows("stores")}
+    for item in order["items"]:
+        product = PRODUCTS[item["product_id"]]
+        assert (item["name"], item["unit_price"]) == (product["name"], product["price"])
+        assert item["currency"] == currencies[product["store_id"]]
+        assert item["taken"] == (0 if product["stock"] is None else item["quantity"])
+
+
+@every_order
+def test_an_order_is_for_a_hero_of_its_user_and_was_placed_when_its_key_was_made(order):
+    owners = {row["pk"]: row["user_id"] for row in examples.rows("heroes")}
+    assert order["hero_id"] is None or owners[order["hero_id"]] == order["user_id"]
+    placed = datetime.fromisoformat(order["placed_at"]).timestamp()
+    assert UUID(order["pk"]).int >> 80 == int(placed * 1000)
+    assert order["created_at"] == order["placed_at"]
 
 
 def test_a_key_is_found_by_its_name():
@@ -280,14 +464,31 @@ def test_what_is_loaded_is_what_the_files_say(url: URL, engine: Engine):
         ]
 
 
-@pytest.mark.parametrize("kind", ["users", "heroes", "tokens", "audit_log"])
-def test_people_are_stored_as_the_files_say(url: URL, engine: Engine, kind: str):
+def test_people_and_the_market_are_stored_as_the_files_say(url: URL, engine: Engine):
     load(url)
-    table = examples.KINDS[kind].model.__table__
     with engine.connect() as connection:
-        stored = connection.execute(select(table).order_by(table.c.pk)).mappings().all()
-    found = [{name: row[name] for name in FIELDS[kind]} for row in stored]
-    assert [stored_as_text(row) for row in found] == examples.rows(kind)
+        for kind in FIELDS.keys() - {"ingredients", "potions"}:
+            fields = FIELDS[kind] - LEDGERS.keys()
+            told = [{name: row[name] for name in fields} for row in examples.rows(kind)]
+            assert stored(connection, examples.KINDS[kind].model, fields) == told
+
+
+@pytest.mark.parametrize(("kind", "name"), [("coupons", "redemptions"), ("orders", "items")])
+def test_ledgers_are_stored_as_the_files_say(url: URL, engine: Engine, kind: str, name: str):
+    load(url)
+    lines = [line for row in examples.rows(kind) for line in row[name]]
+    fields = lines[0].keys() - {"name"}
+    told = [{field: line[field] for field in fields} for line in lines]
+    with engine.connect() as connection:
+        found = stored(connection, LEDGERS[name], fields)
+    # Redemptions stand below their coupons in the file, and have keys of their own.
+    assert sorted(found, key=str) == sorted(told, key=str)
+
+
+def stored(connection: Connection, model: Any, fields: Iterable[str]) -> list[dict[str, Any]]:
+    table = model.__table__
+    rows = connection.execute(select(table).order_by(*table.primary_key)).mappings()
+    return [stored_as_text({name: row[name] for name in fields}) for row in rows]
 
 
 def stored_as_text(row: dict[str, Any]) -> dict[str, Any]:
@@ -297,7 +498,7 @@ def stored_as_text(row: dict[str, Any]) -> dict[str, Any]:
 def as_text(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
-    return str(value) if isinstance(value, UUID) else value
+    return str(value) if isinstance(value, UUID | Decimal) else value
 
 
 def test_loading_again_adds_and_changes_nothing(url: URL, engine: Engine):
@@ -347,7 +548,7 @@ def test_a_deleted_potion_comes_back_with_its_recipe(url: URL, engine: Engine):
     load(url)
     with engine.begin() as connection:
         whole = recipes(connection)
-        connection.execute(delete(Potion).where(Potion.name == "Slow Tea"))
+        connection.execute(delete(Potion).where(Potion.pk == UUID(UNSOLD_POTION)))
     assert load(url) == NONE | {"potions": 1}
     with engine.connect() as connection:
         assert recipes(connection) == whole
@@ -357,9 +558,11 @@ def test_a_potion_comes_back_together_with_its_deleted_ingredients(url: URL, eng
     load(url)
     with engine.begin() as connection:
         whole = recipes(connection)
-        connection.execute(delete(Potion))
+        for model in (Order, Product, Potion):
+            connection.execute(delete(model))
         connection.execute(delete(Ingredient).where(Ingredient.name == "Blackcurrant leaf"))
-    assert load(url) == NONE | {"ingredients": 1, "potions": 50}
+    sold = {"potions": 50, "products": COUNTS["products"], "orders": COUNTS["orders"]}
+    assert load(url) == NONE | {"ingredients": 1} | sold
     with engine.connect() as connection:
         assert recipes(connection) == whole
 
@@ -382,11 +585,73 @@ def test_a_user_with_the_address_of_an_example_stays_and_the_rest_is_loaded(
     with engine.begin() as connection:
         user = {"pk": mine, "email": address, "full_name": "Mine"}
         connection.execute(insert(User).values(user))
-    theirs = [row for row in examples.rows("heroes") if row["user_id"] == OWNER]
-    assert load(url) == COUNTS | {"users": 7, "heroes": 8 - len(theirs)}
+    theirs = {kind: others_than(kind, OWNER) for kind in ("heroes", "orders")}
+    used = {
+        REDEMPTIONS[pk]["coupon_id"] for pk in REDEMPTIONS if REDEMPTIONS[pk]["user_id"] == OWNER
+    }
+    assert load(url) == COUNTS | {"users": 9, "coupons": 8 - len(used)} | theirs
     assert load(url) == NONE
     with engine.connect() as connection:
         assert connection.scalar(select(User.pk).where(User.email == address)) == mine
+
+
+def others_than(kind: str, user_id: str) -> int:
+    return len([row for row in examples.rows(kind) if row["user_id"] != user_id])
+
+
+MINE = [
+    (User, {"email": "ines@alchemist.example", "full_name": "Mine"}),
+    (User, {"email": "sunniva@alchemist.example", "full_name": "Mine"}),
+    (Hero, {"nickname": "Captain Hobnail"}),
+    (Coupon, {"code": "WELCOME10", "init_count": 1, "remaining_count": 1}),
+]
+
+
+@pytest.mark.parametrize(("model", "values"), MINE, ids=["merchant", "customer", "hero", "coupon"])
+def test_the_market_is_sound_whatever_is_in_the_way_and_whole_when_it_is_gone(
+    url: URL, engine: Engine, model: Any, values: dict[str, Any]
+):
+    mine = {"pk": uuid7(), **values}
+    with engine.begin() as connection:
+        connection.execute(insert(model).values(mine))
+    first = load(url)
+    with engine.begin() as connection:
+        assert unsound(connection) == []
+        connection.execute(delete(model).where(model.pk == mine["pk"]))
+    second = load(url)
+    assert 0 < second["orders"] < COUNTS["orders"]
+    assert {kind: first[kind] + second[kind] for kind in first} == COUNTS
+    with engine.connect() as connection:
+        assert unsound(connection) == []
+
+
+def unsound(connection: Connection) -> list[UUID]:
+    """Return the coupons that count wrong, and the redemptions of orders that are not there."""
+    live = select(func.count()).where(
+        Redemption.coupon_id == Coupon.pk, Redemption.released_at.is_(None)
+    )
+    used = Coupon.used_before + live.scalar_subquery()
+    wrong = select(Coupon.pk).where(Coupon.init_count - Coupon.remaining_count != used)
+    orphaned = select(Redemption.pk).where(Redemption.order_id.not_in(select(Order.pk)))
+    return [*connection.scalars(wrong), *connection.scalars(orphaned)]
+
+
+def test_a_product_that_was_sold_since_keeps_its_stock(url: URL, engine: Engine):
+    load(url)
+    sold = update(Product).where(Product.pk == UUID(UNSOLD)).values(stock=Product.stock - 1)
+    with engine.begin() as connection:
+        connection.execute(sold)
+    assert load(url) == NONE
+    with engine.connect() as connection:
+        left = connection.scalar(select(Product.stock).where(Product.pk == UUID(UNSOLD)))
+    assert left == PRODUCTS[UNSOLD]["stock"] - 1
+
+
+def test_a_deleted_store_comes_back(url: URL, engine: Engine):
+    load(url)
+    with engine.begin() as connection:
+        connection.execute(delete(Store).where(Store.pk == UUID(EMPTY_STORE)))
+    assert load(url) == NONE | {"stores": 1}
 
 
 def test_a_hero_with_the_nickname_of_an_example_stays(url: URL, engine: Engine):

@@ -11,8 +11,8 @@ from alchemist.stores.models import Store
 from .models import Product
 from .service import MOST_STOCK
 
-# In the example apothecary: sealing wax, which nobody has ordered and can be deleted; a store, and a
-# potion that is sold there.
+# In the example apothecary: sealing wax, which nobody has ordered and can be deleted; a store that
+# sells it, and a potion that is sold there, too.
 EXAMPLE = "0197469b-8d6c-782d-bd2c-e4d82585a1a5"
 STORE, SHOP = "01970df4-0414-76ae-bb1e-b22b1b2ba06b", "Ibarra & Daughter"
 SYRUP = "01960fca-b226-7575-b9c6-8a1a3631a81a"
