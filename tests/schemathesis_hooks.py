@@ -7,6 +7,7 @@ Schemathesis loads this module.
 import os
 import re
 from functools import cache
+from itertools import cycle
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -17,6 +18,8 @@ from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
+# Where the rows are that a body may refer to.
+REFERENCES = {"store_id": "stores", "potion_id": "potions", "hero_id": "heroes"}
 OWN_TAG = re.compile(r'"[0-9a-f]{24}"')
 asker = requests.Session()
 asker.headers["Authorization"] = f"Bearer {os.environ['ALCHEMIST_TOKEN']}"
@@ -36,8 +39,12 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if not wrong or ParameterLocation.BODY in wrong:
         _use_fitting_tag(case.headers)
     if not wrong:
+        case.body = _with_whole_numbers(case.body)
         _use_existing_ingredients(base, case.body)
         _use_existing_user(base, case.body)
+        _use_existing_rows(base, case.body)
+        _use_existing_goods(base, case.body)
+        _use_what_goes_together(case.body)
         _use_fresh_names(case.body)
         _use_fresh_names(case.query)
         _use_time_to_come(case.body)
@@ -72,6 +79,46 @@ def _use_existing_ingredients(base: str, body: Any) -> None:
     body["ingredients"] = [
         line | {"pk": pk} if isinstance(line, dict) else pk for line, pk in pairs
     ]
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Write whole numbers without a point: JSON Schema takes 8.0 for one, and the service not."""
+    if isinstance(value, dict):
+        return {name: _with_whole_numbers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(member) for member in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _use_existing_rows(base: str, body: Any) -> None:
+    for name, resource in REFERENCES.items():
+        if isinstance(body, dict) and body.get(name) is not None:
+            [row] = asker.get(f"{base}/api/v2/{resource}?limit=1", timeout=5).json()
+            body[name] = row["pk"]
+
+
+def _use_existing_goods(base: str, body: Any) -> None:
+    """Order what there is, at prices at which 100 lines of a million fit into 12 digits."""
+    lines = body.get("items") if isinstance(body, dict) else None
+    if not isinstance(lines, list):
+        return
+    goods = asker.get(f"{base}/api/v2/products?limit=200&max_price=90", timeout=5).json()
+    for line, product in zip(lines, cycle(goods), strict=False):
+        line["product_id"] = product["pk"]
+    if body.get("coupon_code") is not None:
+        [coupon] = asker.get(f"{base}/api/v2/coupons?limit=1", timeout=5).json()
+        body["coupon_code"] = coupon["code"]
+
+
+def _use_what_goes_together(body: Any) -> None:
+    """Let a coupon have no more uses left than it has, and begin before it ends."""
+    if not isinstance(body, dict):
+        return
+    if {"init_count", "remaining_count"} <= body.keys():
+        body["remaining_count"] = min(body["init_count"], body["remaining_count"])
+    for name, year in (("valid_from", "1996"), ("valid_until", "2396")):
+        if body.get(name) is not None:
+            body[name] = f"{year}{body[name][4:]}"
 
 
 @cache
@@ -110,9 +157,10 @@ def _use_time_to_come(body: Any) -> None:
 
 
 def _use_existing_user(base: str, body: Any) -> None:
-    """Let a hero belong to somebody who is there."""
-    if isinstance(body, dict) and body.get("user_id") is not None:
-        body["user_id"] = _somebody(base)
+    """Let a hero or a store belong to somebody who is there."""
+    for name in ("user_id", "owner_id"):
+        if isinstance(body, dict) and body.get(name) is not None:
+            body[name] = _somebody(base)
 
 
 def _use_fresh_names(body: Any) -> None:

@@ -67,6 +67,10 @@ def test_the_front_door_answers_programs_with_links(client, accept):
         "/api/v2/users",
         "/api/v2/me",
         "/api/v2/heroes",
+        "/api/v2/stores",
+        "/api/v2/products",
+        "/api/v2/coupons",
+        "/api/v2/orders",
         "/api/v2/audit",
     ]
     assert set(answer.vary) == {"Accept", "Authorization"}

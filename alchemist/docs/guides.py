@@ -6,8 +6,8 @@ Paragraphs are unwrapped, because Swagger UI shows the end of a line as such.
 V2 = """
 ## Access
 
-Anybody may read ingredients, potions and heroes. For everything else send a token as
-`Authorization: Bearer alc_…`; each operation names the permission that it needs. The role of a
+Anybody may read ingredients, potions, heroes, stores and products. For everything else send a token
+as `Authorization: Bearer alc_…`; each operation names the permission that it needs. The role of a
 user gives permissions, and a token has those of its user, or fewer. Without a token, or with one
 that is unknown, expired or revoked, the answer is 401, and 403 names the permission that is
 missing. A permission is for one's own rows, unless one has it as `…:any`, too; the rows of others
@@ -18,8 +18,9 @@ which is for development on one machine, everybody may do everything without a t
 
 A row has a `pk` (a UUIDv7: keys are in the order of creation), `created_at` and `updated_at`. A
 reference to another resource is `<resource>_id`. Instants are RFC 3339 in UTC with microseconds;
-exact numbers are strings, such as `"2.500"`. Every field is always there, `null` when it is
-empty, and fields may be added: ignore those that you do not know. `HEAD` works wherever `GET` does.
+exact numbers are strings, such as `"2.500"`, money is one with two decimals, and whole numbers are
+written without a point. Every field is always there, `null` when it is empty, and fields may be
+added: ignore those that you do not know. `HEAD` works wherever `GET` does.
 
 ## Lists
 
@@ -42,6 +43,15 @@ is absent stays, `null` clears. You may send back read-only fields as you got th
 A `POST` may carry an `Idempotency-Key` of up to 255 visible ASCII characters. The same request
 with the same key is answered for 24 hours as the first was, with `Idempotent-Replayed: true`,
 and has no further effect.
+
+## Orders
+
+Placing an order is one transaction: its prices are kept, its stock is taken and its coupon is
+redeemed, or nothing of it happens and the refusal (409) names every obstacle at once. Its `totals`
+have one entry for each currency; a discount is spread over the lines so that they add up to them to
+the cent. `POST /api/v2/orders/quote` answers what placing it would, and changes nothing. An order
+that is placed is paid and then fulfilled; before that it can be cancelled, which gives stock and
+coupon back.
 
 ## Refusals
 
