@@ -219,7 +219,7 @@ class Exact(fields.Field[Decimal]):
         whole = digits - places
         self.places = places
         self.positive = positive
-        self.form = re.compile(rf"-?[0-9]{{1,{whole}}}(\.[0-9]{{1,{places}}})?", re.ASCII)
+        self.form = re.compile(rf"[0-9]{{1,{whole}}}(\.[0-9]{{1,{places}}})?", re.ASCII)
         self.bound = (
             f"Must be {'greater than 0' if positive else '0 or more'}, with at most {whole} "
             f"digits before the point and {places} after it"
@@ -335,7 +335,10 @@ class Pks(fields.Field[list[UUID]]):
 
 
 class Many(fields.List[Any]):
-    """A list with bounds on its length; in a `unique` one no key stands twice."""
+    """A list with bounds on its length.
+
+    `unique` is the member of its objects, or what its texts are short for, that no two share.
+    """
 
     default_error_messages = COMMON | {
         "invalid": Complaint("wrong-type", "Not a list."),
@@ -343,7 +346,7 @@ class Many(fields.List[Any]):
     }
 
     def __init__(
-        self, inner: Any, *, max: int = 100, min: int = 0, unique: bool = False, **how: Any
+        self, inner: Any, *, max: int = 100, min: int = 0, unique: str | None = None, **how: Any
     ) -> None:
         self.max, self.unique = max, unique
         super().__init__(inner, validate=length(min or None, max, "members"), **how)

@@ -80,6 +80,7 @@ class WantedOrderSchema(Schema):
         Nested(ExpectedTotalSchema),
         allow_none=True,
         max=100,
+        unique="currency",
         metadata={
             "description": "What the client believes it costs: one entry for each currency. If it "
             "costs something else it is not placed.",

@@ -83,7 +83,7 @@ class PotionSchema(Schema):
         required=True,
         min=1,
         max=100,
-        unique=True,
+        unique="pk",
         metadata={"description": "The recipe, in order; each ingredient stands in it once."},
     )
     created_at = Instant(dump_only=True)

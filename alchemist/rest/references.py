@@ -221,7 +221,7 @@ def _repeated(schema: Schema, body: Any) -> Iterator[Entry]:
         if isinstance(known, Many) and known.unique and isinstance(body, dict):
             seen: set[str] = set()
             for index, member in enumerate(_members(known, body.get(name))):
-                key = member.get("pk") if isinstance(member, dict) else member
+                key = member.get(known.unique) if isinstance(member, dict) else member
                 if isinstance(key, str) and key.lower() in seen:
                     yield _entry((name, index), "duplicate", "It is given twice.")
                 seen.add(str(key).lower())

@@ -66,7 +66,7 @@ class RecipeSchema(Schema):
         required=True,
         min=1,
         max=100,
-        unique=True,
+        unique="pk",
         metadata=RECIPE,
     )
 
