@@ -1,4 +1,4 @@
-"""All that a database holds, as one text to search."""
+"""All that a database holds, as rows to compare and as one text to search."""
 
 from sqlalchemy import Connection, text
 
@@ -6,8 +6,15 @@ TABLES = text("SELECT table_name FROM information_schema.tables WHERE table_sche
 
 
 def of(connection: Connection) -> str:
+    return "\n".join(rows(connection))
+
+
+def rows(connection: Connection, *without: str) -> list[str]:
     """Return every row of every table as PostgreSQL writes it, columns of any type included."""
-    tables = connection.scalars(TABLES).all()
-    assert "idempotency_keys" in tables
-    rows = (connection.scalars(text(f'SELECT t::text FROM "{name}" t')).all() for name in tables)
-    return "\n".join(line for found in rows for line in found)
+    tables = set(connection.scalars(TABLES))
+    assert {"idempotency_keys", *without} <= tables
+    found = (
+        connection.scalars(text(f'SELECT t::text FROM "{name}" t')).all()
+        for name in tables - set(without)
+    )
+    return [row for some in found for row in some]
