@@ -258,9 +258,10 @@ def engines(settings: Settings) -> tuple[Engine, Engine]:
         "lock_timeout": settings.lock_timeout,
         "idle_in_transaction_session_timeout": settings.statement_timeout * 2,
     }
-    options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
+    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
     connect: dict[str, Any] = {
-        "options": options,
+        # Elsewhere the first or the last hours of the calendar are of no year that Python knows.
+        "options": " ".join([*options, "-c timezone=UTC"]),
         "application_name": "alchemist",
         "connect_timeout": 2,
     }
