@@ -1,0 +1,22 @@
+"""Those who issue coupons, and those who use them."""
+
+import pytest
+
+from tests.factories import make_user, sign_in
+
+
+@pytest.fixture
+def admin(closed):
+    """The headers of an admin's request."""
+    return sign_in(make_user(role="admin"))
+
+
+@pytest.fixture
+def user(closed):
+    return make_user()
+
+
+@pytest.fixture
+def mine(user):
+    """The headers of a request of the user."""
+    return sign_in(user)
