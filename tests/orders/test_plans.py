@@ -1,0 +1,35 @@
+"""How PostgreSQL finds the orders of a seller."""
+
+import pytest
+
+from alchemist import db
+from alchemist.orders import service
+from tests.factories import make_user
+from tests.rest import plans
+
+
+@pytest.fixture
+def plan(app, client):
+    """Return what tells the plan of a query for any values."""
+
+    def act(query):
+        engine = app.extensions["write_engine"]
+        found = plans.recorded(engine, lambda: db.session.execute(query.select, query.parameters))
+        return plans.generic(db.session.connection(), *found)
+
+    return act
+
+
+def test_a_sellers_orders_are_looked_up_and_not_tried_one_by_one(plan):
+    """A condition with OR would be tried on every order of everybody."""
+    pk = make_user().pk
+    found = plan(service.browse(buyer=pk, seller=pk))
+    assert "products" in found
+    assert " OR " not in found
+
+
+def test_one_order_is_compared_with_its_own_lines(plan):
+    """And not with all that the seller has ever sold."""
+    pk = make_user().pk
+    found = plan(service.get(pk, buyer=pk, seller=pk))
+    assert "order_id = $1" in found
