@@ -1,0 +1,175 @@
+"""How products are found: by store, potion, price, stock and words."""
+
+import re
+
+import pytest
+
+from tests.factories import make_order, make_potion, make_product, make_store
+
+URL = "/api/v2/products"
+
+
+@pytest.fixture
+def names(closed):
+    """Return what lists the names that a query finds."""
+
+    def act(**query):
+        answer = closed.get(URL, query_string=query)
+        assert answer.status_code == 200, answer.text
+        return [product["name"] for product in answer.json]
+
+    return act
+
+
+def test_products_are_found_by_store(names):
+    store = make_store()
+    make_product(store, name="Here")
+    make_product(name="Elsewhere")
+    assert names(store_id=str(store.pk)) == ["Here"]
+
+
+def test_a_potion_tells_where_one_can_buy_it(names):
+    potion = make_potion()
+    make_product(name="Small bottle", potion_id=potion.pk)
+    make_product(name="Large bottle", potion_id=potion.pk)
+    make_product(name="Another potion", potion_id=make_potion().pk)
+    make_product(name="No potion")
+    assert names(potion_id=str(potion.pk)) == ["Small bottle", "Large bottle"]
+
+
+def test_a_potion_that_nobody_sells_is_found_nowhere(names):
+    make_product()
+    assert names(potion_id=str(make_potion().pk)) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"min_price": "10"}, ["10.00", "10.01", "20.00"]),
+        ({"max_price": "10.00"}, ["9.99", "10.00"]),
+        ({"min_price": "10", "max_price": "10"}, ["10.00"]),
+        ({"min_price": "10.01", "max_price": "19.99"}, ["10.01"]),
+        ({"min_price": "20", "max_price": "10"}, []),
+        ({"max_price": "0"}, []),
+    ],
+)
+def test_bounds_of_the_price_are_inclusive(names, query, found):
+    for price in ("9.99", "10.00", "10.01", "20.00"):
+        make_product(name=price, price=price)
+    assert names(**query) == found
+
+
+@pytest.mark.parametrize(("in_stock", "found"), [("true", ["One", "Unlimited"]), ("false", ["No"])])
+def test_what_is_in_stock_is_what_there_is_one_of_or_always_more(names, in_stock, found):
+    for name, stock in {"No": 0, "One": 1, "Unlimited": None}.items():
+        make_product(name=name, stock=stock)
+    assert names(in_stock=in_stock) == found
+
+
+def test_the_last_one_that_goes_is_no_longer_in_stock(names):
+    product = make_product(name="Last", stock=1)
+    make_order(product)
+    assert names(in_stock="true") == []
+    assert names(in_stock="false") == ["Last"]
+
+
+@pytest.mark.parametrize("q", ["apology", "SEALED apology", "yellow"])
+def test_q_finds_words_of_name_and_description_in_any_order_and_case(names, q):
+    make_product(name="Apology", description="Sealed with yellow wax.")
+    make_product(name="Excuse")
+    assert names(q=q) == ["Apology"]
+
+
+@pytest.mark.parametrize("q", ["apolog", "apology red"])
+def test_q_finds_whole_words_and_all_of_them(names, q):
+    make_product(name="Apology", description="Sealed with yellow wax.")
+    assert names(q=q) == []
+
+
+def test_filters_hold_together(names):
+    store, potion = make_store(), make_potion()
+    fits = {"potion_id": potion.pk, "price": "10", "stock": 1}
+    make_product(store, name="Fitting apology", **fits)
+    make_product(name="Elsewhere apology", **fits)
+    make_product(store, name="Other apology", **fits | {"potion_id": None})
+    make_product(store, name="Dear apology", **fits | {"price": "11"})
+    make_product(store, name="Cheap apology", **fits | {"price": "9"})
+    make_product(store, name="Gone apology", **fits | {"stock": 0})
+    make_product(store, name="Excuse", **fits)
+    query = {
+        "store_id": str(store.pk),
+        "potion_id": str(potion.pk),
+        "min_price": "10",
+        "max_price": "10",
+        "in_stock": "true",
+        "q": "apology",
+    }
+    assert names(**query) == ["Fitting apology"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("store_id=x", "store_id"),
+        ("potion_id=", "potion_id"),
+        ("min_price=-1", "min_price"),
+        ("min_price=1.999", "min_price"),
+        ("max_price=1e2", "max_price"),
+        ("max_price=", "max_price"),
+        ("max_price=NaN", "max_price"),
+        ("in_stock=1", "in_stock"),
+        ("in_stock=True", "in_stock"),
+        ("in_stock=", "in_stock"),
+        ("in_stock=true&in_stock=false", "in_stock"),
+        ("q=", "q"),
+        ("name=Apology", "name"),
+        ("price=10", "price"),
+        ("stock=1", "stock"),
+        ("sort=stock", "sort"),
+        ("sort=currency", "sort"),
+        ("sort=store_id", "sort"),
+    ],
+)
+def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(closed, query, parameter):
+    answer = closed.get(f"{URL}?{query}")
+    assert answer.status_code == 422
+    assert {entry["parameter"] for entry in answer.json["errors"]} == {parameter}
+
+
+PRICES = ["10", "2", "2.00", "0.5", "9999999999.99"]
+
+
+@pytest.mark.parametrize(
+    "sort", ["name", "-name", "price", "-price", "price,-name", "created_at", "-created_at", "-pk"]
+)
+def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
+    store = make_store()
+    made = [make_product(store, name=n, price=p) for n, p in zip("cabed", PRICES, strict=True)]
+    url, seen = f"{URL}?store_id={store.pk}&limit=2&sort={sort}", []
+    while url:
+        answer = closed.get(url)
+        seen += answer.json
+        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = following and following[1]
+    assert sorted(product["pk"] for product in seen) == sorted(str(one.pk) for one in made)
+    key = sort.split(",")[0].removeprefix("-")
+    if key in ("name", "price"):
+        values = [float(one[key]) if key == "price" else one[key] for one in seen]
+        assert values == sorted(values, reverse=sort.startswith("-"))
+
+
+def test_products_of_one_price_are_sorted_by_the_next_key(closed):
+    store = make_store()
+    for name in "cab":
+        make_product(store, name=name)
+    answer = closed.get(f"{URL}?store_id={store.pk}&sort=price,-name")
+    assert [product["name"] for product in answer.json] == ["c", "b", "a"]
+
+
+def test_a_list_of_products_is_one_statement_whatever_its_stores(closed, statements):
+    for _ in range(3):
+        make_product(potion_id=make_potion().pk)
+    closed.get(URL)
+    with statements() as seen:
+        assert len(closed.get(f"{URL}?count=exact").json) == 3
+    assert len(seen) == 1
