@@ -1,0 +1,120 @@
+"""Products among several writers, on a database of their own."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+URL = "/api/v2/products"
+WRITERS = 8
+STORE = {
+    "name": "The Crooked Ladle",
+    "street": "7 Tallow Lane",
+    "zipcode": "1000",
+    "city": "Brassel",
+    "country": "Belgium",
+    "currency": "EUR",
+}
+
+
+@pytest.fixture
+def app(committing):
+    """An app with a connection for each of the writers."""
+    return committing(threads=WRITERS)
+
+
+@pytest.fixture
+def product(app):
+    """The body of a product of a store that is there."""
+    store = app.test_client().post("/api/v2/stores", json=STORE).json
+    return {"name": "Apology", "price": "12.50", "store_id": store["pk"]}
+
+
+@pytest.fixture
+def stored(fresh_database):
+    engine = create_engine(fresh_database, poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+def together(app, act):
+    """Return what the writers are answered, all of whom begin at one moment."""
+    start = Barrier(WRITERS)
+
+    def one(number):
+        start.wait(10)
+        return act(app.test_client(), number)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        return list(pool.map(one, range(WRITERS)))
+
+
+def test_of_creations_of_one_name_at_the_same_time_one_wins(app, product, stored):
+    answers = together(app, lambda client, _: client.post(URL, json=product))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * (WRITERS - 1)
+    refused = [answer.json for answer in answers if answer.status_code == 409]
+    assert {refusal["code"] for refusal in refused} == {"already-exists"}
+    assert all("Apology" in refusal["detail"] for refusal in refused)
+    assert stored.scalar(text("SELECT count(*) FROM products")) == 1
+
+
+def test_of_renamings_to_one_name_at_the_same_time_one_wins(app, product, stored):
+    client = app.test_client()
+    made = [client.post(URL, json=product | {"name": str(n)}) for n in range(WRITERS)]
+
+    def rename(client, number):
+        headers = {"If-Match": made[number].headers["ETag"]}
+        return client.patch(made[number].location, json={"name": "Apology"}, headers=headers)
+
+    answers = together(app, rename)
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * (WRITERS - 1)
+    named = text("SELECT count(*) FROM products WHERE name = 'Apology'")
+    assert stored.scalar(named) == 1
+
+
+def test_whatever_is_restocked_at_the_same_time_arrives(app, product, stored):
+    url = app.test_client().post(URL, json=product | {"stock": 0}).location
+
+    def restock(client, number):
+        return [client.post(f"{url}/restock", json={"quantity": 10**number}) for _ in range(5)]
+
+    answers = [answer for some in together(app, restock) for answer in some]
+    assert {answer.status_code for answer in answers} == {200}
+    assert stored.scalar(text("SELECT stock FROM products")) == 5 * 11_111_111
+    # Each of them has seen another stock, as if they had stood in a queue.
+    assert len({answer.json["stock"] for answer in answers}) == len(answers)
+
+
+def test_restocking_and_selling_at_the_same_time_lose_nothing(app, product, stored):
+    made = app.test_client().post(URL, json=product | {"stock": 100})
+    order = {"items": [{"product_id": made.json["pk"], "quantity": 1}]}
+
+    def act(client, number):
+        if number % 2:
+            requests = [("/api/v2/orders", order)] * 10
+        else:
+            requests = [(f"{made.location}/restock", {"quantity": 3})] * 10
+        return [client.post(url, json=body).status_code for url, body in requests]
+
+    statuses = {status for some in together(app, act) for status in some}
+    assert statuses == {200, 201}
+    assert stored.scalar(text("SELECT stock FROM products")) == 100 + 40 * 3 - 40
+
+
+def test_a_store_that_is_closed_while_something_is_offered_there_keeps_it_or_goes(
+    app, product, stored
+):
+    """Never is there a product of a store that has gone."""
+    store = f"/api/v2/stores/{product['store_id']}"
+
+    def act(client, number):
+        if number:
+            return client.post(URL, json=product | {"name": str(number)}).status_code
+        return client.delete(store, headers={"If-Match": "*"}).status_code
+
+    closed, *offered = together(app, act)
+    count = stored.scalar(text("SELECT count(*) FROM products"))
+    assert set(offered) <= {201, 422}
+    assert offered.count(201) == count
+    assert closed == (409 if count else 204)
