@@ -222,6 +222,7 @@ def _repeated(schema: Schema, body: Any) -> Iterator[Entry]:
             seen: set[str] = set()
             for index, member in enumerate(_members(known, body.get(name))):
                 key = member.get(known.unique) if isinstance(member, dict) else member
-                if isinstance(key, str) and key.lower() in seen:
-                    yield _entry((name, index), "duplicate", "It is given twice.")
-                seen.add(str(key).lower())
+                if isinstance(key, str):
+                    if key.lower() in seen:
+                        yield _entry((name, index), "duplicate", "It is given twice.")
+                    seen.add(key.lower())
