@@ -234,10 +234,9 @@ class Exact(fields.Field[Decimal]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value, re.ASCII):
             raise self.make_error("type")
-        number = Decimal(value) if self.form.fullmatch(value) else Decimal(-1)
-        if number < 0 or (self.positive and not number):
+        if not self.form.fullmatch(value) or (self.positive and not Decimal(value)):
             raise self.make_error("range", bound=self.bound)
-        return number
+        return Decimal(value)
 
     def _serialize(self, value: Decimal | str | None, *args: Any, **kwargs: Any) -> str | None:
         return None if value is None else f"{Decimal(value):.{self.places}f}"

@@ -149,6 +149,11 @@ def test_exactly_what_leads_nowhere_and_what_stands_twice_is_told(rows, body):
     assert {entry["code"] for entry in found} <= {"unknown-reference", "duplicate"}
 
 
+def test_a_number_and_its_text_are_not_one_key_given_twice(rows):
+    body = {"keys": [5, "5", None, "none", True, "true"]}
+    assert references.complaints(SCHEMA, body) == []
+
+
 @pytest.mark.parametrize("body", [None, 5, "x", [], [{}], {}, {"free_id": str(UUID(int=1))}])
 def test_a_body_without_references_asks_nothing(rows, statements, body):
     with statements() as seen:
