@@ -224,7 +224,9 @@ def touched(row: object) -> set[str]:
 
 def note(action: str, model: type[Base], pk: UUID, *names: str) -> None:
     """Tell the audit log of what a statement did to a row without the help of the session."""
-    session.info.setdefault("notes", []).append((action, model.__tablename__, pk, sorted(names)))
+    change = (action, model.__tablename__, pk, sorted(names))
+    savepoint = session().get_nested_transaction()
+    session.info.setdefault("notes", []).append((savepoint, change))
 
 
 @contextmanager

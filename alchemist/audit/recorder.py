@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import has_request_context
 from sqlalchemy import event, insert, inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from alchemist import db
 from alchemist.db import Versioned
@@ -30,9 +30,12 @@ def _record_notes(session: Session) -> None:
     _write(session, _noted(session))
 
 
-def _forget_notes(session: Session, _transaction: object) -> None:
-    """Drop what was noted of statements that are undone: every flush before them took its own."""
-    session.info.pop("notes", None)
+def _forget_notes(session: Session, undone: SessionTransaction) -> None:
+    """Drop what was noted of statements that are undone, be it all or what a savepoint held."""
+    # A flush that fails takes with it the savepoint around it.
+    gone = undone if undone.nested else session.get_nested_transaction()
+    notes = session.info.pop("notes", [])
+    session.info["notes"] = [note for note in notes if gone and note[0] is not gone]
 
 
 def _write(session: Session, changes: list[Change]) -> None:
@@ -44,8 +47,7 @@ def _write(session: Session, changes: list[Change]) -> None:
 
 
 def _noted(session: Session) -> list[Change]:
-    found: list[Change] = session.info.pop("notes", [])
-    return found
+    return [change for _savepoint, change in session.info.pop("notes", [])]
 
 
 def _changes(session: Session) -> Iterator[Change]:
