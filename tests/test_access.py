@@ -9,10 +9,23 @@ import pytest
 from sqlalchemy import text
 
 from alchemist import db
+from alchemist.coupons import service as coupons
 from alchemist.ingredients.models import Ingredient
+from alchemist.orders import service as orders
+from alchemist.orders.models import Order
+from alchemist.products.models import Product
 from alchemist.users import service
 from alchemist.users.permissions import ADMIN
-from tests.factories import make_hero, make_ingredient, make_potion, make_user
+from tests.factories import (
+    make_coupon,
+    make_hero,
+    make_ingredient,
+    make_order,
+    make_potion,
+    make_product,
+    make_store,
+    make_user,
+)
 
 WHO = ("anonymous", "stranger", "owner", "merchant", "admin", "narrowed")
 ANYBODY = "200 200 200 200 200 200"
@@ -27,9 +40,16 @@ HIDDEN = {
     201: "401 404 201 404 201 403",
     204: "401 404 204 404 204 403",
 }
+SELLERS = {
+    200: "401 403 403 200 200 403",
+    201: "401 403 403 201 201 403",
+    204: "401 403 403 204 204 403",
+}
 
-# The statuses that the callers of WHO get, in their order. The narrowed one is an admin whose
-# token permits `me:read` alone. Whoever sends an expired or a revoked token gets 401 everywhere.
+# The statuses that the callers of WHO get, in their order. Heroes, tokens, orders and redemptions
+# are the owner's; the store, and what is sold there, is the merchant's. The narrowed one is an
+# admin whose token permits `me:read` alone. Whoever sends an expired or a revoked token gets 401
+# everywhere.
 TABLE = {
     "GET /api/v2/ingredients": ANYBODY,
     "POST /api/v2/ingredients": ADMINS[201],
@@ -59,6 +79,32 @@ TABLE = {
     "DELETE /api/v2/heroes/{pk}": HIDDEN[204],
     "GET /api/v2/audit": ADMINS[200],
     "GET /api/v2/audit/{pk}": ADMINS[200],
+    "GET /api/v2/stores": ANYBODY,
+    "POST /api/v2/stores": SELLERS[201],
+    "GET /api/v2/stores/{pk}": ANYBODY,
+    "PATCH /api/v2/stores/{pk}": SELLERS[200],
+    "DELETE /api/v2/stores/{pk}": SELLERS[204],
+    "GET /api/v2/products": ANYBODY,
+    "POST /api/v2/products": SELLERS[201],
+    "GET /api/v2/products/{pk}": ANYBODY,
+    "PATCH /api/v2/products/{pk}": SELLERS[200],
+    "DELETE /api/v2/products/{pk}": SELLERS[204],
+    "POST /api/v2/products/{pk}/restock": SELLERS[200],
+    "GET /api/v2/coupons": ADMINS[200],
+    "POST /api/v2/coupons": ADMINS[201],
+    "GET /api/v2/coupons/{pk}": ADMINS[200],
+    "PATCH /api/v2/coupons/{pk}": ADMINS[200],
+    "DELETE /api/v2/coupons/{pk}": ADMINS[204],
+    "GET /api/v2/coupons/{coupon_id}/redemptions": "401 200 200 200 200 403",
+    "POST /api/v2/coupons/{coupon_id}/redemptions": "401 201 201 201 201 403",
+    "GET /api/v2/coupons/{coupon_id}/redemptions/{pk}": HIDDEN[200],
+    "GET /api/v2/orders": "401 200 200 200 200 403",
+    "POST /api/v2/orders": "401 201 201 201 201 403",
+    "POST /api/v2/orders/quote": "401 200 200 200 200 403",
+    "GET /api/v2/orders/{pk}": "401 404 200 200 200 403",
+    "POST /api/v2/orders/{pk}/pay": HIDDEN[200],
+    "POST /api/v2/orders/{pk}/fulfil": SELLERS[200],
+    "POST /api/v2/orders/{pk}/cancel": HIDDEN[200],
     "GET /api/v1/": ANYBODY,
     "GET /api/v1/ingredients": ANYBODY,
     "POST /api/v1/ingredients": ADMINS[201],
@@ -93,13 +139,14 @@ def test_every_operation_stands_in_the_table(app):
 
 @pytest.fixture
 def cast(transaction) -> SimpleNamespace:
-    """Everybody, and the rows that are asked for; a hero and a token are the owner's."""
+    """Everybody, and a coupon that the owner may redeem."""
     owner, admin = make_user(), make_user(role="admin")
+    merchant = make_user(role="merchant")
     secrets = {"anonymous": None}
     for name, user in {
         "stranger": make_user(),
         "owner": owner,
-        "merchant": make_user(role="merchant"),
+        "merchant": merchant,
         "admin": admin,
     }.items():
         secrets[name] = service.issue(user, ADMIN, label=name)[1]
@@ -109,7 +156,7 @@ def cast(transaction) -> SimpleNamespace:
     )[1]
     revoked, secrets["revoked"] = service.issue(admin, ADMIN, label="r")
     service.revoke(revoked)
-    return SimpleNamespace(owner=owner, secrets=secrets)
+    return SimpleNamespace(owner=owner, merchant=merchant, coupon=make_coupon(), secrets=secrets)
 
 
 def ask(client: Any, cast: SimpleNamespace, operation: str, who: str) -> Any:
@@ -118,8 +165,9 @@ def ask(client: Any, cast: SimpleNamespace, operation: str, who: str) -> Any:
     secret = cast.secrets[who]
     headers = {"If-Match": "*"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
     query = f"?id={cast.owner.pk}" if path.endswith("get-user") else ""
-    url = path.format(pk=row_of(client, path, cast), user_id=cast.owner.pk) + query
-    return client.open(url, method=method, json=body_of(method, path), headers=headers)
+    keys = {"user_id": cast.owner.pk, "coupon_id": cast.coupon.pk}
+    url = path.format(pk=row_of(client, path, cast), **keys) + query
+    return client.open(url, method=method, json=body_of(method, path, cast), headers=headers)
 
 
 def row_of(client: Any, path: str, cast: SimpleNamespace) -> UUID | None:
@@ -132,9 +180,29 @@ def row_of(client: Any, path: str, cast: SimpleNamespace) -> UUID | None:
         return cast.owner.pk
     if "/audit/" in path:
         return entry_of(make_ingredient())
-    makers = {"ingredients": make_ingredient, "potions": make_potion}
-    kind = path.split("/")[3]
-    return makers[kind]().pk if kind in makers else make_hero(user_id=cast.owner.pk).pk
+    if path.endswith("/redemptions/{pk}"):
+        return coupons.redeem(cast.coupon, cast.owner.pk).pk
+    makers = {
+        "ingredients": make_ingredient,
+        "potions": make_potion,
+        "coupons": make_coupon,
+        "stores": lambda: make_store(owner_id=cast.merchant.pk),
+        "products": lambda: product_of(cast),
+        "orders": lambda: order_of(cast, path),
+        "heroes": lambda: make_hero(user_id=cast.owner.pk),
+    }
+    return makers[path.split("/")[3]]().pk
+
+
+def product_of(cast: SimpleNamespace) -> Product:
+    return make_product(make_store(owner_id=cast.merchant.pk), stock=5)
+
+
+def order_of(cast: SimpleNamespace, path: str) -> Order:
+    order = make_order(product_of(cast), user=cast.owner)
+    if path.endswith("/fulfil"):
+        orders.pay(order)
+    return order
 
 
 def entry_of(ingredient: Ingredient) -> UUID:
@@ -142,13 +210,22 @@ def entry_of(ingredient: Ingredient) -> UUID:
     return db.session.scalar(statement, {"pk": ingredient.pk})
 
 
-def body_of(method: str, path: str) -> Any:
-    if method in ("GET", "DELETE") or path.endswith("/anonymise"):
+WITHOUT_BODY = ("/anonymise", "/redemptions", "/pay", "/fulfil", "/cancel")
+
+
+def body_of(method: str, path: str, cast: SimpleNamespace) -> Any:
+    if method in ("GET", "DELETE") or path.endswith(WITHOUT_BODY):
         return None
     if method == "PATCH":
         return {}
     kind = path.rstrip("/").rpartition("/")[2]
     user = {"email": "new@alchemist.example", "full_name": "New"}
+    address = dict.fromkeys(("name", "street", "zipcode", "city", "country"), "New")
+    if kind == "products":
+        store = make_store(owner_id=cast.merchant.pk)
+        return {"name": "New", "price": "1.00", "store_id": str(store.pk)}
+    if kind in ("orders", "quote"):
+        return {"items": [{"product_id": str(product_of(cast).pk), "quantity": 1}]}
     return {
         "ingredients": {"name": "New"},
         "potions": {"name": "New", "ingredients": [str(make_ingredient().pk)]},
@@ -156,6 +233,9 @@ def body_of(method: str, path: str) -> Any:
         "users": user,
         "create-user": user,
         "tokens": {"label": "New", "permissions": ["me:read"]},
+        "stores": address | {"currency": "EUR"},
+        "restock": {"quantity": 1},
+        "coupons": {"code": "New", "init_count": 1},
     }[kind]
 
 
