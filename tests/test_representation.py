@@ -11,17 +11,38 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy import select, text
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from alchemist import db, paging, representation
+from alchemist.coupons import service as coupons
+from alchemist.coupons.models import Coupon, Redemption
+from alchemist.coupons.schemas import CouponSchema, RedemptionSchema
 from alchemist.fields import Exact, Instant, Many, Nested, Pk, Schema, Text
 from alchemist.ingredients import service as ingredients
 from alchemist.ingredients.models import Ingredient
 from alchemist.ingredients.schemas import IngredientSchema
+from alchemist.orders import service as orders
+from alchemist.orders.models import Order, OrderItem
+from alchemist.orders.schemas import OrderSchema
 from alchemist.potions import service as potions
 from alchemist.potions.models import Potion, PotionIngredient
 from alchemist.potions.schemas import PotionSchema
-from tests.factories import make_ingredient, make_potion
+from alchemist.products import service as products
+from alchemist.products.models import Product
+from alchemist.products.schemas import ProductSchema
+from alchemist.stores import service as stores
+from alchemist.stores.models import Store
+from alchemist.stores.schemas import CURRENCIES, StoreSchema
+from tests.factories import (
+    make_coupon,
+    make_hero,
+    make_ingredient,
+    make_order,
+    make_potion,
+    make_product,
+    make_store,
+    make_user,
+)
 
 MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 FIRST = {"sort": (paging.Key("pk"),), "limit": 200, "cursor": None, "count": None}
@@ -108,6 +129,186 @@ def test_a_page_is_the_dump_of_its_rows(client, recipes):
     assert page(POTION, potions.browse()) == POTION.dump(loaded_potions(), many=True)
     everything = loaded(Ingredient)[:200]
     assert page(INGREDIENT, ingredients.browse()) == INGREDIENT.dump(everything, many=True)
+
+
+# The market
+
+STORE, PRODUCT, ORDER = StoreSchema(), ProductSchema(), OrderSchema()
+COUPON, REDEMPTION = CouponSchema(), RedemptionSchema()
+some = settings(anything, max_examples=25)
+prices = st.decimals(0, Decimal("9999999999.99"), places=2)
+counts = st.integers(0, 1_000_000_000)
+codes = st.uuids().map(lambda pk: pk.hex) | words(1, 64)
+
+
+def only(entity, pk, *options):
+    """Return one row as it is stored, with what hangs on it."""
+    db.session.flush()
+    db.session.expunge_all()
+    found = select(entity).where(entity.pk == pk).options(*options)
+    return db.session.scalars(found).one()
+
+
+@some
+@given(
+    texts=st.fixed_dictionaries(
+        dict.fromkeys(("name", "street", "zipcode", "city", "country"), words(1, 255))
+    ),
+    phone=st.none() | words(0, 64),
+    domain=st.none() | st.just("https://ladle.example"),
+    is_owned=st.booleans(),
+    created=instants,
+)
+def test_a_store_is_its_dump(client, texts, phone, domain, is_owned, created):
+    owner_id = make_user().pk if is_owned else None
+    more = {"phone": phone, "domain": domain, "owner_id": owner_id, "created_at": created}
+    pk = make_store(**texts, **more).pk
+    assert item(STORE, stores.get(pk)) == STORE.dump(only(Store, pk))
+
+
+@some
+@given(
+    name=words(1, 255),
+    sold_at=words(1, 255),
+    description=descriptions,
+    price=prices,
+    stock=st.none() | counts,
+    currency=st.sampled_from(CURRENCIES),
+    is_potion=st.booleans(),
+)
+def test_a_product_is_its_dump(
+    client, name, sold_at, description, price, stock, currency, is_potion
+):
+    made = make_product(
+        make_store(name=sold_at, currency=currency),
+        name=name,
+        description=description,
+        price=price,
+        stock=stock,
+        potion_id=make_potion().pk if is_potion else None,
+    )
+    shown = item(PRODUCT, products.get(made.pk))
+    assert shown == PRODUCT.dump(only(Product, made.pk, joinedload(Product.store)))
+    assert (shown["store"]["name"], shown["currency"]) == (sold_at, currency)
+
+
+@some
+@given(
+    code=codes,
+    init_count=counts,
+    percent_off=st.none() | st.integers(0, 100),
+    valid_from=st.none() | st.just(datetime(2026, 1, 1, tzinfo=UTC)),
+    valid_until=st.none() | instants.filter(lambda when: when.year > 2026),
+    per_user_limit=st.none() | st.integers(1, 9),
+)
+def test_a_coupon_is_its_dump(client, code, **values):
+    with db.undone():
+        pk = make_coupon(code=code, **values).pk
+        assert item(COUPON, coupons.get(pk)) == COUPON.dump(only(Coupon, pk))
+
+
+@some
+@given(uses=st.lists(st.booleans(), min_size=1, max_size=3), is_known=st.booleans())
+def test_a_redemption_is_its_dump(client, uses, is_known):
+    coupon = make_coupon()
+    for is_released in uses:
+        made = coupons.redeem(coupon, make_user().pk if is_known else None)
+        if is_released:
+            coupons.release(made.pk)
+    row = only(Redemption, made.pk, joinedload(Redemption.coupon))
+    shown = item(REDEMPTION, coupons.get_redemption(made.pk, coupon.pk))
+    assert shown == REDEMPTION.dump(row)
+    assert shown["remaining_count"] == 10 - uses.count(False)
+
+
+def dumped(order):
+    """Return the dump; marshmallow leaves out what lies behind a relationship that is empty."""
+    return {"coupon_code": None} | ORDER.dump(order)
+
+
+ORDERED = (
+    selectinload(Order.items).joinedload(OrderItem.product),
+    joinedload(Order.redemption).joinedload(Redemption.coupon),
+)
+
+
+@some
+@given(
+    wanted=st.lists(
+        st.tuples(
+            words(1, 255),
+            st.decimals(0, 1_000_000, places=2),
+            st.integers(1, 9),
+            st.sampled_from(["EUR", "JPY", "BHD"]),
+        ),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda line: line[0],
+    ),
+    percent_off=st.none() | st.integers(0, 100),
+    move=st.sampled_from([None, orders.pay, orders.cancel]),
+)
+def test_an_order_is_its_dump(client, wanted, percent_off, move):
+    made = [
+        (make_product(make_store(currency=currency), name=name, price=price), quantity)
+        for name, price, quantity, currency in wanted
+    ]
+    coupon = None if percent_off is None else make_coupon(percent_off=percent_off)
+    order = orders.place(
+        None,
+        items=[{"product_id": one.pk, "quantity": quantity} for one, quantity in made],
+        coupon_code=coupon and coupon.code,
+    )
+    if move:
+        move(order)
+    shown = item(ORDER, orders.get(order.pk))
+    assert shown == dumped(only(Order, order.pk, *ORDERED))
+    assert [line["name"] for line in shown["items"]] == [name for name, *_ in wanted]
+    assert shown["coupon_code"] == (coupon and coupon.code)
+
+
+def test_pages_of_the_market_are_the_dumps_of_their_rows(client):
+    made = [make_product(stock=3, potion_id=make_potion().pk), make_product()]
+    coupon = make_coupon(percent_off=15)
+    make_order(*made, coupon_code=coupon.code, user=make_user())
+    make_order(made[0], hero_id=make_hero().pk)
+    assert page(STORE, stores.browse()) == STORE.dump(loaded(Store), many=True)
+    found = loaded(Product, Product.store)
+    assert page(PRODUCT, products.browse()) == PRODUCT.dump(found, many=True)
+    assert page(COUPON, coupons.browse()) == COUPON.dump(loaded(Coupon), many=True)
+    found = loaded(Redemption, Redemption.coupon)
+    shown = page(REDEMPTION, coupons.browse_redemptions(coupon.pk))
+    assert shown == REDEMPTION.dump(found, many=True)
+    db.session.expunge_all()
+    found = db.session.scalars(select(Order).options(*ORDERED).order_by(Order.pk)).all()
+    assert page(ORDER, orders.browse()) == [dumped(order) for order in found]
+    assert [len(order.items) for order in found] == [2, 1]
+
+
+MAKERS = {
+    "stores": (make_store, STORE),
+    "products": (make_product, PRODUCT),
+    "coupons": (make_coupon, COUPON),
+    "orders": (make_order, ORDER),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_field_of_the_market_is_there_even_when_it_is_empty(client, kind):
+    make, schema = MAKERS[kind]
+    shown = client.get(f"/api/v2/{kind}/{make().pk}").json
+    assert list(shown) == list(schema.dump_fields)
+    assert None in shown.values()
+
+
+@pytest.mark.parametrize("path", ["/{}", "", "?count=exact", "?sort=-created_at&limit=1"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_read_of_the_market_is_one_statement(client, statements, kind, path):
+    pks = [MAKERS[kind][0]().pk for _ in range(3)]
+    path = path.replace("created_at", "placed_at") if kind == "orders" else path
+    with statements() as seen:
+        assert client.get(f"/api/v2/{kind}{path}".format(pks[0])).status_code == 200
+    assert len(seen) == 1
 
 
 def test_a_page_of_nothing_is_an_empty_array(client):
