@@ -4,6 +4,7 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import permutations
 from uuid import UUID
 
@@ -13,7 +14,14 @@ from uuid_utils.compat import uuid7
 
 from alchemist import db, paging
 from alchemist.ingredients.models import Ingredient
-from tests.factories import make_ingredient, make_potion
+from tests.factories import (
+    make_coupon,
+    make_ingredient,
+    make_order,
+    make_potion,
+    make_product,
+    make_store,
+)
 
 URL = "/api/v2/ingredients"
 KEYS = ("pk", "name", "created_at")
@@ -223,6 +231,7 @@ PK = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
 FORGED = {
     "name": [["a\0b", PK], ["\ud800", PK], [5, PK], [None, PK], [["a"], PK], [{}, PK], ["a"]],
     "pk": [[5], [None], [""], ["x"], [[PK]], [{}], [True], [PK, PK], [PK.upper() + "x"], []],
+    "price": [["", PK], [5, PK], ["free", PK], ["1\0", PK], [None, PK], ["1,5", PK], ["1"]],
     "created_at": [["", PK], [5, PK], ["now", PK], ["2026-99-99", PK], ["infinity", PK], [[], PK]],
 }
 
@@ -233,10 +242,24 @@ FORGED = {
 def test_a_forged_cursor_with_values_that_fit_no_column_is_refused(client, sort, values):
     """The fingerprint is no secret, so whoever reads the source can make one that fits."""
     order = (paging.Key(sort),) if sort == "pk" else (paging.Key(sort), paging.Key("pk"))
-    fingerprint = paging._fingerprint(f"{URL} []", order, values)
-    content = json.dumps([fingerprint, *values])
-    forged = urlsafe_b64encode(content.encode()).decode().rstrip("=")
-    assert refused(client.get(f"{URL}?sort={sort}&cursor={forged}"))
+    url = "/api/v2/products" if sort == "price" else URL
+    assert refused(client.get(f"{url}?sort={sort}&cursor={forged(url, order, values)}"))
+
+
+def forged(url, order, values):
+    content = json.dumps([paging._fingerprint(f"{url} []", order, values), *values])
+    return urlsafe_b64encode(content.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "price", ["NaN", "-NaN", "sNaN", "Infinity", "-1", "1e5", "1e400", "1e999999", "1" * 3000]
+)
+def test_a_forged_price_is_a_number_or_refused(client, price):
+    """Some of them are numbers to PostgreSQL; whatever they are, they are no defect."""
+    make_product()
+    url, order = "/api/v2/products", (paging.Key("price"), paging.Key("pk"))
+    answer = client.get(f"{url}?sort=price&cursor={forged(url, order, [price, PK])}")
+    assert answer.status_code == 200 or refused(answer), answer.text
 
 
 def test_the_forgery_of_these_tests_would_pass_with_fitting_values(client, cursor):
@@ -252,6 +275,31 @@ def test_potions_walk_like_ingredients(client, sort):
     pages = walk(client, f"/api/v2/potions?sort={sort}&limit=2")
     assert [len(page) for page in pages] == [2, 2, 2, 1]
     assert {row["pk"] for page in pages for row in page} == made
+
+
+@pytest.mark.parametrize("sort", ["pk", "-name", "price", "-price", "price,-name", "-created_at"])
+def test_products_walk_like_ingredients(client, sort):
+    """Prices are exact: no two of them are taken for one, and none is passed over."""
+    store = make_store()
+    prices = ["0.01", "0.02", "9999999999.98", "9999999999.99", "0.01", "10", "2"]
+    made = {str(make_product(store, name=f"{n}", price=price).pk) for n, price in enumerate(prices)}
+    pages = walk(client, f"/api/v2/products?sort={sort}&limit=2")
+    assert [len(page) for page in pages] == [2, 2, 2, 1]
+    rows = [row for page in pages for row in page]
+    assert {row["pk"] for row in rows} == made
+    if "price" in sort:
+        walked = [Decimal(row["price"]) for row in rows]
+        assert walked == sorted(walked, reverse=sort == "-price")
+
+
+@pytest.mark.parametrize("kind", ["stores", "coupons", "orders"])
+def test_the_rest_of_the_market_walks_likewise(client, kind):
+    make = {"stores": make_store, "coupons": make_coupon, "orders": make_order}[kind]
+    made = [str(make().pk) for _ in range(5)]
+    last = "placed_at" if kind == "orders" else "created_at"
+    for sort in ("pk", last):
+        pages = walk(client, f"/api/v2/{kind}?sort={sort}&limit=2")
+        assert [row["pk"] for page in pages for row in page] == made
 
 
 def test_a_column_that_may_be_empty_is_no_sort_key():

@@ -10,7 +10,7 @@ PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 def recorded(engine: Any, act: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return the one statement that `act` runs on the engine, and its parameters."""
+    """Return the last statement that `act` runs on the engine, and its parameters."""
     seen: list[tuple[str, Mapping[str, Any]]] = []
 
     def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -21,8 +21,7 @@ def recorded(engine: Any, act: Any) -> tuple[str, Mapping[str, Any]]:
         act()
     finally:
         event.remove(engine, "before_cursor_execute", record)
-    [found] = seen
-    return found
+    return seen[-1]
 
 
 def generic(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> str:
