@@ -13,13 +13,20 @@ from alchemist.products.blueprint import blp as products
 from alchemist.stores.blueprint import blp as stores
 from alchemist.users import auth
 from alchemist.users.blueprint import blp as users
+from alchemist.v1.coupons import blp as old_coupons
 from alchemist.v1.heroes import blp as old_heroes
+from alchemist.v1.orders import blp as old_orders
 from alchemist.v1.potions import blp as old_potions
+from alchemist.v1.products import blp as old_products
 from alchemist.v1.root import blp as old_root
+from alchemist.v1.stores import blp as old_stores
 from alchemist.v1.users import blp as old_users
 
 V2 = (ingredients, potions, users, heroes, stores, products, coupons, orders, audit_log)
-V1 = (old_root, old_potions, old_users, old_heroes)
+V1 = (
+    *(old_root, old_potions, old_users, old_heroes),
+    *(old_stores, old_products, old_coupons, old_orders),
+)
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:

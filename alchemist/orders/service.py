@@ -34,6 +34,13 @@ problems.document(
     "The order costs 25.00 EUR.",
 )
 problems.document(
+    "mixed-currencies",
+    422,
+    "Version 1 has one total for an order, so all of its products must be in one currency. "
+    "Version 2 has a total for each.",
+    "The products are in EUR and USD.",
+)
+problems.document(
     "wrong-status",
     409,
     "The status of the order does not allow this; `allowed_transitions` are what it does allow.",
@@ -112,6 +119,7 @@ def place(
     coupon_code: str | None = None,
     hero_id: UUID | None = None,
     expected_totals: Sequence[Mapping[str, Any]] | None = None,
+    in_one_currency: bool = False,
 ) -> Order:
     """Take the stock, redeem the coupon and keep the prices; raise Conflict with all obstacles.
 
@@ -125,6 +133,8 @@ def place(
     sales = db.session.execute(stock.TAKE, wanted).all()
     charges = _charges(sales, places, (coupon and coupon.percent_off) or 0)
     totals = pricing.totals(charges)
+    if in_one_currency:
+        _check_currency(totals)
     obstacles += _shortages(sales, places)
     if expected_totals is not None:
         obstacles += _surprises(totals, expected_totals)
@@ -197,6 +207,12 @@ def _charges(
         raise errors.Invalid.all(entries)
     pricing.discount(charges, percentage)
     return charges
+
+
+def _check_currency(totals: Sequence[Mapping[str, Any]]) -> None:
+    if len(totals) > 1:
+        detail = f"The products are in {' and '.join(entry['currency'] for entry in totals)}."
+        raise errors.Invalid.at("pointer", "#/items", detail, "mixed-currencies")
 
 
 def _shortages(sales: Iterable[Row[Any]], places: Mapping[UUID, int]) -> Iterator[Entry]:

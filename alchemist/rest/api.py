@@ -124,6 +124,7 @@ class Api(flask_smorest.Api):
         self.ma_plugin.converter.add_attribute_function(_usual)
         self.ma_plugin.converter.add_attribute_function(_default)
         self.ma_plugin.converter.add_attribute_function(_alternatives)
+        self.ma_plugin.converter.add_attribute_function(_written)
         self.ma_plugin.converter.add_parameter_attribute_function(_in_query)
 
 
@@ -164,6 +165,12 @@ def _alternatives(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[
     long = dict(ret)
     ret.clear()
     return {"anyOf": [short, long]}
+
+
+def _written(self: Any, field: Any, **_: Any) -> dict[str, Any]:
+    """Document what a field takes, where that is more than what it answers."""
+    more: dict[str, Any] = getattr(field, "written", {})
+    return more if more and field.root.exclude else {}
 
 
 def _default(self: Any, field: Any, **_: Any) -> dict[str, Any]:

@@ -99,11 +99,13 @@ def body(schema: Any, media_types: Iterable[str]) -> dict[str, Any]:
 
 # What stands in the entries of those codes that are not about a field of the body called `name`.
 PLACES = {
+    "ambiguous": {"pointer": "#/store_id"},
     "already-exists": {"pointer": "#/name"},
     "duplicate": {"pointer": "#/ingredients/1"},
     "forbidden": {"permission": "potions:write"},
     "idempotency-key-reused": {"header": "Idempotency-Key"},
     "in-use": {},
+    "mixed-currencies": {"pointer": "#/items"},
     "not-one-of": {"parameter": "sort"},
     "out-of-range": {"parameter": "limit"},
     "read-only": {"pointer": "#/pk"},

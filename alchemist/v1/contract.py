@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, jsonify
-from marshmallow import EXCLUDE
+from marshmallow import EXCLUDE, ValidationError, pre_load, validates_schema
 from sqlalchemy import Select, String, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from alchemist import db, errors, fields, problems, rest
+from alchemist import db, errors, fields, problems, rest, violations
+from alchemist.fields import Complaint
 from alchemist.representation import document
 from alchemist.rest import openapi
 from alchemist.rest.blueprint import PARSER, Find, fetch
@@ -28,14 +30,60 @@ problems.document(
     "There are more than 10000 rows. Use the pages of /api/v2/potions.",
 )
 
+problems.document(
+    "ambiguous",
+    422,
+    "Version 1 knows some fields by two names, in camel case and in snake case. Both were sent, "
+    "with different values.",
+    "storeId and store_id differ.",
+)
+problems.document(
+    "absent-reference",
+    400,
+    "A value names a row that does not exist, which version 2 answers with 422 and "
+    "`unknown-reference`.",
+    "Store with storeId = 01935f2e-7c1a-7b3e-9d3c-0123456789ab not found.",
+)
+
 View = Callable[..., Any]
 
 
 class Schema(fields.Schema):
-    """Ignores what it does not know, as the older services did."""
+    """Ignores what it does not know, as the older services did.
+
+    A field that has a name in camel case is read by its name in snake case, too.
+    """
 
     class Meta:
         unknown = EXCLUDE
+
+    def _named_twice(self, sent: Any) -> dict[str, str]:
+        """Return the fields that are sent in snake case, with their names in camel case."""
+        known = sent if isinstance(sent, dict) else {}
+        twice = {name: field.data_key for name, field in self.load_fields.items()}
+        return {name: camel for name, camel in twice.items() if camel and name in known}
+
+    @pre_load
+    def read_snake_case(self, sent: Any, **_: Any) -> Any:
+        camel = self._named_twice(sent)
+        return {camel[name]: sent[name] for name in camel} | sent if camel else sent
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def check_names(self, _values: Any, sent: Any, **_: Any) -> None:
+        """Complain about fields that are sent by both names with different values."""
+        complaints = {
+            name: [Complaint("ambiguous", f"{camel} and {name} differ.")]
+            for name, camel in self._named_twice(sent).items()
+            if sent.get(camel, sent[name]) != sent[name]
+        }
+        if complaints:
+            raise ValidationError(complaints)
+
+    def handle_error(self, error: ValidationError, sent: Any, **_: Any) -> None:  # type: ignore[override]
+        """Let complaints name a field as the client did."""
+        for name, camel in self._named_twice(sent).items():
+            if camel not in sent and camel in error.messages_dict:
+                error.messages_dict[name] = error.messages_dict.pop(camel)
 
 
 class Resource(rest.Resource):
@@ -81,14 +129,19 @@ class Blueprint(rest.Blueprint):
         return decorator
 
     def makes(
-        self, schema: type[fields.Schema], find: Find, status: int = 201
+        self,
+        schema: type[fields.Schema],
+        find: Find,
+        status: int = 201,
+        taken: str | None = None,
     ) -> Callable[[View], View]:
-        """Answer the row that the view made."""
+        """Answer the row that the view made; `taken` is said if something unique is not free."""
         shown = schema()
 
         def decorator(view: View) -> View:
             def act(self: Any, values: Mapping[str, Any]) -> Response:
-                row = view(self, values)
+                with _saying(taken=taken):
+                    row = view(self, values)
                 return Response(fetch(shown, find(row.pk)).body, status, mimetype=JSON)
 
             return _documented(act, view, status, "Created.", schema, 409, 413, 415)
@@ -96,52 +149,69 @@ class Blueprint(rest.Blueprint):
         return decorator
 
     def edits(
-        self, schema: type[fields.Schema], find: Find, absent: str | None = None
+        self,
+        schema: type[fields.Schema],
+        find: Find,
+        absent: str | None = None,
+        taken: str | None = None,
+        *,
+        silently: bool = False,
     ) -> Callable[[View], View]:
-        """Hold the row, let the view change it, and answer it: the last writer wins."""
+        """Hold the row, let the view change it, and answer it: the last writer wins.
+
+        Done `silently`, the answer is empty.
+        """
         shown, patch = schema(), schema.patch()
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
-                with _saying(absent):
+                with _saying(absent, taken):
                     row = db.lock(find(**path))
-                view(self, row, PARSER.parse(patch, request, location="json"))
+                    view(self, row, PARSER.parse(patch, request, location="json"))
+                if silently:
+                    return Response(status=204)
                 return Response(fetch(shown, find(**path)).body, mimetype=JSON)
 
             body = openapi.body(schema.writable(partial=True), [JSON])
             edited = openapi.documented(act, view, requestBody=body)
-            return _documented(edited, edited, 200, "The row.", schema, 404, 409, 413, 415)
+            answer = (204, "Changed.", None) if silently else (200, "The row.", schema)
+            return _documented(edited, edited, *answer, 404, 409, 413, 415)
 
         return decorator
 
     def drops(
         self,
         find: Find,
-        schema: type[fields.Schema],
-        answer: Mapping[str, Any],
+        schema: type[fields.Schema] | None = None,
+        answer: Mapping[str, Any] | None = None,
         absent: str | None = None,
     ) -> Callable[[View], View]:
-        """Hold the row, let the view delete it, and say so."""
+        """Hold the row, let the view delete it, and say so, if the older service said something."""
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
                 with _saying(absent):
                     row = db.lock(find(**path))
                 view(self, row)
-                return jsonify(answer)
+                return jsonify(answer) if answer else Response(status=204)
 
-            return _documented(act, view, 200, "Deleted.", schema, 404, 409)
+            return _documented(act, view, 200 if answer else 204, "Deleted.", schema, 404, 409)
 
         return decorator
 
 
 @contextmanager
-def _saying(absent: str | None) -> Iterator[None]:
-    """Put a row's absence in the older service's words."""
+def _saying(absent: str | None = None, taken: str | None = None) -> Iterator[None]:
+    """Put the absence of a row, or that a value is taken, in the older service's words."""
     try:
         yield
     except errors.NotFound as missing:
         raise errors.NotFound(absent or missing.detail) from missing
+    except IntegrityError as error:
+        refusal = violations.refusal(error)
+        if taken and isinstance(refusal, errors.Conflict):
+            raise errors.Conflict(taken, refusal.entries) from error
+        raise
 
 
 def _documented(

@@ -32,6 +32,8 @@ ROOT = {
     "description": "The back end of an apothecary.",
     "status": "ok",
 }
+# A text, not an object.
+HEALTH = {"type": "string", "enum": ["ok"], "examples": ["ok"]}
 
 
 @blp.route("/")
@@ -46,3 +48,20 @@ class Root(Resource):
     def get(self) -> Response:
         """Ask whether the service is there"""
         return jsonify(ROOT)
+
+
+@blp.route("/health")
+class Health(Resource):
+    permissions = {"get": PUBLIC}
+    successor = "/readyz"
+
+    @blp.doc(
+        deprecated=True,
+        responses={200: openapi.response("It is well.", HEALTH, {}), **openapi.refusals()},
+    )
+    def get(self) -> Response:
+        """Ask whether the service is well
+
+        What it says of itself: whether its database is there, `/readyz` tells.
+        """
+        return jsonify("ok")

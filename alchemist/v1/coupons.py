@@ -1,0 +1,65 @@
+"""The older service of coupons."""
+
+from typing import Any
+from uuid import UUID
+
+from alchemist.coupons import service
+from alchemist.coupons.models import Coupon
+from alchemist.coupons.schemas import CODE, CODES, EXAMPLE, INIT_COUNT, MOST, REMAINING_COUNT
+from alchemist.db import Query
+from alchemist.fields import Pk, Text, Whole
+
+from . import PREFIX
+from .contract import Blueprint, Resource, Schema
+
+blp = Blueprint(
+    "v1-coupons",
+    __name__,
+    url_prefix=f"{PREFIX}/coupons",
+    description="The older service of coupons.",
+)
+
+
+class CouponSchema(Schema):
+    id = Pk(
+        dump_only=True,
+        attribute="pk",
+        example=EXAMPLE,
+        metadata={"description": "The primary key of the coupon."},
+    )
+    code = Text(
+        required=True, min=1, max=64, metadata={"description": CODE, "examples": list(CODES)}
+    )
+    init_count = Whole(
+        required=True, min=0, max=MOST, metadata={"description": INIT_COUNT, "examples": [1000]}
+    )
+    remaining_count = Whole(
+        min=0,
+        max=MOST,
+        allow_none=True,
+        metadata={
+            "description": f"{REMAINING_COUNT} `init_count` by default, and with null.",
+            "examples": [1000],
+        },
+    )
+
+
+@blp.route("/")
+class OldCoupons(Resource):
+    permissions = {"post": "coupons:write"}
+
+    @blp.arguments(CouponSchema)
+    @blp.makes(CouponSchema, service.get)
+    def post(self, values: dict[str, Any]) -> Coupon:
+        """Issue a coupon"""
+        return service.create(**values)
+
+
+@blp.route("/<uuid:pk>")
+class OldCoupon(Resource):
+    permissions = {"get": "coupons:read"}
+
+    @blp.one_of(CouponSchema)
+    def get(self, pk: UUID) -> Query:
+        """Get a coupon"""
+        return service.get(pk)

@@ -1,0 +1,186 @@
+"""The orders of the older service of stores, products and orders."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, func, literal_column
+
+from alchemist import errors
+from alchemist.db import Query
+from alchemist.errors import Entry
+from alchemist.fields import UTC_ZONE, Instant, Many, Nested, Pk, Whole
+from alchemist.orders import service
+from alchemist.orders.models import Order
+from alchemist.orders.schemas import EXAMPLE, MOST_OF_ONE
+from alchemist.products.schemas import EXAMPLE as PRODUCT
+from alchemist.rest.request import request
+
+from . import PREFIX
+from .contract import Blueprint, Resource, Schema
+from .products import Amount, ProductSchema
+from .stores import ABSENT
+
+blp = Blueprint(
+    "v1-orders",
+    __name__,
+    url_prefix=f"{PREFIX}/orders",
+    description="The older service of stores, products and orders: orders.",
+)
+ITEMS = "What is bought."
+
+
+class Moment(Instant):
+    """An instant in UTC that does not say so."""
+
+    form: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US'""")
+
+    def __init__(self, *, meaning: str, **how: Any) -> None:
+        metadata = {
+            "description": meaning,
+            # Not a `date-time`, which has an offset.
+            "format": "date-time-local",
+            "examples": ["2026-11-20T07:15:00.123456"],
+        }
+        super().__init__(metadata=metadata, **how)
+
+    def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+    @staticmethod
+    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.to_char(func.timezone(UTC_ZONE, column), Moment.form)
+
+
+class Total(Amount):
+    """The total of an order, null if it has one in each of several currencies."""
+
+    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return float(value[0]["total"]) if len(value) == 1 else None
+
+    @staticmethod
+    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        is_one = func.json_array_length(column) == 1
+        return case((is_one, func.trim_scale(column[0]["total"].as_numeric(12, 2))))
+
+
+class OrderSchema(Schema):
+    order_id = Pk(
+        dump_only=True,
+        attribute="pk",
+        data_key="orderId",
+        example=EXAMPLE,
+        metadata={"description": "The primary key of the order."},
+    )
+    placed_at = Moment(data_key="date", meaning="When it was placed, in UTC.")
+    totals = Total(
+        data_key="total",
+        allow_none=True,
+        meaning="What is to be paid; null if products are in several currencies, as orders of "
+        "version 2 may have them.",
+        example=25.0,
+    )
+
+
+class ItemSchema(Schema):
+    quantity = Whole(
+        min=1, max=100 * MOST_OF_ONE, metadata={"description": "How many of it.", "examples": [2]}
+    )
+    product = Nested(
+        ProductSchema, metadata={"description": "The product as it is now, its price included."}
+    )
+
+
+class OrderDetailSchema(OrderSchema):
+    items = Many(Nested(ItemSchema), max=100, metadata={"description": ITEMS})
+
+
+class WantedItemSchema(Schema):
+    # Looked up by the order: here a product that is not there is 400, in words of its own.
+    product_id = Pk(
+        required=True,
+        data_key="productId",
+        example=PRODUCT,
+        metadata={
+            "description": "What is bought; on several lines it is added up. `product_id` is "
+            "read, too."
+        },
+    )
+    quantity = Whole(
+        required=True,
+        min=1,
+        max=MOST_OF_ONE,
+        metadata={"description": "How many of it.", "examples": [2]},
+    )
+
+
+class WantedOrderSchema(Schema):
+    """An order to be placed."""
+
+    items = Many(
+        Nested(WantedItemSchema), required=True, min=1, max=100, metadata={"description": ITEMS}
+    )
+
+
+def reach() -> dict[str, Any]:
+    """Return whose orders the caller may see: as a buyer, and with `sales:read` as a seller."""
+    own = request.caller.own("orders:read")
+    return {"buyer": own, "seller": own if "sales:read" in request.caller.permissions else None}
+
+
+def place(items: Sequence[Mapping[str, Any]]) -> Order:
+    """Place an order; raise Malformed if it wants products that are not there."""
+    try:
+        return service.place(request.caller.user_id, items=items, in_one_currency=True)
+    except errors.Invalid as refused:
+        entries = [_in_old_words(entry, items) for entry in refused.entries]
+        absent = [entry for entry in entries if entry["code"] == "absent-reference"]
+        if not absent:
+            raise
+        detail = absent[0]["detail"]
+        raise errors.Malformed(detail, entries, code="absent-reference") from refused
+
+
+def _in_old_words(entry: Entry, items: Sequence[Mapping[str, Any]]) -> Entry:
+    if entry["code"] != "unknown-reference":
+        return entry
+    line, _, _ = entry["pointer"].rpartition("/")
+    pk = items[int(line.rpartition("/")[2])]["product_id"]
+    detail = f"Product with productId = {pk} not found."
+    return {"pointer": line, "code": "absent-reference", "detail": detail}
+
+
+@blp.route("/")
+class OldOrders(Resource):
+    permissions = {"get": "orders:read", "post": "orders:write"}
+
+    @blp.all_of(OrderSchema)
+    def get(self) -> Query:
+        """List orders
+
+        One's own; with the permission `sales:read` also those with products of one's own stores,
+        with `orders:read:any` all.
+        """
+        return service.browse(**reach())
+
+    @blp.arguments(WantedOrderSchema)
+    @blp.makes(OrderSchema, service.get)
+    def post(self, values: dict[str, Any]) -> Order:
+        """Place an order
+
+        All of its products must be in one currency.
+        """
+        return place(values["items"])
+
+
+@blp.route("/<uuid:pk>")
+class OldOrder(Resource):
+    permissions = {"get": "orders:read"}
+
+    @blp.one_of(OrderDetailSchema, ABSENT)
+    def get(self, pk: UUID) -> Query:
+        """Get an order"""
+        return service.get(pk, **reach())
