@@ -73,7 +73,14 @@ as [version 2](/api/docs?urls.primaryName=v2), and every answer names its succes
 
 A list is the whole array in the order of creation, up to 10,000 rows; beyond that the answer is
 400, and version 2 has pages. There are no entity tags. Bodies are JSON in UTF-8, at most 1 MiB;
-fields that are not known are ignored. Paths work with and without a slash at their end.
+fields that are not known are ignored. A field whose name is in camel case (`storeId`) is read in
+snake case (`store_id`), too; with both they must say the same. Paths work with and without a slash
+at their end.
+
+Money is a JSON number here, with at most two digits after the point; a string of that form is read,
+too. An order has one total, so its products must be in one currency; the `total` of an order that
+version 2 has placed in several is null. What version 2 alone knows of a row stays as it is there:
+a product that is made here has an unlimited stock, and an order no coupon.
 
 Permissions and tokens are those of version 2: send `Authorization: Bearer alc_…` to what needs a
 permission.

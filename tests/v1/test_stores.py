@@ -96,7 +96,9 @@ def test_a_currency_is_read_in_any_case_and_answered_in_capitals(closed, mine, s
     assert row(store).currency == "EUR"
 
 
-@pytest.mark.parametrize("code", ["EURO", "XYZ", "", "\N{LATIN SMALL LETTER DOTLESS I}qd", "xau", 5, None])
+@pytest.mark.parametrize(
+    "code", ["EURO", "XYZ", "", "\N{LATIN SMALL LETTER DOTLESS I}qd", "xau", 5, None]
+)
 def test_what_is_no_currency_is_refused(closed, mine, code):
     answer = closed.post(URL, json=NEW | {"currency": code}, headers=mine)
     assert answer.status_code == 422
