@@ -119,6 +119,22 @@ TABLE = {
     "GET /api/v1/heroes/{pk}": ANYBODY,
     "PATCH /api/v1/heroes/{pk}": HIDDEN[200],
     "DELETE /api/v1/heroes/{pk}": HIDDEN[200],
+    "GET /api/v1/health": ANYBODY,
+    "GET /api/v1/stores/": ANYBODY,
+    "POST /api/v1/stores/": "401 403 403 201 201 403",
+    "GET /api/v1/stores/{pk}": ANYBODY,
+    "PATCH /api/v1/stores/{pk}": "401 403 403 204 204 403",
+    "DELETE /api/v1/stores/{pk}": "401 403 403 204 204 403",
+    "GET /api/v1/products/": ANYBODY,
+    "POST /api/v1/products/": "401 403 403 201 201 403",
+    "GET /api/v1/products/{pk}": ANYBODY,
+    "PATCH /api/v1/products/{pk}": "401 403 403 204 204 403",
+    "DELETE /api/v1/products/{pk}": "401 403 403 204 204 403",
+    "POST /api/v1/coupons/": ADMINS[201],
+    "GET /api/v1/coupons/{pk}": ADMINS[200],
+    "GET /api/v1/orders/": "401 200 200 200 200 403",
+    "POST /api/v1/orders/": "401 201 201 201 201 403",
+    "GET /api/v1/orders/{pk}": "401 404 200 200 200 403",
 }
 
 

@@ -60,7 +60,8 @@ class Amount(marshmallow_fields.Decimal):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            value = f"{Decimal(repr(value)):f}"
+            # Of zero there is a negative one, which is no less.
+            value = f"{Decimal(repr(value)) + 0:f}"
         amount: Decimal = self.exact.deserialize(value, attr, data)
         return amount
 
