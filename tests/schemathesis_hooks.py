@@ -52,6 +52,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
             _use_existing_token(base, case.path_parameters)
         _use_fitting_cursor(base + case.formatted_path, case.query)
         _use_fresh_key(case.headers)
+        _use_what_old_clients_know(base, case.body)
 
 
 def _use_fitting_tag(headers: Any) -> None:
@@ -181,3 +182,25 @@ def _use_fitting_cursor(url: str, query: dict[str, Any]) -> None:
     first = asker.get(url, params=filters | {"limit": "1"}, timeout=5)
     if "next" in first.links:
         query["cursor"] = parse_qs(urlsplit(first.links["next"]["url"]).query)["cursor"][0]
+
+
+def _use_what_old_clients_know(base: str, body: Any) -> None:
+    """Let version 1 name a store and products that are there; let prices end at the cent.
+
+    No float is a multiple of a hundredth to the last digit.
+    """
+    if not isinstance(body, dict):
+        return
+    if "storeId" in body:
+        body["storeId"] = _first(base, "stores")
+    if isinstance(body.get("price"), float):
+        body["price"] = round(body["price"], 2)
+    for line in body.get("items", ()):
+        if "productId" in line:
+            line.pop("product_id", None)
+            line["productId"] = _first(base, "products?max_price=90")
+
+
+def _first(base: str, resource: str) -> str:
+    pk: str = asker.get(f"{base}/api/v2/{resource}", timeout=5).json()[0]["pk"]
+    return pk
