@@ -143,6 +143,18 @@ def test_the_same_product_on_two_items_is_added_up(closed, mine, place):
     assert stock_of(product) == 0
 
 
+def test_an_order_of_many_lines_costs_as_many_statements_as_one_of_few(place, statements):
+    store = make_store()
+    pks = [make_product(store, stock=5).pk for _ in range(20)]
+    place((pks[0], 1))
+    costs = []
+    for number in (5, 20):
+        with statements() as seen:
+            assert place(*((pk, 1) for pk in pks[:number])).status_code == 201
+        costs.append(len(seen))
+    assert costs[0] == costs[1] <= 8
+
+
 @pytest.mark.parametrize("name", ["productId", "product_id"])
 def test_a_product_is_read_by_either_name(closed, mine, name):
     items = [{name: str(make_product().pk), "quantity": 1}]
