@@ -1,4 +1,4 @@
-"""What two of the older services answered to whoever asked whether they were there."""
+"""What the older services answered to whoever asked whether they were there."""
 
 from flask import Response, jsonify
 
