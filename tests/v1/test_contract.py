@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from unicodedata import normalize
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,7 +32,9 @@ PRODUCT = {"productId", "storeId", "name", "price", "description", "store"}
 ORDER = {"orderId", "date", "total"}
 COUPON = {"id", "code", "init_count", "remaining_count"}
 
-words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20)
+words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20).map(
+    lambda found: normalize("NFC", found)
+)
 counts = st.integers(0, 1000)
 cents = st.integers(0, 10**9).map(lambda amount: amount / 100)
 values = st.none() | st.booleans() | st.integers(-5, 5) | words | st.lists(words, max_size=2)
