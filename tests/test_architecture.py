@@ -19,7 +19,7 @@ RANKS = [
     *("rest", "idempotency", "security", "health", "audit"),
     *DOMAINS,
     *("v1", "docs", "examples", "app"),
-    *("embedded", "cli"),
+    *("verify", "embedded", "cli"),
 ]
 REST = ["request", "references", "parsing", "etags", "openapi", "resource", "blueprint", "api"]
 DOMAIN = [
@@ -28,6 +28,7 @@ DOMAIN = [
 ]
 LAYERS = {
     "rest": REST,
+    "verify": ["assertion", "constraints", "invariants"],
     "embedded": ["child", "datadir", "server"],
     "cli": ["serving", "refusals", "tokens", "commands", "__init__", "__main__"],
 } | dict.fromkeys([*DOMAINS, "audit"], DOMAIN)
