@@ -53,10 +53,14 @@ IN_FORCE = """
 """
 
 
-def _offending(table: Table, name: object, *conditions: ColumnElement[bool]) -> Contradictions:
-    """Return the rows that break what is called `name`, as `<name> of <primary key>`."""
+def _offender(table: Table, name: object) -> ColumnElement[str]:
+    """Return `<name> of <primary key>`: no values, which may be people's."""
     key = func.concat_ws("/", *(cast(part, String) for part in table.primary_key))
-    return select(literal(f"{name} of ").concat(key).label("offender")).where(*conditions)
+    return literal(f"{name} of ").concat(key)
+
+
+def _offending(table: Table, name: object, *conditions: ColumnElement[bool]) -> Contradictions:
+    return select(_offender(table, name).label("offender")).where(*conditions)
 
 
 def _required(table: Table) -> Iterator[Contradictions]:
@@ -90,10 +94,9 @@ def _references(table: Table) -> Iterator[Contradictions]:
 
 def _unique(table: Table) -> Iterator[Contradictions]:
     for name, parts in _keys(table):
-        value = func.concat_ws("/", *(cast(part, String) for part in parts))
-        label = literal(f"{name} of ").concat(value).label("offender")
+        first = func.min(_offender(table, name)).label("offender")
         is_set = and_(*(part.is_not(None) for part in parts))
-        yield select(label).where(is_set).group_by(*parts).having(func.count() > 1)
+        yield select(first).where(is_set).group_by(*parts).having(func.count() > 1)
 
 
 def _keys(table: Table) -> Iterator[tuple[str, list[Any]]]:
