@@ -346,7 +346,9 @@ def test_migrate_without_a_database_is_one_clear_line(outside):
     assert line.startswith("DATABASE_URL: ")
 
 
-@pytest.mark.parametrize("command", [["dev", "--port", "0"], ["migrate"], ["load-examples"]])
+@pytest.mark.parametrize(
+    "command", [["dev", "--port", "0"], ["migrate"], ["load-examples"], ["verify"]]
+)
 def test_an_unreachable_database_is_one_clear_line_without_the_password(
     outside, monkeypatch, command
 ):
