@@ -17,6 +17,10 @@ from tests.servers import Gunicorn
 
 ADDRESS = {"street": "7 Tallow Lane", "zipcode": "1000", "city": "Brassel", "country": "Belgium"}
 DEADLOCKS = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+RECONNECT = text(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
 serial = count(1)
 
 
@@ -103,15 +107,23 @@ def test_what_is_sold_is_what_was_taken(shared_gunicorn, client, sound):
 
 
 def test_no_two_orders_deadlock_whatever_way_the_planner_joins(fresh_database, tmp_path):
-    """A hash join hands out rows in an order of its own, so they must be locked before it."""
+    """A loop locks rows in the order of the lines, a hash join in an order of its own."""
     engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(
-            text(f'ALTER DATABASE "{fresh_database.database}" SET enable_nestloop = off')
-        )
-        with Gunicorn(fresh_database, tmp_path) as server, Client(server) as client:
+    change = f'ALTER DATABASE "{fresh_database.database}" SET'
+    with (
+        engine.connect() as connection,
+        Gunicorn(fresh_database, tmp_path) as server,
+        Client(server) as client,
+    ):
+        # Sooner than anybody gives up waiting for a lock, so that each one is counted.
+        connection.execute(text(f"{change} deadlock_timeout = '50ms'"))
+        for joins in ("enable_nestloop", "enable_hashjoin"):
+            connection.execute(text(f"{change} {joins} = off"))
+            connection.execute(RECONNECT)
             sell_out(server, client)
-        # The backends of the server have ended, and have told what they met.
+            connection.execute(text(f"{change} {joins} = on"))
+        # What a backend has met it tells at its end.
+        connection.execute(RECONNECT)
         assert connection.scalar(DEADLOCKS) == 0
     assert contradictions(fresh_database) == []
 
