@@ -18,12 +18,11 @@ FRESH = 3  # seconds
 
 
 class Client:
-    """Repeats what is answered 503, and counts how often; nothing else is repeated."""
+    """Repeats what is answered 503, and notes how often; nothing else is repeated."""
 
     def __init__(self, server: Gunicorn) -> None:
         self.connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         self.used_at = monotonic()
-        self.repeated = 0
 
     def __enter__(self) -> Self:
         return self
@@ -34,16 +33,16 @@ class Client:
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         if body is not None:
             headers["Content-Type"] = "application/json"
-        for _ in range(TRIES):
+        for repeated in range(TRIES):
             sent = None if body is None else json.dumps(body)
             if monotonic() - self.used_at > FRESH:
                 self.connection.close()
             self.connection.request(method, path, sent, headers)
             answer = Answer(self.connection.getresponse())
             self.used_at = monotonic()
+            answer.repeated = repeated
             if answer.status != 503:
                 break
-            self.repeated += 1
             sleep(random.uniform(0, 0.1))
         return answer
 

@@ -20,6 +20,8 @@ PATIENCE = 20  # seconds
 class Answer:
     """The status, headers and body of a response that has been read."""
 
+    repeated = 0
+
     def __init__(self, response: HTTPResponse) -> None:
         self.status = response.status
         self.headers = response.headers
