@@ -115,8 +115,9 @@ def _use_what_goes_together(body: Any) -> None:
     """Let a coupon have no more uses left than it has, and begin before it ends."""
     if not isinstance(body, dict):
         return
-    if {"init_count", "remaining_count"} <= body.keys():
-        body["remaining_count"] = min(body["init_count"], body["remaining_count"])
+    counts = body.get("init_count"), body.get("remaining_count")
+    if None not in counts:
+        body["remaining_count"] = min(counts)
     for name, year in (("valid_from", "1996"), ("valid_until", "2396")):
         if body.get(name) is not None:
             body[name] = f"{year}{body[name][4:]}"
