@@ -3,12 +3,15 @@
 import json
 import sys
 from socket import socket
+from typing import Any
 from uuid import uuid4
 
 import gunicorn.util
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 
-from alchemist import errors, problems
+from alchemist import errors, logs, problems
 from alchemist.config import Misconfigured, check_open_access, load
 from alchemist.security import HEADERS
 from alchemist.users import auth  # noqa: F401  before the fork: workers share a page of it
@@ -28,6 +31,25 @@ keepalive = 5  # seconds
 control_socket_disable = True
 # A filter may list 100 keys of 36 characters, and there may be two of them.
 limit_request_line = 8190
+
+
+class Log(Logger):  # type: ignore[misc]
+    """Writes lines of JSON, without the query or the header that gunicorn could not read."""
+
+    def setup(self, cfg: Config) -> None:
+        super().setup(cfg)
+        logs.install(self.error_log.handlers, cfg.loglevel)
+
+    def warning(self, msg: str, *args: Any, **how: Any) -> None:
+        # `_write_problem` tells of it.
+        if not msg.startswith("Invalid request from "):
+            super().warning(msg, *args, **how)
+
+    def exception(self, msg: str, *args: Any, **how: Any) -> None:
+        super().exception(msg, *(str(arg).partition("?")[0] for arg in args), **how)
+
+
+logger_class = Log
 
 
 def on_starting(server: Arbiter) -> None:
@@ -54,6 +76,7 @@ def _write_problem(sock: socket, status_int: int, reason: str, mesg: str) -> Non
         + "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
         + "\r\n"
     )
+    logs.tell(problem.status, request_id=request_id, code=problem.code)
     gunicorn.util.write_nonblock(sock, head.encode("ascii") + body)
 
 

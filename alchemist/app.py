@@ -2,7 +2,20 @@
 
 from flask import Flask
 
-from alchemist import audit, config, db, docs, errors, health, rest, security, v1, violations
+from alchemist import (
+    audit,
+    budget,
+    config,
+    db,
+    docs,
+    errors,
+    health,
+    logs,
+    rest,
+    security,
+    v1,
+    violations,
+)
 from alchemist.audit.blueprint import blp as audit_log
 from alchemist.coupons.blueprint import blp as coupons
 from alchemist.heroes.blueprint import blp as heroes
@@ -33,6 +46,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     """Return the WSGI application; raise `config.Misconfigured` with every mistake at once."""
     settings = settings or config.load()
     app = Flask(__name__, static_folder=None)
+    budget.init_app(app, settings.request_timeout)
+    logs.init_app(app)
     db.init_app(app, settings)
     errors.init_app(app, violations.refusal)
     rest.init_app(app)

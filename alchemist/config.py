@@ -59,6 +59,11 @@ class Settings:
         1.0,
         validate=Range(0.01, 5),
     )
+    request_timeout: float = _variable(
+        "Seconds after which a request is answered 503, whatever it still waits for.",
+        5.0,
+        validate=Range(0.01, 60),
+    )
     statement_timeout: float = _variable(
         "Seconds after which PostgreSQL ends a statement.", 4.0, validate=Range(0.01, 30)
     )

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     create_engine,
+    event,
     func,
     text,
 )
@@ -41,7 +42,7 @@ from sqlalchemy.orm import (
 )
 from uuid_utils.compat import uuid7
 
-from alchemist import errors
+from alchemist import budget, errors
 from alchemist.config import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -286,6 +287,8 @@ def engines(settings: Settings) -> tuple[Engine, Engine]:
 def init_app(app: Flask, settings: Settings) -> None:
     write, read = engines(settings)
     session.configure(bind=write)
+    for engine in (write, read):
+        event.listen(engine, "before_cursor_execute", budget.count)
     app.extensions["write_engine"] = write
     app.extensions["read_engine"] = read
     app.teardown_appcontext(lambda _error: session.remove())

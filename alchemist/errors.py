@@ -137,6 +137,7 @@ _CODES = {
 
 
 def respond(refusal: Refusal) -> Response:
+    request.refusal = refusal  # type: ignore[attr-defined]
     members = problems.body(
         refusal.problem,
         refusal.detail,
@@ -170,7 +171,9 @@ def of_http(error: HTTPException) -> Refusal:
     code = code_of(error.code or 500)
     detail = _DETAILS.get(code) or error.description or PROBLEMS[code].example
     headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-    return Refusal(detail, code=code, headers=headers)
+    refusal = Refusal(detail, code=code, headers=headers)
+    refusal.__cause__ = getattr(error, "original_exception", None)
+    return refusal
 
 
 def init_app(app: Flask, of_database: Callable[[SQLAlchemyError], Refusal | None]) -> None:
@@ -178,6 +181,7 @@ def init_app(app: Flask, of_database: Callable[[SQLAlchemyError], Refusal | None
 
     def database(error: SQLAlchemyError) -> Response:
         if refusal := of_database(error):
+            refusal.__cause__ = error
             return respond(refusal)
         raise error
 

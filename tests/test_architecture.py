@@ -15,8 +15,9 @@ from alchemist.db import ROOT, Base
 DOMAINS = ["users", "ingredients", "stores", "coupons", "heroes", "potions", "products", "orders"]
 RANKS = [
     "__init__",
-    *("config", "problems", "errors", "db", "violations", "fields", "representation", "paging"),
-    *("rest", "idempotency", "security", "health", "audit"),
+    *("config", "problems", "errors", "budget", "db"),
+    *("violations", "fields", "representation", "paging"),
+    *("rest", "logs", "idempotency", "security", "health", "audit"),
     *DOMAINS,
     *("v1", "docs", "examples", "app"),
     *("verify", "embedded", "cli"),

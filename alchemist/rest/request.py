@@ -27,6 +27,8 @@ class Request(flask.Request):
     caller: Any
     # The representation of the row that this request changes, as it is stored.
     stored: dict[str, Any] | None = None
+    # Why it is not granted.
+    refusal: errors.Refusal | None = None
     # The JSON value of its body, as soon as that was read.
     sent: Any = None
     # What its body says of other rows, and is not so.
