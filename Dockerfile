@@ -207,7 +207,7 @@ http {
             proxy_set_header X-Request-ID $correlation_id;
             proxy_connect_timeout 2s;
             proxy_send_timeout 10s;
-            # Above every deadline of the service: statements end after 4 s, retries included in less.
+            # Above the service's own: a request ends after 5 s.
             proxy_read_timeout 30s;
         }
 

@@ -4,7 +4,6 @@ import math
 import threading
 from functools import partial
 from time import monotonic
-from typing import Any
 
 from flask import Flask
 
@@ -44,8 +43,7 @@ def statements() -> int:
     return _used.statements
 
 
-def count(*_event: Any) -> None:
-    """Count a statement; listens to `before_cursor_execute`."""
+def count() -> None:
     _used.statements += 1
 
 

@@ -16,6 +16,12 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+# Waiting for the one ends before the other does.
+NESTED = (
+    ("lock_timeout", "statement_timeout"),
+    ("statement_timeout", "request_timeout"),
+    ("pool_timeout", "request_timeout"),
+)
 DRIVERS = ("postgres", "postgresql", "postgresql+psycopg")
 # Read by the test suite, not by the service.
 FOREIGN = {"ALCHEMIST_TEST_DATABASE_URL"}
@@ -62,13 +68,16 @@ class Settings:
     request_timeout: float = _variable(
         "Seconds after which a request is answered 503, whatever it still waits for.",
         5.0,
-        validate=Range(0.01, 60),
+        # Less would leave no time to connect.
+        validate=Range(3, 60),
     )
     statement_timeout: float = _variable(
         "Seconds after which PostgreSQL ends a statement.", 4.0, validate=Range(0.01, 30)
     )
+    # Above PostgreSQL's deadlock_timeout of 1 s: else both sides of a deadlock give up, where one
+    # could have gone on.
     lock_timeout: float = _variable(
-        "Seconds that a statement waits for a lock.", 1.0, validate=Range(0.01, 30)
+        "Seconds that a statement waits for a lock.", 1.5, validate=Range(0.01, 30)
     )
     prepared_statements: bool = _variable(
         "Whether to prepare statements; off behind a PgBouncer older than 1.21.", True
@@ -128,9 +137,9 @@ def load() -> Settings:
         found: Any = error.error_messages
         mistakes = [f"{name}: {' '.join(messages)}" for name, messages in found.items()]
         raise Misconfigured([*mistakes, *_unknown(file)]) from error
-    if unknown := list(_unknown(file)):
-        raise Misconfigured(unknown)
     settings = Settings(**values)
+    if mistakes := [*_unnested(settings), *_unknown(file)]:
+        raise Misconfigured(mistakes)
     if settings.open_access:
         check_open_access(settings.bind)
     return settings
@@ -164,6 +173,13 @@ def _origins(env: Env) -> Any:
 def _check_origins(origins: list[str]) -> None:
     if not all(ORIGIN.fullmatch(origin) for origin in origins):
         raise ValidationError("Each must be like https://shop.example or http://localhost:3000.")
+
+
+def _unnested(settings: Settings) -> Iterator[str]:
+    for inner, outer in NESTED:
+        longest = getattr(settings, outer)
+        if getattr(settings, inner) >= longest:
+            yield f"{variable(inner)}: Must be less than {variable(outer)}, which is {longest}."
 
 
 def _unknown(file: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Engines, the session, the base that models share, queries built once, and the verbs on rows."""
+"""The session, the base that models share, queries built once, and the verbs on rows."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -26,8 +26,6 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    create_engine,
-    event,
     func,
     text,
 )
@@ -42,7 +40,7 @@ from sqlalchemy.orm import (
 )
 from uuid_utils.compat import uuid7
 
-from alchemist import budget, errors
+from alchemist import engines, errors
 from alchemist.config import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -250,45 +248,9 @@ def alembic_config(url: URL) -> alembic.config.Config:
     return alembic.config.Config(ROOT / "alembic.ini", attributes={"url": url})
 
 
-def engines(settings: Settings) -> tuple[Engine, Engine]:
-    """Return the engines of writes and of reads, each with one connection a thread.
-
-    No pre-ping: a request whose connection turns out dead before its COMMIT runs once more.
-    Reads run in AUTOCOMMIT, which costs neither BEGIN nor ROLLBACK and keeps what is prepared.
-    """
-    limits = {
-        "statement_timeout": settings.statement_timeout,
-        "lock_timeout": settings.lock_timeout,
-        "idle_in_transaction_session_timeout": settings.statement_timeout * 2,
-    }
-    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
-    connect: dict[str, Any] = {
-        # Elsewhere the first or the last hours of the calendar are of no year that Python knows.
-        "options": " ".join([*options, "-c timezone=UTC"]),
-        "application_name": "alchemist",
-        "connect_timeout": 2,
-    }
-    if not settings.prepared_statements:
-        connect["prepare_threshold"] = None
-    common: dict[str, Any] = {
-        "connect_args": connect,
-        "hide_parameters": True,
-        "max_overflow": 0,
-        "pool_size": settings.threads,
-        "pool_timeout": settings.pool_timeout,
-    }
-    write = create_engine(settings.database_url, **common)
-    read = create_engine(
-        settings.database_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
-    )
-    return write, read
-
-
 def init_app(app: Flask, settings: Settings) -> None:
-    write, read = engines(settings)
+    write, read = engines.make(settings)
     session.configure(bind=write)
-    for engine in (write, read):
-        event.listen(engine, "before_cursor_execute", budget.count)
     app.extensions["write_engine"] = write
     app.extensions["read_engine"] = read
     app.teardown_appcontext(lambda _error: session.remove())

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
 
 from alchemist import db, errors
+from alchemist.engines import Overdue
 from alchemist.problems import PROBLEMS
 
 # Contention and interruption: the same request may succeed a moment later.
@@ -98,6 +99,8 @@ def refusal(error: SQLAlchemyError) -> errors.Refusal | None:
     """Return what an exception of the database means to the client, None if it is a defect."""
     if isinstance(error, StaleDataError):
         return errors.Conflict("The row was changed at the same time.")
+    if isinstance(error, Overdue):
+        return errors.Unavailable("The request took too long.")
     if isinstance(error, PoolTimeout):
         return errors.Unavailable("Every connection to the database is in use.")
     return _of_driver(error) if isinstance(error, DBAPIError) else None
@@ -113,7 +116,7 @@ def _of_driver(error: DBAPIError) -> errors.Refusal | None:
         return errors.Unavailable("The database is busy.")
     # A connection that could not be made, or was lost, has no sqlstate.
     is_lost = not state and isinstance(error, OperationalError)
-    return errors.Unavailable("The database cannot be reached.") if is_lost else None
+    return errors.Unavailable("The database does not answer.") if is_lost else None
 
 
 def _violation(error: DBAPIError) -> errors.Refusal | None:

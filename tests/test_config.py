@@ -68,6 +68,7 @@ WRONG = {
     "ALCHEMIST_WORKERS": ["0", "65", "two", "1.5", ""],
     "ALCHEMIST_THREADS": ["0", "-1"],
     "ALCHEMIST_POOL_TIMEOUT": ["0", "6", "soon", "nan"],
+    "ALCHEMIST_REQUEST_TIMEOUT": ["0", "2", "61", "nan"],
     "ALCHEMIST_STATEMENT_TIMEOUT": ["0", "31", "inf", "nan"],
     "ALCHEMIST_LOCK_TIMEOUT": ["0", "1s", "nan"],
     "ALCHEMIST_PREPARED_STATEMENTS": ["maybe"],
@@ -81,6 +82,22 @@ WRONG = {
 def test_a_mistake_is_told_with_the_name_of_its_variable(environment, name, value):
     [mistake] = mistakes(environment, DATABASE_URL=URL, **{name: value})
     assert mistake.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(("inner", "outer"), config.NESTED)
+def test_a_limit_that_is_not_inside_of_the_next_is_told_with_both_names(environment, inner, outer):
+    inner, outer = config.variable(inner), config.variable(outer)
+    longer = {"ALCHEMIST_REQUEST_TIMEOUT": "4", "ALCHEMIST_STATEMENT_TIMEOUT": "3.9"}
+    [mistake] = mistakes(environment, DATABASE_URL=URL, **longer | {inner: longer[outer]})
+    assert mistake.startswith(f"{inner}: ")
+    assert outer in mistake
+
+
+def test_the_defaults_are_nested(environment):
+    environment(DATABASE_URL=URL)
+    settings = config.load()
+    for inner, outer in config.NESTED:
+        assert getattr(settings, inner) < getattr(settings, outer)
 
 
 def test_every_mistake_is_told_at_once(environment):

@@ -95,7 +95,7 @@ def test_a_line_names_the_caller_and_the_token(closed, lines):
     [
         ("/nowhere", 404, "not-found"),
         ("/api/docs", 405, "method-not-allowed"),
-        (f"{POTIONS}?colour=red", 422, "unknown-parameter"),
+        (INGREDIENTS, 422, "required"),
         (f"{POTIONS}?x=%ff", 400, "malformed"),
     ],
 )

@@ -31,8 +31,8 @@ FAILING = """
 
 @pytest.fixture
 def client(committing):
-    """The caller of an app that commits for real and waits for locks a while."""
-    return committing(lock_timeout=3).test_client()
+    """The caller of an app that commits for real."""
+    return committing().test_client()
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_a_real_serialization_failure_is_repeated_and_succeeds(committing, fresh
     with admin.connect() as connection:
         setting = "SET default_transaction_isolation = 'repeatable read'"
         connection.execute(text(f'ALTER DATABASE "{fresh_database.database}" {setting}'))
-    client = committing(lock_timeout=3).test_client()
+    client = committing().test_client()
     row = committed(make_ingredient, name="Mandrake")
     other.execute(text("UPDATE ingredients SET description = 'Screams.', version = version + 1"))
     with ThreadPoolExecutor(1) as pool:

@@ -1,0 +1,112 @@
+"""Engines, whose connections nobody waits for longer than a request may last."""
+
+from math import isinf
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen, PQGenConn
+from psycopg.errors import _WaitTimeout
+from sqlalchemy import Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from alchemist import budget
+from alchemist.config import Settings
+
+# Seconds for an address of the database's to answer at all; libpq takes no less.
+CONNECT_TIMEOUT = 2
+# Seconds for a request that is over to roll back.
+FAREWELL = 0.1
+
+T = TypeVar("T")
+
+
+class Overdue(PoolTimeout):
+    """A request that has no time left for what it would do next."""
+
+
+class Connection(psycopg.Connection[Any]):
+    """Waits for PostgreSQL as long as the request may last, and then hangs up.
+
+    The limits of PostgreSQL hold for one statement, and none of them while it is stopped or out of
+    reach. It notices the hanging up, and undoes what it was at.
+    """
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        left = budget.left()
+        if not isinf(left):
+            timeout = max(left, FAREWELL)
+        try:
+            return super().wait(gen, interval, timeout)
+        except _WaitTimeout as error:
+            self.close()
+            raise psycopg.OperationalError("No time is left to wait for an answer.") from error
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn["Connection"]:
+        """Try one address, if there is time to: the name of a host may have many of them."""
+        if budget.left() < CONNECT_TIMEOUT:
+            raise psycopg.OperationalError("No time is left to connect.")
+        connection: Connection = yield from super()._connect_gen(conninfo)
+        return connection
+
+
+class Pool(QueuePool):
+    """Lets nobody queue whose request would be over before its turn came."""
+
+    def connect(self) -> PoolProxiedConnection:
+        if budget.left() < self.timeout():
+            raise Overdue("No time is left to wait for a connection.")
+        return super().connect()
+
+
+def _connect(_dialect: object, _record: object, args: Any, options: Any) -> Connection:
+    return Connection.connect(*args, **options)
+
+
+def _begin_statement(*_event: Any) -> None:
+    if budget.left() <= 0:
+        raise Overdue("No time is left for another statement.")
+    budget.count()
+
+
+def make(settings: Settings) -> tuple[Engine, Engine]:
+    """Return the engines of writes and of reads, each with one connection a thread.
+
+    No pre-ping: a request whose connection turns out dead before its COMMIT runs once more.
+    Reads run in AUTOCOMMIT, which costs neither BEGIN nor ROLLBACK and keeps what is prepared.
+    """
+    common: dict[str, Any] = {
+        "connect_args": _options(settings),
+        "hide_parameters": True,
+        "max_overflow": 0,
+        "pool_size": settings.threads,
+        "pool_timeout": settings.pool_timeout,
+        "poolclass": Pool,
+    }
+    write = create_engine(settings.database_url, **common)
+    read = create_engine(
+        settings.database_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
+    )
+    for engine in (write, read):
+        event.listen(engine, "do_connect", _connect)
+        event.listen(engine, "before_cursor_execute", _begin_statement)
+    return write, read
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    limits = {
+        "statement_timeout": settings.statement_timeout,
+        "lock_timeout": settings.lock_timeout,
+        "idle_in_transaction_session_timeout": settings.request_timeout,
+        # How soon a statement ends, and lets go of its locks, when nobody waits for it any more.
+        "client_connection_check_interval": 0.5,
+    }
+    options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
+    connect: dict[str, Any] = {
+        "options": options,
+        "application_name": "alchemist",
+        "connect_timeout": CONNECT_TIMEOUT,
+    }
+    if not settings.prepared_statements:
+        connect["prepare_threshold"] = None
+    return connect
