@@ -1,0 +1,192 @@
+"""While the database cannot serve, the service says so soon; afterwards it recovers by itself."""
+
+import json
+import os
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import alembic.command
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from alchemist import db, embedded
+from tests.servers import Gunicorn
+
+URL = "/api/v2/ingredients"
+JSON = {"Content-Type": "application/json"}
+# Seconds: for a refusal, and from the return of the database to the first success.
+SOON, RECOVERY = 3, 2
+# Seconds, where the database does not even refuse: a request's own limit, and a little.
+LATEST = 5.5
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    """A server of this module, which may be stopped; its database is migrated."""
+    with embedded.Server(tmp_path_factory.mktemp("outages") / "data", durable=False) as server:
+        alembic.command.upgrade(db.alembic_config(server.url), "head")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(postgres, tmp_path_factory):
+    with Gunicorn(postgres.url, tmp_path_factory.mktemp("gunicorn")) as server:
+        yield server
+    started = server.log.read_text().count("Booting worker")
+    assert started == 2, "Recovery took a restart."
+
+
+@contextmanager
+def session(postgres):
+    """Somebody else's session, each statement of which is a transaction."""
+    engine = create_engine(postgres.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+
+
+def execute(postgres, *statements):
+    with session(postgres) as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE application_name = 'alchemist' AND pid <> pg_backend_pid()
+"""
+
+
+def create(service):
+    return service.request("POST", URL, json.dumps({"name": "Mandrake"}), **JSON)
+
+
+def read(service):
+    return service.request("GET", URL)
+
+
+def ready(service):
+    return service.request("GET", "/readyz")
+
+
+def assert_refused(service, *requests, within=SOON):
+    for request in requests:
+        began = monotonic()
+        answer = request(service)
+        assert monotonic() - began < within
+        assert (answer.status, json.loads(answer.body)["code"]) == (503, "unavailable")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+def assert_served(service):
+    """Each worker has pools of its own, hence several of each."""
+    for _ in range(8):
+        assert (read(service).status, create(service).status) == (200, 201)
+    assert ready(service).status == 200
+
+
+def assert_recovers(service):
+    deadline = monotonic() + RECOVERY
+    while {create(service).status, read(service).status} != {200, 201}:
+        assert monotonic() < deadline
+        sleep(0.05)
+    assert_served(service)
+
+
+def assert_lives(service):
+    assert service.request("GET", "/livez").status == 200
+
+
+def test_a_database_that_is_stopped_and_started_again(postgres, service):
+    assert_served(service)
+    postgres.stop()
+    assert_refused(service, create, read, ready)
+    assert_lives(service)
+    postgres.start()
+    assert_recovers(service)
+
+
+def test_a_database_that_crashes_under_its_connections(postgres, service):
+    assert_served(service)
+    postgres.process.send_signal(signal.SIGKILL)
+    postgres.process.wait()
+    postgres.stop()
+    assert_refused(service, create, read, ready)
+    postgres.start()
+    assert_recovers(service)
+
+
+def test_a_database_that_is_shutting_down_lets_nobody_in(postgres, service):
+    """Existing sessions may go on, and keep it from ending; whoever comes new meets 57P03."""
+    assert_served(service)
+    with session(postgres) as witness:
+        postgres.process.send_signal(signal.SIGTERM)
+        witness.execute(text(END_OTHERS)).all()
+        assert_refused(service, create, read, ready)
+        assert_lives(service)
+    postgres.process.wait(10)
+    postgres.stop()
+    postgres.start()
+    assert_recovers(service)
+
+
+def test_a_database_that_is_read_only_still_reads(postgres, service):
+    database = f"ALTER DATABASE {postgres.url.database}"
+    execute(postgres, f"{database} SET default_transaction_read_only = on", END_OTHERS)
+    assert_refused(service, create)
+    assert read(service).status == 200
+    with session(postgres) as connection:
+        connection.execute(text("SET default_transaction_read_only = off"))
+        connection.execute(text(f"{database} RESET default_transaction_read_only"))
+        connection.execute(text(END_OTHERS)).all()
+    assert_recovers(service)
+
+
+def test_a_database_with_too_many_connections(postgres, tmp_path):
+    """Of a role of its own, for a superuser may always connect."""
+    execute(
+        postgres,
+        "CREATE ROLE clerk LOGIN CONNECTION LIMIT 0",
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk",
+    )
+    with Gunicorn(postgres.url.set(username="clerk"), tmp_path) as service:
+        assert_refused(service, create, read, ready)
+        assert "too many connections" in service.log.read_text()
+        assert_lives(service)
+        execute(postgres, "ALTER ROLE clerk CONNECTION LIMIT -1")
+        assert_recovers(service)
+
+
+def test_a_table_that_somebody_locks(postgres, service):
+    with session(postgres) as other, other.execution_options(isolation_level="READ COMMITTED"):
+        other.execute(text("LOCK TABLE ingredients"))
+        assert_refused(service, create, read)
+        assert_lives(service)
+        assert ready(service).status == 200
+    assert_recovers(service)
+
+
+@contextmanager
+def frozen(postgres):
+    """Stop every process of the server in its tracks, as a disk that hangs does."""
+    pid = postgres.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    for each in pids:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in pids:
+            os.kill(each, signal.SIGCONT)
+
+
+def test_a_database_that_hangs(postgres, service):
+    """Neither an error nor an end of the connection tells of it: only the clock does."""
+    assert_served(service)
+    with frozen(postgres):
+        assert_refused(service, read, within=LATEST)
+        assert_lives(service)
+    assert_recovers(service)
