@@ -17,6 +17,9 @@ CONNECT_TIMEOUT = 2
 # Seconds for a request that is over to roll back.
 FAREWELL = 0.1
 
+# Events of the dialect: those of an engine cost 15 µs at each checkout, these one at a statement.
+STATEMENT = ("do_execute", "do_executemany", "do_execute_no_params")
+
 T = TypeVar("T")
 
 
@@ -89,7 +92,8 @@ def make(settings: Settings) -> tuple[Engine, Engine]:
     )
     for engine in (write, read):
         event.listen(engine, "do_connect", _connect)
-        event.listen(engine, "before_cursor_execute", _begin_statement)
+        for name in STATEMENT:
+            event.listen(engine, name, _begin_statement)
     return write, read
 
 
