@@ -1,27 +1,58 @@
-"""Migrates one database at a time: others wait for the lock, and a waiting ALTER gives up soon."""
+"""Migrates one database at a time: others wait for the lock, and a waiting ALTER gives way."""
+
+from time import sleep
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 import alchemist.app  # noqa: F401  registers every model
-from alchemist import config
+from alchemist import config, violations
 from alchemist.db import Base
 
 # Any number will do, as long as nothing else in the database locks it.
 LOCK = 0xA1C4E
+LOCK_NOT_AVAILABLE = "55P03"
+# An ALTER that waits for a long reader makes all who come after it wait as well. So it waits for a
+# second, and lets them pass for so many before it tries again.
+PATIENCE = text("SET LOCAL lock_timeout = '1s'")
+PAUSES = (1, 2, 4, 8)
 
 
 def run() -> None:
+    if context.is_offline_mode():
+        context.configure(dialect_name="postgresql", target_metadata=Base.metadata)
+        migrate()
+        return
     url = context.config.attributes.get("url") or config.load().database_url
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     with engine.connect() as connection:
         # Of the session, so that it outlives the transactions of the migrations.
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-        connection.execute(text("SET lock_timeout = '4s'"))
         connection.commit()
         context.configure(connection=connection, target_metadata=Base.metadata)
-        with context.begin_transaction():
-            context.run_migrations()
+        persist()
+
+
+def persist() -> None:
+    for pause in (*context.config.attributes.get("pauses", PAUSES), 0):
+        try:
+            return migrate()
+        except OperationalError as error:
+            if violations.sqlstate(error) != LOCK_NOT_AVAILABLE:
+                raise
+        sleep(pause)
+    raise CommandError(
+        "Another session keeps a table locked (pg_stat_activity knows which). Nothing was changed: "
+        "end that session, or try again when it has ended."
+    )
+
+
+def migrate() -> None:
+    with context.begin_transaction():
+        context.execute(PATIENCE)
+        context.run_migrations()
 
 
 run()

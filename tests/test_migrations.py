@@ -1,74 +1,22 @@
-"""The migrations: there and back, alone and in a crowd, and to exactly what the models say."""
-
-import os
-import sys
-from contextlib import ExitStack
-from subprocess import PIPE, STDOUT, Popen
-from time import monotonic, sleep
+"""The migrations: there and back, also under rows, and to exactly what the models say."""
 
 import alembic.command
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 import alchemist.app  # noqa: F401  registers every model
-from alchemist import db
-
-SCHEMA = {
-    "columns": """
-        SELECT c.relname || '.' || a.attname, format_type(a.atttypid, a.atttypmod),
-            a.attnotnull, a.attidentity, a.attgenerated, pg_get_expr(d.adbin, d.adrelid)
-        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
-            AND a.attnum > 0 AND NOT a.attisdropped
-    """,
-    "constraints": """
-        SELECT conrelid::regclass::text || '.' || conname, contype, condeferrable,
-            pg_get_constraintdef(oid)
-        FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace AND contype <> 'n'
-    """,
-    "indexes": """
-        SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid), indisvalid
-        FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-        WHERE relnamespace = 'public'::regnamespace
-    """,
-    "others": """
-        SELECT relname, relkind FROM pg_class
-        WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'i')
-        UNION ALL SELECT proname, 'function' FROM pg_proc
-        WHERE pronamespace = 'public'::regnamespace
-        UNION ALL SELECT typname, 'type' FROM pg_type
-        WHERE typnamespace = 'public'::regnamespace AND typtype IN ('d', 'e')
-        UNION ALL SELECT tgname, 'trigger' FROM pg_trigger WHERE NOT tgisinternal
-    """,
-}
+from alchemist import db, examples
+from tests.catalogue import counts, engine, schema
 
 
-def engine(url):
-    return create_engine(url, poolclass=NullPool)
+def upgrade(url, to="head"):
+    alembic.command.upgrade(db.alembic_config(url), to)
 
 
-def schema(url):
-    """Return what there is in a database, each thing by its name; alembic's own table left out."""
-    found = {}
-    with engine(url).connect() as connection:
-        for kind, query in SCHEMA.items():
-            for name, *what in connection.execute(text(query)):
-                if not name.startswith("alembic_version"):
-                    found[kind, name] = what
-    return found
-
-
-def upgrade(url):
-    alembic.command.upgrade(db.alembic_config(url), "head")
-
-
-def downgrade(url):
-    alembic.command.downgrade(db.alembic_config(url), "base")
+def downgrade(url, to="base"):
+    alembic.command.downgrade(db.alembic_config(url), to)
 
 
 def test_there_is_one_head():
@@ -114,58 +62,36 @@ def test_a_second_upgrade_changes_nothing(fresh_database):
     assert schema(fresh_database) == before
 
 
-# Waits for a line, so that all of them begin at once.
-MIGRATOR = """
-import alembic.command, alchemist.app
-from alchemist import config, db
-input()
-alembic.command.upgrade(db.alembic_config(config.load().database_url), "head")
-"""
-WAITING = text("""
-    SELECT count(DISTINCT pid) FROM pg_locks
-    WHERE NOT granted AND (
-        database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        OR pg_backend_pid() = ANY (pg_blocking_pids(pid))
+REVISIONS = [
+    script.revision
+    for script in ScriptDirectory.from_config(db.alembic_config(None)).walk_revisions()
+]
+
+
+@pytest.fixture
+def full_database(fresh_database, committing):
+    """A database with rows in all of its tables."""
+    examples.load(fresh_database, lambda *_: None)
+    headers = {"Idempotency-Key": "one"}
+    client = committing().test_client()
+    assert (
+        client.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=headers).status_code == 201
     )
-""")
+    assert all(counts(fresh_database).values()), counts(fresh_database)
+    return fresh_database
 
 
-def test_four_processes_may_migrate_at_once(empty_database):
-    """All of them are held where alembic makes its first table, and let go together."""
-    url = empty_database.render_as_string(hide_password=False)
-    how = {"cwd": db.ROOT, "env": os.environ | {"DATABASE_URL": url}, "text": True}
-    pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": STDOUT}
-    command = [sys.executable, "-c", MIGRATOR]
-    with ExitStack() as stack:
-        runs = [stack.enter_context(Popen(command, **how, **pipes)) for _ in range(4)]
-        with engine(empty_database).connect() as holder:
-            holder.execute(text("CREATE TABLE alembic_version (version_num text)"))
-            for run in runs:
-                run.stdin.write("\n")
-                run.stdin.flush()
-            await_all(holder, len(runs))
-        told = [run.communicate(timeout=20)[0] for run in runs]
-    assert [run.returncode for run in runs] == [0] * 4, told
-    assert ("columns", "potions.name") in schema(empty_database)
-
-
-def await_all(connection, count):
-    deadline = monotonic() + 10
-    while connection.execute(WAITING).scalar_one() < count:
-        assert monotonic() < deadline
-        sleep(0.02)
-
-
-def test_a_locked_table_makes_a_migration_give_up_with_nothing_half_done(fresh_database):
-    before = schema(fresh_database)
-    with engine(fresh_database).connect() as reader:
-        # The last of the tables that go, so that others have gone when the lock is met.
-        reader.execute(text("LOCK TABLE ingredients IN ACCESS SHARE MODE"))
-        with pytest.raises(OperationalError, match="lock timeout"):
-            downgrade(fresh_database)
-    assert schema(fresh_database) == before
-    downgrade(fresh_database)
-    assert schema(fresh_database) == {}
+def test_each_migration_can_be_taken_back_and_made_again_under_rows(full_database):
+    first, rows = schema(full_database), counts(full_database)
+    for revision in REVISIONS:
+        downgrade(full_database, "-1")
+        kept = counts(full_database)
+        assert kept.items() <= rows.items(), revision
+    assert schema(full_database) == {}
+    for _ in REVISIONS:
+        upgrade(full_database, "+1")
+    assert schema(full_database) == first
+    assert not any(counts(full_database).values())
 
 
 def test_a_percent_sign_in_the_url_does_no_harm(empty_database):

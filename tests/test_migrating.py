@@ -1,0 +1,153 @@
+"""Migrations under fire: in a crowd, behind a long reader, and killed half way."""
+
+import os
+import sys
+from contextlib import ExitStack, contextmanager
+from subprocess import PIPE, STDOUT, Popen
+from threading import Timer
+from time import monotonic, sleep
+
+import alembic.command
+import pytest
+from alembic.util import CommandError
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from alchemist import db
+from tests.catalogue import engine, schema
+
+
+def migrating(url, **how):
+    """Return the configuration of a migration that does not wait for locks for long."""
+    config = db.alembic_config(url)
+    config.attributes |= {"pauses": ()} | how
+    return config
+
+
+def upgrade(url, to="head", **how):
+    alembic.command.upgrade(migrating(url, **how), to)
+
+
+def downgrade(url, to="base", **how):
+    alembic.command.downgrade(migrating(url, **how), to)
+
+
+# Waits for a line, so that all of them begin at once.
+MIGRATOR = """
+import sys, alembic.command, alchemist.app
+from alchemist import config, db
+input()
+verb, revision = sys.argv[1:]
+getattr(alembic.command, verb)(db.alembic_config(config.load().database_url), revision)
+"""
+WAITING = text("""
+    SELECT count(DISTINCT pid) FROM pg_locks
+    WHERE NOT granted AND (
+        database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        OR pg_backend_pid() = ANY (pg_blocking_pids(pid))
+    )
+""")
+
+
+@contextmanager
+def migrator(url, *what):
+    """Give a process that migrates as soon as it gets a line."""
+    shown = url.render_as_string(hide_password=False)
+    how = {"cwd": db.ROOT, "env": os.environ | {"DATABASE_URL": shown}, "text": True}
+    pipes = {"stdin": PIPE, "stdout": PIPE, "stderr": STDOUT}
+    with Popen([sys.executable, "-c", MIGRATOR, *what], **how, **pipes) as process:
+        yield process
+
+
+def test_four_processes_may_migrate_at_once(empty_database):
+    """All of them are held where alembic makes its first table, and let go together."""
+    with ExitStack() as stack:
+        runs = [stack.enter_context(migrator(empty_database, "upgrade", "head")) for _ in range(4)]
+        with engine(empty_database).connect() as holder:
+            holder.execute(text("CREATE TABLE alembic_version (version_num text)"))
+            for run in runs:
+                begin(run)
+            await_all(holder, len(runs))
+        told = [run.communicate(timeout=20)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4, told
+    assert ("columns", "potions.name") in schema(empty_database)
+
+
+def await_all(connection, count):
+    deadline = monotonic() + 10
+    while connection.execute(WAITING).scalar_one() < count:
+        assert monotonic() < deadline
+        sleep(0.02)
+
+
+def test_a_locked_table_makes_a_migration_give_up_with_nothing_half_done(fresh_database):
+    before = schema(fresh_database)
+    with engine(fresh_database).connect() as reader:
+        read(reader)
+        with pytest.raises(CommandError, match="keeps a table locked"):
+            downgrade(fresh_database, pauses=(0.01,))
+    assert schema(fresh_database) == before
+    downgrade(fresh_database)
+    assert schema(fresh_database) == {}
+
+
+def read(connection):
+    """Look at the last of the tables that go, so that others have gone when the lock is met."""
+    connection.execute(text("LOCK TABLE ingredients IN ACCESS SHARE MODE"))
+
+
+def test_a_migration_waits_for_a_reader_that_ends(fresh_database):
+    with engine(fresh_database).connect() as reader:
+        read(reader)
+        ending = Timer(1.3, reader.rollback)
+        ending.start()
+        downgrade(fresh_database, pauses=(0.5, 0.5))
+        ending.join()
+    assert schema(fresh_database) == {}
+
+
+def test_a_migration_lets_others_pass_while_it_waits_for_a_reader(fresh_database):
+    """Whoever comes after a waiting ALTER waits for as long as it does, and no longer."""
+    with (
+        engine(fresh_database).connect() as reader,
+        engine(fresh_database).connect() as newcomer,
+        migrator(fresh_database, "downgrade", "base") as run,
+    ):
+        read(reader)
+        begin(run)
+        await_all(newcomer, 1)
+        newcomer.execute(text("SET statement_timeout = '3s'"))
+        newcomer.execute(text("SELECT FROM ingredients"))
+        newcomer.rollback()
+        reader.rollback()
+        assert run.wait(20) == 0
+    assert schema(fresh_database) == {}
+
+
+def begin(run):
+    run.stdin.write("\n")
+    run.stdin.flush()
+
+
+def test_a_migration_that_is_killed_half_way_leaves_nothing_half_done(fresh_database):
+    before = schema(fresh_database)
+    with engine(fresh_database).connect() as reader:
+        read(reader)
+        with migrator(fresh_database, "downgrade", "base") as run:
+            begin(run)
+            await_all(reader, 1)
+            run.kill()
+    assert schema(fresh_database) == before
+    # Neither its lock nor its transaction is in the way of the next.
+    downgrade(fresh_database, pauses=(0.1, 0.1))
+    assert schema(fresh_database) == {}
+
+
+def test_another_failure_of_a_migration_is_told_as_it_is(fresh_database):
+    with engine(fresh_database).connect() as reader:
+        limited = f'ALTER DATABASE "{fresh_database.database}" SET statement_timeout = 300'
+        reader.execute(text(limited))
+        reader.commit()
+        read(reader)
+        with pytest.raises(OperationalError, match="statement timeout"):
+            downgrade(fresh_database)
