@@ -167,7 +167,7 @@ def fetch(statement: Executable, parameters: Mapping[str, Any] | None = None) ->
     try:
         return _read(statement, parameters)
     except DBAPIError as error:
-        # A connection that died in its pool. The others of the pool went with it.
+        # A connection that died in its pool, or is as good as dead. The others went with it.
         if not error.connection_invalidated:
             raise
         return _read(statement, parameters)

@@ -6,7 +6,14 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen, PQGenConn
 from psycopg.errors import _WaitTimeout
-from sqlalchemy import Engine, PoolProxiedConnection, QueuePool, create_engine, event
+from sqlalchemy import (
+    Engine,
+    ExceptionContext,
+    PoolProxiedConnection,
+    QueuePool,
+    create_engine,
+    event,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from alchemist import budget
@@ -72,6 +79,17 @@ def _begin_statement(*_event: Any) -> None:
     budget.count()
 
 
+def _discard_stale(context: ExceptionContext) -> None:
+    """Take a connection for dead, and its pool with it, whose prepared statements are useless.
+
+    PostgreSQL refuses them after a migration that changed the type of a column that they return,
+    again and again. The error has no state of its own.
+    """
+    diagnosis = getattr(context.original_exception, "diag", None)
+    if getattr(diagnosis, "source_function", None) == "RevalidateCachedQuery":
+        context.is_disconnect = True
+
+
 def make(settings: Settings) -> tuple[Engine, Engine]:
     """Return the engines of writes and of reads, each with one connection a thread.
 
@@ -92,6 +110,7 @@ def make(settings: Settings) -> tuple[Engine, Engine]:
     )
     for engine in (write, read):
         event.listen(engine, "do_connect", _connect)
+        event.listen(engine, "handle_error", _discard_stale)
         for name in STATEMENT:
             event.listen(engine, name, _begin_statement)
     return write, read

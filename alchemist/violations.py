@@ -23,10 +23,24 @@ from alchemist import db, errors
 from alchemist.engines import Overdue
 from alchemist.problems import PROBLEMS
 
-# Contention and interruption: the same request may succeed a moment later.
-TRANSIENT_CLASSES = ("08", "40", "53", "57")
-TRANSIENT_STATES = ("25006", "25P03", "55P03", "0A000")
-REPEATABLE_STATES = ("40001", "40P01", "0A000")
+# Contention, interruption, want of resources: the same request may succeed a moment later.
+TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+TRANSIENT_STATES = ("25006", "25P03", "25P04", "55P03")
+REPEATABLE_STATES = ("40001", "40P01")
+
+# Values that validation let pass and that yet cannot be stored: code and detail by sqlstate.
+OUT_OF_RANGE = ("out-of-range", "A value is out of range.")
+BAD_FORM = ("wrong-type", "A value has another form than what stores it.")
+BAD_CHARACTER = ("wrong-type", "A text holds a character that cannot be stored.")
+TOO_LONG = ("too-long", "A value is too long to be stored.")
+UNSTORABLE = {
+    "22001": TOO_LONG,
+    "54000": TOO_LONG,
+    "22007": BAD_FORM,
+    "22P02": BAD_FORM,
+    "22021": BAD_CHARACTER,
+    "22P05": BAD_CHARACTER,
+}
 
 
 @dataclass(frozen=True)
@@ -107,16 +121,29 @@ def refusal(error: SQLAlchemyError) -> errors.Refusal | None:
 
 
 def _of_driver(error: DBAPIError) -> errors.Refusal | None:
-    state = sqlstate(error)
+    # NUL is refused by the driver itself, without a state.
+    state = sqlstate(error) or ("22021" if isinstance(error, DataError) else "")
+    if state == "23502":
+        return _null(error)
     if state.startswith("23"):
         return _violation(error)
-    if state.startswith("22") or isinstance(error, DataError):
-        return errors.Invalid("A value is out of range.", code="out-of-range")
+    if state.startswith("22") or state in UNSTORABLE:
+        code, detail = UNSTORABLE.get(state, OUT_OF_RANGE)
+        return errors.Invalid(detail, code=code)
     if state.startswith(TRANSIENT_CLASSES) or state in TRANSIENT_STATES:
         return errors.Unavailable("The database is busy.")
     # A connection that could not be made, or was lost, has no sqlstate.
     is_lost = not state and isinstance(error, OperationalError)
     return errors.Unavailable("The database does not answer.") if is_lost else None
+
+
+def _null(error: DBAPIError) -> errors.Refusal | None:
+    """Refuse a null that the client has sent; one that the service has made up is a defect."""
+    column = error.orig.diag.column_name  # type: ignore[union-attr]
+    sent = getattr(request, "sent", None)
+    if not isinstance(sent, dict) or sent.get(column, ...) is not None:
+        return None
+    return errors.Invalid.at("pointer", f"#/{column}", "This field cannot be null.", "null")
 
 
 def _violation(error: DBAPIError) -> errors.Refusal | None:
