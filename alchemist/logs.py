@@ -3,7 +3,7 @@
 import json
 import logging
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,7 +66,7 @@ def _stack(error: BaseException) -> Iterator[str]:
     yield f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}"
 
 
-def install(handlers: Iterable[logging.Handler], level: str) -> None:
+def install(handlers: Sequence[logging.Handler], level: str) -> None:
     """Let all that this process has to say go through these handlers, in lines."""
     for handler in handlers:
         handler.setFormatter(Lines())

@@ -257,7 +257,7 @@ def test_no_request_forges_a_line(shared_gunicorn, logged):
 
 def test_no_secret_is_in_the_log(fresh_database, tmp_path):
     """Of the database, of a header, of a body, of a query; not even where the service fails."""
-    database = fresh_database.set(password="swordfish", username="alchemist")
+    database = fresh_database.set(password="swordfish")
     with Gunicorn(database, tmp_path, ALCHEMIST_LOG_LEVEL="debug") as server:
         secret = {"Authorization": "Bearer swordfish", "Cookie": "swordfish"}
         body = json.dumps({"name": "swordfish"})
