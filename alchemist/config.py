@@ -20,7 +20,6 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 NESTED = (
     ("lock_timeout", "statement_timeout"),
     ("statement_timeout", "request_timeout"),
-    ("pool_timeout", "request_timeout"),
 )
 DRIVERS = ("postgres", "postgresql", "postgresql+psycopg")
 # Read by the test suite, not by the service.
@@ -180,6 +179,11 @@ def _unnested(settings: Settings) -> Iterator[str]:
         longest = getattr(settings, outer)
         if getattr(settings, inner) >= longest:
             yield f"{variable(inner)}: Must be less than {variable(outer)}, which is {longest}."
+    if settings.pool_timeout + settings.statement_timeout > settings.request_timeout:
+        yield (
+            f"{variable('pool_timeout')}: With {variable('statement_timeout')} it must not exceed "
+            f"{variable('request_timeout')}, which is {settings.request_timeout}."
+        )
 
 
 def _unknown(file: Iterable[str]) -> Iterator[str]:

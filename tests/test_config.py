@@ -87,10 +87,17 @@ def test_a_mistake_is_told_with_the_name_of_its_variable(environment, name, valu
 @pytest.mark.parametrize(("inner", "outer"), config.NESTED)
 def test_a_limit_that_is_not_inside_of_the_next_is_told_with_both_names(environment, inner, outer):
     inner, outer = config.variable(inner), config.variable(outer)
-    longer = {"ALCHEMIST_REQUEST_TIMEOUT": "4", "ALCHEMIST_STATEMENT_TIMEOUT": "3.9"}
-    [mistake] = mistakes(environment, DATABASE_URL=URL, **longer | {inner: longer[outer]})
+    longer = {"ALCHEMIST_REQUEST_TIMEOUT": "4", "ALCHEMIST_STATEMENT_TIMEOUT": "3"}
+    mistake, *_ = mistakes(environment, DATABASE_URL=URL, **longer | {inner: longer[outer]})
     assert mistake.startswith(f"{inner}: ")
     assert outer in mistake
+
+
+def test_a_request_has_time_to_wait_for_a_connection_and_then_for_a_statement(environment):
+    [mistake] = mistakes(environment, DATABASE_URL=URL, ALCHEMIST_POOL_TIMEOUT="1.1")
+    assert mistake.startswith("ALCHEMIST_POOL_TIMEOUT: ")
+    assert "ALCHEMIST_STATEMENT_TIMEOUT" in mistake
+    assert "ALCHEMIST_REQUEST_TIMEOUT" in mistake
 
 
 def test_the_defaults_are_nested(environment):
@@ -98,6 +105,7 @@ def test_the_defaults_are_nested(environment):
     settings = config.load()
     for inner, outer in config.NESTED:
         assert getattr(settings, inner) < getattr(settings, outer)
+    assert settings.pool_timeout + settings.statement_timeout <= settings.request_timeout
 
 
 def test_every_mistake_is_told_at_once(environment):
