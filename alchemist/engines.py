@@ -1,6 +1,8 @@
 """Engines, whose connections nobody waits for longer than a request may last."""
 
 from math import isinf
+from threading import Lock
+from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
@@ -23,6 +25,8 @@ from alchemist.config import Settings
 CONNECT_TIMEOUT = 2
 # Seconds for a request that is over to roll back.
 FAREWELL = 0.1
+# Seconds between two attempts to reach a database that did not answer.
+PAUSE = 1
 
 # Events of the dialect: those of an engine cost 15 µs at each checkout, these one at a statement.
 STATEMENT = ("do_execute", "do_executemany", "do_execute_no_params")
@@ -55,7 +59,7 @@ class Connection(psycopg.Connection[Any]):
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn["Connection"]:
         """Try one address, if there is time to: the name of a host may have many of them."""
         if budget.left() < CONNECT_TIMEOUT:
-            raise psycopg.OperationalError("No time is left to connect.")
+            raise psycopg.errors.ConnectionTimeout("No time is left to connect.")
         connection: Connection = yield from super()._connect_gen(conninfo)
         return connection
 
@@ -69,8 +73,35 @@ class Pool(QueuePool):
         return super().connect()
 
 
-def _connect(_dialect: object, _record: object, args: Any, options: Any) -> Connection:
-    return Connection.connect(*args, **options)
+class Line:
+    """The way to a database. If nobody answers there, one request at a time asks again.
+
+    Else all threads would wait for it in vain, and none be left for what needs no database.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._silent_until = 0.0
+
+    def connect(self, _dialect: object, _record: object, args: Any, options: Any) -> Connection:
+        if not self._may_be_tried():
+            raise psycopg.OperationalError("The database did not answer a moment ago.")
+        try:
+            connection = Connection.connect(*args, **options)
+        except psycopg.errors.ConnectionTimeout:
+            self._silent_until = monotonic() + PAUSE
+            raise
+        self._silent_until = 0.0
+        return connection
+
+    def _may_be_tried(self) -> bool:
+        if not self._silent_until:
+            return True
+        with self._lock:
+            is_due = monotonic() >= self._silent_until
+            if is_due:
+                self._silent_until = monotonic() + PAUSE
+        return is_due
 
 
 def _begin_statement(*_event: Any) -> None:
@@ -108,8 +139,9 @@ def make(settings: Settings) -> tuple[Engine, Engine]:
     read = create_engine(
         settings.database_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
     )
+    line = Line()
     for engine in (write, read):
-        event.listen(engine, "do_connect", _connect)
+        event.listen(engine, "do_connect", line.connect)
         event.listen(engine, "handle_error", _discard_stale)
         for name in STATEMENT:
             event.listen(engine, name, _begin_statement)

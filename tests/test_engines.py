@@ -139,4 +139,17 @@ def test_addresses_that_do_not_answer_are_tried_while_there_is_time(committing, 
         client = committing(database_url=url, request_timeout=3).test_client()
         began = monotonic()
         assert_over(client.get(URL), began)
-        assert client.get("/livez").status_code == 200
+
+
+def test_a_database_that_does_not_answer_keeps_one_request_waiting_and_not_all(
+    committing, fresh_database
+):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = fresh_database.set(host="127.0.0.1", port=silent.getsockname()[1], query={})
+        client = committing(database_url=url).test_client()
+        client.get(URL)
+        began = monotonic()
+        seen = {client.get(URL).status_code for _ in range(20)}
+        # A few of them ask again; all of them would take 40 seconds.
+        assert monotonic() - began < 15
+        assert seen == {503}
