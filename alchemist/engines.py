@@ -59,7 +59,7 @@ class Connection(psycopg.Connection[Any]):
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn["Connection"]:
         """Try one address, if there is time to: the name of a host may have many of them."""
         if budget.left() < CONNECT_TIMEOUT:
-            raise psycopg.errors.ConnectionTimeout("No time is left to connect.")
+            raise psycopg.errors.ConnectionTimeout("No time is left for another address.")
         connection: Connection = yield from super()._connect_gen(conninfo)
         return connection
 
@@ -84,6 +84,8 @@ class Line:
         self._silent_until = 0.0
 
     def connect(self, _dialect: object, _record: object, args: Any, options: Any) -> Connection:
+        if budget.left() < CONNECT_TIMEOUT:
+            raise psycopg.OperationalError("No time is left to connect.")
         if not self._may_be_tried():
             raise psycopg.OperationalError("The database did not answer a moment ago.")
         try:

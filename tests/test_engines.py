@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from alchemist import budget, db, engines
 from alchemist.ingredients import service
@@ -128,6 +129,17 @@ def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
     finally:
         budget.end()
     pool.connect().close()
+
+
+def test_a_request_that_has_no_time_to_connect_is_in_nobodys_way(committing):
+    engine = committing().extensions["read_engine"]
+    budget.begin(1.5)
+    try:
+        with pytest.raises(OperationalError, match="No time is left to connect"):
+            engine.connect()
+    finally:
+        budget.end()
+    engine.connect().close()
 
 
 def test_addresses_that_do_not_answer_are_tried_while_there_is_time(committing, fresh_database):
