@@ -3,13 +3,16 @@
 import json
 import logging
 import re
+import runpy
 import socket
 import sys
 from contextlib import closing
 from datetime import datetime
 from io import StringIO
 
+import gunicorn.util
 import pytest
+from gunicorn.config import Config
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
@@ -253,6 +256,16 @@ def test_no_request_forges_a_line(shared_gunicorn, logged):
     assert len(lines) == 4
     assert all(set(line) >= {"at", "status", "request_id"} for line in lines)
     assert "[2J" not in json.dumps(lines)
+
+
+def test_a_query_is_not_repeated_where_gunicorn_itself_fails(monkeypatch, caplog):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/alchemist")
+    monkeypatch.setattr(gunicorn.util, "write_error", gunicorn.util.write_error)
+    monkeypatch.setattr(logs, "install", lambda *_: None)
+    log = runpy.run_path(str(db.ROOT / "gunicorn.conf.py"))["Log"](Config())
+    monkeypatch.setattr(log.error_log, "handlers", [caplog.handler])
+    log.exception("Error handling request %s %s", "GET", "/livez?swordfish")
+    assert caplog.messages == ["Error handling request GET /livez"]
 
 
 def test_no_secret_is_in_the_log(fresh_database, tmp_path):
