@@ -158,9 +158,10 @@ def _options(settings: Settings) -> dict[str, Any]:
         # How soon a statement ends, and lets go of its locks, when nobody waits for it any more.
         "client_connection_check_interval": 0.5,
     }
-    options = " ".join(f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items())
+    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
     connect: dict[str, Any] = {
-        "options": options,
+        # Elsewhere the first or the last hours of the calendar are of no year that Python knows.
+        "options": " ".join([*options, "-c timezone=UTC"]),
         "application_name": "alchemist",
         "connect_timeout": CONNECT_TIMEOUT,
     }
