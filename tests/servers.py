@@ -29,6 +29,8 @@ class Answer:
 
 
 class Gunicorn:
+    application = "wsgi:app"
+
     def __init__(self, database: URL, directory: Path, **environment: str) -> None:
         self.port = _free_port()
         self.log = directory / "gunicorn.log"
@@ -43,7 +45,7 @@ class Gunicorn:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "wsgi:app"],
+                [sys.executable, "-m", "gunicorn", self.application],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
