@@ -19,7 +19,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import alembic.command
-from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
 from alchemist import db, verify
 from alchemist.embedded import Server
@@ -101,8 +101,8 @@ def _run(directory: Path, seed: int, seconds: float, defect: str) -> Iterator[st
         _report(clients, chaos)
         with engine.connect() as connection:
             yield from _lies(connection, clients)
-            yield from _damage(connection)
             yield from _leaks(connection, service)
+        yield from _damage(server.url)
 
 
 def _open_shop(connection: Connection) -> Shop:
@@ -160,9 +160,10 @@ def _lost(connection: Connection, acts: list[Any]) -> Iterator[str]:
                 yield f"order {act.answer['pk']} is {found} after {act.kind}"
 
 
-def _damage(connection: Connection) -> Iterator[str]:
-    for name, offenders in verify.failures(connection):
-        yield f"verify: {name}: {offenders}"
+def _damage(url: URL) -> Iterator[str]:
+    for verdict in verify.run(url):
+        if not verdict.holds:
+            yield f"{verdict.assertion.name}: {verdict.count} broken, {verdict.offenders}"
 
 
 def _leaks(connection: Connection, service: Service) -> Iterator[str]:

@@ -8,6 +8,8 @@ from alchemist.db import ROOT
 from tests.servers import Gunicorn
 
 WORKERS, THREADS = 3, 4
+# gunicorn takes its time for each SIGHUP, and takes them one after the other.
+STOP_SECONDS = 90
 
 
 class Service(Gunicorn):
@@ -24,6 +26,10 @@ class Service(Gunicorn):
             FAULTS_DEFECT=defect,
             PYTHONPATH=str(ROOT),
         )
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(STOP_SECONDS)
 
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
