@@ -8,7 +8,7 @@ from alchemist.idempotency import idempotent
 from alchemist.rest import PUBLIC, Blueprint, Resource
 from alchemist.rest.request import request
 
-from . import service
+from . import auth, service
 from .models import Hero
 from .schemas import HeroFilters, HeroSchema
 
@@ -17,19 +17,9 @@ blp = Blueprint(
 )
 
 
-def writable(pk: UUID) -> Query:
-    return service.get(pk, owner=request.caller.own("heroes:write"))
-
-
-def check_owner(values: dict[str, Any]) -> None:
-    """Let nobody give a hero to somebody else, or to nobody, but who may change any hero."""
-    if "user_id" in values:
-        request.caller.check_own("heroes:write", values["user_id"])
-
-
 @blp.route("")
 class Heroes(Resource):
-    permissions = {"get": PUBLIC, "post": "heroes:write"}
+    permissions = {"get": PUBLIC, "post": auth.WRITE}
 
     @blp.lists(HeroSchema, HeroFilters)
     def get(self, filters: dict[str, Any]) -> Query:
@@ -41,29 +31,29 @@ class Heroes(Resource):
     @blp.creates(HeroSchema, service.get)
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""
-        check_owner(values)
+        auth.check_owner(values)
         return service.create(**{"user_id": request.caller.user_id} | values)
 
 
 @blp.route("/<uuid:pk>")
 class OneHero(Resource):
-    permissions = {"get": PUBLIC, "patch": "heroes:write", "delete": "heroes:write"}
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
     @blp.shows(HeroSchema)
     def get(self, pk: UUID) -> Query:
         """Get a hero"""
         return service.get(pk)
 
-    @blp.changes(HeroSchema, writable)
+    @blp.changes(HeroSchema, auth.writable)
     def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
         """Change a hero
 
         Heroes of others are changed with the permission `heroes:write:any` only.
         """
-        check_owner(changes)
+        auth.check_owner(changes)
         service.update(hero, changes)
 
-    @blp.deletes(HeroSchema, writable)
+    @blp.deletes(HeroSchema, auth.writable)
     def delete(self, hero: Hero) -> None:
         """Delete a hero"""
         service.delete(hero)

@@ -11,30 +11,12 @@ from alchemist.rest import Blueprint, Resource, openapi
 from alchemist.rest.blueprint import fetch
 from alchemist.rest.request import request
 
-from . import service
+from . import auth, service
 from .models import Order
 from .schemas import PAID, OrderFilters, OrderSchema, WantedOrderSchema
 
 blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="What was bought.")
 ORDER = OrderSchema()
-
-
-def reach() -> dict[str, UUID | None]:
-    """Return whose orders the caller may see: as a buyer, and with `sales:read` as a seller."""
-    own = request.caller.own("orders:read")
-    return {"buyer": own, "seller": own if "sales:read" in request.caller.permissions else None}
-
-
-def readable(pk: UUID) -> Query:
-    return service.get(pk, **reach())
-
-
-def own(pk: UUID) -> Query:
-    return service.get(pk, buyer=request.caller.own("orders:write"))
-
-
-def sold(pk: UUID) -> Query:
-    return service.get(pk, only_seller=request.caller.own("orders:fulfil"))
 
 
 def place(values: dict[str, Any]) -> Order:
@@ -45,7 +27,7 @@ def place(values: dict[str, Any]) -> Order:
 
 @blp.route("")
 class Orders(Resource):
-    permissions = {"get": "orders:read", "post": "orders:write"}
+    permissions = {"get": auth.READ, "post": auth.WRITE}
 
     @blp.lists(OrderSchema, OrderFilters)
     def get(self, filters: dict[str, Any]) -> Query:
@@ -54,7 +36,7 @@ class Orders(Resource):
         One's own; with the permission `sales:read` also those with products of one's own stores,
         with `orders:read:any` all.
         """
-        return service.browse(**filters | reach())
+        return service.browse(**filters | auth.reach())
 
     @blp.arguments(WantedOrderSchema)
     @idempotent
@@ -70,7 +52,7 @@ class Orders(Resource):
 
 @blp.route("/quote")
 class Quote(Resource):
-    permissions = {"post": "orders:write"}
+    permissions = {"post": auth.WRITE}
 
     @blp.arguments(WantedOrderSchema)
     @idempotent
@@ -91,20 +73,20 @@ class Quote(Resource):
 
 @blp.route("/<uuid:pk>")
 class OneOrder(Resource):
-    permissions = {"get": "orders:read"}
+    permissions = {"get": auth.READ}
 
     @blp.shows(OrderSchema)
     def get(self, pk: UUID) -> Query:
         """Get an order"""
-        return readable(pk)
+        return auth.readable(pk)
 
 
 @blp.route("/<uuid:pk>/pay")
 class PaidOrder(Resource):
-    permissions = {"post": "orders:write"}
+    permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.acts(OrderSchema, own)
+    @blp.acts(OrderSchema, auth.bought)
     def post(self, order: Order) -> None:
         """Pay an order
 
@@ -115,11 +97,11 @@ class PaidOrder(Resource):
 
 @blp.route("/<uuid:pk>/fulfil")
 class FulfilledOrder(Resource):
-    permissions = {"post": "orders:fulfil"}
+    permissions = {"post": auth.FULFIL}
 
     @idempotent
     @blp.doc(parameters=[openapi.instance("pk", PAID)])
-    @blp.acts(OrderSchema, sold)
+    @blp.acts(OrderSchema, auth.sold)
     def post(self, order: Order) -> None:
         """Fulfil an order
 
@@ -131,10 +113,10 @@ class FulfilledOrder(Resource):
 
 @blp.route("/<uuid:pk>/cancel")
 class CancelledOrder(Resource):
-    permissions = {"post": "orders:write"}
+    permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.acts(OrderSchema, own)
+    @blp.acts(OrderSchema, auth.bought)
     def post(self, order: Order) -> None:
         """Cancel an order
 

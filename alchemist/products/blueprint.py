@@ -6,9 +6,8 @@ from uuid import UUID
 from alchemist.db import Query
 from alchemist.idempotency import idempotent
 from alchemist.rest import PUBLIC, Blueprint, Resource
-from alchemist.rest.request import request
 
-from . import service
+from . import auth, service
 from .models import Product
 from .schemas import ProductFilters, ProductSchema, RestockSchema
 
@@ -17,13 +16,9 @@ blp = Blueprint(
 )
 
 
-def writable(pk: UUID) -> Query:
-    return service.get(pk, owner=request.caller.own("products:write"))
-
-
 @blp.route("")
 class Products(Resource):
-    permissions = {"get": PUBLIC, "post": "products:write"}
+    permissions = {"get": PUBLIC, "post": auth.WRITE}
 
     @blp.lists(ProductSchema, ProductFilters)
     def get(self, filters: dict[str, Any]) -> Query:
@@ -46,14 +41,14 @@ class Products(Resource):
 
 @blp.route("/<uuid:pk>")
 class OneProduct(Resource):
-    permissions = {"get": PUBLIC, "patch": "products:write", "delete": "products:write"}
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
     @blp.shows(ProductSchema)
     def get(self, pk: UUID) -> Query:
         """Get a product"""
         return service.get(pk)
 
-    @blp.changes(ProductSchema, writable)
+    @blp.changes(ProductSchema, auth.writable)
     def patch(self, product: Product, changes: dict[str, Any]) -> None:
         """Change a product
 
@@ -62,7 +57,7 @@ class OneProduct(Resource):
         """
         service.update(product, changes)
 
-    @blp.deletes(ProductSchema, writable)
+    @blp.deletes(ProductSchema, auth.writable)
     def delete(self, product: Product) -> None:
         """Delete a product
 
@@ -73,10 +68,10 @@ class OneProduct(Resource):
 
 @blp.route("/<uuid:pk>/restock")
 class Restock(Resource):
-    permissions = {"post": "products:write"}
+    permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.acts(ProductSchema, writable, taking=RestockSchema)
+    @blp.acts(ProductSchema, auth.writable, taking=RestockSchema)
     def post(self, product: Product, values: dict[str, Any]) -> None:
         """Add to the stock of a product
 

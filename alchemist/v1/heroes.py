@@ -7,7 +7,7 @@ from marshmallow.fields import Boolean
 
 from alchemist.db import Query
 from alchemist.fields import Choice, Pk, Text
-from alchemist.heroes import service
+from alchemist.heroes import auth, service
 from alchemist.heroes.models import ROLES, Hero
 from alchemist.heroes.schemas import EXAMPLE, NICKNAME, NICKNAMES, ROLE
 from alchemist.rest import PUBLIC
@@ -47,13 +47,9 @@ class FarewellSchema(Schema):
     )
 
 
-def writable(pk: UUID) -> Query:
-    return service.get(pk, owner=request.caller.own("heroes:write"))
-
-
 @blp.route("")
 class OldHeroes(Resource):
-    permissions = {"post": "heroes:write"}
+    permissions = {"post": auth.WRITE}
 
     @blp.arguments(HeroSchema)
     @blp.makes(HeroSchema, service.get)
@@ -64,20 +60,20 @@ class OldHeroes(Resource):
 
 @blp.route("/<uuid:pk>")
 class OldHero(Resource):
-    permissions = {"get": PUBLIC, "patch": "heroes:write", "delete": "heroes:write"}
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
     @blp.one_of(HeroSchema, ABSENT)
     def get(self, pk: UUID) -> Query:
         """Get a hero"""
         return service.get(pk)
 
-    @blp.edits(HeroSchema, writable, ABSENT)
+    @blp.edits(HeroSchema, auth.writable, ABSENT)
     def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
         """Change a hero"""
         service.update(hero, changes)
 
     @blp.drops(
-        writable,
+        auth.writable,
         FarewellSchema,
         {"status": True, "message": "The hero has been deleted!"},
         ABSENT,

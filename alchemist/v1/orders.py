@@ -11,7 +11,7 @@ from alchemist import errors
 from alchemist.db import Query
 from alchemist.errors import Entry
 from alchemist.fields import UTC_ZONE, Instant, Many, Nested, Pk, Whole
-from alchemist.orders import service
+from alchemist.orders import auth, service
 from alchemist.orders.models import Order
 from alchemist.orders.schemas import EXAMPLE, MOST_OF_ONE
 from alchemist.products.schemas import EXAMPLE as PRODUCT
@@ -125,12 +125,6 @@ class WantedOrderSchema(Schema):
     )
 
 
-def reach() -> dict[str, Any]:
-    """Return whose orders the caller may see: as a buyer, and with `sales:read` as a seller."""
-    own = request.caller.own("orders:read")
-    return {"buyer": own, "seller": own if "sales:read" in request.caller.permissions else None}
-
-
 def place(items: Sequence[Mapping[str, Any]]) -> Order:
     """Place an order; raise Malformed if it wants products that are not there."""
     try:
@@ -155,7 +149,7 @@ def _in_old_words(entry: Entry, items: Sequence[Mapping[str, Any]]) -> Entry:
 
 @blp.route("/")
 class OldOrders(Resource):
-    permissions = {"get": "orders:read", "post": "orders:write"}
+    permissions = {"get": auth.READ, "post": auth.WRITE}
 
     @blp.all_of(OrderSchema)
     def get(self) -> Query:
@@ -164,7 +158,7 @@ class OldOrders(Resource):
         One's own; with the permission `sales:read` also those with products of one's own stores,
         with `orders:read:any` all.
         """
-        return service.browse(**reach())
+        return service.browse(**auth.reach())
 
     @blp.arguments(WantedOrderSchema)
     @blp.makes(OrderSchema, service.get)
@@ -178,9 +172,9 @@ class OldOrders(Resource):
 
 @blp.route("/<uuid:pk>")
 class OldOrder(Resource):
-    permissions = {"get": "orders:read"}
+    permissions = {"get": auth.READ}
 
     @blp.one_of(OrderDetailSchema, ABSENT)
     def get(self, pk: UUID) -> Query:
         """Get an order"""
-        return service.get(pk, **reach())
+        return auth.readable(pk)

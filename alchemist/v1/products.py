@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func
 from alchemist import db, errors
 from alchemist.db import Query
 from alchemist.fields import COMMON, Complaint, Nested, Pk, Text
-from alchemist.products import service
+from alchemist.products import auth, service
 from alchemist.products.models import Product
 from alchemist.products.schemas import EXAMPLE, NAME, Money
 from alchemist.rest import PUBLIC
@@ -111,10 +111,6 @@ class ProductSchema(Schema):
     store = Nested(StoreSchema, dump_only=True, metadata={"description": "The store."})
 
 
-def writable(pk: UUID) -> Query:
-    return service.get(pk, owner=request.caller.own("products:write"))
-
-
 def check_store(pk: UUID) -> None:
     """Hold the store of a new product; raise Malformed if there is none."""
     try:
@@ -122,12 +118,12 @@ def check_store(pk: UUID) -> None:
     except errors.NotFound as missing:
         detail = f"Store with storeId = {pk} not found."
         raise errors.Malformed(detail, code="absent-reference") from missing
-    request.caller.check_own("products:write", store.owner_id)
+    request.caller.check_own(auth.WRITE, store.owner_id)
 
 
 @blp.route("/")
 class OldProducts(Resource):
-    permissions = {"get": PUBLIC, "post": "products:write"}
+    permissions = {"get": PUBLIC, "post": auth.WRITE}
 
     @blp.all_of(ProductSchema)
     def get(self) -> Query:
@@ -148,19 +144,19 @@ class OldProducts(Resource):
 
 @blp.route("/<uuid:pk>")
 class OldProduct(Resource):
-    permissions = {"get": PUBLIC, "patch": "products:write", "delete": "products:write"}
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
     @blp.one_of(ProductSchema, ABSENT)
     def get(self, pk: UUID) -> Query:
         """Get a product"""
         return service.get(pk)
 
-    @blp.edits(ProductSchema, writable, ABSENT, TAKEN, silently=True)
+    @blp.edits(ProductSchema, auth.writable, ABSENT, TAKEN, silently=True)
     def patch(self, product: Product, changes: dict[str, Any]) -> None:
         """Change a product"""
         service.update(product, changes)
 
-    @blp.drops(writable, absent=ABSENT)
+    @blp.drops(auth.writable, absent=ABSENT)
     def delete(self, product: Product) -> None:
         """Delete a product
 

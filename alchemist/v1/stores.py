@@ -7,7 +7,7 @@ from alchemist.db import Query
 from alchemist.fields import Choice, Pk, Text
 from alchemist.rest import PUBLIC
 from alchemist.rest.request import request
-from alchemist.stores import service
+from alchemist.stores import auth, service
 from alchemist.stores.models import Store
 from alchemist.stores.schemas import CURRENCIES, CURRENCY, EXAMPLE, NAME, WebAddress, required
 from alchemist.users.schemas import Email
@@ -69,13 +69,9 @@ class StoreSchema(Schema):
     )
 
 
-def writable(pk: UUID) -> Query:
-    return service.get(pk, owner=request.caller.own("stores:write"))
-
-
 @blp.route("/")
 class OldStores(Resource):
-    permissions = {"get": PUBLIC, "post": "stores:write"}
+    permissions = {"get": PUBLIC, "post": auth.WRITE}
 
     @blp.all_of(StoreSchema)
     def get(self) -> Query:
@@ -94,19 +90,19 @@ class OldStores(Resource):
 
 @blp.route("/<uuid:pk>")
 class OldStore(Resource):
-    permissions = {"get": PUBLIC, "patch": "stores:write", "delete": "stores:write"}
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
     @blp.one_of(StoreSchema, ABSENT)
     def get(self, pk: UUID) -> Query:
         """Get a store"""
         return service.get(pk)
 
-    @blp.edits(StoreSchema, writable, ABSENT, silently=True)
+    @blp.edits(StoreSchema, auth.writable, ABSENT, silently=True)
     def patch(self, store: Store, changes: dict[str, Any]) -> None:
         """Change a store"""
         service.update(store, changes)
 
-    @blp.drops(writable, absent=ABSENT)
+    @blp.drops(auth.writable, absent=ABSENT)
     def delete(self, store: Store) -> None:
         """Close a store
 
