@@ -24,7 +24,7 @@ RANKS = [
 ]
 REST = ["request", "references", "parsing", "etags", "openapi", "resource", "blueprint", "api"]
 DOMAIN = [
-    *("permissions", "secrets", "pricing", "models", "stock", "recorder"),
+    *("permissions", "secrets", "pricing", "basket", "models", "stock", "recorder"),
     *("service", "auth", "schemas", "blueprint"),
 ]
 LAYERS = {

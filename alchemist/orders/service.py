@@ -1,11 +1,11 @@
 """What can be done with orders: each takes all that it needs, or nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, exists, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import aliased
 from uuid_utils.compat import uuid7
 
@@ -16,30 +16,9 @@ from alchemist.errors import Entry
 from alchemist.products.models import Product
 from alchemist.products.service import of_owner
 
-from . import pricing, stock
+from . import basket, pricing, stock
 from .models import TRANSITIONS, Order, OrderItem
-from .pricing import Charge
 
-problems.document(
-    "out-of-stock",
-    409,
-    "There is less of a product than the order wants; `errors` say how many are `requested` and "
-    "how many `available`.",
-    "There are 3 of “Beekeeper's Apology, small bottle”, not 5.",
-)
-problems.document(
-    "price-changed",
-    409,
-    "The order costs other than `expected_totals`; `errors` say what it costs now, in `totals`.",
-    "The order costs 25.00 EUR.",
-)
-problems.document(
-    "mixed-currencies",
-    422,
-    "Version 1 has one total for an order, so all of its products must be in one currency. "
-    "Version 2 has a total for each.",
-    "The products are in EUR and USD.",
-)
 problems.document(
     "wrong-status",
     409,
@@ -126,35 +105,24 @@ def place(
     Locks the coupon first and then the products, as everybody does.
     """
     pk = uuid7()
-    quantities, places = _added_up(items)
+    quantities, places = basket.added_up(items)
     coupon = _held(coupon_code) if coupon_code else None
     redemption_id, obstacles = _redeem(coupon, user_id, pk)
     wanted = {"product_ids": list(quantities), "quantities": list(quantities.values())}
     sales = db.session.execute(stock.TAKE, wanted).all()
-    charges = _charges(sales, places, (coupon and coupon.percent_off) or 0)
+    charges = basket.charges(sales, places, (coupon and coupon.percent_off) or 0)
     totals = pricing.totals(charges)
     if in_one_currency:
-        _check_currency(totals)
-    obstacles += _shortages(sales, places)
+        basket.check_currency(totals)
+    obstacles += basket.shortages(sales, places)
     if expected_totals is not None:
-        obstacles += _surprises(totals, expected_totals)
+        obstacles += basket.surprises(totals, expected_totals)
     if obstacles:
         raise errors.Conflict("The order cannot be placed as it is.", obstacles)
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
     order = db.add(Order(pk=pk, totals=totals, **references))
-    db.session.execute(stock.INSERT_ITEMS, {"order_id": pk} | _columns(sales, charges))
+    db.session.execute(stock.INSERT_ITEMS, {"order_id": pk} | basket.columns(sales, charges))
     return order
-
-
-def _added_up(items: Iterable[Mapping[str, Any]]) -> tuple[dict[UUID, int], dict[UUID, int]]:
-    """Return how many of each product are wanted in all, and on which line it stands first."""
-    quantities: dict[UUID, int] = {}
-    places: dict[UUID, int] = {}
-    for index, item in enumerate(items):
-        product = item["product_id"]
-        places.setdefault(product, index)
-        quantities[product] = quantities.get(product, 0) + item["quantity"]
-    return quantities, places
 
 
 def _held(code: str) -> Coupon:
@@ -177,82 +145,6 @@ def _redeem(
         return coupons.redeem(coupon, user_id, order_id).pk, []
     except errors.Conflict as refused:
         return None, [{"pointer": "#/coupon_code", **entry} for entry in refused.entries]
-
-
-def _charges(
-    sales: Iterable[Row[Any]], places: Mapping[UUID, int], percentage: int
-) -> list[Charge]:
-    """Return what each line costs; raise Invalid for what is not there, or is beyond counting."""
-    charges: list[Charge] = []
-    entries: list[Entry] = []
-    for sale in sales:
-        pointer = f"#/items/{places[sale.product_id]}"
-        if sale.unit_price is None:
-            detail = f"No product {sale.product_id}."
-            entries.append(
-                {"pointer": f"{pointer}/product_id", "code": "unknown-reference", "detail": detail}
-            )
-            continue
-        charge = Charge(sale.currency, pricing.cents(sale.unit_price) * sale.quantity)
-        charges.append(charge)
-        if charge.subtotal > pricing.MOST:
-            detail = "So many of them cost more than 12 digits can say."
-            entries.append(
-                {"pointer": f"{pointer}/quantity", "code": "out-of-range", "detail": detail}
-            )
-    if not entries and pricing.is_too_much(charges):
-        detail = "The order costs more than 12 digits can say."
-        entries.append({"pointer": "#/items", "code": "out-of-range", "detail": detail})
-    if entries:
-        raise errors.Invalid.all(entries)
-    pricing.discount(charges, percentage)
-    return charges
-
-
-def _check_currency(totals: Sequence[Mapping[str, Any]]) -> None:
-    if len(totals) > 1:
-        detail = f"The products are in {' and '.join(entry['currency'] for entry in totals)}."
-        raise errors.Invalid.at("pointer", "#/items", detail, "mixed-currencies")
-
-
-def _shortages(sales: Iterable[Row[Any]], places: Mapping[UUID, int]) -> Iterator[Entry]:
-    for sale in sales:
-        if sale.stock is not None and not sale.is_taken:
-            yield {
-                "pointer": f"#/items/{places[sale.product_id]}",
-                "code": "out-of-stock",
-                "detail": f"There are {sale.stock} of “{sale.name}”, not {sale.quantity}.",
-                "requested": sale.quantity,
-                "available": sale.stock,
-            }
-
-
-def _surprises(
-    totals: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]
-) -> Iterator[Entry]:
-    """Yield a complaint if an order costs other than its client believes."""
-    found = [{"currency": entry["currency"], "total": entry["total"]} for entry in totals]
-    believed = {entry["currency"]: f"{entry['total']:.2f}" for entry in expected}
-    if {entry["currency"]: entry["total"] for entry in found} != believed:
-        costs = " and ".join(f"{entry['total']} {entry['currency']}" for entry in found)
-        yield {
-            "pointer": "#/expected_totals",
-            "code": "price-changed",
-            "detail": f"The order costs {costs}.",
-            "totals": found,
-        }
-
-
-def _columns(sales: Sequence[Row[Any]], charges: Sequence[Charge]) -> dict[str, list[Any]]:
-    return {
-        "product_id": [sale.product_id for sale in sales],
-        "quantity": [sale.quantity for sale in sales],
-        "taken": [sale.quantity if sale.is_taken else 0 for sale in sales],
-        "currency": [charge.currency for charge in charges],
-        "unit_price": [sale.unit_price for sale in sales],
-        "discount": [pricing.money(charge.discount) for charge in charges],
-        "total": [pricing.money(charge.total) for charge in charges],
-    }
 
 
 def pay(order: Order) -> None:
