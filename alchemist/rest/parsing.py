@@ -1,6 +1,7 @@
 """Strict parsing: what JSON leaves open is closed, and every mistake is told with its place."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -19,6 +20,12 @@ MAX_NESTING = 32
 MAX_MEMBERS = 100
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
+# A media type and its parameters (RFC 9110 §8.3.1), of which werkzeug skips what it cannot read.
+MEDIA_TYPE = re.compile(
+    rf"{_TOKEN}/{_TOKEN}(?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?+)*+"
+)
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,10 +96,17 @@ def parse(raw: bytes) -> Any:
     return value
 
 
+def _is_in_utf_8(request: Request) -> bool:
+    """Tell whether no parameter of the media type says otherwise, or may say so to others."""
+    stated = request.headers["Content-Type"].strip(" \t")
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    is_clear = MEDIA_TYPE.fullmatch(stated) and stated.lower().count("charset") < 2
+    return bool(is_clear) and charset in ("utf-8", "utf8")
+
+
 def _check_media_type(request: Request) -> None:
     accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in accepted or charset not in ("utf-8", "utf8"):
+    if request.mimetype not in accepted or not _is_in_utf_8(request):
         raise errors.UnsupportedMediaType(
             f"Send the body as {' or '.join(accepted)} in UTF-8.",
             headers={

@@ -125,6 +125,12 @@ def test_a_body_that_is_no_object_is_422(client, method, body):
         "application/json; charset=utf-16",
         "application/json; charset=latin-1",
         "application/json, application/json",
+        'application/json; charset="utf-16',
+        "application/json; charset=\xff",
+        "application/json; charset",
+        "application/json; charset =utf-16",
+        "application/json; charset=utf-16; charset=utf-8",
+        "application/json; charset*=utf-16''utf-16",
     ],
 )
 def test_another_media_type_is_415(client, media_type):
@@ -135,7 +141,13 @@ def test_another_media_type_is_415(client, media_type):
 
 @pytest.mark.parametrize(
     "media_type",
-    ["application/json", "Application/JSON", "application/json;charset=UTF-8"],
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=UTF-8",
+        'application/json ; charset="utf-8"; version=1',
+        "application/json;",
+    ],
 )
 def test_json_in_utf_8_is_read(client, media_type):
     assert send(client, b'{"name": "a"}', media_type).status_code == 201
