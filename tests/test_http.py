@@ -21,7 +21,7 @@ class Reply:
     def __init__(self, raw):
         head, _, self.body = raw.partition(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").split("\r\n")
-        self.status = int(re.fullmatch(r"HTTP/1\.1 (\d{3}) .*", status_line)[1])
+        self.status = int(re.fullmatch(r"HTTP/1\.[01] (\d{3}) .*", status_line)[1])
         self.headers = {
             name.lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines)
@@ -79,6 +79,9 @@ BROKEN = {
     "HTTP/0.9": ([b"GET /\r\n\r\n"], {400, 505}),
     "HTTP/3": ([b"GET / HTTP/3.0\r\n" + HOST + b"\r\n"], {400, 505}),
     "a TLS greeting": ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"], {400}),
+    "no Host": ([b"GET /livez HTTP/1.1\r\n\r\n"], {400}),
+    "a Host with a path": ([b"GET /livez HTTP/1.1\r\nHost: localhost/a\r\n\r\n"], {400}),
+    "a Host of two": ([b"GET /livez HTTP/1.1\r\nHost: localhost, a\r\n\r\n"], {400}),
     "a header without a colon": ([b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n"], {400}),
     "a header with a space in its name": ([get(b"/", b"X Y: 1\r\n")], {400}),
     "a header with NUL": ([get(b"/", b"X-Request-ID: a\x00b\r\n")], {400}),
@@ -116,6 +119,10 @@ def chunks(body, size=65536):
 
 def padded(size):
     return b'{"name": "Mandrake"' + b" " * (size - 20) + b"}"
+
+
+def test_http_1_0_needs_no_host(exchange):
+    assert exchange(b"GET /livez HTTP/1.0\r\n\r\n").status == 200
 
 
 def test_a_chunked_body_is_read(exchange):

@@ -67,7 +67,7 @@ def test_a_host_of_this_machine_is_open(client, host):
 def test_a_foreign_host_is_refused(client, host):
     answer = create(client, host)
     assert answer.status_code in (400, 403)
-    assert answer.json["code"] in ("not-local", "bad-request")
+    assert answer.json["code"] in ("not-local", "malformed")
     assert count() == 0
 
 

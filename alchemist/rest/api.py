@@ -198,11 +198,12 @@ def init_app(app: Flask) -> None:
     app.make_default_options_response = _options  # type: ignore[method-assign]
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.before_request(_check_url)
+    app.before_request(_check_target)
     app.after_request(_finish)
 
 
-def _check_url() -> None:
+def _check_target() -> None:
+    request.check_host()
     request.check_url()
 
 

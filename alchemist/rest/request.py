@@ -19,6 +19,8 @@ MAX_BODY = 1024 * 1024
 MAX_DRAINED = MAX_BODY + 64 * 1024
 MAX_PARAMETERS = 100
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# A name or an address, and perhaps a port (RFC 9110 §7.2, RFC 3986 §3.2.2).
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -48,6 +50,15 @@ class Request(flask.Request):
     def settle(self) -> None:
         if found := [*self.complaints, *self.dangling]:
             raise errors.Invalid.all(found)
+
+    def check_host(self) -> None:
+        """Refuse HTTP/1.1 that does not say for whom it is (RFC 9112 §3.2), or not clearly."""
+        host = self.environ.get("HTTP_HOST")
+        if host is None and self.environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
+            return
+        if host is None or not HOST.fullmatch(host):
+            detail = "Send one Host: a name or an address, and perhaps a port."
+            raise errors.Malformed.at("header", "Host", detail)
 
     def check_url(self) -> None:
         """Refuse a URL that is not UTF-8: WSGI would replace what it cannot decode in silence."""

@@ -179,6 +179,24 @@ def test_every_request_has_an_id_of_its_own(client):
     assert len({client.get(URL).headers["X-Request-ID"] for _ in range(5)}) == 5
 
 
+@pytest.mark.parametrize(
+    "host",
+    ["a b", "a/b", "a@b", "a:b", "a:1:2", "a, b", "\xff", "<a>", "[::1", "::1", "[g]", "a\\b", "a?"],
+)
+def test_a_host_that_is_none_is_400(client, host):
+    answer = client.get("/livez", environ_overrides={"HTTP_HOST": host})
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed")
+    assert answer.json["errors"][0]["header"] == "Host"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:", "a.example:8000", "127.0.0.1", "[::1]", "[::1]:80", "a_b", ""]
+)
+def test_a_host_may_be_a_name_or_an_address_with_a_port(client, host):
+    answer = client.get("/livez", environ_overrides={"HTTP_HOST": host})
+    assert answer.status_code == 200
+
+
 def test_a_trailing_slash_is_no_redirect(client):
     assert client.get(f"{URL}/").status_code == 200
 
