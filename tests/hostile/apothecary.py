@@ -1,0 +1,70 @@
+"""A real gunicorn on a database of its own, furnished with the example apothecary."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import alembic.command
+from sqlalchemy import URL, NullPool, create_engine, text
+
+from alchemist import db, embedded, examples
+from alchemist.config import database_url
+from tests.servers import Gunicorn
+
+NAME = "alchemist_hostile"
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Gunicorn, str]]:
+    """Yield the server, which is not open to everybody, and an admin's token."""
+    with TemporaryDirectory(prefix="alchemist-hostile-") as directory, _database(directory) as url:
+        alembic.command.upgrade(db.alembic_config(url), "head")
+        closed = {"ALCHEMIST_OPEN_ACCESS": "false", "ALCHEMIST_LOG_LEVEL": "warning"}
+        with Gunicorn(url, Path(directory), **closed) as server:
+            furnish(server)
+            yield server, _admin_token(server)
+
+
+def furnish(server: Gunicorn) -> None:
+    """Put back the examples that are gone."""
+    examples.load(database_url(server.environment["DATABASE_URL"]), lambda _done, _total: None)
+
+
+@contextmanager
+def _database(directory: str) -> Iterator[URL]:
+    given = os.environ.get("ALCHEMIST_TEST_DATABASE_URL")
+    server = None if given else embedded.Server(Path(directory) / "data", durable=False)
+    if server is not None:
+        server.start()
+    try:
+        url = database_url(given) if given else server.url  # type: ignore[union-attr]
+        _administer(url, f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", f"CREATE DATABASE {NAME}")
+        yield url.set(database=NAME)
+        _administer(url, f"DROP DATABASE {NAME} WITH (FORCE)")
+    finally:
+        if server is not None:
+            server.stop()
+
+
+def _administer(server: URL, *statements: str) -> None:
+    engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def _admin_token(server: Gunicorn) -> str:
+    create = ["token", "create", "--email", "operator@alchemist.example", "--role", "admin"]
+    made = subprocess.run(
+        [sys.executable, "-m", "alchemist.cli", *create],
+        env=server.environment,
+        cwd=db.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return made.stdout.strip()

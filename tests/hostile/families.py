@@ -1,0 +1,86 @@
+"""The families of hostile input, what must hold for what they make, and samples of them."""
+
+import json
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+from unicodedata import normalize
+
+from . import bodies, headers, urls
+from .cursors import cursors
+from .exchange import Answer, Request, curl
+from .invariants import violations
+from .operations import Operation, is_free_text
+from .transports import Send
+
+FAMILIES: dict[str, Callable[[Operation], Iterator[Request]]] = {
+    "texts": bodies.texts,
+    "values": bodies.values,
+    "strings": bodies.strings,
+    "lengths": bodies.lengths,
+    "media types": bodies.media_types,
+    "sizes": bodies.sizes,
+    "queries": urls.queries,
+    "paths": urls.paths,
+    "headers": headers.values,
+    "repeated headers": headers.repeated,
+    "methods": headers.methods,
+}
+
+
+def requests(family: str, operation: Operation, send: Send) -> Iterator[Request]:
+    return cursors(operation, send) if family == "cursors" else FAMILIES[family](operation)
+
+
+def sample(found: Iterator[Request], most: int, chance: Random) -> list[Request]:
+    """Return at most so many of the requests, in an order that only `chance` knows."""
+    known = list(found)
+    return chance.sample(known, min(most, len(known)))
+
+
+def judged(operation: Operation, request: Request, send: Send) -> list[str]:
+    """Send a request and return what is wrong with its answer, or with what is stored then."""
+    answer = send(request)
+    found = violations(request, answer)
+    is_taken = 200 <= answer.status < 300 and request.method == operation.method
+    if is_taken and operation.schema is not None:
+        found += _stored(operation, request, answer, send)
+    return [f"{operation.name}: {request.why}: {what}\n  {curl(request)}" for what in found]
+
+
+def _stored(operation: Operation, request: Request, answer: Answer, send: Send) -> list[str]:
+    """Return where what was taken is not what was sent, trimmed and in NFC, or not what is kept."""
+    sent = json.loads(request.body)
+    told = answer.json if answer.body else {}
+    if not isinstance(sent, dict) or not isinstance(told, dict):
+        return []
+    found = [
+        f"{name} was sent as {value!r} and is answered as {told[name]!r}."
+        for name, value in sent.items()
+        if name in told and not _same(operation, name, value, told[name])
+    ]
+    kept = _kept(operation, answer, send)
+    # What is told once, such as a secret, is not told again.
+    if kept is not None and any(kept[name] != told[name] for name in kept.keys() & told.keys()):
+        found.append(f"It is answered as {told}, and kept as {kept}.")
+    return found
+
+
+def _same(operation: Operation, name: str, sent: Any, told: Any) -> bool:
+    schema = operation.part((operation.schema or {}).get("properties", {}).get(name, {}))
+    if not isinstance(sent, str) or not is_free_text(schema):
+        return True
+    return bool(normalize("NFC", sent).strip() == told)
+
+
+def _kept(operation: Operation, answer: Answer, send: Send) -> dict[str, Any] | None:
+    """Return the row as GET tells it, None if nothing says where it is."""
+    paths = operation.document["paths"]
+    if location := answer.headers.get("Location"):
+        target = location
+    elif "get" in paths[operation.path] and operation.method == "PATCH":
+        target = operation.at()
+    else:
+        return None
+    found: dict[str, Any] = send(Request("GET", target, why="what is kept")).json
+    return found

@@ -1,0 +1,129 @@
+"""What holds for every answer, whatever was asked."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from alchemist.problems import PROBLEMS
+from alchemist.security import HEADERS
+
+from .exchange import Answer, Request
+
+LEAK = re.compile(
+    r"Traceback|psycopg|sqlalchemy|werkzeug|marshmallow|site-packages|File \"|\.py\b"
+    r"|SELECT |INSERT INTO|UPDATE \w+ SET|<!doctype|<html|object at 0x|<class '",
+    re.IGNORECASE,
+)
+MEMBERS = {"type": str, "title": str, "status": int, "code": str, "detail": str, "request_id": str}
+# A server that does not know a method or a coding says so; all else that begins with 5 is ours.
+WITHOUT_FAULT = {501, 505}
+NEEDED = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+# Answers are at most this much longer than what they answer: an echo is no amplifier.
+MOST_BYTES = 200_000
+
+
+def violations(request: Request, answer: Answer) -> list[str]:
+    """Return what is wrong with the answer, a sentence each."""
+    if not answer.status:
+        return answer.complaints
+    return [
+        *answer.complaints,
+        *_of_status(answer),
+        *_of_headers(answer),
+        *_of_body(request, answer),
+        *_of_expectation(request, answer),
+    ]
+
+
+def _of_status(answer: Answer) -> Iterator[str]:
+    if answer.status >= 500 and answer.status not in WITHOUT_FAULT:
+        yield f"The answer is {answer.status}."
+    needed = NEEDED.get(answer.status)
+    if needed and needed not in answer.headers:
+        yield f"A {answer.status} lacks {needed}."
+
+
+def _of_headers(answer: Answer) -> Iterator[str]:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", answer.headers.get("X-Request-ID", "")):
+        yield "X-Request-ID is absent or odd."
+    for name in HEADERS:
+        if name not in answer.headers:
+            yield f"{name} is absent."
+    for name, value in answer.headers.items():
+        if not re.fullmatch(r"[\t -~]*", value):
+            yield f"{name} holds what no header should: {value!r}."
+        if name.lower() != "link" and LEAK.search(value):
+            yield f"{name} leaks: {value!r}."
+
+
+def _of_body(request: Request, answer: Answer) -> Iterator[str]:
+    if request.method == "HEAD" or answer.status in (204, 304):
+        if answer.body:
+            yield "There is a body where none may be."
+        return
+    if len(answer.body) > MOST_BYTES + len(request.body):
+        yield f"The answer has {len(answer.body)} bytes."
+    media_type = answer.headers.get("Content-Type", "")
+    if answer.status >= 400 and media_type != "application/problem+json":
+        yield f"A {answer.status} is {media_type!r}."
+    if not media_type.endswith("json"):
+        return
+    try:
+        told = json.loads(answer.body.decode(), parse_constant=_refuse)
+    except ValueError as error:
+        yield f"The answer is not JSON: {error}."
+        return
+    if answer.status >= 400:
+        yield from _of_problem(request, answer, told)
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def _of_problem(request: Request, answer: Answer, told: object) -> Iterator[str]:
+    if not isinstance(told, dict):
+        yield "The problem is no object."
+        return
+    for name, kind in MEMBERS.items():
+        if type(told.get(name)) is not kind:
+            yield f"The problem's {name} is {told.get(name)!r}."
+    problem = PROBLEMS.get(told.get("code", ""))
+    if problem is None:
+        yield f"The code {told.get('code')!r} is not documented."
+        return
+    expected = (problem.status, problem.title, f"/problems/{problem.code}")
+    if (answer.status, told.get("title"), told.get("type")) != expected:
+        yield f"Status, title or type do not belong to {problem.code}."
+    if told.get("status") != answer.status:
+        yield f"The problem says {told.get('status')}, the answer {answer.status}."
+    if told.get("request_id") != answer.headers.get("X-Request-ID"):
+        yield "The request_id is not that of the header."
+    for entry in told.get("errors", ()):
+        if not {"code", "detail"} <= entry.keys() or entry["code"] not in PROBLEMS:
+            yield f"An entry has no documented code: {entry!r}."
+    # What was sent may well be told again.
+    sent = bytes(request).decode("latin-1")
+    if (found := LEAK.search(answer.body.decode())) and found[0] not in sent:
+        yield f"The problem leaks {found[0]!r}."
+
+
+def _of_expectation(request: Request, answer: Answer) -> Iterator[str]:
+    """Yield a complaint if the answer is not the one that this request must get.
+
+    `must` is a status, a code, `refused` (4xx), `accepted` (2xx), or one of these after `not `.
+    """
+    if not request.must:
+        return
+    wanted = request.must.removeprefix("not ")
+    if (_is(wanted, answer)) == request.must.startswith("not "):
+        code = answer.json.get("code") if answer.status >= 400 and answer.body else ""
+        yield f"The answer must be {request.must}, and is {answer.status} {code}."
+
+
+def _is(wanted: str, answer: Answer) -> bool:
+    if wanted in ("refused", "accepted"):
+        return answer.status // 100 == (4 if wanted == "refused" else 2)
+    if wanted.isdigit():
+        return answer.status == int(wanted)
+    return answer.status >= 400 and bool(answer.body) and answer.json.get("code") == wanted

@@ -1,0 +1,116 @@
+"""Operations as an OpenAPI document tells of them, each with the request that it shows."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import jsonschema_rs
+
+from alchemist.docs.samples import Json, resolved
+
+from .exchange import Request
+
+# Text that only a field without a form of its own takes.
+FREE = "\u00c6ther '%' <\u2615>"
+# Where a PATCH is told apart from a POST.
+MEDIA_TYPE = "application/json"
+_serial = count(1)
+
+
+@dataclass(frozen=True)
+class Operation:
+    version: str
+    method: str
+    path: str
+    about: Json
+    document: Json
+
+    @property
+    def name(self) -> str:
+        return str(self.about["operationId"])
+
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def schema(self) -> Json | None:
+        """The schema of the body, None if the operation takes none."""
+        content = self.about.get("requestBody", {}).get("content", {}).get(MEDIA_TYPE)
+        return resolved(content["schema"], self.document) if content else None
+
+    def parameters(self, place: str) -> list[Json]:
+        return [known for known in self.about["parameters"] if known["in"] == place]
+
+    def part(self, schema: Json) -> Json:
+        return resolved(schema, self.document)
+
+    def validator(self) -> jsonschema_rs.Draft202012Validator:
+        rooted = {**(self.schema or {}), "components": self.document["components"]}
+        return jsonschema_rs.Draft202012Validator(rooted, validate_formats=True)
+
+    def at(self, **values: str) -> str:
+        """Return the path, with the keys that the document shows except for `values`."""
+        shown = {p["name"]: quote(str(p["example"]), safe="") for p in self.parameters("path")}
+        return self.path.format(**shown | values)
+
+    def sample(self) -> Any:
+        """Return the body that the document shows, with names and addresses nobody has taken."""
+        if self.schema is None:
+            return None
+        shown = self.about["requestBody"]["content"][MEDIA_TYPE]["example"]
+        fields = self.schema.get("properties", {})
+        number = next(_serial)
+        return {
+            name: _fresh(value, self.part(fields[name]), number) for name, value in shown.items()
+        }
+
+    def request(self, body: Any = None) -> Request:
+        """Return a request that succeeds, or would with another `body`."""
+        query = {
+            known["name"]: known["example"]
+            for known in self.parameters("query")
+            if known.get("required")
+        }
+        headers = [
+            (known["name"], known["example"])
+            for known in self.parameters("header")
+            if known.get("required")
+        ]
+        raw = b""
+        if self.schema is not None:
+            headers.append(("Content-Type", MEDIA_TYPE))
+            raw = json.dumps(self.sample() if body is None else body).encode()
+        target = self.at() + (f"?{urlencode(query)}" if query else "")
+        return Request(self.method, target, tuple(headers), raw, f"{self.name}: as shown")
+
+
+def operations(version: str, document: Json) -> Iterator[Operation]:
+    for path, item in document["paths"].items():
+        for method, about in item.items():
+            yield Operation(version, method.upper(), path, about, document)
+
+
+def is_free_text(schema: Json) -> bool:
+    """Tell whether a field takes any text."""
+    if "string" not in types(schema) or schema.keys() & {"enum", "format", "const"}:
+        return False
+    return re.search(schema.get("pattern", ""), FREE) is not None
+
+
+def types(schema: Json) -> set[str]:
+    found = schema.get("type", [])
+    return {found} if isinstance(found, str) else set(found)
+
+
+def _fresh(value: Any, schema: Json, number: int) -> Any:
+    if not isinstance(value, str):
+        return value
+    if schema.get("format") == "email":
+        return f"hostile-{number}@alchemist.example"
+    longest = schema.get("maxLength", 1000)
+    return f"{value[: longest - 9]} {number}" if is_free_text(schema) and longest > 40 else value
