@@ -29,6 +29,8 @@ loglevel = _settings.log_level
 graceful_timeout = 10  # seconds
 keepalive = 5  # seconds
 control_socket_disable = True
+# No proxy says where the app is mounted: one that handed on such a header would let clients say it.
+forwarder_headers = ""
 # A filter may list 100 keys of 36 characters, and there may be two of them.
 limit_request_line = 8190
 

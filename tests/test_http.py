@@ -121,6 +121,13 @@ def padded(size):
     return b'{"name": "Mandrake"' + b" " * (size - 20) + b"}"
 
 
+@pytest.mark.parametrize("name", [b"SCRIPT_NAME", b"PATH_INFO", b"REMOTE_ADDR", b"X_FORWARDED_FOR"])
+def test_a_header_is_no_variable_of_the_server(exchange, name):
+    """Nor from a proxy on this machine, which hands on what its clients send."""
+    reply = exchange(get(b"/livez", name + b": /api\r\n", b"Connection: close\r\n"))
+    assert (reply.status, json.loads(reply.body)) == (200, {"status": "ok"})
+
+
 def test_http_1_0_needs_no_host(exchange):
     assert exchange(b"GET /livez HTTP/1.0\r\n\r\n").status == 200
 
