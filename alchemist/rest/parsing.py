@@ -20,12 +20,10 @@ MAX_NESTING = 32
 MAX_MEMBERS = 100
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
 # A media type and its parameters (RFC 9110 §8.3.1), of which werkzeug skips what it cannot read.
-MEDIA_TYPE = re.compile(
-    rf"{_TOKEN}/{_TOKEN}(?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?+)*+"
-)
+MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}(?:[ \t]*+;[ \t]*+(?:{_WORD}=(?:{_WORD}|{_QUOTED}))?+)*+")
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tests.servers import Gunicorn
 from . import apothecary, wire
 from .families import FAMILIES, judged, requests, sample
 from .operations import Operation, operations
+from .shapes import SHAPES
 from .transports import Connection
 
 # Of each family and operation, before the next has its turn.
@@ -27,12 +28,26 @@ def main() -> int:
     options = _options()
     print(f"seed {options.seed}, {options.seconds} s")
     with apothecary.opened() as (server, token):
-        tried, found = _try(server, token, options)
+        until = monotonic() + options.seconds
+        found = []
+        for tried, violations in enumerate(_attempts(server, token, options), start=1):
+            found += violations
+            if monotonic() > until:
+                break
         if "Traceback" in (log := server.log.read_text()):
             found.append(f"The log holds a traceback:\n{log[-3000:]}")
     print("\n".join(sorted(found)[: options.most]))
     print(f"{tried} requests, {len(found)} violations")
     return 1 if found else 0
+
+
+def _attempts(server: Gunicorn, token: str, options: argparse.Namespace) -> Iterator[list[str]]:
+    chance = Random(options.seed)
+    every = [*FAMILIES, "cursors"]
+    if options.family in (None, "wire"):
+        yield from _try_the_wire(server, token, chance)
+    chosen = [family for family in every if options.family in (None, family)]
+    yield from _try_operations(server, token, chosen, chance)
 
 
 def _options() -> argparse.Namespace:
@@ -44,30 +59,28 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _try(server: Gunicorn, token: str, options: argparse.Namespace) -> tuple[int, list[str]]:
-    tried, found = 0, []
-    until = monotonic() + options.seconds
-    if options.family in (None, "wire"):
-        for name, raw, expected in wire.shapes():
-            tried += 1
-            sent = wire.signed(raw, token)
-            for what in wire.probe(server.port, sent, expected):
-                found.append(f"{name}: {what}\n  {wire.reproduction(sent)}")
-    connection = Connection(server.port, token)
+def _try_the_wire(server: Gunicorn, token: str, chance: Random) -> Iterator[list[str]]:
+    """Send every shape at once and in pieces, and yield what is wrong with what comes back."""
+    for name, (raw, expected) in SHAPES.items():
+        sent = wire.signed(raw, token)
+        for parts in ([sent], wire.pieces(sent, chance)):
+            found = wire.probe(server.port, parts, expected)
+            how = "at once" if len(parts) == 1 else "in pieces"
+            yield [f"{name}, {how}: {what}\n  {wire.reproduction(sent)}" for what in found]
+
+
+def _try_operations(
+    server: Gunicorn, token: str, families: list[str], chance: Random
+) -> Iterator[list[str]]:
+    """Send requests without end, and yield what is wrong with each answer."""
+    send = Connection(server.port, f"Bearer {token}").send
     known = list(_operations(server))
-    families = [*FAMILIES, "cursors"] if options.family is None else [options.family]
-    chance = Random(options.seed)
-    while options.family != "wire":
+    while families:
         for operation in known:
             apothecary.furnish(server)
             for family in families:
-                made = requests(family, operation, connection.send)
-                for request in sample(made, AT_ONCE, chance):
-                    tried += 1
-                    found += judged(operation, request, connection.send)
-                    if monotonic() > until:
-                        return tried, found
-    return tried, found
+                for request in sample(requests(family, operation, send), AT_ONCE, chance):
+                    yield judged(operation, request, send)
 
 
 def _operations(server: Gunicorn) -> Iterator[Operation]:

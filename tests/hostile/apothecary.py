@@ -16,6 +16,11 @@ from alchemist.config import database_url
 from tests.servers import Gunicorn
 
 NAME = "alchemist_hostile"
+SETTINGS = {
+    "ALCHEMIST_OPEN_ACCESS": "false",
+    "ALCHEMIST_CORS_ORIGINS": "https://shop.example",
+    "ALCHEMIST_LOG_LEVEL": "warning",
+}
 
 
 @contextmanager
@@ -23,8 +28,7 @@ def opened() -> Iterator[tuple[Gunicorn, str]]:
     """Yield the server, which is not open to everybody, and an admin's token."""
     with TemporaryDirectory(prefix="alchemist-hostile-") as directory, _database(directory) as url:
         alembic.command.upgrade(db.alembic_config(url), "head")
-        closed = {"ALCHEMIST_OPEN_ACCESS": "false", "ALCHEMIST_LOG_LEVEL": "warning"}
-        with Gunicorn(url, Path(directory), **closed) as server:
+        with Gunicorn(url, Path(directory), **SETTINGS) as server:
             furnish(server)
             yield server, _admin_token(server)
 

@@ -11,8 +11,29 @@ from .exchange import Answer, Request
 from .operations import Operation
 
 NEXT = re.compile(r'<([^>]*)>; rel="next"')
-FORGED = ("", "\0", "a", "NaN", "1e999999", "9" * 5000, "infinity", "0001-01-01T00:00:00+23:59", "\ud800")
-KEYS = ("[]", "{}", "null", '[""]', "[1, 2]", '["a", null]', '["a", {}]', "[" * 50_000, '"a"', "NaN")
+FORGED = (
+    "",
+    "\0",
+    "a",
+    "NaN",
+    "1e999999",
+    "9" * 5000,
+    "infinity",
+    "0001-01-01T00:00:00+23:59",
+    "\ud800",
+)
+KEYS = (
+    "[]",
+    "{}",
+    "null",
+    '[""]',
+    "[1, 2]",
+    '["a", null]',
+    '["a", {}]',
+    "[" * 50_000,
+    '"a"',
+    "NaN",
+)
 UNFITTING = "unfitting-cursor"
 
 
@@ -31,7 +52,13 @@ def cursors(operation: Operation, ask: Callable[[Request], Answer]) -> Iterator[
             yield from _altered(operation, order, cursor, others)
             for value in _forged(operation, order, cursor):
                 yield _page(operation, order, value, "forged", "")
-    for value in (*(urlsafe_b64encode(key.encode()).decode() for key in KEYS), "", "=", "a", "\xff"):
+    for value in (
+        *(urlsafe_b64encode(key.encode()).decode() for key in KEYS),
+        "",
+        "=",
+        "a",
+        "\xff",
+    ):
         yield _page(operation, "pk", value, f"{value[:20]!r}", UNFITTING)
 
 
@@ -42,9 +69,7 @@ def _sort_keys(parameter: dict[str, object]) -> list[str]:
     return found[1].split("|")
 
 
-def _altered(
-    operation: Operation, order: str, cursor: str, others: list[str]
-) -> Iterator[Request]:
+def _altered(operation: Operation, order: str, cursor: str, others: list[str]) -> Iterator[Request]:
     for index in range(len(cursor)):
         for bit in (1, 2, 4, 8, 16, 32, 64):
             changed = chr(ord(cursor[index]) ^ bit)
@@ -74,5 +99,5 @@ def _forged(operation: Operation, order: str, cursor: str) -> Iterator[str]:
 
 def _page(operation: Operation, order: str, cursor: str, why: str, must: str) -> Request:
     target = f"{operation.at()}?sort={order}&cursor={quote(cursor, safe='')}"
-    why = f"{operation.name}: the cursor of {order} is {why}"
+    why = f"the cursor of {order} is {why}"
     return operation.request().but(why, target=target[:8000], must=must)

@@ -18,7 +18,8 @@ class Request:
     headers: Headers = ()
     body: bytes = b""
     why: str = ""
-    # What must not be answered, or must be, beside what holds for every answer.
+    # What the answer must be: a status, a code that it or one of its entries has, `refused` (4xx),
+    # or `accepted` (2xx); behind `not `, what it must not be.
     must: str = ""
 
     def but(self, why: str, **changes: Any) -> Self:

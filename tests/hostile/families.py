@@ -23,6 +23,7 @@ FAMILIES: dict[str, Callable[[Operation], Iterator[Request]]] = {
     "queries": urls.queries,
     "paths": urls.paths,
     "headers": headers.values,
+    "tokens": headers.tokens,
     "repeated headers": headers.repeated,
     "methods": headers.methods,
 }

@@ -16,7 +16,6 @@ from .exchange import Request
 
 # Text that only a field without a form of its own takes.
 FREE = "\u00c6ther '%' <\u2615>"
-# Where a PATCH is told apart from a POST.
 MEDIA_TYPE = "application/json"
 _serial = count(1)
 
@@ -69,8 +68,8 @@ class Operation:
             name: _fresh(value, self.part(fields[name]), number) for name, value in shown.items()
         }
 
-    def request(self, body: Any = None) -> Request:
-        """Return a request that succeeds, or would with another `body`."""
+    def request(self, *body: Any) -> Request:
+        """Return a request that succeeds, or would if the `body` were another."""
         query = {
             known["name"]: known["example"]
             for known in self.parameters("query")
@@ -84,9 +83,9 @@ class Operation:
         raw = b""
         if self.schema is not None:
             headers.append(("Content-Type", MEDIA_TYPE))
-            raw = json.dumps(self.sample() if body is None else body).encode()
+            raw = json.dumps(body[0] if body else self.sample()).encode()
         target = self.at() + (f"?{urlencode(query)}" if query else "")
-        return Request(self.method, target, tuple(headers), raw, f"{self.name}: as shown")
+        return Request(self.method, target, tuple(headers), raw, "as shown")
 
 
 def operations(version: str, document: Json) -> Iterator[Operation]:

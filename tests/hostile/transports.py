@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from io import BytesIO
@@ -50,11 +51,19 @@ def environ(request: Request) -> dict[str, object]:
     return found
 
 
-def into(app: Flask) -> Send:
+def _signed(request: Request, **headers: str) -> Request:
+    """Return the request with those of the headers that it has none of."""
+    given = {name.lower() for name, _ in request.headers}
+    more = [(name, value) for name, value in headers.items() if name.lower() not in given]
+    return replace(request, headers=(*request.headers, *more))
+
+
+def into(app: Flask, authorization: str) -> Send:
     """Return what hands requests to the application itself."""
 
     def send(request: Request) -> Answer:
-        chunks, status, headers = run_wsgi_app(app, environ(request), buffered=True)
+        signed = _signed(request, Authorization=authorization)
+        chunks, status, headers = run_wsgi_app(app, environ(signed), buffered=True)
         told = Message()
         for name, value in headers:
             told[name] = value
@@ -70,37 +79,35 @@ class Connection:
     another request, or to none, is told at once.
     """
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, authorization: str) -> None:
         self.address = ("127.0.0.1", port)
-        self.token = token
+        self.authorization = authorization
         self.socket: socket.socket | None = None
         self.numbers = count(1)
 
     def send(self, request: Request) -> Answer:
-        given = {name.lower() for name, _ in request.headers}
-        headers = list(request.headers)
         number = f"hostile-{next(self.numbers)}"
-        if "x-request-id" not in given:
-            headers.append(("X-Request-ID", number))
-        if "authorization" not in given:
-            headers.append(("Authorization", f"Bearer {self.token}"))
-        raw = bytes(request.but("", headers=tuple(headers)))
+        ours = {"X-Request-ID": number, "Authorization": self.authorization}
+        signed = _signed(request, **ours)
         try:
-            response, body, closed = self._exchange(raw, request.method)
+            response, body = self._exchange(bytes(signed), request.method)
         except TimeoutError:
-            self.close()
-            return Answer(0, {}, b"", [f"There is no answer within {PATIENCE} s."])
+            return self._broken(f"There is no answer within {PATIENCE} s.")
         except (OSError, HTTPException) as error:
-            self.close()
-            return Answer(0, {}, b"", [f"The connection ends without an answer: {error!r}."])
-        complaints = []
+            return self._broken(f"The connection ends without an answer: {error!r}.")
         told = response.headers.get("X-Request-ID")
-        # What refuses a request that it cannot read knows nothing of its id.
-        if "x-request-id" not in given and told != number and not closed:
-            complaints.append(f"The answer is that of {told}, not of {number}.")
+        # What refuses a request that it cannot read knows nothing of its id, and closes.
+        is_ours = (
+            told == number or self.socket is None or ("X-Request-ID", number) not in signed.headers
+        )
+        complaints = [] if is_ours else [f"The answer is that of {told}, not of {number}."]
         return Answer(response.status, response.headers, body, complaints)  # type: ignore[arg-type]
 
-    def _exchange(self, raw: bytes, method: str) -> tuple[HTTPResponse, bytes, bool]:
+    def _broken(self, complaint: str) -> Answer:
+        self.close()
+        return Answer(0, {}, b"", [complaint])
+
+    def _exchange(self, raw: bytes, method: str) -> tuple[HTTPResponse, bytes]:
         if self.socket is None:
             self.socket = socket.create_connection(self.address, PATIENCE)
         # A server may refuse before it has read everything, and close.
@@ -109,11 +116,10 @@ class Connection:
         response = HTTPResponse(self.socket, method=method)
         response.begin()
         body = response.read()
-        closed = response.will_close
         response.close()
-        if closed:
+        if response.will_close:
             self.close()
-        return response, body, closed
+        return response, body
 
     def close(self) -> None:
         if self.socket is not None:

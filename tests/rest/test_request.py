@@ -181,7 +181,21 @@ def test_every_request_has_an_id_of_its_own(client):
 
 @pytest.mark.parametrize(
     "host",
-    ["a b", "a/b", "a@b", "a:b", "a:1:2", "a, b", "\xff", "<a>", "[::1", "::1", "[g]", "a\\b", "a?"],
+    [
+        "a b",
+        "a/b",
+        "a@b",
+        "a:b",
+        "a:1:2",
+        "a, b",
+        "\xff",
+        "<a>",
+        "[::1",
+        "::1",
+        "[g]",
+        "a\\b",
+        "a?",
+    ],
 )
 def test_a_host_that_is_none_is_400(client, host):
     answer = client.get("/livez", environ_overrides={"HTTP_HOST": host})
@@ -190,7 +204,8 @@ def test_a_host_that_is_none_is_400(client, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST:", "a.example:8000", "127.0.0.1", "[::1]", "[::1]:80", "a_b", ""]
+    "host",
+    ["localhost", "LOCALHOST:", "a.example:8000", "127.0.0.1", "[::1]", "[::1]:80", "a_b", ""],
 )
 def test_a_host_may_be_a_name_or_an_address_with_a_port(client, host):
     answer = client.get("/livez", environ_overrides={"HTTP_HOST": host})
