@@ -28,17 +28,20 @@ def main() -> int:
     options = _options()
     print(f"seed {options.seed}, {options.seconds} s")
     with apothecary.opened() as (server, token):
-        until = monotonic() + options.seconds
-        found = []
-        for tried, violations in enumerate(_attempts(server, token, options), start=1):
-            found += violations
-            if monotonic() > until:
-                break
+        outcomes = list(_until(_attempts(server, token, options), monotonic() + options.seconds))
+        found = [violation for outcome in outcomes for violation in outcome]
         if "Traceback" in (log := server.log.read_text()):
             found.append(f"The log holds a traceback:\n{log[-3000:]}")
     print("\n".join(sorted(found)[: options.most]))
-    print(f"{tried} requests, {len(found)} violations")
+    print(f"{len(outcomes)} requests, {len(found)} violations")
     return 1 if found else 0
+
+
+def _until(outcomes: Iterator[list[str]], end: float) -> Iterator[list[str]]:
+    for outcome in outcomes:
+        yield outcome
+        if monotonic() > end:
+            return
 
 
 def _attempts(server: Gunicorn, token: str, options: argparse.Namespace) -> Iterator[list[str]]:

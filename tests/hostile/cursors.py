@@ -2,13 +2,15 @@
 
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from alchemist.docs.samples import sample
 
 from .exchange import Answer, Request
-from .operations import Operation
+from .operations import Operation, operations
 
 NEXT = re.compile(r'<([^>]*)>; rel="next"')
 FORGED = (
@@ -35,14 +37,14 @@ KEYS = (
     "NaN",
 )
 UNFITTING = "unfitting-cursor"
+PAGING = {"limit", "cursor", "sort", "count"}
+NONE = ("", "=", "a", "\xff", "....", "a" * 7000)
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def cursors(operation: Operation, ask: Callable[[Request], Answer]) -> Iterator[Request]:
     """Yield pages with cursors that are not those of the list, none if it has no cursors."""
-    named = {known["name"]: known for known in operation.parameters("query")}
-    if "cursor" not in named:
-        return
-    orders = [f"{sign}{name}" for name in _sort_keys(named["sort"]) for sign in ("", "-")]
+    orders = _orders(operation)
     for order in orders:
         url = f"{operation.at()}?limit=1&sort={order}"
         links = ask(operation.request().but("the first page", target=url)).headers.get("Link", "")
@@ -50,23 +52,22 @@ def cursors(operation: Operation, ask: Callable[[Request], Answer]) -> Iterator[
             cursor = parse_qs(urlsplit(found[1]).query)["cursor"][0]
             others = [other for other in orders if other != order]
             yield from _altered(operation, order, cursor, others)
-            for value in _forged(operation, order, cursor):
-                yield _page(operation, order, value, "forged", "")
-    for value in (
-        *(urlsafe_b64encode(key.encode()).decode() for key in KEYS),
-        "",
-        "=",
-        "a",
-        "\xff",
-    ):
-        yield _page(operation, "pk", value, f"{value[:20]!r}", UNFITTING)
+            yield from _elsewhere(operation, order, cursor)
+        for value in _forged(operation, order):
+            yield _page(operation, order, value, "forged", "")
+    for value in (*NONE, *(urlsafe_b64encode(key.encode()).decode() for key in KEYS)):
+        if orders:
+            yield _page(operation, "pk", value, f"{value[:20]!r}", UNFITTING)
 
 
-def _sort_keys(parameter: dict[str, object]) -> list[str]:
-    """Return the names that a list can be sorted by, as the pattern of the parameter lists them."""
-    found = re.search(r"\(((?:\w+\|)*\w+)\)\(,", str(parameter["schema"]))
-    assert found is not None, parameter
-    return found[1].split("|")
+def _orders(operation: Operation) -> list[str]:
+    """Return what a list can be sorted by, as a pattern tells it; nothing if it has no pages."""
+    for known in operation.parameters("query"):
+        if known["name"] == "sort":
+            found = re.search(r"\(((?:\w+\|)*\w+)\)\(,", known["schema"]["pattern"])
+            assert found is not None, known
+            return [f"{sign}{name}" for name in found[1].split("|") for sign in ("", "-")]
+    return []
 
 
 def _altered(operation: Operation, order: str, cursor: str, others: list[str]) -> Iterator[Request]:
@@ -81,20 +82,35 @@ def _altered(operation: Operation, order: str, cursor: str, others: list[str]) -
         yield _page(operation, other, cursor, f"that of the sort {order}", UNFITTING)
 
 
-def _forged(operation: Operation, order: str, cursor: str) -> Iterator[str]:
+def _elsewhere(operation: Operation, order: str, cursor: str) -> Iterator[Request]:
+    """Yield the cursor with filters that its page had not, and in other lists."""
+    shown = operation.request()
+    for known in operation.parameters("query"):
+        if known["name"] not in PAGING:
+            example = sample(known["schema"], operation.document)
+            value = ",".join(example) if isinstance(example, list) else example
+            query = urlencode({"sort": order, known["name"]: value, "cursor": cursor})
+            target, why = f"{operation.at()}?{query}", f"the cursor of no {known['name']}"
+            yield shown.but(why, target=target, must=UNFITTING)
+    for other in operations(operation.version, operation.document):
+        if other.path != operation.path and _orders(other):
+            target = f"{other.at()}?{urlencode({'cursor': cursor})}"
+            why = f"the cursor is that of {operation.name}"
+            yield other.request().but(why, target=target, must=UNFITTING)
+
+
+def _forged(operation: Operation, order: str) -> Iterator[str]:
     """Yield cursors whose fingerprint fits values that no row has."""
-    _, *values = json.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    keys = [(order.removeprefix("-"), order.startswith("-"))]
-    if keys[0][0] != "pk":
-        keys.append(("pk", keys[0][1]))
-    shown = ", ".join(f"Key(name={name!r}, descending={down})" for name, down in keys)
-    for index in range(len(values)):
-        for value in FORGED:
-            told = [*values[:index], value, *values[index + 1 :]]
-            seal = f"('{operation.at()} []', ({shown}{',' if len(keys) == 1 else ''}), {told!r})"
-            mark = blake2b(seal.encode("utf-8", "replace"), digest_size=9).hexdigest()
-            content = json.dumps([mark, *told], separators=(",", ":"))
-            yield urlsafe_b64encode(content.encode()).decode().rstrip("=")
+    name, descends = order.removeprefix("-"), order.startswith("-")
+    names = ["pk"] if name == "pk" else [name, "pk"]
+    keys = [f"Key(name={known!r}, descending={descends})" for known in names]
+    sort = f"({', '.join(keys)}{',' * (len(keys) == 1)})"
+    for value in FORGED:
+        told = [value, *(NOBODY for _ in names[1:])]
+        sealed = f"('{operation.at()} []', {sort}, {told!r})"
+        mark = blake2b(sealed.encode("utf-8", "replace"), digest_size=9).hexdigest()
+        content = json.dumps([mark, *told], separators=(",", ":"))
+        yield urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
 def _page(operation: Operation, order: str, cursor: str, why: str, must: str) -> Request:
