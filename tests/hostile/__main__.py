@@ -22,6 +22,8 @@ from .transports import Connection
 
 # Of each family and operation, before the next has its turn.
 AT_ONCE = 8
+WIRE, MUTATIONS = "wire", "mutations"
+EVERY = [*FAMILIES, "cursors", MUTATIONS]
 
 
 def main() -> int:
@@ -37,6 +39,15 @@ def main() -> int:
     return 1 if found else 0
 
 
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--seconds", type=int, default=100)
+    parser.add_argument("--most", type=int, default=100, help="violations to print")
+    parser.add_argument("--family", choices=[*EVERY, WIRE])
+    return parser.parse_args()
+
+
 def _until(outcomes: Iterator[list[str]], end: float) -> Iterator[list[str]]:
     for outcome in outcomes:
         yield outcome
@@ -45,45 +56,42 @@ def _until(outcomes: Iterator[list[str]], end: float) -> Iterator[list[str]]:
 
 
 def _attempts(server: Gunicorn, token: str, options: argparse.Namespace) -> Iterator[list[str]]:
+    """Yield what is wrong with each answer, without end."""
     chance = Random(options.seed)
-    every = [*FAMILIES, "cursors"]
-    if options.family in (None, "wire"):
-        yield from _try_the_wire(server, token, chance)
-    chosen = [family for family in every if options.family in (None, family)]
-    yield from _try_operations(server, token, chosen, chance)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--seconds", type=int, default=100)
-    parser.add_argument("--most", type=int, default=100, help="violations to print")
-    parser.add_argument("--family", choices=[*FAMILIES, "cursors", "wire"])
-    return parser.parse_args()
-
-
-def _try_the_wire(server: Gunicorn, token: str, chance: Random) -> Iterator[list[str]]:
-    """Send every shape at once and in pieces, and yield what is wrong with what comes back."""
-    for name, (raw, expected) in SHAPES.items():
-        sent = wire.signed(raw, token)
-        for parts in ([sent], wire.pieces(sent, chance)):
-            found = wire.probe(server.port, parts, expected)
-            how = "at once" if len(parts) == 1 else "in pieces"
-            yield [f"{name}, {how}: {what}\n  {wire.reproduction(sent)}" for what in found]
-
-
-def _try_operations(
-    server: Gunicorn, token: str, families: list[str], chance: Random
-) -> Iterator[list[str]]:
-    """Send requests without end, and yield what is wrong with each answer."""
     send = Connection(server.port, f"Bearer {token}").send
+    if options.family in (None, WIRE):
+        yield from _try_shapes(server, token, chance)
+    families = [family for family in EVERY if options.family in (None, family)]
     known = list(_operations(server))
     while families:
         for operation in known:
             apothecary.furnish(server)
             for family in families:
-                for request in sample(requests(family, operation, send), AT_ONCE, chance):
-                    yield judged(operation, request, send)
+                if family == MUTATIONS:
+                    yield from _try_mutations(server, token, operation, chance)
+                else:
+                    found = requests(family, operation, send)
+                    for request in sample(found, AT_ONCE, chance):
+                        yield judged(operation, request, send)
+
+
+def _try_shapes(server: Gunicorn, token: str, chance: Random) -> Iterator[list[str]]:
+    """Send every shape at once and in pieces."""
+    for name, (raw, expected) in SHAPES.items():
+        sent = wire.signed(raw, token)
+        for how, parts in (("at once", [sent]), ("in pieces", wire.pieces(sent, chance))):
+            found = wire.probe(server.port, parts, expected)
+            yield [f"{name}, {how}: {what}\n  {wire.reproduction(sent)}" for what in found]
+
+
+def _try_mutations(
+    server: Gunicorn, token: str, operation: Operation, chance: Random
+) -> Iterator[list[str]]:
+    """Send the request that the document shows with a few of its bytes changed."""
+    for _ in range(AT_ONCE):
+        raw = wire.mutated(wire.signed(bytes(operation.request()), token), chance)
+        found = wire.probe(server.port, [raw])
+        yield [f"{operation.name}, mutated: {what}\n  {wire.reproduction(raw)}" for what in found]
 
 
 def _operations(server: Gunicorn) -> Iterator[Operation]:

@@ -19,7 +19,7 @@ STRINGS: dict[str, list[str]] = json.loads(
 )
 BLANK = "".join(STRINGS["blank"])
 # One value of each type that JSON has, and those at which numbers turn into others.
-VALUES = (
+VALUES: tuple[Any, ...] = (
     *(None, True, False, "", " ", "a", "0", "true", "null", [], {}, [[]], [None], [{}], {"": 0}),
     *(0, 1, -1, 1.0, 0.5, -0.0, 1e300, 1e-300, 100, 101, 2**31 - 1, 2**31, 2**63 - 1, 2**63),
     *(2**64, -(2**63), -(2**63) - 1, 10**100, [0] * 101, ["a", "a"], {"pk": None}, [True, "a"]),
@@ -97,7 +97,7 @@ def values(operation: Operation) -> Iterator[Request]:
     is_valid = operation.validator().is_valid
     for path in _paths(operation.sample()):
         for value in VALUES:
-            body = _with(operation.sample(), path, lambda _value, new=value: new)
+            body = _with(operation.sample(), path, value)
             yield _judged(operation, body, is_valid, f"{_name(path)} is {_short(value)}")
         without = _without(operation.sample(), path)
         yield _judged(operation, without, is_valid, f"{_name(path)} is absent")
@@ -113,7 +113,7 @@ def strings(operation: Operation) -> Iterator[Request]:
     for path, _schema in _fields(operation):
         for kind, members in STRINGS.items():
             for text in members:
-                body = _with(operation.sample(), path, lambda _value, new=text: new)
+                body = _with(operation.sample(), path, text)
                 why = f"{_name(path)} is {kind}: {text[:40]!r}"
                 yield operation.request(body).but(why)
 
@@ -125,12 +125,12 @@ def lengths(operation: Operation) -> Iterator[Request]:
         if most is None or not is_free_text(schema):
             continue
         for why, text, must in _around(most):
-            body = _with(operation.sample(), path, lambda _value, new=text: new)
+            body = _with(operation.sample(), path, text)
             named = f"{_name(path)} is {why}"
             yield operation.request(body).but(named, must=must)
         if schema.get("minLength"):
             for blank in (*STRINGS["blank"], BLANK):
-                body = _with(operation.sample(), path, lambda _value, new=blank: new)
+                body = _with(operation.sample(), path, blank)
                 named = f"{_name(path)} is blank: {blank!r}"
                 yield operation.request(body).but(named, must="422")
     yield from _long_lists(operation)
@@ -154,7 +154,7 @@ def _long_lists(operation: Operation) -> Iterator[Request]:
         found = _at(operation.sample(), path)
         if isinstance(found, list) and found:
             for length in (101, 1_000, 100_000):
-                body = _with(operation.sample(), path, lambda old, n=length: (old * n)[:n])
+                body = _with(operation.sample(), path, (found * length)[:length])
                 why = f"{_name(path)} has {length} members"
                 yield operation.request(body).but(why, must="refused")
 
@@ -217,9 +217,9 @@ def _texts(
 ) -> Iterator[tuple[tuple[Step, ...], Json]]:
     found = operation.part(schema)
     if "anyOf" in found:
-        fitting = {str: "string", dict: "object"}.get(type(value), "")
+        kind = "string" if isinstance(value, str) else "object"
         forms = [operation.part(form) for form in found["anyOf"]]
-        found = next((form for form in forms if fitting in types(form)), forms[0])
+        found = next((form for form in forms if kind in types(form)), forms[0])
     if isinstance(value, dict):
         for name, member in value.items():
             yield from _texts(operation, found["properties"][name], member, (*path, name))
@@ -249,10 +249,9 @@ def _at(value: Any, path: tuple[Step, ...]) -> Any:
     return value
 
 
-def _with(value: Any, path: tuple[Step, ...], change: Callable[[Any], Any]) -> Any:
+def _with(value: Any, path: tuple[Step, ...], new: Any) -> Any:
     changed = copy.deepcopy(value)
-    holder = _at(changed, path[:-1])
-    holder[path[-1]] = change(holder[path[-1]])
+    _at(changed, path[:-1])[path[-1]] = new
     return changed
 
 

@@ -14,6 +14,36 @@ from .invariants import violations
 from .shapes import HOST, Expected
 
 PATIENCE = 5  # seconds
+# What a mutation puts in: all that ends something, begins something, or says how long it is.
+WORDS = (
+    *(b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\x00", b"\xff", b"\x80", b" ", b"\t", b":", b";", b","),
+    *(
+        b"%",
+        b"%00",
+        b"%2f",
+        b"/",
+        b"?",
+        b"&",
+        b"=",
+        b"#",
+        b"..",
+        b'"',
+        b"\\",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+    ),
+    *(b"0", b"9", b"-", b"1e400", rb"\ud800", rb"\u0000", b"*", b"W/", b"HTTP/1.0", b"HTTP/1.1"),
+    *(b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n"),
+    *(
+        b"Expect: 100-continue\r\n",
+        b"Host: a\r\n",
+        b"Content-Encoding: gzip\r\n",
+        b"HEAD",
+        b"X" * 9000,
+    ),
+)
 
 
 def signed(raw: bytes, token: str) -> bytes:
@@ -27,24 +57,41 @@ def pieces(raw: bytes, chance: Random) -> list[bytes]:
     return [raw[begin:end] for begin, end in pairwise([0, *cuts, len(raw)])]
 
 
-def probe(port: int, parts: list[bytes], expected: Expected) -> list[str]:
-    """Send the parts, half-close, and return what is wrong with what comes back."""
+def mutated(raw: bytes, chance: Random) -> bytes:
+    """Return the bytes with a few slices gone, doubled, or replaced by what has a meaning."""
+    for _ in range(chance.randint(1, 4)):
+        begin = chance.randrange(len(raw) + 1)
+        end = min(len(raw), begin + chance.choice((0, 1, 2, 8, 40)))
+        instead = chance.choice((b"", raw[begin:end] * 2, *WORDS))
+        raw = raw[:begin] + instead + raw[end:]
+    return raw
+
+
+def probe(port: int, parts: list[bytes], expected: Expected | None = None) -> list[str]:
+    """Send the parts, half-close, and return what is wrong with what comes back.
+
+    Without what is `expected` there may be any number of answers, of any status without fault.
+    """
     raw = b"".join(parts)
     received, complaint = _exchanged(port, parts)
     return [complaint] if complaint else judge(raw, received, expected)
 
 
-def judge(raw: bytes, received: bytes, expected: Expected) -> list[str]:
+def judge(raw: bytes, received: bytes, expected: Expected | None) -> list[str]:
     """Return what is wrong with the bytes that came back, an answer for each of `expected`."""
     answers, rest = _taken_apart(received, is_head=raw.startswith(b"HEAD"))
     found = [f"What comes back is no answer: {rest[:80]!r}."] if rest else []
     statuses = [answer.status for answer in answers] or [0]
-    if len(statuses) != len(expected) or not all(map(contains, expected, statuses)):
+    if expected is not None and not _fit(statuses, expected):
         found.append(f"The answers are {statuses}, and not {expected}.")
     for number, answer in enumerate(answers):
         method = "HEAD" if raw.startswith(b"HEAD") and number == 0 else "GET"
         found += violations(Request(method, raw.decode("latin-1")), answer)
     return found
+
+
+def _fit(statuses: list[int], expected: Expected) -> bool:
+    return len(statuses) == len(expected) and all(map(contains, expected, statuses))
 
 
 def _exchanged(port: int, parts: list[bytes]) -> tuple[bytes, str]:
@@ -80,7 +127,8 @@ class _Stream(BytesIO):
 
 def _taken_apart(received: bytes, *, is_head: bool) -> tuple[list[Answer], bytes]:
     """Return the final answers, one behind the other, and what is left that is none."""
-    stream, answers = _Stream(received), []
+    stream = _Stream(received)
+    answers: list[Answer] = []
     while stream.tell() < len(received):
         begin = stream.tell()
         # A stream does for a socket here.
