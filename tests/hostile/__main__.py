@@ -22,6 +22,8 @@ from .transports import Connection
 
 # Of each family and operation, before the next has its turn.
 AT_ONCE = 8
+# Clients that reset their connections: a few hundred of them hit every moment of an answer.
+VANISHING = 1000
 WIRE, MUTATIONS = "wire", "mutations"
 EVERY = [*FAMILIES, "cursors", MUTATIONS]
 
@@ -62,6 +64,7 @@ def _attempts(server: Gunicorn, token: str, options: argparse.Namespace) -> Iter
     send = Connection(server.port, f"Bearer {token}").send
     if options.family in (None, WIRE):
         yield from _try_shapes(server, token, chance)
+        yield from _try_vanishing(server, chance)
     families = [family for family in EVERY if options.family in (None, family)]
     known = list(_operations(server))
     while families:
@@ -83,6 +86,13 @@ def _try_shapes(server: Gunicorn, token: str, chance: Random) -> Iterator[list[s
         for how, parts in (("at once", [sent]), ("in pieces", wire.pieces(sent, chance))):
             found = wire.probe(server.port, parts, expected)
             yield [f"{name}, {how}: {what}\n  {wire.reproduction(sent)}" for what in found]
+
+
+def _try_vanishing(server: Gunicorn, chance: Random) -> Iterator[list[str]]:
+    """Be many clients that go away at once; whether that did harm stands in the log."""
+    for _ in range(VANISHING):
+        wire.vanish(server.port, chance)
+        yield []
 
 
 def _try_mutations(

@@ -1,19 +1,22 @@
 """Hostile bytes on a socket: requests that end elsewhere for somebody else, or never."""
 
 import socket
+import struct
 from contextlib import closing, suppress
 from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from itertools import pairwise
 from operator import contains
 from random import Random
+from time import sleep
 from typing import Any
 
 from .exchange import Answer, Request, quoted
 from .invariants import violations
-from .shapes import HOST, Expected
+from .shapes import HOST, LIST, Expected
 
 PATIENCE = 5  # seconds
+LONG = b"GET " + LIST + b"?limit=200 HTTP/1.1\r\n" + HOST + b"\r\n"
 # What a mutation puts in: all that ends something, begins something, or says how long it is.
 WORDS = (
     *(b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\x00", b"\xff", b"\x80", b" ", b"\t", b":", b";", b","),
@@ -88,6 +91,17 @@ def judge(raw: bytes, received: bytes, expected: Expected | None) -> list[str]:
         method = "HEAD" if raw.startswith(b"HEAD") and number == 0 else "GET"
         found += violations(Request(method, raw.decode("latin-1")), answer)
     return found
+
+
+def vanish(port: int, chance: Random) -> None:
+    """Ask twice, and reset the connection while the first answer is made or on its way."""
+    with closing(socket.create_connection(("127.0.0.1", port), PATIENCE)) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(LONG)
+        # The moment is what is tried here, and nothing is waited for.
+        sleep(chance.uniform(0, 0.006))
+        with suppress(OSError):
+            connection.sendall(LONG)
 
 
 def _fit(statuses: list[int], expected: Expected) -> bool:
