@@ -20,7 +20,10 @@ PATIENCE = 5  # seconds
 
 
 def environ(request: Request) -> dict[str, object]:
-    """Return what gunicorn hands over: text in Latin-1, headers that stand twice joined."""
+    """Return what gunicorn hands over: text in Latin-1, headers that stand twice joined.
+
+    One with an underscore could pass for another, and is left out.
+    """
     path, _, query = request.target.partition("#")[0].partition("?")
     found: dict[str, object] = {
         "REQUEST_METHOD": request.method,
@@ -42,6 +45,8 @@ def environ(request: Request) -> dict[str, object]:
         found["CONTENT_LENGTH"] = str(len(request.body))
     seen: set[str] = set()
     for name, value in request.headers:
+        if "_" in name:
+            continue
         key = name.upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             key = f"HTTP_{key}"
