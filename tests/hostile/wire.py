@@ -43,7 +43,6 @@ WORDS = (
         b"Expect: 100-continue\r\n",
         b"Host: a\r\n",
         b"Content-Encoding: gzip\r\n",
-        b"HEAD",
         b"X" * 9000,
     ),
 )
@@ -82,13 +81,13 @@ def probe(port: int, parts: list[bytes], expected: Expected | None = None) -> li
 
 def judge(raw: bytes, received: bytes, expected: Expected | None) -> list[str]:
     """Return what is wrong with the bytes that came back, an answer for each of `expected`."""
-    answers, rest = _taken_apart(received, is_head=raw.startswith(b"HEAD"))
+    answers, rest = _taken_apart(received, is_head=raw.startswith(b"HEAD "))
     found = [f"What comes back is no answer: {rest[:80]!r}."] if rest else []
     statuses = [answer.status for answer in answers] or [0]
     if expected is not None and not _fit(statuses, expected):
         found.append(f"The answers are {statuses}, and not {expected}.")
     for number, answer in enumerate(answers):
-        method = "HEAD" if raw.startswith(b"HEAD") and number == 0 else "GET"
+        method = "HEAD" if raw.startswith(b"HEAD ") and number == 0 else "GET"
         found += violations(Request(method, raw.decode("latin-1")), answer)
     return found
 
