@@ -105,9 +105,9 @@ http {
     proxy_buffers 8 16k;
     proxy_max_temp_file_size 64m;
 
-    # The service refuses bodies over 1 MiB by itself and gets to see them up to a little more: by less
-    # than the 64 KiB that gunicorn drains of what the service left unread. A larger rest breaks the
-    # connection while it is being sent, and the client would get 502.
+    # The service refuses bodies over 1 MiB by itself and gets to see them up to a little more. It
+    # answers without reading them, and takes what still comes for two seconds: a rest that takes
+    # longer would break the connection while it is being sent, and the client would get 502.
     client_max_body_size 1080k;
     client_header_buffer_size 2k;
     large_client_header_buffers 4 8k;

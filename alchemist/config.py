@@ -59,6 +59,11 @@ class Settings:
     threads: int = _variable(
         "Threads of each worker; its connection pools are as large.", 4, validate=Range(1, 64)
     )
+    client_timeout: float = _variable(
+        "Seconds in which a request must arrive, and in which its answer must be taken.",
+        10.0,
+        validate=Range(0.1, 300),
+    )
     pool_timeout: float = _variable(
         "Seconds that a request waits for a connection before it is answered 503.",
         1.0,

@@ -127,6 +127,7 @@ _CODES = {
     404: "not-found",
     405: "method-not-allowed",
     406: "not-acceptable",
+    408: "request-timeout",
     413: "content-too-large",
     414: "uri-too-long",
     415: "unsupported-media-type",

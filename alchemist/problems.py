@@ -94,6 +94,12 @@ for _problem in (
         "This resource is available as application/json only.",
     ),
     (
+        "request-timeout",
+        408,
+        "The request did not arrive whole in the time that there is for it. Nothing was changed.",
+        "The request did not arrive in time.",
+    ),
+    (
         "conflict",
         409,
         "The request is valid and stands against what is stored.",

@@ -19,7 +19,7 @@ RANKS = [
     *("violations", "fields", "representation", "paging"),
     *("rest", "logs", "idempotency", "security", "health", "audit"),
     *DOMAINS,
-    *("v1", "docs", "examples", "app"),
+    *("v1", "docs", "examples", "app", "worker"),
     *("verify", "embedded", "cli"),
 ]
 REST = ["request", "references", "parsing", "etags", "openapi", "resource", "blueprint", "api"]
@@ -31,6 +31,16 @@ LAYERS = {
     "rest": REST,
     "verify": ["assertion", "constraints", "invariants"],
     "embedded": ["child", "datadir", "server"],
+    "worker": [
+        "refusals",
+        "chunks",
+        "connection",
+        "shares",
+        "accepting",
+        "poller",
+        "threads",
+        "__init__",
+    ],
     "cli": ["serving", "refusals", "tokens", "commands", "__init__", "__main__"],
 } | dict.fromkeys([*DOMAINS, "audit"], DOMAIN)
 VAGUE = re.compile(r"(utils?|helpers?|common|base|managers?|handlers?)")

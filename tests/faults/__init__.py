@@ -1,1 +1,1 @@
-"""Harnesses that break things while clients work; each is a command, bounded, on loopback."""
+"""What clients, load, deploys and crashes can do to the service; run by `python -m`, not by pytest."""

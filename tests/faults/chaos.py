@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alchemist.embedded import Server
 
-from .service import Service
+from .shop import Service
 
 # Seconds between two faults.
 PAUSE = (0.2, 1.2)

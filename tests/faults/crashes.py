@@ -27,7 +27,7 @@ from tests import processes
 
 from .chaos import Chaos
 from .clients import Client, Shop
-from .service import THREADS, WORKERS, Service
+from .shop import THREADS, WORKERS, Service
 
 CLIENTS = 8
 PRODUCTS, STOCK, USES = 12, 100_000, 100_000

@@ -1,40 +1,56 @@
-"""The service under test: a real gunicorn with several workers, and what it holds on to."""
+"""The service of a fault: a real gunicorn on an embedded PostgreSQL, with some rows in it."""
 
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from sqlalchemy import URL
+import alembic.command
 
-from alchemist.db import ROOT
+from alchemist import db, embedded
 from tests.servers import Gunicorn
 
-WORKERS, THREADS = 3, 4
-# gunicorn takes its time for each SIGHUP, and takes them one after the other.
-STOP_SECONDS = 90
+ROWS = 200
 
 
-class Service(Gunicorn):
-    application = "tests.faults.seeded:app"
+@contextmanager
+def serving(*options: str, **environment: str) -> Iterator[tuple[Gunicorn, str]]:
+    """Yield the server and the path of an ingredient."""
+    with (
+        TemporaryDirectory(prefix="alchemist-faults-") as directory,
+        embedded.Server(Path(directory) / "data", durable=False) as server,
+    ):
+        alembic.command.upgrade(db.alembic_config(server.url), "head")
+        environment = {"ALCHEMIST_LOG_LEVEL": "warning", **environment}
+        arguments = {"GUNICORN_CMD_ARGS": " ".join(options)}
+        with Gunicorn(server.url, Path(directory), **environment, **arguments) as gunicorn:
+            yield gunicorn, _fill(gunicorn)
 
-    def __init__(self, database: URL, directory: Path, defect: str) -> None:
-        self.last_words = directory / "last-words"
-        super().__init__(
-            database,
-            directory,
-            ALCHEMIST_WORKERS=str(WORKERS),
-            ALCHEMIST_THREADS=str(THREADS),
-            FAULTS_LAST_WORDS=str(self.last_words),
-            FAULTS_DEFECT=defect,
-            PYTHONPATH=str(ROOT),
-        )
 
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(STOP_SECONDS)
+def _fill(gunicorn: Gunicorn) -> str:
+    for number in range(ROWS):
+        body = json.dumps({"name": f"ingredient {number}", "description": "x" * 500})
+        headers = {"Content-Type": "application/json"}
+        answer = gunicorn.request("POST", "/api/v2/ingredients", body, **headers)
+        assert answer.status == 201, answer.body
+    return str(answer.headers["Location"])
 
-    def workers(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in children.read_text().split()]
 
-    def files(self) -> list[int]:
-        """Return how many files each worker has open."""
-        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.workers()]
+def report(violations: list[str]) -> None:
+    """Print what was violated, if anything, and end the process."""
+    for violation in violations:
+        print(f"VIOLATED: {violation}")
+    sys.exit(1 if violations else 0)
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def check(violations: list[str], told: str, is_so: Callable[[], bool] | bool) -> None:
+    """Print a number, and note it if it is not as it must be."""
+    print(told, flush=True)
+    if not (is_so() if callable(is_so) else is_so):
+        violations.append(told)

@@ -1,0 +1,40 @@
+"""The service under test: a real gunicorn with several workers, and what it holds on to."""
+
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from alchemist.db import ROOT
+from tests.servers import Gunicorn
+
+WORKERS, THREADS = 3, 4
+# gunicorn takes its time for each SIGHUP, and takes them one after the other.
+STOP_SECONDS = 90
+
+
+class Service(Gunicorn):
+    application = "tests.faults.seeded:app"
+
+    def __init__(self, database: URL, directory: Path, defect: str) -> None:
+        self.last_words = directory / "last-words"
+        super().__init__(
+            database,
+            directory,
+            ALCHEMIST_WORKERS=str(WORKERS),
+            ALCHEMIST_THREADS=str(THREADS),
+            FAULTS_LAST_WORDS=str(self.last_words),
+            FAULTS_DEFECT=defect,
+            PYTHONPATH=str(ROOT),
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(STOP_SECONDS)
+
+    def workers(self) -> list[int]:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def files(self) -> list[int]:
+        """Return how many files each worker has open."""
+        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.workers()]
