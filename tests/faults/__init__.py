@@ -1,1 +1,1 @@
-"""What clients, load, deploys and crashes can do to the service; run by `python -m`, not by pytest."""
+"""What clients, load, deploys and crashes do to the service; run by `python -m`, not by pytest."""
