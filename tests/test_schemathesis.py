@@ -13,7 +13,7 @@ from alchemist.db import ROOT
 from tests.servers import Gunicorn
 
 # More of them find more and take longer.
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "20")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "5")
 PATIENCE = 60 * int(EXAMPLES)  # seconds
 
 # Statuses that are right here, beside those that Schemathesis expects by itself.
