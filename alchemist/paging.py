@@ -1,6 +1,7 @@
 """Keyset pages: a cursor is the sort key of the last row that was seen, bound to its list."""
 
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -56,11 +57,20 @@ class Key:
 
 
 Order = tuple[Key, ...]
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
+def _number(text: str) -> Decimal:
+    # A Decimal may also be NaN, or have an exponent that is too much for PostgreSQL.
+    if not NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return Decimal(text)
+
+
 PARSERS: dict[type, Callable[[str], Any]] = {
     UUID: UUID,
     datetime: datetime.fromisoformat,
-    Decimal: Decimal,
-    int: int,
+    Decimal: _number,
     str: str,
 }
 
