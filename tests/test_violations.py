@@ -6,7 +6,7 @@ from sqlalchemy import NullPool, create_engine, text
 from alchemist import db
 from alchemist.ingredients import service
 from alchemist.users import auth
-from tests.factories import make_ingredient, make_user, sign_in
+from tests.factories import make_ingredient, make_potion, make_user, sign_in
 
 URL = "/api/v2/ingredients"
 ANY = {"If-Match": "*"}
@@ -113,6 +113,17 @@ def test_a_null_that_was_sent_is_422_with_its_pointer(creating):
 def test_a_null_that_nobody_sent_is_a_defect(app, creating, monkeypatch, column):
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
     assert creating(NULL.format(column)).status_code == 500
+
+
+def test_a_delete_names_some_of_those_that_refer_to_the_row(client):
+    ingredient = make_ingredient()
+    potions = {str(make_potion(ingredient).pk) for _ in range(12)}
+    answer = client.delete(f"{URL}/{ingredient.pk}", headers=ANY)
+    assert (answer.status_code, answer.json["code"]) == (409, "in-use")
+    named = [entry["detail"] for entry in answer.json["errors"]]
+    assert len(named) == 10
+    assert all(any(pk in detail for pk in potions) for detail in named)
+    assert client.get(f"{URL}/{ingredient.pk}").status_code == 200
 
 
 # Characters of four bytes that nothing compresses, as many as fit.
