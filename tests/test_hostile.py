@@ -22,7 +22,7 @@ from tests.hostile.wire import judge
 
 SEED = 20261120
 # Of each family and operation. More of them find more and take longer.
-MOST = int(os.environ.get("HOSTILE_REQUESTS", "5"))
+MOST = int(os.environ.get("HOSTILE_REQUESTS", "3"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from alchemist.db import ROOT
 from tests.servers import Gunicorn
 
 # More of them find more and take longer.
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "5")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "20")
 PATIENCE = 60 * int(EXAMPLES)  # seconds
 
 # Statuses that are right here, beside those that Schemathesis expects by itself.
@@ -87,6 +87,7 @@ def run(server: Gunicorn, token: str, version: str, configuration: str, director
     return found.stdout
 
 
+@pytest.mark.schemathesis
 @pytest.mark.parametrize(
     ("version", "configuration"),
     [("v2", CONFIGURATION), ("v1", WITHOUT_NUL + CONFIGURATION)],
