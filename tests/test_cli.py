@@ -177,6 +177,7 @@ def await_claim(data, service):
         sleep(0.005)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_no_process_and_loses_no_answer(outside):
     data, moments = outside / "data", random.Random(9)
     acknowledged = []

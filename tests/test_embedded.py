@@ -161,6 +161,7 @@ def test_what_a_killed_first_start_left_out_is_made_up_for(data):
         assert ask(server, "SELECT current_database()") == [("alchemist",)]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_of_the_first_start_it_starts_afresh(data):
     moments = random.Random(28)
     for _ in range(8):

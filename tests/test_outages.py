@@ -14,6 +14,8 @@ from sqlalchemy import NullPool, create_engine, text
 from alchemist import db, embedded
 from tests.servers import Gunicorn
 
+pytestmark = pytest.mark.slow
+
 URL = "/api/v2/ingredients"
 JSON = {"Content-Type": "application/json"}
 # Seconds: for a refusal, and from the return of the database to the first success.

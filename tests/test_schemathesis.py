@@ -87,7 +87,7 @@ def run(server: Gunicorn, token: str, version: str, configuration: str, director
     return found.stdout
 
 
-@pytest.mark.schemathesis
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "configuration"),
     [("v2", CONFIGURATION), ("v1", WITHOUT_NUL + CONFIGURATION)],

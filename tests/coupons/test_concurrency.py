@@ -10,6 +10,8 @@ from alchemist.users import auth
 from tests.crowd import Client, codes, crowd
 from tests.factories import make_coupon, make_product, make_user, sign_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def client(shared_gunicorn):

@@ -21,6 +21,8 @@ RECONNECT = text(
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+
+pytestmark = pytest.mark.slow
 serial = count(1)
 
 

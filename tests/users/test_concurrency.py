@@ -29,6 +29,8 @@ WAITING = text(
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
 
+pytestmark = pytest.mark.slow
+
 
 def sign_up(connection, role="customer", **values):
     """Store a user with a token; return the pk of both and the headers of a request with it."""
