@@ -78,6 +78,8 @@ def alchemist_environment(url: URL) -> dict[str, str]:
         "ALCHEMIST_WORKERS": "1",
         # The peers know no callers either.
         "ALCHEMIST_OPEN_ACCESS": "true",
+        # The peers log no requests.
+        "ALCHEMIST_LOG_LEVEL": "warning",
         "PYTHONPATH": str(ROOT),
     }
 
