@@ -47,6 +47,9 @@ problems.document(
     "A user may use it 2 times, and you did 2 times.",
 )
 
+# For a coupon that became valid while it was asked why it is not.
+JUST_NOW = {"code": "coupon-not-valid", "detail": "It was not valid a moment ago."}
+
 # The clock and not now(): who waited for the coupon began before what they must see.
 NOW = func.clock_timestamp()
 CHANGED = {"version": Coupon.version + 1, "updated_at": NOW}
@@ -138,7 +141,7 @@ def redeem(coupon: Coupon, user_id: UUID | None, order_id: UUID | None = None) -
     statement = _redeeming(user_id is not None)
     redemption = db.session.execute(statement, {"new": uuid7(), **ledger}).one_or_none()
     if redemption is None:
-        entries = list(_obstacles(coupon, user_id))
+        entries = [*_obstacles(coupon, user_id)] or [JUST_NOW]
         raise errors.Conflict("The coupon cannot be redeemed.", entries)
     db.note("create", Redemption, redemption.pk, *ledger)
     return redemption

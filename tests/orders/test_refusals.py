@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from uuid_utils.compat import uuid7
 
+from alchemist.coupons import service as coupons
 from tests.factories import make_coupon, make_order, make_product, make_store
 from tests.orders.shop import everything, line, remaining, stock, told, unbalanced
 
@@ -147,6 +148,13 @@ def test_all_obstacles_are_told_together(place):
         ("#/coupon_code", "coupon-not-valid"),
         ("#/expected_totals", "price-changed"),
     }
+
+
+def test_a_coupon_that_becomes_valid_while_it_is_refused_refuses_the_order(place, monkeypatch):
+    coupon = make_coupon(valid_from=LATER, percent_off=50)
+    monkeypatch.setattr(coupons, "_obstacles", lambda *_: ())
+    answer = place(line(make_product()), coupon_code=coupon.code)
+    assert (answer.status_code, told(answer)) == (409, {("#/coupon_code", "coupon-not-valid")})
 
 
 def test_an_exhausted_coupon_refuses_the_order(place):
