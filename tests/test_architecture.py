@@ -28,6 +28,7 @@ DOMAIN = [
     *("service", "auth", "schemas", "blueprint"),
 ]
 LAYERS = {
+    "fields": ["complaints", "schema", "words", "keys", "instants", "numbers", "lists"],
     "rest": REST,
     "verify": ["assertion", "constraints", "invariants"],
     "embedded": ["child", "datadir", "server"],
