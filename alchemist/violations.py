@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import request
 from sqlalchemy import (
+    CheckConstraint,
     Constraint,
     ForeignKeyConstraint,
     Index,
@@ -61,6 +62,12 @@ class Rule:
 def rule(code: str, pointer: str, detail: str, **how: str) -> dict[str, Any]:
     """Return the `info` of a constraint in a model: code and pointer for whoever breaks it."""
     return {"rule": Rule(code, pointer, detail, **how)}
+
+
+def not_blank(name: str) -> CheckConstraint:
+    """Return the constraint that a text has at least one character."""
+    told = rule("too-short", f"#/{name}", "Must not be blank.")
+    return CheckConstraint(f"{name} <> ''", name, info=told)
 
 
 def _rule(constraint: Constraint | Index) -> Rule:

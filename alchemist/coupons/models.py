@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from alchemist.db import Base, Versioned
 from alchemist.users.models import User
-from alchemist.violations import rule
+from alchemist.violations import not_blank, rule
 
 
 class Coupon(Versioned, Base):
@@ -40,9 +40,7 @@ class Coupon(Versioned, Base):
     is_left: Mapped[bool] = mapped_column(Computed("remaining_count > 0", persisted=True))
 
     __table_args__ = (
-        CheckConstraint(
-            "code <> ''", "code", info=rule("too-short", "#/code", "Must not be blank.")
-        ),
+        not_blank("code"),
         CheckConstraint(
             "init_count >= 0",
             "init_count",

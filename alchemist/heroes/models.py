@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.db import Base, Versioned, words
 from alchemist.users.models import User
-from alchemist.violations import rule
+from alchemist.violations import not_blank, rule
 
 ROLES = ("mage", "assassin", "warrior", "priest", "tank")
 
@@ -33,9 +33,7 @@ class Hero(Versioned, Base):
         UniqueConstraint(
             "nickname", info=rule("already-exists", "#/nickname", "This nickname is taken.")
         ),
-        CheckConstraint(
-            "nickname <> ''", "nickname", info=rule("too-short", "#/nickname", "Is blank.")
-        ),
+        not_blank("nickname"),
         CheckConstraint(
             "role IN ('mage', 'assassin', 'warrior', 'priest', 'tank')",
             "role",

@@ -1,10 +1,10 @@
 """The ingredient as it is stored."""
 
-from sqlalchemy import CheckConstraint, Index, String
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.db import Base, Versioned, words
-from alchemist.violations import rule
+from alchemist.violations import not_blank
 
 
 class Ingredient(Versioned, Base):
@@ -14,9 +14,7 @@ class Ingredient(Versioned, Base):
     description: Mapped[str | None] = mapped_column(String(2000))
 
     __table_args__ = (
-        CheckConstraint(
-            "name <> ''", "name", info=rule("too-short", "#/name", "Must not be blank.")
-        ),
+        not_blank("name"),
         Index(None, "name", "pk"),
         Index(None, "created_at", "pk"),
     )

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from alchemist.db import Base, Versioned, words
 from alchemist.ingredients.models import Ingredient
-from alchemist.violations import rule
+from alchemist.violations import not_blank, rule
 
 
 class Potion(Versioned, Base):
@@ -23,9 +23,7 @@ class Potion(Versioned, Base):
     )
 
     __table_args__ = (
-        CheckConstraint(
-            "name <> ''", "name", info=rule("too-short", "#/name", "Must not be blank.")
-        ),
+        not_blank("name"),
         Index(None, "name", "pk"),
         Index(None, "created_at", "pk"),
     )

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from alchemist.db import Base, Versioned, words
 from alchemist.potions.models import Potion
 from alchemist.stores.models import Store
-from alchemist.violations import rule
+from alchemist.violations import not_blank, rule
 
 
 class Product(Versioned, Base):
@@ -65,9 +65,7 @@ class Product(Versioned, Base):
             "name",
             info=rule("already-exists", "#/name", "The store has a product of this name."),
         ),
-        CheckConstraint(
-            "name <> ''", "name", info=rule("too-short", "#/name", "Must not be blank.")
-        ),
+        not_blank("name"),
         CheckConstraint(
             "price >= 0", "price", info=rule("out-of-range", "#/price", "Must be 0 or more.")
         ),

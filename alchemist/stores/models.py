@@ -7,13 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.db import Base, Versioned, words
 from alchemist.users.models import User
-from alchemist.violations import rule
-
-
-def _not_blank(name: str) -> CheckConstraint:
-    return CheckConstraint(
-        f"{name} <> ''", name, info=rule("too-short", f"#/{name}", "Must not be blank.")
-    )
+from alchemist.violations import not_blank, rule
 
 
 class Store(Versioned, Base):
@@ -41,11 +35,11 @@ class Store(Versioned, Base):
     email: Mapped[str | None] = mapped_column(String(254))
 
     __table_args__ = (
-        _not_blank("name"),
-        _not_blank("street"),
-        _not_blank("zipcode"),
-        _not_blank("city"),
-        _not_blank("country"),
+        not_blank("name"),
+        not_blank("street"),
+        not_blank("zipcode"),
+        not_blank("city"),
+        not_blank("country"),
         CheckConstraint(
             "currency ~ '^[A-Z]{3}$'",
             "currency",

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from alchemist.db import Base, Versioned, words
-from alchemist.violations import rule
+from alchemist.violations import not_blank, rule
 
 ROLES = ("customer", "merchant", "admin")
 
@@ -27,9 +27,7 @@ class User(Versioned, Base):
             "email",
             info=rule("wrong-type", "#/email", "Not an e-mail address."),
         ),
-        CheckConstraint(
-            "full_name <> ''", "full_name", info=rule("too-short", "#/full_name", "Is blank.")
-        ),
+        not_blank("full_name"),
         CheckConstraint(
             "role IN ('customer', 'merchant', 'admin')",
             "role",
@@ -63,7 +61,7 @@ class Token(Versioned, Base):
 
     __table_args__ = (
         UniqueConstraint("digest", info=rule("conflict", "#", "Try once more.")),
-        CheckConstraint("label <> ''", "label", info=rule("too-short", "#/label", "Is blank.")),
+        not_blank("label"),
         Index(None, "user_id", "pk"),
         Index(None, "user_id", "created_at"),
     )
