@@ -18,7 +18,11 @@ class AuditLog(Resource):
 
     @blp.lists(AuditEntrySchema, AuditFilters)
     def get(self, filters: dict[str, Any]) -> Query:
-        """List what was changed"""
+        """List what was changed
+
+        Stock and counters that an order or a redemption moves are told by that, not as changes of
+        the product or the coupon.
+        """
         return service.browse(**filters)
 
 
