@@ -10,6 +10,8 @@ from threading import Barrier
 from time import monotonic, sleep
 from typing import Any, Self
 
+from sqlalchemy import Connection, text
+
 from tests.servers import PATIENCE, Answer, Gunicorn
 
 TRIES = 20
@@ -106,3 +108,15 @@ def codes(answer: Answer) -> set[str]:
 
 def statuses(answers: Iterable[Answer]) -> list[int]:
     return sorted(answer.status for answer in answers)
+
+
+def await_a_waiter(connection: Connection) -> None:
+    """Return when another connection waits for a lock of this one."""
+    waiting = text(
+        "SELECT count(*) FROM pg_locks"
+        " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+    )
+    deadline = monotonic() + 3
+    while not connection.scalar(waiting):
+        assert monotonic() < deadline
+        sleep(0.01)

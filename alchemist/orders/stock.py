@@ -41,8 +41,9 @@ def _taking() -> Select[Any]:
     """Return the statement that takes from the stocks, and tells the price of each line.
 
     One statement locks first, in the order of the keys: whatever way the planner joins, two orders
-    of the same products wait for each other and never crosswise. A line that wants more than there
-    is takes nothing.
+    of the same products wait for each other and never crosswise. What is left is reckoned from the
+    locked row: the row as it was before the wait would fail its check. A line that wants more than
+    there is takes nothing.
     """
     wanted = _wanted()
     locked = (
@@ -61,7 +62,7 @@ def _taking() -> Select[Any]:
             wanted.c.quantity <= locked.c.stock,
         )
         .values(
-            stock=Product.stock - wanted.c.quantity, version=Product.version + 1, updated_at=NOW
+            stock=locked.c.stock - wanted.c.quantity, version=Product.version + 1, updated_at=NOW
         )
         .returning(Product.pk)
         .cte("taken")

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import verify
-from tests.crowd import Client, codes, crowd, statuses, together
+from tests.crowd import Client, await_a_waiter, codes, crowd, statuses, together
 from tests.servers import Gunicorn
 
 ADDRESS = {"street": "7 Tallow Lane", "zipcode": "1000", "city": "Brassel", "country": "Belgium"}
@@ -192,6 +192,22 @@ def test_what_is_restocked_while_it_sells_is_not_lost(shared_gunicorn, client, s
     left = 10 + 3 * 30 - sold(answers)[product["pk"]]
     assert stock(client, product) == left
     assert {answer.status for answer in answers} <= {200, 201, 409}
+
+
+def test_an_order_that_waited_for_a_restock_takes_of_it(shared_gunicorn, client, module_database):
+    """The row that it found when it began had nothing left, and less than nothing is refused."""
+    [product] = offer(client, 1, stock=0)
+    restock = text("UPDATE products SET stock = 1, version = version + 1 WHERE pk = :pk")
+    with (
+        create_engine(module_database, poolclass=NullPool).connect() as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        connection.execute(restock, {"pk": product["pk"]})
+        answer = pool.submit(order(product), client)
+        await_a_waiter(connection)
+        connection.commit()
+        assert answer.result().status == 201
+    assert stock(client, product) == 0
 
 
 # Prices

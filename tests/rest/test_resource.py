@@ -1,6 +1,5 @@
 """A request and its one transaction: repeated after contention, undone after any failure."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +9,7 @@ from sqlalchemy import NullPool, create_engine, text
 from alchemist import db
 from alchemist.ingredients import service
 from alchemist.ingredients.models import Ingredient
+from tests.crowd import await_a_waiter
 from tests.factories import make_ingredient, make_potion
 
 URL = "/api/v2/ingredients"
@@ -148,18 +148,6 @@ def test_a_real_serialization_failure_is_repeated_and_succeeds(committing, fresh
         other.commit()
         changed = answer.result(10).json
     assert (changed["name"], changed["description"]) == ("Root", "Screams.")
-
-
-def await_a_waiter(connection):
-    """Return when another connection waits for a lock of this one."""
-    waiting = text(
-        "SELECT count(*) FROM pg_locks"
-        " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-    )
-    deadline = time.monotonic() + 3
-    while not connection.execute(waiting).scalar_one():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_row_that_stays_locked_is_503(committing, other):
