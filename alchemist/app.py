@@ -51,7 +51,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     db.init_app(app, settings)
     errors.init_app(app, violations.refusal)
     rest.init_app(app)
-    audit.listen()
+    audit.init_app(app)
     auth.init_app(app, open_access=settings.open_access)
     security.init_app(app, settings.cors_origins)
     health.init_app(app)

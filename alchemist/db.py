@@ -1,6 +1,6 @@
 """The session, the base that models share, queries built once, and the verbs on rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -114,6 +114,7 @@ class Query:
         return found
 
 
+Parameters = Mapping[str, Any] | None
 P = ParamSpec("P")
 
 
@@ -156,26 +157,32 @@ def writer() -> AbstractContextManager[Connection]:
     return engine.begin()
 
 
-def fetch(statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
-    """Return the only row of a read, or None.
+def fetch(statement: Executable, parameters: Parameters = None) -> Row[Any] | None:
+    """Return the first row of a statement, or None."""
+    rows = fetch_all(statement, parameters)
+    return rows[0] if rows else None
 
-    The one place that chooses: a request that has begun to write reads in its own transaction
-    and so sees itself; every other read holds none.
+
+def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+    """Return the rows of a statement.
+
+    The one place that chooses: a request that has begun a transaction reads in it and so sees
+    itself; every other statement is a transaction of its own, and nothing is held.
     """
     if session.registry.has() and session().in_transaction():
-        return session.execute(statement, parameters).one_or_none()
+        return session.execute(statement, parameters).all()
     try:
-        return _read(statement, parameters)
+        return _alone(statement, parameters)
     except DBAPIError as error:
         # A connection that died in its pool, or is as good as dead. The others went with it.
         if not error.connection_invalidated:
             raise
-        return _read(statement, parameters)
+        return _alone(statement, parameters)
 
 
-def _read(statement: Executable, parameters: Mapping[str, Any] | None) -> Row[Any] | None:
+def _alone(statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
     with reader() as connection:
-        return connection.execute(statement, parameters).one_or_none()
+        return connection.execute(statement, parameters).all()
 
 
 Entity = TypeVar("Entity", bound=Base)

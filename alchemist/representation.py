@@ -1,15 +1,19 @@
 """A marshmallow schema as an SQL expression: rows leave PostgreSQL as finished JSON."""
 
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement, Select, String, cast, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, String, cast, func, select
 from sqlalchemy.orm import RelationshipProperty, aliased
 from sqlalchemy.sql.selectable import Subquery
 
 # What `aliased` returns: its attributes are those of the model.
 Alias = Any
+# Where rows of a model are read from, if not from its table.
+Sources = Mapping[type[Any], FromClause]
 
 
 @cache
@@ -20,39 +24,48 @@ def item(query: Select[Any], schema: Schema) -> Select[Any]:
     return select(cast(document(schema, row), String)).select_from(found)
 
 
-def document(schema: Schema, row: Alias) -> ColumnElement[Any]:
+def document(
+    schema: Schema, row: Alias, sources: Sources = MappingProxyType({})
+) -> ColumnElement[Any]:
     """Return `schema`'s JSON object of one row, everything nested in it included.
 
     Each nested value is a correlated sub-select over a key: its plan is an index look-up
     whatever the planner believes of the size of the page around it.
     """
-    return _object(select(*_values(schema, row)).correlate(row).subquery())
+    return _object(select(*_values(schema, row, sources)).correlate(row).subquery())
 
 
 def _object(columns: Subquery) -> ColumnElement[Any]:
     return select(func.row_to_json(columns.table_valued())).scalar_subquery()
 
 
-def _values(schema: Schema, row: Alias) -> list[ColumnElement[Any]]:
+def _values(schema: Schema, row: Alias, sources: Sources) -> list[ColumnElement[Any]]:
     return [
-        _value(field, (field.attribute or name).split("."), row).label(field.data_key or name)
+        _value(field, (field.attribute or name).split("."), row, sources).label(
+            field.data_key or name
+        )
         for name, field in schema.dump_fields.items()
     ]
 
 
-def _value(field: fields.Field[Any], path: list[str], row: Alias) -> ColumnElement[Any]:
+def _value(
+    field: fields.Field[Any], path: list[str], row: Alias, sources: Sources
+) -> ColumnElement[Any]:
     """Return the value of `field` at `path` from `row`, a step of the path at a time."""
     relationship = row._aliased_insp.mapper.relationships.get(path[0])
     if relationship is None:
         column: ColumnElement[Any] = getattr(row, path[0])
         return field.project(column) if hasattr(field, "project") else column
-    other = aliased(relationship.entity.class_)
+    model = relationship.entity.class_
+    other = aliased(model, sources.get(model))
     if len(path) > 1:
-        return _of_other(select(_value(field, path[1:], other)), relationship, row, other)
+        value = select(_value(field, path[1:], other, sources))
+        return _of_other(value, relationship, row, other)
     if isinstance(field, fields.Nested):
-        return _of_other(select(document(field.schema, other)), relationship, row, other)
+        value = select(document(field.schema, other, sources))
+        return _of_other(value, relationship, row, other)
     if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
-        return _list(field.inner.schema, relationship, row, other)
+        return _list(_values(field.inner.schema, other, sources), relationship, row, other)
     raise TypeError(f"{type(field).__name__} cannot show the relationship {relationship}.")
 
 
@@ -63,11 +76,14 @@ def _of_other(
 
 
 def _list(
-    schema: Schema, relationship: RelationshipProperty[Any], row: Alias, other: Alias
+    values: list[ColumnElement[Any]],
+    relationship: RelationshipProperty[Any],
+    row: Alias,
+    other: Alias,
 ) -> ColumnElement[Any]:
     order = [getattr(other, str(column.key)) for column in relationship.order_by or ()]
     members = (
-        select(*_values(schema, other))
+        select(*values)
         .where(_joined(relationship, row, other))
         .correlate(row)
         .order_by(*order)

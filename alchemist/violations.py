@@ -108,8 +108,14 @@ def _foreign_keys() -> dict[str, ForeignKeyConstraint]:
 
 
 def repeatable(error: DBAPIError) -> bool:
-    """Tell whether the request, begun anew, may well succeed: nothing of it was committed."""
-    return error.connection_invalidated or sqlstate(error) in REPEATABLE_STATES
+    """Tell whether the request, begun anew, may well succeed, or come to know what is wrong.
+
+    Nothing of it was committed, or what was has the key that it will have again. A row that it
+    refers to may have gone since it was looked up, and is looked up again.
+    """
+    state = sqlstate(error)
+    is_of_reference = state == "23503" and request.method != "DELETE"
+    return error.connection_invalidated or is_of_reference or state in REPEATABLE_STATES
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -12,7 +12,7 @@ import alembic.command
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import URL, NullPool, create_engine, event, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, event, text
 
 from alchemist import config, db, embedded
 from alchemist.app import create_app
@@ -192,12 +192,19 @@ class Client(FlaskClient):
         return super().open(*args, **kwargs)
 
 
+@contextmanager
+def _savepoint(connection: Connection) -> Iterator[Connection]:
+    """Lend a connection for a statement that may fail."""
+    with connection.begin_nested():
+        yield connection
+
+
 @pytest.fixture
 def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with app.extensions["write_engine"].connect() as connection:
         outer = connection.begin()
         db.session.configure(bind=connection, join_transaction_mode="create_savepoint")
-        monkeypatch.setattr(db, "reader", lambda: nullcontext(connection))
+        monkeypatch.setattr(db, "reader", lambda: _savepoint(connection))
         monkeypatch.setattr(db, "writer", lambda: nullcontext(connection))
         yield
         db.session.remove()

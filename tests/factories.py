@@ -29,7 +29,8 @@ def make_ingredient(**values: Any) -> Ingredient:
 def make_potion(*ingredients: Ingredient, **values: Any) -> Potion:
     """Brew a potion of these ingredients, or of one that it makes up."""
     lines = [{"ingredient_id": part.pk} for part in ingredients or [make_ingredient()]]
-    return potions.brew(**{"name": f"Potion {next(_serial)}", "ingredients": lines} | values)
+    named = {"name": f"Potion {next(_serial)}", "ingredients": lines}
+    return db.add(potions.brew(**named | values))
 
 
 def make_user(**values: Any) -> User:
@@ -60,7 +61,7 @@ def make_product(store: Store | None = None, **values: Any) -> Product:
 
 
 def make_coupon(**values: Any) -> Coupon:
-    return coupons.create(**{"code": f"Coupon {next(_serial)}", "init_count": 10} | values)
+    return db.add(coupons.create(**{"code": f"Coupon {next(_serial)}", "init_count": 10} | values))
 
 
 def make_order(*products: Product, user: User | None = None, **values: Any) -> Order:

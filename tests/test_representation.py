@@ -107,13 +107,15 @@ def test_an_ingredient_is_its_dump(client, name, description, created, updated):
 @anything
 @given(name=names, description=descriptions, recipe=lines)
 def test_a_potion_is_its_dump(client, name, description, recipe):
-    made = potions.brew(
-        name=name,
-        description=description,
-        ingredients=[
-            {"ingredient_id": make_ingredient(name=part).pk, "amount": amount, "unit": unit}
-            for part, amount, unit in recipe
-        ],
+    made = db.add(
+        potions.brew(
+            name=name,
+            description=description,
+            ingredients=[
+                {"ingredient_id": make_ingredient(name=part).pk, "amount": amount, "unit": unit}
+                for part, amount, unit in recipe
+            ],
+        )
     )
     [row] = [found for found in loaded_potions() if found.pk == made.pk]
     shown = item(POTION, potions.get(made.pk))

@@ -1,5 +1,5 @@
 """Who changed what: a log that is written in the transaction of the change."""
 
-from .recorder import listen
+from .recorder import init_app, listen
 
-__all__ = ["listen"]
+__all__ = ["init_app", "listen"]

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
-from flask import has_request_context
-from sqlalchemy import event, insert, inspect
+from flask import Flask, has_request_context
+from sqlalchemy import bindparam, event, insert, inspect
 from sqlalchemy.orm import Session, SessionTransaction
+from uuid_utils.compat import uuid7
 
 from alchemist import db
 from alchemist.db import Versioned
@@ -17,6 +18,14 @@ from .models import AuditEntry
 # An action, a table, a key, and the names of fields.
 Change = tuple[str, str, UUID, list[str]]
 INSERT = insert(db.table(AuditEntry))
+NAMES = ("action", "resource", "resource_pk", "fields")
+# The same as a part of another statement, whose parameters `told` returns.
+NOTED = INSERT.values(
+    {
+        name: bindparam(f"audit_{name}", type_=AuditEntry.__table__.c[name].type)
+        for name in ("pk", *NAMES, "user_id", "token_id", "request_id")
+    }
+).cte("noted")
 # What every change changes.
 BOOKKEEPING = {"pk", "created_at", "updated_at", "version"}
 
@@ -41,8 +50,7 @@ def _forget_notes(session: Session, undone: SessionTransaction) -> None:
 def _write(session: Session, changes: list[Change]) -> None:
     if changes:
         who = _who()
-        names = ("action", "resource", "resource_pk", "fields")
-        entries = [dict(zip(names, change, strict=True)) | who for change in changes]
+        entries = [dict(zip(NAMES, change, strict=True)) | who for change in changes]
         session.connection().execute(INSERT, entries)
 
 
@@ -78,6 +86,16 @@ def _who() -> dict[str, Any]:
         return {"user_id": None, "token_id": None, "request_id": None}
     caller = request.caller
     return {"user_id": caller.user_id, "token_id": caller.token_id, "request_id": request.id}
+
+
+def told(*change: Any) -> dict[str, Any]:
+    entry = dict(zip(NAMES, change, strict=True)) | _who() | {"pk": uuid7()}
+    return {f"audit_{name}": value for name, value in entry.items()}
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["audit"] = NOTED, told
+    listen()
 
 
 def listen() -> None:

@@ -117,7 +117,7 @@ def _user(email: str, role: str | None, name: str) -> User:
         if role is None:
             raise click.ClickException(f"There is no user {email}: say --role to make one.")
         values = {"email": email, "full_name": name or email, "role": role}
-        return service.create(permissions.ADMIN, **values)
+        return db.add(service.create(permissions.ADMIN, **values))
     if role not in (None, known.role):
         raise click.ClickException(f"{email} is there already, as {known.role}.")
     return known

@@ -97,10 +97,10 @@ RELEASE = (
 
 
 def create(*, init_count: int, remaining_count: int | None = None, **values: Any) -> Coupon:
-    """Add a coupon; `remaining_count` says that some of its uses were gone before."""
+    """Return a new coupon; `remaining_count` says that some of its uses were gone before."""
     remaining = init_count if remaining_count is None else remaining_count
     counts = {"init_count": init_count, "remaining_count": remaining}
-    return db.add(Coupon(**counts, used_before=init_count - remaining, **values))
+    return Coupon(**counts, used_before=init_count - remaining, **values)
 
 
 def update(coupon: Coupon, changes: Mapping[str, Any]) -> None:

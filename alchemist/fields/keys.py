@@ -14,9 +14,8 @@ CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 class Pk(fields.UUID):
     """A primary key in its canonical form of 36 characters; `to` is the model it refers to.
 
-    The row is held, kept from going, while the request lasts; one that the service locks in an
-    order of its own is not. `owner` is the column that says whose it is, and the permission that
-    the caller needs for rows of others with `:any`.
+    `owner` is the column that says whose the row is, and the permission that the caller needs
+    for rows of others with `:any`.
     """
 
     default_error_messages = COMMON | {
@@ -27,12 +26,11 @@ class Pk(fields.UUID):
         self,
         *,
         to: type[Any] | None = None,
-        is_held: bool = True,
         owner: tuple[str, str] | None = None,
         example: str | None = None,
         **how: Any,
     ) -> None:
-        self.to, self.is_held, self.owner = to, is_held, owner
+        self.to, self.owner = to, owner
         described = {"examples": [example]} if example else {}
         super().__init__(metadata=how.pop("metadata", {}) | described, **how)
 

@@ -27,7 +27,7 @@ def browse(*, name: str | None = None, q: str | None = None) -> Select[Any]:
 
 
 def create(**values: Any) -> Ingredient:
-    return db.add(Ingredient(**values))
+    return Ingredient(**values)
 
 
 def update(ingredient: Ingredient, changes: Mapping[str, Any]) -> None:

@@ -30,7 +30,6 @@ class WantedItemSchema(Schema):
     product_id = Pk(
         required=True,
         to=Product,
-        is_held=False,
         example=PRODUCT,
         metadata={"description": "What is bought; on several lines it is added up."},
     )

@@ -64,9 +64,8 @@ def _needs_more_than(pks: list[UUID]) -> Any:
 
 
 def brew(*, ingredients: Sequence[Line], **values: Any) -> Potion:
-    potion = db.add(Potion(**values))
-    _write(potion, ingredients)
-    return potion
+    lines = [PotionIngredient(**line) for line in _numbered(ingredients)]
+    return Potion(ingredients=lines, **values)
 
 
 def update(potion: Potion, changes: Mapping[str, Any]) -> None:
@@ -84,9 +83,12 @@ def delete(potion: Potion) -> None:
 
 
 def _lines(potion: Potion, recipe: Sequence[Line]) -> list[dict[str, Any]]:
+    return [{"potion_id": potion.pk} | line for line in _numbered(recipe)]
+
+
+def _numbered(recipe: Sequence[Line]) -> list[dict[str, Any]]:
     return [
         {
-            "potion_id": potion.pk,
             "position": position,
             "ingredient_id": line["ingredient_id"],
             "amount": line.get("amount"),

@@ -9,10 +9,11 @@ from uuid import UUID
 import flask_smorest
 from flask import Response
 from marshmallow import Schema
+from sqlalchemy import inspect
 
 from alchemist import db, errors, fields, paging, representation
 
-from . import etags, openapi
+from . import etags, insertion, openapi
 from .parsing import JSON, MERGE_PATCH, Parser
 from .request import request
 from .resource import Resource
@@ -54,6 +55,13 @@ def hold(schema: Schema, query: db.Query, *, conditional: bool = True) -> Any:
     request.stored = json.loads(document.body)
     etags.check(request.headers.get("If-Match"), document.etag, request.stored)
     return row
+
+
+def made(schema: Schema, row: Any, find: Callable[[], db.Query]) -> Document:
+    """Return the document of a row that a view has made, and store it if that is left to do."""
+    is_new = isinstance(row, db.Base) and inspect(row).transient
+    body = insertion.store(schema, row) if is_new else None
+    return fetch(schema, find()) if body is None else Document(body, etags.of(body))
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -142,11 +150,12 @@ class Blueprint(flask_smorest.Blueprint):
             def act(self: Any, *values: Mapping[str, Any], **path: UUID) -> Response:
                 request.settle()
                 row = view(self, *values, **path)
+                document = made(shown, row, lambda: find(pk=row.pk, **path))
                 place = f"{request.path.rstrip('/')}/{row.pk}"
-                return fetch(shown, find(pk=row.pk, **path)).answer(201, Location=place)
+                return document.answer(201, Location=place)
 
-            made = openapi.response("Created.", schema, openapi.ETAG | openapi.LOCATION)
-            responses = {201: made, **openapi.refusals(406, 409, 413, 415)}
+            created = openapi.response("Created.", schema, openapi.ETAG | openapi.LOCATION)
+            responses = {201: created, **openapi.refusals(406, 409, 413, 415)}
             return openapi.documented(act, view, responses=responses)
 
         return decorator

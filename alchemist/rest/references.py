@@ -12,7 +12,6 @@ from marshmallow import Schema, ValidationError
 from marshmallow.fields import Field, Nested
 from sqlalchemy import (
     ARRAY,
-    CTE,
     BindParameter,
     ColumnElement,
     CompoundSelect,
@@ -27,8 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from alchemist import errors
-from alchemist.db import session
+from alchemist import db, errors
 from alchemist.errors import Entry
 from alchemist.fields import CANONICAL_UUID, Many, Named, Pk
 
@@ -57,21 +55,21 @@ class Reference:
 
 
 class Target(NamedTuple):
-    """Rows of one model, found by their keys or by their names; held rows are kept from going."""
+    """Rows of one model, found by their keys or by their names."""
 
     model: Any
     name: Any
-    is_held: bool
 
 
 Wanted = tuple[Target, frozenset[str]]
 
 
 def complaints(schema: Schema, body: Any) -> list[Entry]:
-    """Return what is wrong with the references of `body`; keep the rows they lead to from going.
+    """Return what is wrong with the references of `body`: one statement for all of them.
 
     A reference may lead nowhere, stand twice in a unique list, or come with a read-only field
-    of its row that is another there. One statement for all of them.
+    of its row that is another there. A row that goes meanwhile breaks a foreign key; the request
+    is begun anew then, and told here.
     """
     references = list(_in_object(schema, body, ()))
     rows = _rows(references) if references else {}
@@ -113,7 +111,7 @@ def _entry(path: Path, code: str, detail: str) -> Entry:
 def _target(reference: Reference) -> Target:
     known = reference.known
     name = known.column if isinstance(known, Named) else None
-    return Target(reference.model, name, known.is_held)
+    return Target(reference.model, name)
 
 
 def _rows(references: Iterable[Reference]) -> dict[tuple[Target, str], dict[str, Any]]:
@@ -127,35 +125,27 @@ def _rows(references: Iterable[Reference]) -> dict[tuple[Target, str], dict[str,
     wanted = tuple((target, frozenset(columns[target])) for target in keys)
     values = {f"keys_{number}": list(keys[target]) for number, target in enumerate(keys)}
     targets = list(keys)
-    found = session.execute(_found(wanted), values)
+    found = db.fetch_all(_found(wanted), values)
     return {(targets[number], key): row for number, key, row in found}
 
 
 @cache
 def _found(wanted: tuple[Wanted, ...]) -> CompoundSelect[Any]:
-    """Return the statement that yields number, key and wanted columns of each row there is.
-
-    A lock needs a sub-select of its own, and these run one after the other.
-    """
-    parts = (_of_one(number, *one) for number, one in enumerate(wanted))
-    return union_all(*(select(part) for part in parts))
+    """Return the statement that yields number, key and wanted columns of each row there is."""
+    return union_all(*(_of_one(number, *one) for number, one in enumerate(wanted)))
 
 
-def _of_one(number: int, target: Target, columns: frozenset[str]) -> CTE:
+def _of_one(number: int, target: Target, columns: frozenset[str]) -> Select[Any]:
     model = target.model
     pairs = [item for name in sorted(columns) for item in (name, getattr(model, name))]
     keys = func.unnest(_keys(number, target)).table_valued("key", name="wanted").render_derived()
     key = keys.c.key
     is_meant = model.pk == key if target.name is None else _same_name(target.name, key)
-    rows: Select[Any] = select(
+    return select(
         literal_column(str(number)).label("number"),
         cast(key, String).label("key"),
         func.json_build_object(*pairs).label("columns"),
     ).join_from(keys, model, is_meant)
-    if target.is_held:
-        # Ordered, so that two requests never wait for each other crosswise.
-        rows = rows.order_by(model.pk).with_for_update(key_share=True, read=True, of=model)
-    return rows.cte(f"found_{number}")
 
 
 def _keys(number: int, target: Target) -> BindParameter[Any]:

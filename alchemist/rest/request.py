@@ -6,10 +6,11 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import flask
 from gunicorn.http.errors import ParseException
+from uuid_utils.compat import uuid7
 
 from alchemist import errors
 from alchemist.errors import Entry
@@ -41,6 +42,11 @@ class Request(flask.Request):
         """The caller's X-Request-ID if it is a plain word, else a new one."""
         given = self.headers.get("X-Request-ID", "")
         return given if REQUEST_ID.fullmatch(given) else uuid4().hex
+
+    @cached_property
+    def new_pk(self) -> UUID:
+        """The key of the row that this request makes, the same however often it is begun anew."""
+        return uuid7()
 
     @cached_property
     def complaints(self) -> list[Entry]:

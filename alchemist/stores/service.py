@@ -41,7 +41,7 @@ def browse(
 
 
 def create(**values: Any) -> Store:
-    return db.add(Store(**values))
+    return Store(**values)
 
 
 def update(store: Store, changes: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from alchemist import db, errors, fields, problems, rest, violations
 from alchemist.fields import Complaint
 from alchemist.representation import document
 from alchemist.rest import openapi
-from alchemist.rest.blueprint import PARSER, Find, fetch
+from alchemist.rest.blueprint import PARSER, Find, fetch, made
 from alchemist.rest.parsing import JSON
 from alchemist.rest.request import request
 
@@ -142,7 +142,8 @@ class Blueprint(rest.Blueprint):
             def act(self: Any, values: Mapping[str, Any]) -> Response:
                 with _saying(taken=taken):
                     row = view(self, values)
-                return Response(fetch(shown, find(row.pk)).body, status, mimetype=JSON)
+                    document = made(shown, row, lambda: find(row.pk))
+                return Response(document.body, status, mimetype=JSON)
 
             return _documented(act, view, status, "Created.", schema, 409, 413, 415)
 

@@ -5,9 +5,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError
 from uuid_utils.compat import uuid7
 
 from alchemist import db
@@ -29,7 +27,7 @@ MOST = 4
 
 
 class Line(Schema):
-    ingredient_id = Pk(to=Ingredient, is_held=False)
+    ingredient_id = Pk(to=Ingredient)
     store_id = Pk(to=Store)
     note = Text(max=10)
 
@@ -45,7 +43,6 @@ class Everything(Schema):
     """A body that refers in every way there is."""
 
     ingredient_id = Pk(to=Ingredient, allow_none=True)
-    unheld_id = Pk(to=Ingredient, is_held=False)
     potion_id = Pk(to=Potion)
     store_id = Pk(to=Store)
     free_id = Pk()
@@ -59,7 +56,6 @@ class Everything(Schema):
 SCHEMA = Everything()
 SINGLE = {
     "ingredient_id": "ingredients",
-    "unheld_id": "ingredients",
     "potion_id": "potions",
     "store_id": "stores",
 }
@@ -164,7 +160,6 @@ def test_a_body_without_references_asks_nothing(rows, statements, body):
 def test_references_of_every_kind_are_one_statement(rows, statements):
     body = {
         "ingredient_id": str(UUID(int=1)),
-        "unheld_id": str(UUID(int=1)),
         "potion_id": str(UUID(int=2)),
         "store_id": str(UUID(int=3)),
         "code": "welcome",
@@ -182,7 +177,8 @@ def test_a_product_asks_for_store_and_potion_in_one_statement(client, statements
     client.post("/api/v2/products", json=body)
     with statements() as seen:
         assert client.post("/api/v2/products", json=body | {"name": "b"}).status_code == 201
-    assert len([one for one in seen if "found_" in one]) == 1
+    looked_up, _inserted = seen
+    assert "INSERT" not in looked_up
     assert not [
         one for one in seen if one.startswith("SELECT stores") or "FROM potions" in one[:20]
     ]
@@ -212,41 +208,30 @@ def test_a_read_only_field_of_what_is_not_there_is_not_told_as_well(rows):
     assert len(references.complaints(SCHEMA, body)) == 1
 
 
-LOCK = text("SELECT 1 FROM ingredients WHERE pk = :pk FOR UPDATE NOWAIT")
-
-
-@pytest.mark.parametrize(
-    ("body", "is_held"),
-    [
-        ({"ingredient_id": str(UUID(int=1))}, True),
-        ({"keys": [str(UUID(int=1))]}, True),
-        ({"unheld_id": str(UUID(int=1))}, False),
-        ({"lines": [{"ingredient_id": str(UUID(int=1))}]}, False),
-    ],
-)
-def test_a_row_is_kept_from_going_unless_the_service_locks_it_itself(
-    committing, fresh_database, body, is_held
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])
+def test_what_goes_after_it_was_looked_up_is_told_with_its_pointer(
+    committing, fresh_database, monkeypatch, headers
 ):
-    committing()
-    make_ingredient(pk=UUID(int=1))
+    client = committing().test_client()
+    kept, gone = make_ingredient(), make_ingredient()
     db.session.commit()
-    assert references.complaints(SCHEMA, body) == []
-    with create_engine(fresh_database, poolclass=NullPool).connect() as other:
-        if is_held:
-            with pytest.raises(DBAPIError) as refused:
-                other.execute(LOCK, {"pk": UUID(int=1)})
-            assert isinstance(refused.value.orig, LockNotAvailable)
-        else:
-            assert other.scalar(LOCK, {"pk": UUID(int=1)}) == 1
+    look = references.complaints
 
+    def look_and_delete(*args):
+        found = look(*args)
+        with create_engine(fresh_database, poolclass=NullPool).begin() as other:
+            other.execute(text("DELETE FROM ingredients WHERE pk = :pk"), {"pk": gone.pk})
+        return found
 
-def test_whoever_refers_to_a_row_does_not_wait_for_another_who_does(committing, fresh_database):
-    committing()
-    make_ingredient(pk=UUID(int=1))
-    db.session.commit()
-    references.complaints(SCHEMA, {"ingredient_id": str(UUID(int=1))})
-    share = text("SELECT 1 FROM ingredients FOR KEY SHARE NOWAIT")
-    change = text("SELECT 1 FROM ingredients FOR NO KEY UPDATE NOWAIT")
-    with create_engine(fresh_database, poolclass=NullPool).connect() as other:
-        assert other.scalar(share) == 1
-        assert other.scalar(change) == 1
+    monkeypatch.setattr(references, "complaints", look_and_delete)
+    body = {"name": "a", "ingredients": [str(kept.pk), str(gone.pk)]}
+    answer = client.post("/api/v2/potions", json=body, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [
+        {
+            "pointer": "#/ingredients/1",
+            "code": "unknown-reference",
+            "detail": f"No ingredient {gone.pk}.",
+        }
+    ]
+    assert client.get("/api/v2/potions").json == []

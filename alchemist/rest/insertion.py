@@ -1,0 +1,117 @@
+"""A new row, what hangs on it, its entry in the audit log and its document: one statement.
+
+The unit of work would make five round trips of it, and hold a transaction open between them.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from flask import current_app
+from marshmallow import Schema
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    Select,
+    String,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    inspect,
+    select,
+    true,
+)
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
+
+from alchemist import db
+from alchemist.representation import document
+
+from .request import request
+
+# Values by column: of the row itself under "new", of its parts under what the row calls them.
+Groups = dict[str, dict[str, Any]]
+# The columns of each group.
+Shape = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def store(schema: Schema, row: Any) -> str | None:
+    """Store a row that is new, and return its document.
+
+    Return None if it is stored already: an attempt before this one did it, and lost its
+    connection before it knew.
+    """
+    row.pk = request.new_pk
+    groups = _groups(row)
+    shape = tuple((group, tuple(values)) for group, values in groups.items())
+    model: Any = type(row)
+    try:
+        [(stored,)] = db.fetch_all(_statement(model, shape, schema), _parameters(row, groups))
+    except IntegrityError as error:
+        if error.orig.diag.constraint_name != f"{row.__tablename__}_pkey":  # type: ignore[union-attr]
+            raise
+        return None
+    return str(stored)
+
+
+def _groups(row: Any) -> Groups:
+    mapper, found = inspect(type(row)), vars(row)
+    groups = {"new": {name: found[name] for name in _columns(mapper, found)}}
+    for relationship in mapper.relationships:
+        if parts := found.get(relationship.key):
+            names = _columns(relationship.mapper, vars(parts[0]))
+            columns = {name: [getattr(part, name) for part in parts] for name in names}
+            groups[relationship.key] = columns
+    return groups
+
+
+def _columns(mapper: Mapper[Any], found: Mapping[str, Any]) -> list[str]:
+    return [name for name in mapper.columns.keys() if name in found]  # noqa: SIM118  not a dict
+
+
+def _parameters(row: Any, groups: Groups) -> dict[str, Any]:
+    _, told = current_app.extensions["audit"]
+    names = {*groups["new"], *groups} - {"pk", "new"}
+    parameters: dict[str, Any] = told("create", row.__tablename__, row.pk, sorted(names))
+    for group, found in groups.items():
+        parameters |= {f"{group}_{name}": value for name, value in found.items()}
+    return parameters
+
+
+@cache
+def _statement(model: Any, shape: Shape, schema: Schema) -> Select[Any]:
+    (_, names), *others = shape
+    new = _row(model, names)
+    relationships = inspect(model).relationships
+    parts = {
+        relationships[key].mapper.class_: _parts(new, relationships[key], names)
+        for key, names in others
+    }
+    noted, _ = current_app.extensions["audit"]
+    shown = document(schema, aliased(model, new), parts)
+    return select(cast(shown, String)).select_from(new).add_cte(noted, *parts.values())
+
+
+def _row(model: type[Any], names: tuple[str, ...]) -> CTE:
+    table = db.table(model)
+    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
+    return insert(table).values(values).returning(*table.c).cte("new")
+
+
+def _parts(new: CTE, relationship: RelationshipProperty[Any], names: tuple[str, ...]) -> CTE:
+    """Return the statement that writes the parts of the new row, however many there are."""
+    table = db.table(relationship.mapper.class_)
+    # A length would cut what is too long, where the column refuses it.
+    types = {
+        name: String() if isinstance(table.c[name].type, String) else table.c[name].type
+        for name in names
+    }
+    arrays = [bindparam(f"{relationship.key}_{name}", type_=ARRAY(types[name])) for name in types]
+    columns = [column(name, types[name]) for name in types]
+    rows = func.unnest(*arrays).table_valued(*columns, name="parts").render_derived()
+    [(_pk, foreign_key)] = relationship.local_remote_pairs or ()
+    values = select(new.c.pk, *(rows.c[name] for name in types)).join_from(new, rows, true())
+    written = insert(table).from_select([str(foreign_key.key), *types], values).returning(*table.c)
+    return written.cte(f"new_{relationship.key}")

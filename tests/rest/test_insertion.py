@@ -1,0 +1,72 @@
+"""A new row: one statement, whatever hangs on it, and stored once whatever becomes of it."""
+
+import psycopg
+import pytest
+from sqlalchemy import NullPool, create_engine, event, text
+
+from tests.factories import make_ingredient
+
+INGREDIENT = {"name": "Mandrake root", "description": None}
+
+
+def potion(*ingredients):
+    lines = [{"pk": str(one.pk), "amount": "1.500", "unit": "drop"} for one in ingredients]
+    return {"name": "Draught", "description": "Sleepy.", "ingredients": lines}
+
+
+def test_an_ingredient_is_one_statement(client, statements):
+    with statements() as seen:
+        assert client.post("/api/v2/ingredients", json=INGREDIENT).status_code == 201
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("many", [1, 5, 100])
+def test_a_potion_is_one_statement_beside_the_look_at_its_ingredients(client, statements, many):
+    body = potion(*(make_ingredient() for _ in range(many)))
+    with statements() as seen:
+        assert client.post("/api/v2/potions", json=body).status_code == 201
+    assert len(seen) == 2
+
+
+def test_what_is_answered_is_what_is_stored(client):
+    body = potion(*(make_ingredient() for _ in range(3)))
+    answer = client.post("/api/v2/potions", json=body)
+    stored = client.get(answer.headers["Location"])
+    assert answer.get_data() == stored.get_data()
+    assert answer.headers["ETag"] == stored.headers["ETag"]
+    assert [line["pk"] for line in stored.json["ingredients"]] == [
+        line["pk"] for line in body["ingredients"]
+    ]
+    assert [line["amount"] for line in stored.json["ingredients"]] == ["1.500"] * 3
+
+
+def test_who_made_it_is_noted_with_the_fields_that_were_given(client):
+    headers = {"X-Request-ID": "mine"}
+    made = client.post("/api/v2/potions", json=potion(make_ingredient()), headers=headers).json
+    [entry] = client.get(f"/api/v2/audit?pk={made['pk']}").json
+    assert entry["action"] == "create"
+    assert entry["resource"] == "potions"
+    assert entry["fields"] == ["description", "ingredients", "name"]
+    assert entry["request_id"] == "mine"
+
+
+@pytest.mark.parametrize("moment", ["before_cursor_execute", "after_cursor_execute"])
+def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
+    committing, fresh_database, moment
+):
+    app = committing()
+    lost = iter([True])
+
+    def lose(connection, _cursor, statement, *_):
+        if "INSERT" in statement and next(lost, False):
+            connection.connection.dbapi_connection.close()
+            raise psycopg.OperationalError("The connection is lost.")
+
+    event.listen(app.extensions["read_engine"], moment, lose)
+    answer = app.test_client().post("/api/v2/ingredients", json=INGREDIENT)
+    assert answer.status_code == 201
+    assert next(lost, None) is None
+    with create_engine(fresh_database, poolclass=NullPool).connect() as connection:
+        rows = connection.execute(text("SELECT pk::text, name FROM ingredients")).all()
+        assert rows == [(answer.json["pk"], "Mandrake root")]
+        assert connection.scalar(text("SELECT count(*) FROM audit_log")) == 1
