@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import lru_cache
 from ipaddress import ip_address
 from os import environ
 from typing import Any
@@ -104,6 +105,7 @@ def host_of(address: str) -> str:
     return address.partition(":")[0]
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

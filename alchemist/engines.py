@@ -55,6 +55,11 @@ class Connection(psycopg.Connection[Any]):
             self.close()
             raise psycopg.OperationalError("No time is left to wait for an answer.") from error
 
+    def rollback(self) -> None:
+        """Undo what there may be to undo; SQLAlchemy asks for it after every statement, too."""
+        if not self.autocommit:
+            super().rollback()
+
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn["Connection"]:
         """Try one address, if there is time to: the name of a host may have many of them."""

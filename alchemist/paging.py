@@ -142,9 +142,8 @@ def page(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any]) -
     """
     order: Order = args["sort"]
     limit: int = args["limit"]
-    entity = query.select.column_descriptions[0]["entity"]
     cursor = args["cursor"]
-    after = [] if cursor is None else _decode(cursor, place, order, entity)
+    after = [] if cursor is None else _decode(cursor, place, order, query.entity)
     statement = _statement(query.select, schema, order, bool(after), bool(args["count"]))
     values = {f"after_{i}": value for i, value in enumerate(after)}
     row = db.fetch(statement, {**query.parameters, **values, "limit": limit, "more": limit + 1})

@@ -194,9 +194,15 @@ class Client(FlaskClient):
 
 @contextmanager
 def _savepoint(connection: Connection) -> Iterator[Connection]:
-    """Lend a connection for a statement that may fail."""
-    with connection.begin_nested():
+    """Lend a connection for a statement that may fail, without that being a statement more."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("SAVEPOINT alone")
+    try:
         yield connection
+    except BaseException:
+        driver.execute("ROLLBACK TO SAVEPOINT alone")
+        raise
+    driver.execute("RELEASE SAVEPOINT alone")
 
 
 @pytest.fixture

@@ -22,7 +22,10 @@ RANKS = [
     *("v1", "docs", "examples", "app", "worker"),
     *("verify", "embedded", "cli"),
 ]
-REST = ["request", "references", "parsing", "etags", "openapi", "resource", "blueprint", "api"]
+REST = [
+    *("request", "references", "parsing", "etags", "openapi", "insertion"),
+    *("resource", "blueprint", "api"),
+]
 DOMAIN = [
     *("permissions", "secrets", "pricing", "basket", "models", "stock", "recorder"),
     *("service", "auth", "schemas", "blueprint"),

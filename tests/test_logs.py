@@ -75,7 +75,8 @@ def test_a_request_is_a_line(client, lines):
 
 def test_a_line_counts_the_statements_of_its_request_alone(client, lines):
     client.get(POTIONS)
-    client.post(INGREDIENTS, json={"name": "Mandrake"})
+    recipe = [str(make_ingredient().pk)]
+    client.post(POTIONS, json={"name": "Draught", "ingredients": recipe})
     client.get(POTIONS)
     first, creation, second = (line["statements"] for line in lines())
     assert (first, second) == (1, 1)

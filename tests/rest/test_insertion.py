@@ -60,7 +60,8 @@ def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
     def lose(connection, _cursor, statement, *_):
         if "INSERT" in statement and next(lost, False):
             connection.connection.dbapi_connection.close()
-            raise psycopg.OperationalError("The connection is lost.")
+            if moment == "after_cursor_execute":
+                raise psycopg.OperationalError("The connection is lost.")
 
     event.listen(app.extensions["read_engine"], moment, lose)
     answer = app.test_client().post("/api/v2/ingredients", json=INGREDIENT)

@@ -215,23 +215,23 @@ def test_what_goes_after_it_was_looked_up_is_told_with_its_pointer(
     client = committing().test_client()
     kept, gone = make_ingredient(), make_ingredient()
     db.session.commit()
-    look = references.complaints
+    pk, look = gone.pk, references.complaints
 
     def look_and_delete(*args):
         found = look(*args)
         with create_engine(fresh_database, poolclass=NullPool).begin() as other:
-            other.execute(text("DELETE FROM ingredients WHERE pk = :pk"), {"pk": gone.pk})
+            other.execute(text("DELETE FROM ingredients WHERE pk = :pk"), {"pk": pk})
         return found
 
     monkeypatch.setattr(references, "complaints", look_and_delete)
-    body = {"name": "a", "ingredients": [str(kept.pk), str(gone.pk)]}
+    body = {"name": "a", "ingredients": [str(kept.pk), str(pk)]}
     answer = client.post("/api/v2/potions", json=body, headers=headers)
     assert answer.status_code == 422
     assert answer.json["errors"] == [
         {
             "pointer": "#/ingredients/1",
             "code": "unknown-reference",
-            "detail": f"No ingredient {gone.pk}.",
+            "detail": f"No ingredient {pk}.",
         }
     ]
     assert client.get("/api/v2/potions").json == []
