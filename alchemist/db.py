@@ -40,7 +40,7 @@ from sqlalchemy.orm import (
 )
 from uuid_utils.compat import uuid7
 
-from alchemist import engines, errors
+from alchemist import driver, engines, errors
 from alchemist.config import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -145,12 +145,6 @@ def query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
     return call
 
 
-def reader() -> AbstractContextManager[Connection]:
-    """Return a connection for one read: AUTOCOMMIT, back in its pool when the block ends."""
-    engine: Engine = current_app.extensions["read_engine"]
-    return engine.connect()
-
-
 def writer() -> AbstractContextManager[Connection]:
     """Return a connection for a write beside the request's own: committed when the block ends."""
     engine: Engine = current_app.extensions["write_engine"]
@@ -172,17 +166,18 @@ def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[
     if session.registry.has() and session().in_transaction():
         return session.execute(statement, parameters).all()
     try:
-        return _alone(statement, parameters)
+        return alone(statement, parameters)
     except DBAPIError as error:
         # A connection that died in its pool, or is as good as dead. The others went with it.
         if not error.connection_invalidated:
             raise
-        return _alone(statement, parameters)
+        return alone(statement, parameters)
 
 
-def _alone(statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
-    with reader() as connection:
-        return connection.execute(statement, parameters).all()
+def alone(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+    """Return the rows of a statement that is a transaction of its own whatever else is begun."""
+    engine: Engine = current_app.extensions["read_engine"]
+    return driver.run(engine, statement, parameters or {})
 
 
 Entity = TypeVar("Entity", bound=Base)

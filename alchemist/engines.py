@@ -3,7 +3,7 @@
 from math import isinf
 from threading import Lock
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen, PQGenConn
@@ -28,14 +28,29 @@ FAREWELL = 0.1
 # Seconds between two attempts to reach a database that did not answer.
 PAUSE = 1
 
-# Events of the dialect: those of an engine cost 15 µs at each checkout, these one at a statement.
-STATEMENT = ("do_execute", "do_executemany", "do_execute_no_params")
-
 T = TypeVar("T")
 
 
 class Overdue(PoolTimeout):
     """A request that has no time left for what it would do next."""
+
+
+class Cursor(psycopg.Cursor[Any]):
+    """Counts its statements, and begins none for which no time is left."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Self:
+        _begin_statement()
+        return super().execute(*args, **kwargs)
+
+    def executemany(self, *args: Any, **kwargs: Any) -> None:
+        _begin_statement()
+        super().executemany(*args, **kwargs)
+
+
+def _begin_statement() -> None:
+    if budget.left() <= 0:
+        raise Overdue("No time is left for another statement.")
+    budget.count()
 
 
 class Connection(psycopg.Connection[Any]):
@@ -54,11 +69,6 @@ class Connection(psycopg.Connection[Any]):
         except _WaitTimeout as error:
             self.close()
             raise psycopg.OperationalError("No time is left to wait for an answer.") from error
-
-    def rollback(self) -> None:
-        """Undo what there may be to undo; SQLAlchemy asks for it after every statement, too."""
-        if not self.autocommit:
-            super().rollback()
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn["Connection"]:
@@ -94,7 +104,7 @@ class Line:
         if not self._may_be_tried():
             raise psycopg.OperationalError("The database did not answer a moment ago.")
         try:
-            connection = Connection.connect(*args, **options)
+            connection = Connection.connect(*args, cursor_factory=Cursor, **options)
         except psycopg.errors.ConnectionTimeout:
             self._silent_until = monotonic() + PAUSE
             raise
@@ -111,20 +121,19 @@ class Line:
         return is_due
 
 
-def _begin_statement(*_event: Any) -> None:
-    if budget.left() <= 0:
-        raise Overdue("No time is left for another statement.")
-    budget.count()
-
-
-def _discard_stale(context: ExceptionContext) -> None:
-    """Take a connection for dead, and its pool with it, whose prepared statements are useless.
+def is_stale(error: BaseException) -> bool:
+    """Tell whether the prepared statements of a connection are useless, and it with them.
 
     PostgreSQL refuses them after a migration that changed the type of a column that they return,
     again and again. The error has no state of its own.
     """
-    diagnosis = getattr(context.original_exception, "diag", None)
-    if getattr(diagnosis, "source_function", None) == "RevalidateCachedQuery":
+    diagnosis = getattr(error, "diag", None)
+    return getattr(diagnosis, "source_function", None) == "RevalidateCachedQuery"
+
+
+def _discard_stale(context: ExceptionContext) -> None:
+    """Take a connection that is stale for dead, and its pool with it."""
+    if is_stale(context.original_exception):
         context.is_disconnect = True
 
 
@@ -150,8 +159,6 @@ def make(settings: Settings) -> tuple[Engine, Engine]:
     for engine in (write, read):
         event.listen(engine, "do_connect", line.connect)
         event.listen(engine, "handle_error", _discard_stale)
-        for name in STATEMENT:
-            event.listen(engine, name, _begin_statement)
     return write, read
 
 

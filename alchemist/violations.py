@@ -187,7 +187,5 @@ def _in_use(name: str, found: Rule) -> errors.Refusal:
     table, column = constraint.table, constraint.columns[0]
     pk = (request.view_args or {})["pk"]
     some = select(table.c[found.referrer]).where(column == pk).distinct().limit(10)
-    with db.reader() as connection:
-        referrers = connection.execute(some).scalars().all()
-    entries = [{"code": "in-use", "detail": found.in_use.format(pk)} for pk in referrers]
+    entries = [{"code": "in-use", "detail": found.in_use.format(pk)} for (pk,) in db.alone(some)]
     return errors.Conflict("Others still refer to it.", entries, code="in-use")

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import alembic.command
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import URL, Connection, NullPool, create_engine, event, text
+from psycopg.pq import ExecStatus
+from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
-from alchemist import config, db, embedded
+from alchemist import config, db, driver, embedded, engines
 from alchemist.app import create_app
 from alchemist.config import database_url
 from alchemist.users import auth
@@ -193,24 +194,52 @@ class Client(FlaskClient):
 
 
 @contextmanager
-def _savepoint(connection: Connection) -> Iterator[Connection]:
-    """Lend a connection for a statement that may fail, without that being a statement more."""
-    driver: Any = connection.connection.dbapi_connection
-    driver.execute("SAVEPOINT alone")
+def _savepoint(connection: Connection) -> Iterator[None]:
+    """Let a statement fail without the transaction."""
+    _command(connection, "SAVEPOINT alone")
     try:
-        yield connection
+        yield
     except BaseException:
-        driver.execute("ROLLBACK TO SAVEPOINT alone")
+        _command(connection, "ROLLBACK TO SAVEPOINT alone")
         raise
-    driver.execute("RELEASE SAVEPOINT alone")
+    _command(connection, "RELEASE SAVEPOINT alone")
+
+
+def _command(connection: Connection, command: str) -> None:
+    """Run what is no statement of a request, and must not be counted as one."""
+    server: Any = connection.connection.dbapi_connection
+    done = server.pgconn.exec_(command.encode())
+    assert done.status == ExecStatus.COMMAND_OK, done.error_message
+
+
+class Lent:
+    """An engine whose only connection is one that is in use."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.lent = connection.connection
+        self.dbapi_connection = self.lent.dbapi_connection
+        self.cursor = self.lent.cursor
+
+    def raw_connection(self) -> Self:
+        return self
+
+    def close(self) -> None:
+        """It stays open."""
 
 
 @pytest.fixture
 def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with app.extensions["write_engine"].connect() as connection:
         outer = connection.begin()
+        _command(connection, "BEGIN")
         db.session.configure(bind=connection, join_transaction_mode="create_savepoint")
-        monkeypatch.setattr(db, "reader", lambda: _savepoint(connection))
+        lent: Any = Lent(connection)
+
+        def alone(statement: Any, parameters: Any = None) -> Any:
+            with _savepoint(connection):
+                return driver.run(lent, statement, parameters or {})
+
+        monkeypatch.setattr(db, "alone", alone)
         monkeypatch.setattr(db, "writer", lambda: nullcontext(connection))
         yield
         db.session.remove()
@@ -232,22 +261,26 @@ def closed(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def statements(app: Flask) -> Callable[[], Any]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """Return a context manager that lists the statements run inside it, savepoints left out."""
 
     @contextmanager
     def recorder() -> Iterator[list[str]]:
         seen: list[str] = []
 
-        def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
-                seen.append(statement)
+        def recording(name: str) -> Any:
+            run = getattr(engines.Cursor, name)
 
-        engine = app.extensions["write_engine"]
-        event.listen(engine, "before_cursor_execute", record)
-        try:
+            def record(cursor: Any, statement: str, *args: Any, **how: Any) -> Any:
+                if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+                    seen.append(statement)
+                return run(cursor, statement, *args, **how)
+
+            return record
+
+        with monkeypatch.context() as patch:
+            for name in ("execute", "executemany"):
+                patch.setattr(engines.Cursor, name, recording(name))
             yield seen
-        finally:
-            event.remove(engine, "before_cursor_execute", record)
 
     return recorder

@@ -15,7 +15,7 @@ from alchemist.db import ROOT, Base
 DOMAINS = ["users", "ingredients", "stores", "coupons", "heroes", "potions", "products", "orders"]
 RANKS = [
     "__init__",
-    *("config", "problems", "errors", "budget", "engines", "db"),
+    *("config", "problems", "errors", "budget", "engines", "driver", "db"),
     *("violations", "fields", "representation", "paging"),
     *("rest", "logs", "idempotency", "security", "health", "audit"),
     *DOMAINS,

@@ -90,7 +90,7 @@ def fail():
 
 def test_a_defect_is_answered_securely(app, closed, monkeypatch):
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
-    monkeypatch.setattr(db, "reader", fail)
+    monkeypatch.setattr(db, "alone", fail)
     answer = closed.get(HEROES)
     assert (answer.status_code, answer.json["code"]) == (500, "internal")
     assert_secure(answer.headers)

@@ -3,24 +3,27 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
+
+from alchemist import engines
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
-def recorded(engine: Any, act: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return the last statement that `act` runs on the engine, and its parameters."""
+def recorded(act: Any) -> tuple[str, Mapping[str, Any]]:
+    """Return the last statement that `act` runs, and its parameters."""
     seen: list[tuple[str, Mapping[str, Any]]] = []
 
-    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        seen.append((statement, parameters))
+    execute = engines.Cursor.execute
 
-    event.listen(engine, "before_cursor_execute", record)
-    try:
+    def record(cursor: Any, statement: str, parameters: Any = None, **how: Any) -> Any:
+        seen.append((statement, parameters))
+        return execute(cursor, statement, parameters, **how)
+
+    with patch.object(engines.Cursor, "execute", record):
         act()
-    finally:
-        event.remove(engine, "before_cursor_execute", record)
     return seen[-1]
 
 

@@ -2,8 +2,9 @@
 
 import psycopg
 import pytest
-from sqlalchemy import NullPool, create_engine, event, text
+from sqlalchemy import NullPool, create_engine, text
 
+from alchemist import engines
 from tests.factories import make_ingredient
 
 INGREDIENT = {"name": "Mandrake root", "description": None}
@@ -50,21 +51,23 @@ def test_who_made_it_is_noted_with_the_fields_that_were_given(client):
     assert entry["request_id"] == "mine"
 
 
-@pytest.mark.parametrize("moment", ["before_cursor_execute", "after_cursor_execute"])
+@pytest.mark.parametrize("is_done", [False, True])
 def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
-    committing, fresh_database, moment
+    committing, fresh_database, monkeypatch, is_done
 ):
-    app = committing()
-    lost = iter([True])
+    client = committing().test_client()
+    execute, lost = engines.Cursor.execute, iter([True])
 
-    def lose(connection, _cursor, statement, *_):
-        if "INSERT" in statement and next(lost, False):
-            connection.connection.dbapi_connection.close()
-            if moment == "after_cursor_execute":
-                raise psycopg.OperationalError("The connection is lost.")
+    def lose(cursor, statement, *args, **how):
+        if "INSERT" not in statement or not next(lost, False):
+            return execute(cursor, statement, *args, **how)
+        if is_done:
+            execute(cursor, statement, *args, **how)
+        cursor.connection.close()
+        raise psycopg.OperationalError("The connection is lost.")
 
-    event.listen(app.extensions["read_engine"], moment, lose)
-    answer = app.test_client().post("/api/v2/ingredients", json=INGREDIENT)
+    monkeypatch.setattr(engines.Cursor, "execute", lose)
+    answer = client.post("/api/v2/ingredients", json=INGREDIENT)
     assert answer.status_code == 201
     assert next(lost, None) is None
     with create_engine(fresh_database, poolclass=NullPool).connect() as connection:

@@ -107,7 +107,7 @@ def plan(app, filled):
         def get():
             assert client.get(path).status_code == 200
 
-        found = plans.recorded(app.extensions["read_engine"], get)
+        found = plans.recorded(get)
         with create_engine(filled, poolclass=NullPool).connect() as connection:
             for statement in statements:
                 connection.execute(text(statement))
@@ -240,7 +240,7 @@ def cursor_behind(row, sort, order):
 def blocks(app, url, path):
     """Return how many blocks of tables and indexes a GET reads."""
     client = app.test_client()
-    statement, parameters = plans.recorded(app.extensions["read_engine"], lambda: client.get(path))
+    statement, parameters = plans.recorded(lambda: client.get(path))
     with create_engine(url, poolclass=NullPool).connect() as connection:
         explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) {statement}"
         plan = connection.exec_driver_sql(explain, dict(parameters)).scalars().all()

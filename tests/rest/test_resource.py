@@ -229,7 +229,10 @@ def test_a_commit_that_fails_is_an_ordinary_error(client, other):
 
 
 def test_a_read_holds_no_transaction_even_while_it_lasts(committing):
-    with committing().app_context(), db.reader() as connection:
-        connection.execute(text("SELECT 1"))
-        driver = connection.connection.dbapi_connection
-        assert driver.info.transaction_status is TransactionStatus.IDLE
+    app = committing()
+    with app.app_context():
+        db.alone(text("SELECT 1"))
+    connection = app.extensions["read_engine"].raw_connection()
+    assert connection.cursor().execute("SELECT 1").fetchall() == [(1,)]
+    assert connection.dbapi_connection.info.transaction_status is TransactionStatus.IDLE
+    connection.close()
