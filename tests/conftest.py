@@ -231,7 +231,8 @@ class Lent:
 def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with app.extensions["write_engine"].connect() as connection:
         outer = connection.begin()
-        _command(connection, "BEGIN")
+        # However long a test thinks.
+        _command(connection, "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
         db.session.configure(bind=connection, join_transaction_mode="create_savepoint")
         lent: Any = Lent(connection)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -238,14 +239,17 @@ class Blueprint(flask_smorest.Blueprint):
 
 def _links(page: paging.Page) -> dict[str, str]:
     """Return the headers of a page: its links (RFC 8288) and, if counted, the total."""
-    pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
-    query = [pair for pair in pairs if pair[0] != "cursor"]
-    relations = {"first": query}
+    path, query = request.path, _without_cursor(request.query_string)
+    links = [f'<{path}{query and f"?{query}"}>; rel="first"']
     if page.next_cursor:
-        relations["next"] = [*query, ("cursor", page.next_cursor)]
-    links = [
-        f'<{request.path}{"?" if pairs else ""}{urlencode(pairs)}>; rel="{relation}"'
-        for relation, pairs in relations.items()
-    ]
+        # It is spelt in the characters of URLs.
+        links.append(f'<{path}?{query and f"{query}&"}cursor={page.next_cursor}>; rel="next"')
     total = {} if page.total is None else {"X-Total-Count": str(page.total)}
     return {"Link": ", ".join(links), **total}
+
+
+# Clients ask for the same lists again and again.
+@lru_cache(maxsize=256)
+def _without_cursor(query: bytes) -> str:
+    pairs = parse_qsl(query.decode(), keep_blank_values=True)
+    return urlencode([pair for pair in pairs if pair[0] != "cursor"])

@@ -121,7 +121,8 @@ class Request(flask.Request):
 
     def _read(self, most: int) -> bytes:
         length = self.content_length
-        if length is None and not self.environ.get("wsgi.input_terminated"):
+        is_chunked = "HTTP_TRANSFER_ENCODING" in self.environ
+        if length is None and not (is_chunked and self.environ.get("wsgi.input_terminated")):
             return b""
         # No more than was announced: some servers wait for bytes that do not come.
         stream: Any = self.environ["wsgi.input"]

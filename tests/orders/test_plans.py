@@ -9,12 +9,11 @@ from tests.rest import plans
 
 
 @pytest.fixture
-def plan(app, client):
+def plan(client):
     """Return what tells the plan of a query for any values."""
 
     def act(query):
-        engine = app.extensions["write_engine"]
-        found = plans.recorded(engine, lambda: db.session.execute(query.select, query.parameters))
+        found = plans.recorded(lambda: db.session.execute(query.select, query.parameters))
         return plans.generic(db.session.connection(), *found)
 
     return act
