@@ -2,7 +2,7 @@
 
 import os
 import venv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import run
 
@@ -47,6 +47,8 @@ ALCHEMIST = Contestant(
     f"gunicorn -c {ROOT / 'gunicorn.conf.py'} -b 127.0.0.1:{{port}} wsgi:app",
     "/api/v2",
 )
+# What it is measured at alone, it is measured at as it ships: nobody may do anything unknown.
+CLOSED = replace(ALCHEMIST, name="alchemist-closed")
 FASTAPI = Contestant("fastapi", "FastAPI", _UVICORN.format(app="fastapi_tuned:app"))
 PEERS = {
     peer.name: peer
@@ -70,15 +72,15 @@ PEERS = {
 }
 
 
-def alchemist_environment(url: URL) -> dict[str, str]:
+def alchemist_environment(url: URL, *, open_access: bool) -> dict[str, str]:
     """Return what the shipped settings leave to an operator, with nothing of the caller's own."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("ALCHEMIST_")}
     return own | {
         "DATABASE_URL": url.render_as_string(hide_password=False),
         "ALCHEMIST_WORKERS": "1",
-        # The peers know no callers either.
-        "ALCHEMIST_OPEN_ACCESS": "true",
-        # The peers log no requests.
+        # The peers know no callers.
+        "ALCHEMIST_OPEN_ACCESS": str(open_access),
+        # Nor do they log requests.
         "ALCHEMIST_LOG_LEVEL": "warning",
         "PYTHONPATH": str(ROOT),
     }

@@ -1,7 +1,7 @@
 """The rows that every contestant serves: 1,000 ingredients and 10,000 potions of 5 each."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import PIPE, run
 
@@ -13,7 +13,6 @@ from uuid_utils.compat import uuid7
 
 from alchemist import db
 
-from . import processes
 from .contestants import peers_environment
 from .operations import INGREDIENTS_PER_POTION, Keys
 
@@ -35,13 +34,6 @@ def create(server: URL, name: str) -> URL:
     with connect(server) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return server.set(database=name)
-
-
-def pin(server: URL, cpu: int) -> None:
-    """Bind the postmaster, and so every backend that it forks from now on, to one CPU."""
-    with connect(server) as connection:
-        postmaster = processes.parent(connection.info.backend_pid)
-    processes.pin(postmaster, cpu)
 
 
 def fill_peers(url: URL, python: Path, directory: Path) -> Keys:
@@ -70,19 +62,20 @@ def fill_alchemist(url: URL) -> Keys:
             chance.sample(ingredients, INGREDIENTS_PER_POTION)
         )
     ]
-    with connect(url) as connection:
-        _copy(connection, "ingredients (pk, name)", ingredients)
-        _copy(connection, "potions (pk, name)", potions)
-        _copy(connection, "potion_ingredients (potion_id, ingredient_id, position)", contents)
-        connection.execute("VACUUM ANALYZE")
+    rows: dict[str, list[tuple[object, ...]]] = {
+        "ingredients (pk, name)": [*ingredients],
+        "potions (pk, name)": [*potions],
+        "potion_ingredients (potion_id, ingredient_id, position)": [*contents],
+    }
+    copy(url, rows)
     return Keys(str(ingredients[5][0]), str(potions[5][0]))
 
 
-def _copy(
-    connection: psycopg.Connection[tuple[object, ...]],
-    target: str,
-    rows: Sequence[tuple[object, ...]],
-) -> None:
-    with connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+def copy(url: URL, rows: Mapping[str, Sequence[tuple[object, ...]]]) -> None:
+    """Write rows by table and columns, one table after the other, and let the planner know."""
+    with connect(url) as connection:
+        for target, values in rows.items():
+            with connection.cursor() as cursor, cursor.copy(f"COPY {target} FROM STDIN") as lines:
+                for row in values:
+                    lines.write_row(row)
+        connection.execute("VACUUM ANALYZE")

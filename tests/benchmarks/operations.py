@@ -1,8 +1,8 @@
-"""The six operations that are measured, and what a right answer to each looks like."""
+"""The six operations that are compared, and what a right answer to each looks like."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 INGREDIENTS_PER_POTION = 5
@@ -18,61 +18,80 @@ class Keys:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is sent; of several bodies, one after the other."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    bodies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Operation:
+    """`path` and `headers` name what of the keys they take; `bodies` makes bodies of them."""
+
     name: str
     title: str
     path: str
     is_right: Callable[[Any], bool]
-    body: str | None = None
+    method: str = "GET"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    bodies: Callable[[Any], tuple[str, ...]] = lambda _keys: ()
 
-    @property
-    def status(self) -> int:
-        return 201 if self.body else 200
-
-    def path_with(self, keys: Keys) -> str:
-        return self.path.format(ingredient=keys.ingredient, potion=keys.potion)
-
-    def body_with(self, keys: Keys) -> str | None:
-        return self.body and self.body.replace("INGREDIENT", keys.ingredient)
+    def request(self, prefix: str, keys: Keys) -> Request:
+        bodies = self.bodies(keys)
+        kind = {"Content-Type": "application/json"} if bodies else {}
+        headers = {name: value.format(keys=keys) for name, value in self.headers.items()}
+        return Request(self.method, prefix + self.path.format(keys=keys), kind | headers, bodies)
 
 
-def _is_ingredient(answer: Any) -> bool:
+def is_ingredient(answer: Any) -> bool:
     return bool(answer["name"].startswith("ingredient "))
 
 
-def _is_potion(answer: Any) -> bool:
+def is_potion(answer: Any) -> bool:
     return bool(answer["name"].startswith("potion ")) and (
         len(answer["ingredients"]) == INGREDIENTS_PER_POTION
     )
 
 
-def _is_page_of(is_item: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda answer: len(answer) == PAGE and all(map(is_item, answer))
+def is_page_of(is_item: Callable[[Any], bool], length: int) -> Callable[[Any], bool]:
+    return lambda answer: len(answer) == length and all(map(is_item, answer))
+
+
+def _brine(keys: Keys) -> tuple[str, ...]:
+    return (json.dumps({"name": "brine", "ingredients": [keys.ingredient]}),)
 
 
 # Creations come last: they make the tables grow, and every reader must find the same rows.
-OPERATIONS = (
-    Operation("get-ingredient", "one ingredient", "/ingredients/{ingredient}", _is_ingredient),
+COMPARED = (
+    Operation("get-ingredient", "one ingredient", "/ingredients/{keys.ingredient}", is_ingredient),
     Operation(
         "list-ingredients",
         "50 ingredients",
         f"/ingredients?limit={PAGE}",
-        _is_page_of(_is_ingredient),
+        is_page_of(is_ingredient, PAGE),
     ),
-    Operation("get-potion", "one potion", "/potions/{potion}", _is_potion),
-    Operation("list-potions", "50 potions", f"/potions?limit={PAGE}", _is_page_of(_is_potion)),
+    Operation("get-potion", "one potion", "/potions/{keys.potion}", is_potion),
+    Operation("list-potions", "50 potions", f"/potions?limit={PAGE}", is_page_of(is_potion, PAGE)),
     Operation(
         "create-ingredient",
         "create ingredient",
         "/ingredients",
         lambda answer: answer["name"] == "salt",
-        body=json.dumps({"name": "salt"}),
+        method="POST",
+        status=201,
+        bodies=lambda _keys: (json.dumps({"name": "salt"}),),
     ),
     Operation(
         "create-potion",
         "create potion",
         "/potions",
         lambda answer: answer["name"] == "brine" and len(answer["ingredients"]) == 1,
-        body=json.dumps({"name": "brine", "ingredients": ["INGREDIENT"]}),
+        method="POST",
+        status=201,
+        bodies=_brine,
     ),
 )

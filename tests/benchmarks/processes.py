@@ -3,7 +3,8 @@
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from signal import SIGKILL
@@ -11,6 +12,7 @@ from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from time import monotonic, sleep
 
 from .contestants import Contestant, Home
+from .operations import Keys, Operation, Request
 
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -20,10 +22,33 @@ class Dead(Exception):
     """A server that ended, or never answered; the text ends with what it logged."""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A contestant that is serving on its CPU."""
+
+    contestant: Contestant
+    keys: Keys
+    cpu: int
+    pid: int
+    port: int
+    log: Path
+
+    def request(self, operation: Operation) -> Request:
+        return operation.request(self.contestant.prefix, self.keys)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """MiB of a process: what is resident, and that with shared pages divided by their users."""
+
+    resident: float
+    proportional: float
+
+
 @contextmanager
-def serving(contestant: Contestant, home: Home, cpu: int, logs: Path) -> Iterator[tuple[int, int]]:
-    """Yield pid and port of a contestant that answers; raise Dead. Ends its whole session."""
-    port, log = _free_port(), logs / f"{contestant.name}.log"
+def serving(contestant: Contestant, home: Home, cpu: int, directory: Path) -> Iterator[Entry]:
+    """Yield a contestant that answers; raise Dead. Ends its whole session."""
+    port, log = _free_port(), directory / f"{contestant.name}.log"
     command = [str(home.python), *contestant.arguments(port)]
     with log.open("wb") as output:
         # pdeathsig: not even kill -9 of the benchmark leaves a server behind.
@@ -38,7 +63,7 @@ def serving(contestant: Contestant, home: Home, cpu: int, logs: Path) -> Iterato
         )
     try:
         _wait_for_answer(process, port, f"{contestant.prefix}/ingredients?limit=1", log)
-        yield process.pid, port
+        yield Entry(contestant, home.keys, cpu, process.pid, port, log)
     finally:
         _end(process)
 
@@ -52,11 +77,10 @@ def _wait_for_answer(process: Popen[bytes], port: int, path: str, log: Path) -> 
     deadline = monotonic() + START_SECONDS
     while process.poll() is None and monotonic() < deadline:
         connection = HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
-        with suppress(OSError):
+        with suppress(OSError), closing(connection):
             connection.request("GET", path)
             if connection.getresponse().status == 200:
                 return
-        connection.close()
         sleep(0.1)
     raise Dead(f"{log.stem} does not serve {path}:\n{log.read_text(errors='replace')[-2000:]}")
 
@@ -76,11 +100,6 @@ def tree(pid: int) -> list[int]:
     return [pid, *(found for child in children for found in tree(int(child)))]
 
 
-def parent(pid: int) -> int:
-    # After the command in parentheses, which may hold anything, come the state and the parent.
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def cpu_seconds(pid: int) -> float:
     """Return what the process and its descendants have used of any CPU so far."""
     ticks = 0
@@ -98,14 +117,13 @@ def cpu_seconds_of_all(cpu: int) -> float:
     return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mib(pid: int) -> float:
-    """Return the resident memory of the largest process under `pid`: the one that serves."""
-    pages = (int(Path(f"/proc/{member}/statm").read_text().split()[1]) for member in tree(pid))
-    return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+def memory(pid: int) -> Memory:
+    """Return the memory of the largest process under `pid`: the one that serves."""
+    found = (_memory(member) for member in tree(pid))
+    return max(found, key=lambda one: one.resident)
 
 
-def pin(pid: int, cpu: int) -> None:
-    """Bind a process, its descendants and all that they will fork to one CPU."""
-    for member in tree(pid):
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(member, {cpu})
+def _memory(pid: int) -> Memory:
+    _, *lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    kib = {name: int(amount) for name, amount, _unit in map(str.split, lines)}
+    return Memory(kib["Rss:"] / 1024, kib["Pss:"] / 1024)
