@@ -23,12 +23,14 @@ _FIGURES = (
     "p99 ms",
     "failed",
     "its CPU",
+    "requests/CPU s",
     "others",
 )
 _LEGEND = (
-    "Every figure of that run. “Others” is the most that any other process took of the server's "
-    "CPU in one round: where it is not near 0 the machine was busy, and only the ratios mean "
-    "something."
+    "Every figure of that run. “Its CPU” is how much of its CPU the server used: where it is less "
+    "than all, it waited, for the disk perhaps. “Others” is the most that any other process took "
+    "of that CPU in one round: where it is not near 0 the machine was busy, and only the ratios "
+    "mean something."
 )
 
 

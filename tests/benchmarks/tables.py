@@ -82,5 +82,6 @@ def _figures(found: list[Sample]) -> tuple[str, ...]:
         f"{median(map(p99, found)):.2f}",
         str(sum(sample.taken.failed for sample in found)),
         f"{median(sample.busy for sample in found):.0%}",
+        f"{median(sample.taken.rate / sample.busy for sample in found):,.0f}",
         f"{max(sample.others for sample in found):.0%}",
     )
