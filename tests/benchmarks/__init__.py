@@ -1,1 +1,1 @@
-"""Alchemist beside its peers: requests per second of one core, for six operations."""
+"""Alchemist beside its peers in six operations, and alone: requests per second of one core."""

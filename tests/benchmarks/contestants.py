@@ -47,7 +47,7 @@ ALCHEMIST = Contestant(
     f"gunicorn -c {ROOT / 'gunicorn.conf.py'} -b 127.0.0.1:{{port}} wsgi:app",
     "/api/v2",
 )
-# What it is measured at alone, it is measured at as it ships: nobody may do anything unknown.
+# As it ships: whoever sends no token may only read.
 CLOSED = replace(ALCHEMIST, name="alchemist-closed")
 FASTAPI = Contestant("fastapi", "FastAPI", _UVICORN.format(app="fastapi_tuned:app"))
 PEERS = {

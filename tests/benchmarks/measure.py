@@ -26,7 +26,7 @@ class Sample:
 
 
 def check(entry: Entry, operation: Operation) -> tuple[HTTPMessage, Any]:
-    """Ask once; raise Wrong unless status and content are what every contestant must answer."""
+    """Ask once, and return headers and content; raise Wrong unless they are what all must say."""
     request = entry.request(operation)
     body = request.bodies[0] if request.bodies else None
     connection = HTTPConnection("127.0.0.1", entry.port, timeout=30)

@@ -64,7 +64,11 @@ def _parser(description: str | None) -> argparse.ArgumentParser:
         default=ROOT.parent / "shared" / "peers",
         help="where the peers' code and requirements are (%(default)s)",
     )
-    option("--quick", action="store_true", help="FastAPI only, 1 s a sample, Alchemist alone once")
+    option(
+        "--quick",
+        action="store_true",
+        help="FastAPI only, 1 s a sample, one sample of Alchemist alone",
+    )
     option(
         "--peers",
         type=_peers,

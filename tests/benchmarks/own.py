@@ -42,6 +42,13 @@ def _order_bodies(shop: Shop) -> tuple[str, ...]:
 
 _TOKEN = {"Authorization": "Bearer {keys.token}"}
 
+HEAD = Operation(
+    "head-ingredient",
+    "HEAD of one ingredient",
+    "/ingredients/{keys.ingredient}",
+    lambda answer: answer is None,
+    method="HEAD",
+)
 PLACE_ORDER = Operation(
     "place-order",
     f"order of {LINES} lines placed, with a token",
@@ -52,6 +59,7 @@ PLACE_ORDER = Operation(
     headers=_TOKEN,
     bodies=_order_bodies,
 )
+# The only one that writes comes last.
 OWN = (
     Operation(
         "deep-page",
@@ -71,13 +79,7 @@ OWN = (
         f"/potions?limit={LONGEST_PAGE}",
         is_page_of(is_potion, LONGEST_PAGE),
     ),
-    Operation(
-        "head-ingredient",
-        "HEAD of one ingredient",
-        "/ingredients/{keys.ingredient}",
-        lambda answer: answer is None,
-        method="HEAD",
-    ),
+    HEAD,
     Operation(
         "unchanged-ingredient",
         "one ingredient, unchanged: 304",

@@ -13,7 +13,7 @@ from alchemist.users import secrets
 from . import databases
 from .measure import check
 from .operations import Keys, Operation, is_page_of, is_potion
-from .own import DEPTH, LINES, LONGEST_PAGE, PLACE_ORDER, Shop
+from .own import DEPTH, HEAD, LINES, LONGEST_PAGE, PLACE_ORDER, Shop
 from .processes import Entry
 
 BASKETS = 200
@@ -45,11 +45,9 @@ def fill(url: URL, keys: Keys) -> Shop:
 
 
 def visit(entry: Entry, shop: Shop) -> Shop:
-    """Return what a customer learns by asking: an order of theirs, an ETag, and a far cursor."""
-    entry = replace(entry, keys=shop)
+    """Ask a service of this shop for what only it can tell: an order, an ETag, a far cursor."""
     _, order = check(entry, PLACE_ORDER)
-    found = Operation("etag", "", "/ingredients/{keys.ingredient}", lambda _answer: True)
-    headers, _ = check(entry, found)
+    headers, _ = check(entry, HEAD)
     return replace(shop, order=order["pk"], etag=headers["ETag"], cursor=_cursor(entry))
 
 
