@@ -4,8 +4,8 @@ Nearly every request is one such statement, and run by SQLAlchemy it costs twice
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.rows import namedtuple_row
@@ -26,9 +26,17 @@ class Compiled(NamedTuple):
     values: dict[str, Any]
 
 
-# Statements are built once for each shape; one that is not must not stay for ever.
-@lru_cache(maxsize=1024)
+_compiled: WeakKeyDictionary[Executable, Compiled] = WeakKeyDictionary()
+
+
 def compiled(statement: Executable) -> Compiled:
+    """Return what is kept for as long as the statement is; whoever needs it again keeps that."""
+    if statement not in _compiled:
+        _compiled[statement] = _compile(statement)
+    return _compiled[statement]
+
+
+def _compile(statement: Executable) -> Compiled:
     """Compile a statement; raise TypeError if psycopg could not send its parameters as they are."""
     found: Any = statement.compile(dialect=DIALECT)  # type: ignore[attr-defined]
     values = {}

@@ -125,7 +125,7 @@ def _settled(act: Callable[..., Response], *args: Any, **path: Any) -> Response:
         return errors.respond(refusal)
     except IntegrityError as error:
         meant = violations.refusal(error)
-        if isinstance(meant, errors.Conflict):
+        if isinstance(meant, errors.Conflict) and not request.is_trusted:
             return errors.respond(meant)
         raise
 

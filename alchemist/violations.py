@@ -115,7 +115,9 @@ def repeatable(error: DBAPIError) -> bool:
     """
     state = sqlstate(error)
     is_of_reference = state == "23503" and request.method != "DELETE"
-    return error.connection_invalidated or is_of_reference or state in REPEATABLE_STATES
+    is_of_trust = state.startswith("23") and getattr(request, "is_trusted", False)
+    is_repeatable = is_of_reference or is_of_trust or state in REPEATABLE_STATES
+    return error.connection_invalidated or is_repeatable
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -27,7 +27,7 @@ class Potions(Resource):
         """List potions"""
         return service.browse(**filters)
 
-    @blp.arguments(PotionSchema)
+    @blp.arguments(PotionSchema, trusting=True)
     @idempotent
     @blp.creates(PotionSchema, service.get)
     def post(self, values: dict[str, Any]) -> Potion:

@@ -80,17 +80,20 @@ class Blueprint(flask_smorest.Blueprint):
         super().add_url_rule(rule, endpoint, view_func, **how)
 
     def arguments(
-        self, schema: Any, *, location: str = "json", **how: Any
+        self, schema: Any, *, location: str = "json", trusting: bool = False, **how: Any
     ) -> Callable[[View], View]:
-        """Hand the view what the request says; a body is documented without what is read-only."""
+        """Hand the view what the request says; a body is documented without what is read-only.
+
+        What is stored by one statement may be `trusting`: foreign keys tell what is not there.
+        """
         if location != "json":
             parsed: Callable[[View], View] = super().arguments(schema, location=location, **how)
             return parsed
-        expected = schema()
+        expected, parser = schema(), Parser(trusting=trusting)
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: Any) -> Any:
-                return view(self, PARSER.parse(expected, request, location="json"), **path)
+                return view(self, parser.parse(expected, request, location="json"), **path)
 
             body = openapi.body(schema.writable(), [JSON])
             return openapi.documented(act, view, requestBody=body)

@@ -145,9 +145,17 @@ def _parameter(name: str, code: str, detail: str) -> Entry:
 
 
 class Parser(FlaskParser):
-    """webargs, loading strictly and refusing with every mistake of the request at once."""
+    """webargs, loading strictly and refusing with every mistake of the request at once.
+
+    With `trusting`, a body without mistakes of its own is believed that the rows exist that it
+    refers to, once: if a constraint denies that, the request is begun anew, and they are looked up.
+    """
 
     DEFAULT_UNKNOWN_BY_LOCATION = {}
+
+    def __init__(self, *, trusting: bool = False) -> None:
+        super().__init__()
+        self.trusting = trusting
 
     def load_json(self, req: Any, schema: Schema) -> Any:
         _check_media_type(req)
@@ -161,7 +169,10 @@ class Parser(FlaskParser):
         """Let a client send back what it got: drop read-only members that equal what is stored."""
         if location != "json" or not isinstance(location_data, dict):
             return location_data
-        req.dangling = references.complaints(schema, location_data)
+        may_trust = self.trusting and not req.is_begun_anew and not req.complaints
+        req.is_trusted = may_trust and references.are_plain(schema, location_data)
+        if not req.is_trusted:
+            req.dangling = references.complaints(schema, location_data)
         stored = req.stored or {}
         return {
             name: value
@@ -182,6 +193,8 @@ class Parser(FlaskParser):
         error_headers: Any,
     ) -> NoReturn:
         ((location, messages),) = error.messages_dict.items()
+        if req.is_trusted:
+            req.dangling = references.complaints(schema, req.sent)
         found = [_read_only(entry, schema) for entry in entries(messages, location)]
         raise errors.Invalid.all([*req.complaints, *found, *req.dangling])
 

@@ -72,11 +72,21 @@ def complaints(schema: Schema, body: Any) -> list[Entry]:
     is begun anew then, and told here.
     """
     references = list(_in_object(schema, body, ()))
+    return _untrue(references) + list(_repeated(schema, body))
+
+
+def are_plain(schema: Schema, body: Any) -> bool:
+    """Tell whether nothing stands twice, and rows are said to be there and nothing else."""
+    is_more_asked = any(reference.columns for reference in _in_object(schema, body, ()))
+    return not is_more_asked and not any(_repeated(schema, body))
+
+
+def _untrue(references: list[Reference]) -> list[Entry]:
     rows = _rows(references) if references else {}
     found = [(one, rows.get((_target(one), str(one.key)))) for one in references]
     _check_owners(found)
     told = [_complaint(*pair) for pair in found]
-    return [entry for entries in told for entry in entries] + list(_repeated(schema, body))
+    return [entry for entries in told for entry in entries]
 
 
 def pointer(path: Path) -> str:

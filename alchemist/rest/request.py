@@ -36,6 +36,9 @@ class Request(flask.Request):
     sent: Any = None
     # What its body says of other rows, and is not so.
     dangling: Sequence[Entry] = ()
+    # Whether it was begun before, and whether the rows that it refers to were not looked up.
+    is_begun_anew = False
+    is_trusted = False
 
     @cached_property
     def id(self) -> str:

@@ -43,7 +43,9 @@ class Resource(MethodView):
                 if not violations.repeatable(error):
                     raise
                 session.rollback()
-                time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
+                if not request.is_trusted:
+                    time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
+                request.is_begun_anew = True
             else:
                 return _commit(response)
         return _commit(view(**path))

@@ -106,7 +106,7 @@ class OldPotions(Resource):
         """List potions"""
         return potions.browse()
 
-    @blp.arguments(RecipeSchema)
+    @blp.arguments(RecipeSchema, trusting=True)
     @blp.makes(PotionSchema, potions.get)
     def post(self, values: dict[str, Any]) -> Potion:
         """Brew a potion"""

@@ -1,5 +1,7 @@
 """A new row: one statement, whatever hangs on it, and stored once whatever becomes of it."""
 
+from uuid import UUID
+
 import psycopg
 import pytest
 from sqlalchemy import NullPool, create_engine, text
@@ -22,11 +24,36 @@ def test_an_ingredient_is_one_statement(client, statements):
 
 
 @pytest.mark.parametrize("many", [1, 5, 100])
-def test_a_potion_is_one_statement_beside_the_look_at_its_ingredients(client, statements, many):
+def test_a_potion_is_one_statement_however_many_ingredients_it_has(client, statements, many):
     body = potion(*(make_ingredient() for _ in range(many)))
     with statements() as seen:
         assert client.post("/api/v2/potions", json=body).status_code == 201
+    assert len(seen) == 1
+
+
+def test_ingredients_are_looked_up_if_more_is_said_of_them_than_their_keys(client, statements):
+    ingredient = make_ingredient(name="Mandrake")
+    body = potion(ingredient)
+    body["ingredients"][0]["name"] = "Mandrake"
+    with statements() as seen:
+        assert client.post("/api/v2/potions", json=body).status_code == 201
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])
+def test_every_ingredient_that_is_not_there_is_told_and_nothing_is_stored(client, headers):
+    known = make_ingredient()
+    body = potion(known)
+    body["ingredients"][0:0] = [{"pk": str(UUID(int=1))}]
+    body["ingredients"].append({"pk": str(UUID(int=2))})
+    answer = client.post("/api/v2/potions", json=body, headers=headers)
+    assert answer.status_code == 422
+    assert [entry["pointer"] for entry in answer.json["errors"]] == [
+        "#/ingredients/0/pk",
+        "#/ingredients/2/pk",
+    ]
+    assert client.get("/api/v2/potions").json == []
+    assert client.get("/api/v2/audit?resource=potions").json == []
 
 
 def test_what_is_answered_is_what_is_stored(client):

@@ -224,12 +224,14 @@ def test_what_goes_after_it_was_looked_up_is_told_with_its_pointer(
         return found
 
     monkeypatch.setattr(references, "complaints", look_and_delete)
-    body = {"name": "a", "ingredients": [str(kept.pk), str(pk)]}
+    # Where more is said of a row than its key, it is looked up first.
+    lines = [{"pk": str(kept.pk), "name": kept.name}, {"pk": str(pk)}]
+    body = {"name": "a", "ingredients": lines}
     answer = client.post("/api/v2/potions", json=body, headers=headers)
     assert answer.status_code == 422
     assert answer.json["errors"] == [
         {
-            "pointer": "#/ingredients/1",
+            "pointer": "#/ingredients/1/pk",
             "code": "unknown-reference",
             "detail": f"No ingredient {pk}.",
         }
