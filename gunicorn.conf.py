@@ -1,6 +1,8 @@
 """How gunicorn serves: as `Settings` says, with threads, and problems for its own errors."""
 
+import gc
 import sys
+from importlib import import_module
 from typing import Any
 
 import gunicorn.util
@@ -10,7 +12,6 @@ from gunicorn.glogging import Logger
 
 from alchemist import logs
 from alchemist.config import Misconfigured, check_open_access, load
-from alchemist.users import auth  # noqa: F401  before the fork: workers share a page of it
 from alchemist.worker import Worker, refusals
 
 try:
@@ -60,6 +61,19 @@ def on_starting(server: Arbiter) -> None:
                 check_open_access(bind)
         except Misconfigured as mistakes:
             sys.exit(str(mistakes))
+
+
+def when_ready(server: Arbiter) -> None:
+    """Import the code once: workers share its memory, a page of `auth`, and start without delay.
+
+    Its objects are frozen, since to look at them for garbage would copy them into each worker.
+    With `--reload` each worker imports what is there when it starts.
+    """
+    if not server.cfg.reload:
+        gc.disable()
+        import_module("alchemist.app")
+        gc.freeze()
+        gc.enable()
 
 
 gunicorn.util.write_error = refusals.write_error

@@ -7,10 +7,9 @@ from datetime import datetime
 from functools import cache, wraps
 from inspect import signature
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
-import alembic.config
 from flask import Flask, current_app
 from sqlalchemy import (
     URL,
@@ -42,6 +41,9 @@ from uuid_utils.compat import uuid7
 
 from alchemist import driver, engines, errors
 from alchemist.config import Settings
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 ROOT = Path(__file__).parent.parent
 
@@ -245,9 +247,11 @@ def remove(row: Base) -> None:
     session.flush()
 
 
-def alembic_config(url: URL) -> alembic.config.Config:
+def alembic_config(url: URL) -> "Config":
     """Return what alembic's commands need to work on the database at `url`."""
-    return alembic.config.Config(ROOT / "alembic.ini", attributes={"url": url})
+    from alembic.config import Config  # noqa: PLC0415  slow, and the service itself needs none
+
+    return Config(ROOT / "alembic.ini", attributes={"url": url})
 
 
 def init_app(app: Flask, settings: Settings) -> None:

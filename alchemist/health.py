@@ -2,7 +2,6 @@
 
 from functools import cache
 
-from alembic.script import ScriptDirectory
 from flask import Blueprint, Flask, Response, jsonify
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -16,6 +15,8 @@ MIGRATION = text("SELECT version_num FROM alembic_version")
 @cache
 def head() -> str | None:
     """Return the newest migration that this code knows."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  slow, and only /readyz needs it
+
     return ScriptDirectory(str(db.ROOT / "migrations")).get_current_head()
 
 
