@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -153,7 +153,8 @@ def page(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any]) -
     return Page(body, following, total[0] if total else None)
 
 
-@cache
+# Clients choose sorts and filters: there are more shapes of pages than would fit into memory.
+@lru_cache(maxsize=128)
 def _statement(
     query: Select[Any], schema: Schema, order: Order, continued: bool, counted: bool
 ) -> Select[Any]:
