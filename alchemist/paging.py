@@ -154,7 +154,7 @@ def page(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any]) -
 
 
 # Clients choose sorts and filters: there are more shapes of pages than would fit into memory.
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=100)
 def _statement(
     query: Select[Any], schema: Schema, order: Order, continued: bool, counted: bool
 ) -> Select[Any]:

@@ -30,6 +30,7 @@ class Answer:
 
 class Gunicorn:
     application = "wsgi:app"
+    code = ROOT
 
     def __init__(self, database: URL, directory: Path, **environment: str) -> None:
         self.port = _free_port()
@@ -46,7 +47,7 @@ class Gunicorn:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", self.application],
-                cwd=ROOT,
+                cwd=self.code,
                 env=self.environment,
                 stdout=log,
                 stderr=log,

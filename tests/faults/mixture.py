@@ -1,0 +1,165 @@
+"""A client that asks a bit of everything, in shapes and with tokens as various as they come."""
+
+import json
+import random
+import re
+from collections import Counter
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from alchemist import examples
+from tests.factories import bearer
+
+TIMEOUT = 30  # seconds
+KINDS = ("ingredients", "potions", "stores", "products", "heroes", "coupons", "orders")
+# Values of the filters of each list, of which a request has some.
+FILTERS: dict[str, dict[str, list[str]]] = {
+    "ingredients": {"q": ["root", "dust", "moon"], "name": ["Moonstone dust", "Nothing"]},
+    "potions": {"q": ["tea", "of"], "name": ["Slow tea"]},
+    "stores": {"q": ["ladle"], "currency": ["EUR", "GBP"], "city": ["Brassel"]},
+    "products": {
+        "q": ["pot"],
+        "min_price": ["1", "2.50"],
+        "max_price": ["9"],
+        "in_stock": ["true"],
+    },
+    "heroes": {"q": ["thistle"], "role": ["mage", "priest"]},
+    "coupons": {"active": ["true", "false"]},
+    "orders": {"status": ["placed", "paid"]},
+    "users": {"q": ["ada"], "role": ["admin", "customer"]},
+    "audit": {"resource": ["ingredients", "heroes"]},
+}
+# The list that anybody may ask for in most shapes.
+SORTS = ("pk", "name", "price", "created_at")
+OLD = ("potions", "stores/", "products/", "orders/", "user/get-users", "health", "nowhere")
+NEXT = re.compile(r'<([^>]+)>; rel="next"')
+
+
+class Ask(NamedTuple):
+    """A path, the statuses that its answer may have, and what else the request says."""
+
+    path: str
+    statuses: tuple[int, ...] = (200,)
+    method: str = "GET"
+    body: Any = None
+    headers: dict[str, str] = {}
+
+
+class Client:
+    """Asks on one connection, as chance will have it; `told` counts the answers by their status."""
+
+    def __init__(self, port: int, seed: int, secrets: list[str]) -> None:
+        self.connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+        self.random, self.secrets = random.Random(seed), secrets
+        self.keys = {kind: [row["pk"] for row in examples.rows(kind)] for kind in KINDS}
+        self.told: Counter[int] = Counter()
+        self.wrong: list[str] = []
+        self.seen: Ask | None = None
+        self.next: str | None = None
+
+    def ask_many(self, times: int) -> None:
+        kinds, weights = zip(*WEIGHTS.items(), strict=True)
+        for kind in self.random.choices(kinds, weights, k=times):
+            self._exchange(kind(self))
+
+    def _exchange(self, ask: Ask) -> None:
+        headers = bearer(self.random.choice(self.secrets), **ask.headers)
+        body = None if ask.body is None else json.dumps(ask.body)
+        if body:
+            headers["Content-Type"] = "application/json"
+        self.connection.request(ask.method, ask.path, body, headers)
+        response = self.connection.getresponse()
+        content = response.read()
+        self.told[response.status] += 1
+        if response.status not in ask.statuses:
+            self.wrong.append(f"{ask}: {response.status} {content[:300]!r}")
+        self._remember(ask, response)
+
+    def _remember(self, ask: Ask, response: HTTPResponse) -> None:
+        if (etag := response.headers["ETag"]) and ask.method == "GET":
+            self.seen = Ask(ask.path, (200, 304), headers={"If-None-Match": etag})
+        if link := NEXT.search(response.headers["Link"] or ""):
+            self.next = link[1]
+
+    def _some_path(self) -> str:
+        kind = self.random.choice(KINDS)
+        return f"/api/v2/{kind}/{self.random.choice(self.keys[kind])}"
+
+    def read(self) -> Ask:
+        return Ask(self._some_path())
+
+    def read_again(self) -> Ask:
+        return self.seen or self.read()
+
+    def browse(self) -> Ask:
+        kind = self.random.choice(list(FILTERS))
+        return Ask(self._list(kind, limit=str(self.random.randint(1, 50))))
+
+    def browse_strangely(self) -> Ask:
+        names = self.random.sample(SORTS, self.random.randint(1, len(SORTS)))
+        sort = ",".join(self.random.choice(["", "-"]) + name for name in names)
+        count = {"count": "exact"} if self.random.random() < 0.5 else {}
+        return Ask(self._list("products", sort=sort, limit="3", **count))
+
+    def _list(self, kind: str, **parameters: str) -> str:
+        filters = FILTERS[kind]
+        for name in self.random.sample(list(filters), self.random.randint(0, len(filters))):
+            parameters[name] = self.random.choice(filters[name]).replace(" ", "%20")
+        return f"/api/v2/{kind}?" + "&".join(f"{name}={is_}" for name, is_ in parameters.items())
+
+    def find_by_ingredients(self) -> Ask:
+        keys = self.random.sample(self.keys["ingredients"], self.random.randint(1, 20))
+        name = self.random.choice(["ingredient", "brewable_with"])
+        return Ask(f"/api/v2/potions?{name}={','.join(keys)}")
+
+    def turn_the_page(self) -> Ask:
+        return Ask(self.next) if self.next else self.browse()
+
+    def create(self) -> Ask:
+        body = {
+            "name": f"Ingredient {uuid4().hex}",
+            "description": "x" * self.random.randint(1, 999),
+        }
+        headers = {"Idempotency-Key": uuid4().hex} if self.random.random() < 0.5 else {}
+        return Ask("/api/v2/ingredients", (201,), "POST", body, headers)
+
+    def change(self) -> Ask:
+        path = f"/api/v2/ingredients/{self.random.choice(self.keys['ingredients'])}"
+        body = {"description": f"It was seen {self.random.random()}."}
+        return Ask(path, (200,), "PATCH", body, {"If-Match": "*"})
+
+    def quote(self) -> Ask:
+        item = {"product_id": self.random.choice(self.keys["products"]), "quantity": 10_000}
+        return Ask("/api/v2/orders/quote", (200, 409), "POST", {"items": [item]})
+
+    def miss(self) -> Ask:
+        lost = self.random.choice(["ingredients/{}", "orders/{}", "{}", "potions/x{}"])
+        return Ask(f"/api/v2/{lost.format(uuid4())}", (404,))
+
+    def err(self) -> Ask:
+        if self.random.random() < 0.5:
+            return Ask(f"/api/v2/products?{uuid4().hex}=1&sort={uuid4().hex}", (422,))
+        body = {uuid4().hex: 1, "ingredients": [str(uuid4())]}
+        return Ask("/api/v2/potions", (422,), "POST", body)
+
+    def read_as_of_old(self) -> Ask:
+        path = self.random.choice(OLD)
+        return Ask(f"/api/v1/{path}", (404 if path == "nowhere" else 200,))
+
+
+# How often each is chosen, in a hundred. A shape that is new costs as much as ten that are not.
+WEIGHTS = {
+    Client.read: 27,
+    Client.read_again: 10,
+    Client.browse: 18,
+    Client.browse_strangely: 2,
+    Client.find_by_ingredients: 6,
+    Client.turn_the_page: 6,
+    Client.create: 7,
+    Client.change: 3,
+    Client.quote: 2,
+    Client.miss: 6,
+    Client.err: 6,
+    Client.read_as_of_old: 7,
+}
