@@ -29,7 +29,8 @@ from .bursts import workers
 from .mixture import Client
 from .service import check, report
 
-CLIENTS, SAMPLES = 6, 20
+# As many as the worker has threads, so that none is refused however slow the machine is.
+CLIENTS, SAMPLES = 4, 20
 # More than the service remembers at once.
 TOKENS = 5_000
 MOST_GROWTH = 2.0  # MiB
