@@ -1,5 +1,6 @@
 """How the service starts: its code is imported once, before the fork, and only what serves."""
 
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -37,13 +38,15 @@ def test_the_app_does_without_alembic_until_somebody_asks_for_the_migration():
     assert subprocess.check_output([sys.executable, "-c", told], env=environment) == b"[]\n"
 
 
-def test_with_reload_a_change_of_the_code_is_served(fresh_database, copied, tmp_path):
+def test_with_reload_a_new_worker_has_new_code(fresh_database, copied, tmp_path):
     options = {"GUNICORN_CMD_ARGS": "--reload", "ALCHEMIST_WORKERS": "1"}
     server = Gunicorn(fresh_database, tmp_path, **options)
     server.code = copied
     with server:
         file = copied / "alchemist" / "health.py"
         file.write_text(file.read_text().replace('status="ok"', 'status="changed"'))
+        # gunicorn looks for changes once a second, and not for those before its first look.
+        server.process.send_signal(signal.SIGHUP)
         deadline = monotonic() + PATIENCE
         while not _answers(server, b'"changed"'):
             assert monotonic() < deadline

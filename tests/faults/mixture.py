@@ -58,6 +58,10 @@ class Client:
         self.seen: Ask | None = None
         self.next: str | None = None
 
+    def ask_strangely(self, times: int) -> None:
+        for _ in range(times):
+            self._exchange(self.browse_strangely())
+
     def ask_many(self, times: int) -> None:
         kinds, weights = zip(*WEIGHTS.items(), strict=True)
         for kind in self.random.choices(kinds, weights, k=times):
