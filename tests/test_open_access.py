@@ -222,6 +222,12 @@ def ask_on(path, host):
         return connection.getresponse().status
 
 
+def _listens(path):
+    """Tell whether somebody does: between `bind` and `listen` there is a file already."""
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 def unix_socket(fresh_database, tmp_path):
     """The socket on which gunicorn serves with open access."""
@@ -237,7 +243,7 @@ def unix_socket(fresh_database, tmp_path):
             command, cwd=ROOT, env=os.environ | environment, stdout=log, stderr=log
         )
     deadline = monotonic() + 20
-    while not path.exists():
+    while not _listens(path):
         assert process.poll() is None
         assert monotonic() < deadline
         sleep(0.05)
