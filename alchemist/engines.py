@@ -150,8 +150,6 @@ def make(settings: Settings) -> tuple[Engine, Engine]:
         "pool_size": settings.threads,
         "pool_timeout": settings.pool_timeout,
         "poolclass": Pool,
-        # Half as many again may be kept, of up to 350 KiB each: of pages clients choose the shape.
-        "query_cache_size": 100,
     }
     write = create_engine(settings.database_url, **common)
     read = create_engine(
