@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from alchemist import db, errors, fields, problems
+from alchemist import db, errors, fields, filters, problems
 from alchemist.fields import Complaint
 from alchemist.representation import document
 
@@ -159,11 +159,7 @@ def _statement(
     query: Select[Any], schema: Schema, order: Order, continued: bool, counted: bool
 ) -> Select[Any]:
     entity = query.column_descriptions[0]["entity"]
-    keys = [getattr(entity, key.name) for key in order]
-    wanted = query.where(_after(keys, order)) if continued else query
-    # The planner takes an unknown limit for a tenth of the table; the constant one tells it better.
-    bounded = wanted.order_by(*_directed(keys, order)).limit(BOUND).subquery()
-    limited = select(bounded).limit(bindparam("more")).subquery()
+    limited = _limited(query, entity, order, continued).subquery()
     inner = [limited.c[key.name] for key in order]
     number = func.row_number().over(order_by=_directed(inner, order)).label("row_number")
     numbered = select(limited, number).subquery()
@@ -181,6 +177,28 @@ def _statement(
     return select(*columns)
 
 
+def _limited(query: Select[Any], entity: Any, order: Order, continued: bool) -> Select[Any]:
+    """Return the rows of a page, and one more if there is one."""
+    keys = [getattr(entity, key.name) for key in order]
+    values: list[Any] = [
+        bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(keys)
+    ]
+    is_one_way = len({key.descending for key in order}) == 1
+    lead = filters.lead(query, [key.name for key in order]) if is_one_way else None
+    if lead:
+        keys, values = [lead.column, *lead.keys], [lead.value, *values]
+        order = (Key(lead.column.name, order[0].descending), *order)
+    wanted = query.where(_after(keys, values, order)) if continued else query
+    rows = wanted.order_by(*_directed(keys, order))
+    if len(filters.conditions(query)) == bool(lead):
+        # One plan is good for any values. The planner takes an unknown limit for a tenth of the
+        # table; told the most that there can be, it keeps this plan.
+        rows = select(rows.limit(BOUND).subquery())
+    # Not told, it finds the plan for any values so dear that it makes one for those of each call:
+    # 0.1 to 0.5 ms, for which it knows what is rare.
+    return rows.limit(bindparam("more"))
+
+
 def _directed(columns: Sequence[Any], order: Order) -> list[ColumnElement[Any]]:
     return [
         column.desc() if key.descending else column.asc()
@@ -188,9 +206,8 @@ def _directed(columns: Sequence[Any], order: Order) -> list[ColumnElement[Any]]:
     ]
 
 
-def _after(columns: Sequence[Any], order: Order) -> ColumnElement[bool]:
+def _after(columns: Sequence[Any], values: Sequence[Any], order: Order) -> ColumnElement[bool]:
     """Return the condition that a row stands behind the cursor."""
-    values = [bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(columns)]
     descending = {key.descending for key in order}
     if len(descending) == 1:
         here, there = tuple_(*columns), tuple_(*values)

@@ -4,7 +4,7 @@ from time import sleep
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import alchemist.app  # noqa: F401  registers every model
@@ -12,11 +12,11 @@ from alchemist import config, violations
 from alchemist.db import Base
 
 # Any number will do, as long as nothing else in the database locks it.
-LOCK = 0xA1C4E
+TRY_TO_LOCK = text(f"SELECT pg_try_advisory_lock({0xA1C4E})")
 LOCK_NOT_AVAILABLE = "55P03"
 # An ALTER that waits for a long reader makes all who come after it wait as well. So it waits for a
 # second, and lets them pass for so many before it tries again.
-PATIENCE = text("SET LOCAL lock_timeout = '1s'")
+PATIENCE = text("SET lock_timeout = '1s'")
 PAUSES = (1, 2, 4, 8)
 
 
@@ -28,11 +28,21 @@ def run() -> None:
     url = context.config.attributes.get("url") or config.load().database_url
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     with engine.connect() as connection:
-        # Of the session, so that it outlives the transactions of the migrations.
-        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-        connection.commit()
+        take_turn(connection)
         context.configure(connection=connection, target_metadata=Base.metadata)
         persist()
+
+
+def take_turn(connection: Connection) -> None:
+    """Take the lock for the session, so that it outlives the transactions of the migrations.
+
+    Nobody waits for it in a statement: whoever builds an index beside those who work waits until
+    the statements end that began before.
+    """
+    while not connection.execute(TRY_TO_LOCK).scalar_one():
+        connection.commit()
+        sleep(0.1)
+    connection.commit()
 
 
 def persist() -> None:

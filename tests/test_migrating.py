@@ -48,6 +48,12 @@ WAITING = text("""
     )
 """)
 
+CONNECTED = text("""
+    SELECT pid FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+""")
+WRITE = text("INSERT INTO orders (pk, totals) VALUES (gen_random_uuid(), '[]')")
+
 
 @contextmanager
 def migrator(url, *what):
@@ -60,25 +66,26 @@ def migrator(url, *what):
 
 
 def test_four_processes_may_migrate_at_once(empty_database):
-    """All of them are held where alembic makes its first table, and let go together."""
+    """One of them is held where alembic makes its first table, until the others are there."""
     with ExitStack() as stack:
         runs = [stack.enter_context(migrator(empty_database, "upgrade", "head")) for _ in range(4)]
         with engine(empty_database).connect() as holder:
             holder.execute(text("CREATE TABLE alembic_version (version_num text)"))
             for run in runs:
                 begin(run)
-            await_all(holder, len(runs))
+            await_all(holder, len(runs), CONNECTED)
         told = [run.communicate(timeout=40)[0] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, told
     assert ("columns", "potions.name") in schema(empty_database)
 
 
-def await_all(connection, count):
+def await_all(connection, count, those=WAITING):
     """Return when so many others have been seen waiting: whoever waits for a table gives way."""
     deadline = monotonic() + 30
     seen = set()
     while len(seen) < count:
-        seen |= set(connection.execute(WAITING).scalars())
+        connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        seen |= set(connection.execute(those).scalars())
         assert monotonic() < deadline
         sleep(0.02)
 
@@ -154,3 +161,31 @@ def test_another_failure_of_a_migration_is_told_as_it_is(fresh_database):
         read(reader)
         with pytest.raises(OperationalError, match="statement timeout"):
             downgrade(fresh_database)
+
+
+def test_an_index_that_was_left_half_built_is_built_again(fresh_database):
+    before = schema(fresh_database)
+    downgrade(fresh_database, "0004")
+    with engine(fresh_database).begin() as connection:
+        connection.execute(text("CREATE INDEX orders_status_placed_at_pk_idx ON orders (version)"))
+    upgrade(fresh_database)
+    assert schema(fresh_database) == before
+
+
+def test_an_index_is_built_beside_those_who_write(fresh_database):
+    """Whoever has written and not yet committed is waited for, and keeps nobody else waiting."""
+    downgrade(fresh_database, "0004")
+    with (
+        engine(fresh_database).connect() as writer,
+        engine(fresh_database).connect() as newcomer,
+        migrator(fresh_database, "upgrade", "head") as run,
+    ):
+        writer.execute(WRITE)
+        begin(run)
+        await_all(newcomer, 1)
+        newcomer.rollback()
+        newcomer.execute(text("SET statement_timeout = '3s'"))
+        newcomer.execute(WRITE)
+        newcomer.rollback()
+        writer.rollback()
+        assert run.wait(40) == 0

@@ -86,7 +86,9 @@ class Order(Versioned, Base):
         ),
         Index(None, "placed_at", "pk"),
         Index(None, "status", "pk"),
+        Index(None, "status", "placed_at", "pk"),
         Index(None, "user_id", "pk"),
+        Index(None, "user_id", "placed_at", "pk"),
         Index(None, "hero_id"),
     )
 
@@ -116,7 +118,6 @@ class OrderItem(Base):
                 referrer="order_id",
             ),
         ),
-        index=True,
     )
     quantity: Mapped[int]
     taken: Mapped[int]
@@ -128,6 +129,7 @@ class OrderItem(Base):
     product: Mapped[Product] = relationship(lazy="raise")
 
     __table_args__ = (
+        Index(None, "product_id", "order_id"),
         UniqueConstraint(
             "order_id", "product_id", info=rule("duplicate", "#/items", "A product is given twice.")
         ),

@@ -52,7 +52,6 @@ class PotionIngredient(Base):
                 referrer="potion_id",
             ),
         ),
-        index=True,
     )
     amount: Mapped[Decimal | None] = mapped_column(Numeric(12, 3))
     unit: Mapped[str | None] = mapped_column(String(16))
@@ -60,6 +59,7 @@ class PotionIngredient(Base):
     ingredient: Mapped[Ingredient] = relationship(lazy="raise")
 
     __table_args__ = (
+        Index(None, "ingredient_id", "potion_id"),
         UniqueConstraint(
             "potion_id",
             "ingredient_id",

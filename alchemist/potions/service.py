@@ -5,9 +5,13 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy
-from sqlalchemy import Select, exists, func, insert, select
+from sqlalchemy import Select, Uuid, cast, exists, func, insert, select
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.elements import Grouping
 
 from alchemist import db
+from alchemist.filters import equal, has_words
 
 from .models import WORDS, Potion, PotionIngredient
 
@@ -31,11 +35,11 @@ def browse(
 ) -> Select[Any]:
     found = select(Potion)
     if name is not None:
-        found = found.where(Potion.name == name)
+        found = found.where(equal(Potion.name, name))
     if q is not None:
-        found = found.where(db.has_words(WORDS, q))
+        found = found.where(has_words(WORDS, q))
     if ingredient is not None:
-        found = found.where(Potion.pk.in_(_containing_all(ingredient)))
+        found = _containing_all(found, ingredient)
     if brewable_with is not None:
         found = found.where(Potion.pk.in_(_containing_any(brewable_with)))
         found = found.where(~_needs_more_than(brewable_with))
@@ -48,13 +52,25 @@ def _containing_any(pks: list[UUID]) -> Select[Any]:
     return select(PotionIngredient.potion_id).where(contains).distinct()
 
 
-def _containing_all(pks: list[UUID]) -> Select[Any]:
-    contains = PotionIngredient.ingredient_id == func.any(pks)
+def _containing_all(found: Select[Any], pks: Any) -> Select[Any]:
+    """Restrict to the potions that contain all of these ingredients, given once each.
+
+    Of the first and the last PostgreSQL knows how frequent they are, and starts from the rarer one.
+    """
+    wanted = Grouping(cast(pks, ARRAY(Uuid())))
+    of_potion, ingredient_id = PotionIngredient.potion_id, PotionIngredient.ingredient_id
+    last = wanted[func.cardinality(wanted)]
+    other = aliased(PotionIngredient)
+    number = (
+        select(func.count())
+        .where(other.potion_id == Potion.pk, other.ingredient_id == func.any(wanted))
+        .scalar_subquery()
+    )
     return (
-        select(PotionIngredient.potion_id)
-        .where(contains)
-        .group_by(PotionIngredient.potion_id)
-        .having(func.count() == func.cardinality(pks))
+        found.join(PotionIngredient, of_potion == Potion.pk)
+        .where(equal(ingredient_id, wanted[1]))
+        .where(Potion.pk.in_(select(other.potion_id).where(other.ingredient_id == last)))
+        .where(number == func.cardinality(wanted))
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import db, errors
+from alchemist.filters import equal, has_words
 
 from . import secrets
 from .models import WORDS, Token, User
@@ -40,9 +41,9 @@ def browse(
     if email is not None:
         found = found.where(User.email == email)
     if q is not None:
-        found = found.where(db.has_words(WORDS, q))
+        found = found.where(has_words(WORDS, q))
     if role is not None:
-        found = found.where(User.role == role)
+        found = found.where(equal(User.role, role))
     return found
 
 
@@ -94,7 +95,7 @@ def get_token(pk: UUID, of: UUID, *, user_id: UUID | None = None) -> Select[Any]
 
 @db.query
 def browse_tokens(of: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(Token).where(Token.user_id == of)
+    found = select(Token).where(equal(Token.user_id, of))
     return found if user_id is None else found.where(Token.user_id == user_id)
 
 
