@@ -81,8 +81,8 @@ class Coupon(Versioned, Base):
 
 
 # Until when it can be used. PostgreSQL counts the values of this as those of a column: of the two
-# that it is made of, it would not know that half of all coupons have uses left, half have not ended,
-# and hardly any is both.
+# that it is made of, it would not know that half of all coupons have uses left, half have not
+# ended, and hardly any is both.
 _end = func.coalesce(Coupon.__table__.c.valid_until, text("'infinity'::timestamptz"))
 USABLE_UNTIL = func.coalesce(
     case((Coupon.__table__.c.is_left, _end)), text("'-infinity'::timestamptz")
