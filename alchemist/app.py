@@ -11,6 +11,7 @@ from alchemist import (
     errors,
     health,
     logs,
+    paging,
     rest,
     security,
     v1,
@@ -49,6 +50,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     budget.init_app(app, settings.request_timeout)
     logs.init_app(app)
     db.init_app(app, settings)
+    paging.init_app(app)
     errors.init_app(app, violations.refusal)
     rest.init_app(app)
     audit.init_app(app)

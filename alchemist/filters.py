@@ -5,29 +5,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    BinaryExpression,
     Boolean,
     Column,
     ColumnElement,
     Select,
     Table,
     UniqueConstraint,
+    any_,
     func,
     text,
 )
-from sqlalchemy.sql.operators import between_op
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.sql import operators
 
 from alchemist import db
 
-
-def equal(column: Any, value: Any) -> ColumnElement[bool]:
-    """Return the condition that a column has a value, as a range of one.
-
-    With `=` PostgreSQL would drop the column from ORDER BY, and so be free to walk the whole table
-    in the order of the keys, if it takes the value for frequent. See `lead`.
-    """
-    condition: ColumnElement[bool] = column.between(value, value)
-    return condition
+# How a condition bounds a column where a list begins: one that ascends, and one that descends.
+BEGINNING = {False: (operators.ge, operators.gt), True: (operators.le, operators.lt)}
 
 
 def has_words(vector: ColumnElement[Any], wanted: Any) -> ColumnElement[bool]:
@@ -50,15 +44,24 @@ def conditions(query: Select[Any]) -> list[ColumnElement[Any]]:
 
 @dataclass(frozen=True)
 class Lead:
-    """A filter on `column`, which begins an index that goes on with the `keys` of a list."""
+    """A condition that a column has a value, and the keys that follow it in an index."""
 
+    condition: ColumnElement[Any]
     column: Column[Any]
     value: ColumnElement[Any]
-    keys: list[Column[Any]]
+    keys: dict[str, Column[Any]]
+
+    def one_of(self) -> ColumnElement[bool]:
+        """Return the condition that the column has one of a single value.
+
+        With a mere `=` PostgreSQL would drop the column from ORDER BY, and be free to walk all of
+        the table in the order of the keys if it takes the value for frequent.
+        """
+        return self.column == any_(array([self.value]))
 
 
 def lead(query: Select[Any], names: Sequence[str]) -> Lead | None:
-    """Return the first filter of a query that has an index in the order of the keys named.
+    """Return the first condition of a query with an index in the order of the keys named.
 
     Rows that have one value in a column are in the same order by (column, keys) as by the keys,
     and only one index has that order: it leads from the beginning of a page to its end, whatever
@@ -67,31 +70,49 @@ def lead(query: Select[Any], names: Sequence[str]) -> Lead | None:
     """
     table = db.table(query.column_descriptions[0]["entity"])
     for condition in conditions(query):
-        if isinstance(condition, BinaryExpression) and condition.operator is between_op:
-            of = db.Base.metadata.tables[condition.left.table.name]
-            keys = _keys(of, table, names)
-            if _is_indexed(of, [condition.left.name, *(key.name for key in keys)]):
-                return Lead(of.c[condition.left.name], condition.right.clauses[0], keys)
+        column = _column(condition, operators.eq)
+        if column is not None:
+            keys = _keys(column, table, names)
+            if _is_indexed([column, *keys.values()]):
+                return Lead(condition, column, condition.right, keys)  # type: ignore[attr-defined]
     return None
 
 
-def _keys(of: Table, table: Table, names: Sequence[str]) -> list[Column[Any]]:
-    """Return the columns `of` a table that have the values of `table`'s columns of these names."""
-    if of is table:
-        return [table.c[name] for name in names]
-    return [column for column in of.c if list(names) == ["pk"] and column.references(table.c.pk)]
+def bounds(condition: ColumnElement[Any], column: Column[Any], *, descending: bool) -> bool:
+    """Return whether a condition bounds a column where a list begins that is sorted by it."""
+    return _column(condition, *BEGINNING[descending]) is column
 
 
-def _is_indexed(table: Table, names: list[str]) -> bool:
+def _column(condition: Any, *wanted: Any) -> Column[Any] | None:
+    """Return the column that a condition compares with a value by one of some operators."""
+    if getattr(condition, "operator", None) not in wanted:
+        return None
+    table = getattr(condition.left, "table", None)
+    return None if table is None else db.Base.metadata.tables[table.name].c[condition.left.name]
+
+
+def _keys(column: Column[Any], table: Table, names: Sequence[str]) -> dict[str, Column[Any]]:
+    """Return what is to follow a column, by the names of the columns that `table` is sorted by.
+
+    Another table can only be sorted as this one is by its key: by what refers to that.
+    """
+    if column.table is table:
+        return {name: table.c[name] for name in names if name != column.name}
+    own = [own for own in column.table.c if own.references(table.c.pk)]
+    return {"pk": own[0]} if own and list(names) == ["pk"] else {}
+
+
+def _is_indexed(columns: Sequence[Column[Any]]) -> bool:
     """Return whether an index begins with these columns; the last, a tie-breaker, may be missing.
 
     But then it must have two of them: more than the filter.
     """
-    found = [index for index in _indexes(table) if len(index) > 1]
+    names = [column.name for column in columns]
+    found = [index for index in _indexes(columns[0].table) if len(index) > 1]
     return any(index in (names, names[:-1]) for index in found)
 
 
-def _indexes(table: Table) -> Iterator[list[str]]:
+def _indexes(table: Any) -> Iterator[list[str]]:
     for index in table.indexes:
         yield [getattr(column, "name", "") for column in index.expressions]
     for constraint in table.constraints:

@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from flask import Flask
 from marshmallow import Schema
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy import (
@@ -23,6 +24,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
+    event,
     func,
     literal_column,
     or_,
@@ -34,6 +36,7 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from alchemist import db, errors, fields, filters, problems
 from alchemist.fields import Complaint
+from alchemist.filters import Lead
 from alchemist.representation import document
 
 MAX_LIMIT = 200
@@ -145,7 +148,7 @@ def page(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any]) -
     cursor = args["cursor"]
     after = [] if cursor is None else _decode(cursor, place, order, query.entity)
     statement = _statement(query.select, schema, order, bool(after), bool(args["count"]))
-    values = {f"after_{i}": value for i, value in enumerate(after)}
+    values = {f"after_{key.name}": value for key, value in zip(order, after, strict=False)}
     row = db.fetch(statement, {**query.parameters, **values, "limit": limit, "more": limit + 1})
     assert row is not None  # noqa: S101  an aggregate without GROUP BY
     body, seen, last, *total = row
@@ -159,7 +162,9 @@ def _statement(
     query: Select[Any], schema: Schema, order: Order, continued: bool, counted: bool
 ) -> Select[Any]:
     entity = query.column_descriptions[0]["entity"]
-    limited = _limited(query, entity, order, continued).subquery()
+    is_one_way = len({key.descending for key in order}) == 1
+    lead = filters.lead(query, [key.name for key in order]) if is_one_way else None
+    limited = _limited(query, lead, order, continued).subquery()
     inner = [limited.c[key.name] for key in order]
     number = func.row_number().over(order_by=_directed(inner, order)).label("row_number")
     numbered = select(limited, number).subquery()
@@ -174,29 +179,49 @@ def _statement(
     ]
     if counted:
         columns.append(select(func.count()).select_from(query.subquery()).scalar_subquery())
-    return select(*columns)
+    statement = select(*columns)
+    # Without a filter, or with one that leads, one plan is as good as can be for any values.
+    is_steady = len(filters.conditions(query)) == bool(lead)
+    return statement if is_steady else statement.execution_options(planned_anew=True)
 
 
-def _limited(query: Select[Any], entity: Any, order: Order, continued: bool) -> Select[Any]:
+def _plan_anew(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Have PostgreSQL plan a statement for its values, although it has seen it before.
+
+    A plan for any values does not know what is frequent and what is rare. It is taken all the same
+    if it looks cheaper than those of the first calls, and kept for as long as the connection lives.
+    """
+    if not context.execution_options.get("planned_anew"):
+        return False
+    cursor.execute(statement, parameters, prepare=False)
+    return True
+
+
+def init_app(app: Flask) -> None:
+    event.listen(app.extensions["read_engine"], "do_execute", _plan_anew)
+
+
+def _limited(query: Select[Any], lead: Lead | None, order: Order, continued: bool) -> Select[Any]:
     """Return the rows of a page, and one more if there is one."""
-    keys = [getattr(entity, key.name) for key in order]
-    values: list[Any] = [
-        bindparam(f"after_{i}", type_=column.type) for i, column in enumerate(keys)
-    ]
-    is_one_way = len({key.descending for key in order}) == 1
-    lead = filters.lead(query, [key.name for key in order]) if is_one_way else None
+    entity = query.column_descriptions[0]["entity"]
+    conditions = filters.conditions(query)
+    keys = [db.table(entity).c[key.name] for key in order]
+    first: list[ColumnElement[Any]] = []
     if lead:
-        keys, values = [lead.column, *lead.keys], [lead.value, *values]
-        order = (Key(lead.column.name, order[0].descending), *order)
-    wanted = query.where(_after(keys, values, order)) if continued else query
-    rows = wanted.order_by(*_directed(keys, order))
-    if len(filters.conditions(query)) == bool(lead):
-        # One plan is good for any values. The planner takes an unknown limit for a tenth of the
-        # table; told the most that there can be, it keeps this plan.
-        rows = select(rows.limit(BOUND).subquery())
-    # Not told, it finds the plan for any values so dear that it makes one for those of each call:
-    # 0.1 to 0.5 ms, for which it knows what is rare.
-    return rows.limit(bindparam("more"))
+        # The keys are those of the index, and the column before them all has one value.
+        order = tuple(key for key in order if key.name in lead.keys)
+        keys = [lead.keys[key.name] for key in order]
+        conditions = [each for each in conditions if each is not lead.condition] + [lead.one_of()]
+        first = _directed([lead.column], order[:1])
+    if continued:
+        # The cursor bounds the first key, too, and closer. Of two such bounds PostgreSQL may start
+        # at the other, and read all that is between.
+        begins = partial(filters.bounds, column=keys[0], descending=order[0].descending)
+        conditions = [each for each in conditions if not begins(each)] + [_after(keys, order)]
+    rows = select(entity).select_from(*query.get_final_froms()).where(*conditions)
+    ordered = rows.order_by(*first, *_directed(keys, order))
+    # The planner takes an unknown limit for a tenth of the table; the constant one tells it better.
+    return select(ordered.limit(BOUND).subquery()).limit(bindparam("more"))
 
 
 def _directed(columns: Sequence[Any], order: Order) -> list[ColumnElement[Any]]:
@@ -206,8 +231,12 @@ def _directed(columns: Sequence[Any], order: Order) -> list[ColumnElement[Any]]:
     ]
 
 
-def _after(columns: Sequence[Any], values: Sequence[Any], order: Order) -> ColumnElement[bool]:
+def _after(columns: Sequence[Any], order: Order) -> ColumnElement[bool]:
     """Return the condition that a row stands behind the cursor."""
+    values = [
+        bindparam(f"after_{key.name}", type_=column.type)
+        for column, key in zip(columns, order, strict=True)
+    ]
     descending = {key.descending for key in order}
     if len(descending) == 1:
         here, there = tuple_(*columns), tuple_(*values)

@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import db
-from alchemist.filters import equal
 
 from .models import AuditEntry
 
@@ -22,9 +21,9 @@ def browse(
 ) -> Select[Any]:
     found = select(AuditEntry)
     if resource is not None:
-        found = found.where(equal(AuditEntry.resource, resource))
+        found = found.where(AuditEntry.resource == resource)
     if pk is not None:
-        found = found.where(equal(AuditEntry.resource_pk, pk))
+        found = found.where(AuditEntry.resource_pk == pk)
     if user_id is not None:
-        found = found.where(equal(AuditEntry.user_id, user_id))
+        found = found.where(AuditEntry.user_id == user_id)
     return found

@@ -24,7 +24,6 @@ from uuid_utils.compat import uuid7
 
 from alchemist import db, errors, problems
 from alchemist.errors import Entry
-from alchemist.filters import equal
 
 from .models import USABLE_UNTIL, Coupon, Redemption
 
@@ -129,13 +128,13 @@ def delete(coupon: Coupon) -> None:
 @db.query
 def get_redemption(pk: UUID, coupon_id: UUID, *, user_id: UUID | None = None) -> Select[Any]:
     found = select(Redemption).where(Redemption.pk == pk, Redemption.coupon_id == coupon_id)
-    return found if user_id is None else found.where(equal(Redemption.user_id, user_id))
+    return found if user_id is None else found.where(Redemption.user_id == user_id)
 
 
 @db.query
 def browse_redemptions(coupon_id: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(Redemption).where(equal(Redemption.coupon_id, coupon_id))
-    return found if user_id is None else found.where(equal(Redemption.user_id, user_id))
+    found = select(Redemption).where(Redemption.coupon_id == coupon_id)
+    return found if user_id is None else found.where(Redemption.user_id == user_id)
 
 
 def redeem(coupon: Coupon, user_id: UUID | None, order_id: UUID | None = None) -> Row[tuple[UUID]]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import db
-from alchemist.filters import equal, has_words
+from alchemist.filters import has_words
 
 from .models import WORDS, Hero
 
@@ -24,9 +24,9 @@ def browse(
 ) -> Select[Any]:
     found = select(Hero)
     if role is not None:
-        found = found.where(equal(Hero.role, role))
+        found = found.where(Hero.role == role)
     if user_id is not None:
-        found = found.where(equal(Hero.user_id, user_id))
+        found = found.where(Hero.user_id == user_id)
     if q is not None:
         found = found.where(has_words(WORDS, q))
     return found

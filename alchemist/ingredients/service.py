@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import db
-from alchemist.filters import equal, has_words
+from alchemist.filters import has_words
 
 from .models import WORDS, Ingredient
 
@@ -21,7 +21,7 @@ def get(pk: UUID) -> Select[Any]:
 def browse(*, name: str | None = None, q: str | None = None) -> Select[Any]:
     found = select(Ingredient)
     if name is not None:
-        found = found.where(equal(Ingredient.name, name))
+        found = found.where(Ingredient.name == name)
     if q is not None:
         found = found.where(has_words(WORDS, q))
     return found

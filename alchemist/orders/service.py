@@ -13,7 +13,6 @@ from alchemist import db, errors, problems
 from alchemist.coupons import service as coupons
 from alchemist.coupons.models import Coupon
 from alchemist.errors import Entry
-from alchemist.filters import equal
 from alchemist.products.models import Product
 from alchemist.products.service import of_owner
 
@@ -57,13 +56,13 @@ def browse(
 ) -> Select[Any]:
     found = _of(select(Order), buyer, seller)
     if status is not None:
-        found = found.where(equal(Order.status, status))
+        found = found.where(Order.status == status)
     if user_id is not None:
-        found = found.where(equal(Order.user_id, user_id))
+        found = found.where(Order.user_id == user_id)
     if product_id is not None:
         # An order has one line of a product, so that this finds it once.
         found = found.join(OrderItem, OrderItem.order_id == Order.pk)
-        found = found.where(equal(OrderItem.product_id, product_id))
+        found = found.where(OrderItem.product_id == product_id)
     if placed_after is not None:
         found = found.where(Order.placed_at >= placed_after)
     if placed_before is not None:
@@ -75,7 +74,7 @@ def _of(found: Select[Any], buyer: UUID | None, seller: UUID | None) -> Select[A
     if buyer is None:
         return found
     if seller is None:
-        return found.where(equal(Order.user_id, buyer))
+        return found.where(Order.user_id == buyer)
     # One set and not two conditions: of an OR the planner would try every order that there is.
     bought = aliased(Order)
     own = select(bought.pk).where(bought.user_id == buyer)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import Grouping
 
 from alchemist import db
-from alchemist.filters import equal, has_words
+from alchemist.filters import has_words
 
 from .models import WORDS, Potion, PotionIngredient
 
@@ -35,7 +35,7 @@ def browse(
 ) -> Select[Any]:
     found = select(Potion)
     if name is not None:
-        found = found.where(equal(Potion.name, name))
+        found = found.where(Potion.name == name)
     if q is not None:
         found = found.where(has_words(WORDS, q))
     if ingredient is not None:
@@ -68,7 +68,7 @@ def _containing_all(found: Select[Any], pks: Any) -> Select[Any]:
     )
     return (
         found.join(PotionIngredient, of_potion == Potion.pk)
-        .where(equal(ingredient_id, wanted[1]))
+        .where(ingredient_id == wanted[1])
         .where(Potion.pk.in_(select(other.potion_id).where(other.ingredient_id == last)))
         .where(number == func.cardinality(wanted))
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import db, errors
-from alchemist.filters import equal, has_words
+from alchemist.filters import has_words
 from alchemist.stores.models import Store
 
 from .models import WORDS, Product
@@ -41,15 +41,15 @@ def browse(
 ) -> Select[Any]:
     found = select(Product)
     if store_id is not None:
-        found = found.where(equal(Product.store_id, store_id))
+        found = found.where(Product.store_id == store_id)
     if potion_id is not None:
-        found = found.where(equal(Product.potion_id, potion_id))
+        found = found.where(Product.potion_id == potion_id)
     if min_price is not None:
         found = found.where(Product.price >= min_price)
     if max_price is not None:
         found = found.where(Product.price <= max_price)
     if in_stock is not None:
-        found = found.where(equal(Product.in_stock, in_stock))
+        found = found.where(Product.in_stock == in_stock)
     if q is not None:
         found = found.where(has_words(WORDS, q))
     return found

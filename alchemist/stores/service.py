@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import db
-from alchemist.filters import equal, has_words
+from alchemist.filters import has_words
 
 from .models import WORDS, Store
 
@@ -29,13 +29,13 @@ def browse(
 ) -> Select[Any]:
     found = select(Store)
     if city is not None:
-        found = found.where(equal(Store.city, city))
+        found = found.where(Store.city == city)
     if country is not None:
-        found = found.where(equal(Store.country, country))
+        found = found.where(Store.country == country)
     if currency is not None:
-        found = found.where(equal(Store.currency, currency))
+        found = found.where(Store.currency == currency)
     if owner_id is not None:
-        found = found.where(equal(Store.owner_id, owner_id))
+        found = found.where(Store.owner_id == owner_id)
     if q is not None:
         found = found.where(has_words(WORDS, q))
     return found

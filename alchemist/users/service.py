@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import db, errors
-from alchemist.filters import equal, has_words
+from alchemist.filters import has_words
 
 from . import secrets
 from .models import WORDS, Token, User
@@ -43,7 +43,7 @@ def browse(
     if q is not None:
         found = found.where(has_words(WORDS, q))
     if role is not None:
-        found = found.where(equal(User.role, role))
+        found = found.where(User.role == role)
     return found
 
 
@@ -95,7 +95,7 @@ def get_token(pk: UUID, of: UUID, *, user_id: UUID | None = None) -> Select[Any]
 
 @db.query
 def browse_tokens(of: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(Token).where(equal(Token.user_id, of))
+    found = select(Token).where(Token.user_id == of)
     return found if user_id is None else found.where(Token.user_id == user_id)
 
 

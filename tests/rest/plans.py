@@ -27,17 +27,22 @@ def recorded(act: Any) -> tuple[str, Mapping[str, Any]]:
     return seen[-1]
 
 
-def generic(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> str:
-    """Return the plan that serves every value, the one that a prepared statement ends up with."""
+def numbered(statement: str) -> tuple[str, list[str]]:
+    """Return a statement as psycopg prepares it, and the names of its parameters in order."""
     names: list[str] = []
 
     def number(found: re.Match[str]) -> str:
         names.append(found[1]) if found[1] not in names else None
         return f"${names.index(found[1]) + 1}"
 
-    numbered = PARAMETER.sub(number, statement).replace("%%", "%")
+    return PARAMETER.sub(number, statement).replace("%%", "%"), names
+
+
+def generic(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> str:
+    """Return the plan that serves every value, the one that a prepared statement may end up with."""
+    prepared, names = numbered(statement)
     connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
-    connection.exec_driver_sql(f"PREPARE planned AS {numbered.replace('%', '%%')}")
+    connection.exec_driver_sql(f"PREPARE planned AS {prepared.replace('%', '%%')}")
     values = ", ".join(_literal(parameters[name]) for name in names)
     return _explained(connection, f"EXPLAIN EXECUTE planned({values})", "DEALLOCATE planned")
 
@@ -46,6 +51,14 @@ def custom(connection: Connection, statement: str, parameters: Mapping[str, Any]
     """Return the plan for these values."""
     rows = connection.exec_driver_sql(f"EXPLAIN {statement}", dict(parameters)).scalars()
     return "\n".join(rows)
+
+
+def blocks(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> int:
+    """Return how many blocks of tables and indexes a statement reads."""
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) {statement}"
+    plan = connection.exec_driver_sql(explain, dict(parameters)).scalars().all()
+    top = next(line for line in plan if "Buffers:" in line)
+    return sum(map(int, re.findall(r"(?:hit|read)=(\d+)", top)))
 
 
 def _explained(connection: Connection, statement: str, after: str) -> str:

@@ -1,0 +1,1 @@
+"""Lists on tables as large as they may become: `python -m tests.growth`."""

@@ -1,0 +1,127 @@
+"""Every list with its sorts, and its filters with a value that many rows have and one of few."""
+
+from dataclasses import dataclass
+
+from .rows import FREQUENT, RARE, key
+
+HALF, TWENTY = key(1), key(9)
+NEVER, LONG_AGO, SOON = "2020-01-01T00:00:00Z", "2026-01-01T00:05:00Z", "2099-01-01T00:00:00Z"
+WORDS = {"q": (FREQUENT, RARE)}
+
+
+@dataclass(frozen=True)
+class List:
+    """`filters` have a frequent and a rare value each; `together` are some queries of several."""
+
+    path: str
+    table: str
+    sorts: tuple[str, ...]
+    filters: dict[str, tuple[str, str]]
+    together: tuple[str, ...] = ()
+
+    def directed(self) -> list[str]:
+        return [f"{sign}{sort}" for sort in self.sorts for sign in ("", "-")]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return two queries of each filter: for a frequent value, and for a rare one."""
+        return [(f"{name}={many}", f"{name}={few}") for name, (many, few) in self.filters.items()]
+
+    def filtered(self) -> list[str]:
+        """Return the query of each value of each filter."""
+        return [f"{name}={value}" for name, values in self.filters.items() for value in values]
+
+
+def _list(
+    path: str,
+    *sorts: str,
+    table: str = "",
+    together: tuple[str, ...] = (),
+    **filters: tuple[str, str],
+) -> List:
+    return List(path, table or path, ("pk", "created_at", *sorts), filters, together)
+
+
+LISTS = [
+    _list("ingredients", "name", name=("salt", "ingredient 7919"), **WORDS),
+    _list(
+        "potions",
+        "name",
+        name=("tea", "potion 7919"),
+        ingredient=(HALF, TWENTY),
+        together=(f"ingredient={HALF},{TWENTY}", f"ingredient={TWENTY},{HALF}"),
+        brewable_with=(f"{HALF},{TWENTY}", f"{TWENTY},{key(10)}"),
+        **WORDS,
+    ),
+    _list(
+        "users",
+        "email",
+        email=("user7919@alchemist.example",) * 2,
+        role=("merchant", "admin"),
+        together=(f"role=admin&q={FREQUENT}",),
+        **WORDS,
+    ),
+    _list(
+        "heroes",
+        "nickname",
+        role=("mage", "tank"),
+        user_id=(HALF, TWENTY),
+        together=(f"role=tank&user_id={HALF}",),
+        **WORDS,
+    ),
+    _list(
+        "stores",
+        "name",
+        city=("Brassel", "city 7"),
+        country=("Belgium", "country 7"),
+        currency=("EUR", "ISK"),
+        owner_id=(HALF, TWENTY),
+        together=("city=Brassel&country=Belgium", "country=Belgium&currency=ISK"),
+        **WORDS,
+    ),
+    _list(
+        "products",
+        "name",
+        "price",
+        store_id=(HALF, TWENTY),
+        potion_id=(HALF, TWENTY),
+        min_price=("500", "999.9"),
+        max_price=("500", "0.1"),
+        in_stock=("true", "false"),
+        together=(
+            f"store_id={HALF}&in_stock=true",
+            f"store_id={HALF}&in_stock=false",
+            f"store_id={HALF}&q={RARE}",
+            "min_price=100&max_price=100.05",
+            "min_price=100&max_price=900",
+        ),
+        **WORDS,
+    ),
+    _list("coupons", "code", code=("CODE 7919",) * 2, active=("false", "true")),
+    _list(f"coupons/{HALF}/redemptions", table="redemptions"),
+    List(
+        "orders",
+        "orders",
+        ("pk", "placed_at"),
+        {
+            "status": ("fulfilled", "paid"),
+            "user_id": (HALF, TWENTY),
+            "product_id": (HALF, TWENTY),
+            "placed_after": (LONG_AGO, SOON),
+            "placed_before": (SOON, LONG_AGO),
+        },
+        (
+            f"status=paid&user_id={HALF}",
+            f"status=fulfilled&user_id={TWENTY}",
+            f"status=placed&product_id={HALF}",
+            f"placed_after={LONG_AGO}&placed_before=2026-01-01T00:06:00Z",
+        ),
+    ),
+    _list(
+        "audit",
+        table="audit_log",
+        resource=("orders", "coupons"),
+        pk=(HALF, TWENTY),
+        user_id=(HALF, TWENTY),
+        together=(f"resource=coupons&user_id={HALF}", f"resource=orders&pk={TWENTY}"),
+    ),
+]

@@ -1,0 +1,116 @@
+"""The pages of a list: where they begin, how long they take, and how PostgreSQL finds them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import urlencode
+
+from flask import Flask
+from sqlalchemy import text
+
+from alchemist import paging
+from tests.rest import plans
+
+from .rows import key
+
+# As many as make PostgreSQL choose between a plan for these values and one for any.
+SETTLING = 12
+LIMIT = 50
+SCAN = re.compile(r"(\w+ )*Scan( Backward)?( using \w+)?( on \w+)?")
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Milliseconds of the first page, of one in the middle and of the last; and of each row."""
+
+    times: list[float]
+    rows: int
+
+    @property
+    def slowest(self) -> float:
+        return max(self.times)
+
+    def is_flat(self, factor: float, least: float) -> bool:
+        """Return whether no page takes `factor` times as long as another, or all are quick."""
+        return self.slowest <= max(factor * min(self.times), least)
+
+
+class Reader:
+    """A client of the service in this process, of whose list it knows any page."""
+
+    def __init__(self, app: Flask, headers: Mapping[str, str] | None = None) -> None:
+        self.app, self.client, self.headers = app, app.test_client(), headers
+
+    def get(self, path: str) -> Any:
+        answer = self.client.get(path, headers=self.headers)
+        assert answer.status_code == 200, (path, answer.json)
+        return answer
+
+    def time(self, path: str, times: int = 7) -> float:
+        """Return the median in milliseconds."""
+        taken = []
+        for _ in range(times):
+            started = perf_counter()
+            self.get(path)
+            taken.append((perf_counter() - started) * 1000)
+            if sum(taken) > 3000:
+                break
+        return median(taken)
+
+    def pages(self, path: str, sort: str, query: str, middle: int) -> Pages:
+        """Measure the first page, the one behind the row `middle`, and the last."""
+        start = f"{path}?limit={LIMIT}&sort={sort}&{query}"
+        rows = len(self.get(start).json)
+        if rows < LIMIT:
+            return Pages([self.time(start)], rows)
+        paths = [
+            start,
+            *(self._behind(start, row) for row in self._rows(path, sort, query, middle)),
+        ]
+        return Pages([self.time(page) for page in paths], rows)
+
+    def _rows(self, path: str, sort: str, query: str, middle: int) -> list[dict[str, Any]]:
+        opposite = ",".join(
+            name.removeprefix("-") if name.startswith("-") else f"-{name}"
+            for name in sort.split(",")
+        )
+        turned = self.get(f"{path}?limit={LIMIT + 1}&sort={opposite}&{query}").json
+        return [self.get(f"{path}/{key(middle)}").json, turned[-1]]
+
+    def _behind(self, start: str, row: Mapping[str, Any]) -> str:
+        """Return the page that begins behind a row, or where it would stand."""
+        with patch.object(paging, "page", wraps=paging.page) as page:
+            self.get(start)
+        _schema, _query, place, args = page.call_args.args
+        cursor = paging._encode([row[part.name] for part in args["sort"]], place, args["sort"])
+        return f"{start}&{urlencode({'cursor': cursor})}"
+
+    def settle(self, *paths: str) -> None:
+        """Ask for each in turn, until PostgreSQL has the plans that it stays with."""
+        for _ in range(SETTLING):
+            for path in paths:
+                self.get(path)
+
+    def plan(self, path: str) -> str:
+        """Return the plan of what the service runs: that for any values, if it is in use."""
+        engine = self.app.extensions["read_engine"]
+        statement, parameters = plans.recorded(engine, lambda: self.get(path))
+        with engine.connect() as connection:
+            used = connection.execute(GENERIC, {"text": plans.numbered(statement)[0]}).scalar()
+        with engine.connect() as connection, connection.begin():
+            how = plans.generic if used else plans.custom
+            return how(connection, statement, parameters)
+
+
+GENERIC = text("SELECT generic_plans FROM pg_prepared_statements WHERE statement = :text")
+
+
+def nodes(plan: str) -> list[str]:
+    """Return how a plan reads tables, but for what is nested in the rows of the page."""
+    rows = plan.split("SubPlan", maxsplit=1)[0].replace("->", "")
+    found = [line for line in rows.splitlines() if "Scan" in line and "Subquery" not in line]
+    return [line.split("(")[0].strip() for line in found if "CTE" not in line]
