@@ -74,7 +74,7 @@ def lead(query: Select[Any], names: Sequence[str]) -> Lead | None:
         if column is not None:
             keys = _keys(column, table, names)
             if _is_indexed([column, *keys.values()]):
-                return Lead(condition, column, condition.right, keys)  # type: ignore[attr-defined]
+                return Lead(condition, column, condition.right, keys)
     return None
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -21,26 +21,19 @@ from sqlalchemy import (
     Integer,
     Select,
     String,
-    and_,
     bindparam,
     cast,
     event,
     func,
-    literal_column,
-    or_,
     select,
-    tuple_,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from alchemist import db, errors, fields, filters, problems
+from alchemist import db, errors, fields, filters, keyset, problems
 from alchemist.fields import Complaint
-from alchemist.filters import Lead
+from alchemist.keyset import MAX_LIMIT, Key, Order
 from alchemist.representation import document
-
-MAX_LIMIT = 200
-BOUND = literal_column(str(MAX_LIMIT + 1), Integer)
 
 problems.document(
     "unfitting-cursor",
@@ -51,15 +44,6 @@ problems.document(
 )
 
 
-@dataclass(frozen=True)
-class Key:
-    """One column of a sort order."""
-
-    name: str
-    descending: bool = False
-
-
-Order = tuple[Key, ...]
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -164,9 +148,9 @@ def _statement(
     entity = query.column_descriptions[0]["entity"]
     is_one_way = len({key.descending for key in order}) == 1
     lead = filters.lead(query, [key.name for key in order]) if is_one_way else None
-    limited = _limited(query, lead, order, continued).subquery()
+    limited = keyset.limited(query, lead, order, continued).subquery()
     inner = [limited.c[key.name] for key in order]
-    number = func.row_number().over(order_by=_directed(inner, order)).label("row_number")
+    number = func.row_number().over(order_by=keyset.directed(inner, order)).label("row_number")
     numbered = select(limited, number).subquery()
     row, n = aliased(entity, numbered), numbered.c.row_number
     limit = bindparam("limit", type_=Integer())
@@ -199,58 +183,6 @@ def _plan_anew(cursor: Any, statement: str, parameters: Any, context: Any) -> bo
 
 def init_app(app: Flask) -> None:
     event.listen(app.extensions["read_engine"], "do_execute", _plan_anew)
-
-
-def _limited(query: Select[Any], lead: Lead | None, order: Order, continued: bool) -> Select[Any]:
-    """Return the rows of a page, and one more if there is one."""
-    entity = query.column_descriptions[0]["entity"]
-    conditions = filters.conditions(query)
-    keys = [db.table(entity).c[key.name] for key in order]
-    first: list[ColumnElement[Any]] = []
-    if lead:
-        # The keys are those of the index, and the column before them all has one value.
-        order = tuple(key for key in order if key.name in lead.keys)
-        keys = [lead.keys[key.name] for key in order]
-        conditions = [each for each in conditions if each is not lead.condition] + [lead.one_of()]
-        first = _directed([lead.column], order[:1])
-    if continued:
-        # The cursor bounds the first key, too, and closer. Of two such bounds PostgreSQL may start
-        # at the other, and read all that is between.
-        begins = partial(filters.bounds, column=keys[0], descending=order[0].descending)
-        conditions = [each for each in conditions if not begins(each)] + [_after(keys, order)]
-    rows = select(entity).select_from(*query.get_final_froms()).where(*conditions)
-    ordered = rows.order_by(*first, *_directed(keys, order))
-    # The planner takes an unknown limit for a tenth of the table; the constant one tells it better.
-    return select(ordered.limit(BOUND).subquery()).limit(bindparam("more"))
-
-
-def _directed(columns: Sequence[Any], order: Order) -> list[ColumnElement[Any]]:
-    return [
-        column.desc() if key.descending else column.asc()
-        for column, key in zip(columns, order, strict=True)
-    ]
-
-
-def _after(columns: Sequence[Any], order: Order) -> ColumnElement[bool]:
-    """Return the condition that a row stands behind the cursor."""
-    values = [
-        bindparam(f"after_{key.name}", type_=column.type)
-        for column, key in zip(columns, order, strict=True)
-    ]
-    descending = {key.descending for key in order}
-    if len(descending) == 1:
-        here, there = tuple_(*columns), tuple_(*values)
-        return here < there if descending.pop() else here > there
-    # Mixed directions: equal in the first keys and beyond in the next. The first key alone
-    # bounds the range, so that its index leads to where the page begins.
-    beyond = [
-        column < value if key.descending else column > value
-        for column, value, key in zip(columns, values, order, strict=True)
-    ]
-    equal = [column == value for column, value in zip(columns, values, strict=True)]
-    steps = [and_(*equal[:i], step) for i, step in enumerate(beyond)]
-    first = columns[0] <= values[0] if order[0].descending else columns[0] >= values[0]
-    return and_(first, or_(*steps))
 
 
 def _text(column: ColumnElement[Any]) -> ColumnElement[Any]:

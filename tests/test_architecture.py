@@ -16,7 +16,7 @@ DOMAINS = ["users", "ingredients", "stores", "coupons", "heroes", "potions", "pr
 RANKS = [
     "__init__",
     *("config", "problems", "errors", "budget", "engines", "driver", "db"),
-    *("violations", "fields", "representation", "filters", "paging"),
+    *("violations", "fields", "representation", "filters", "keyset", "paging"),
     *("rest", "logs", "idempotency", "security", "health", "audit"),
     *DOMAINS,
     *("v1", "docs", "examples", "app", "worker"),

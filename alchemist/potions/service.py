@@ -75,8 +75,9 @@ def _containing_all(found: Select[Any], pks: Any) -> Select[Any]:
 
 
 def _needs_more_than(pks: list[UUID]) -> Any:
-    of_potion = PotionIngredient.potion_id == Potion.pk
-    return exists().where(of_potion, PotionIngredient.ingredient_id != func.all(pks))
+    line = aliased(PotionIngredient)
+    of_potion = line.potion_id == Potion.pk
+    return exists().where(of_potion, line.ingredient_id != func.all(pks))
 
 
 def brew(*, ingredients: Sequence[Line], **values: Any) -> Potion:

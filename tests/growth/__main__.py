@@ -24,10 +24,11 @@ from tests.factories import sign_in
 
 from . import rows
 from .lists import HALF, LISTS, TWENTY, List
-from .measure import LIMIT, Reader, nodes
+from .measure import LIMIT, Reader, is_alike, nodes
 
-# A page may take so many times as long as another of its list, or so many milliseconds.
-FACTOR, QUICK = 3.0, 15.0
+# A page may read so many times as many blocks as another of its list, and take so many times as
+# long; or it may read as few and be as quick as that.
+FACTOR, FEW, QUICK = 3.0, 2000, 60.0
 # What is brewable is found among all that contain one of the ingredients, which may be anything.
 UNBOUNDED = f"brewable_with={HALF}"
 COUNTED = (
@@ -92,7 +93,10 @@ def without_indexes(connection: Connection) -> Iterator[None]:
 
 def measure(reader: Reader, each: List, middle: int) -> Iterator[str]:
     """Yield what is not as it should be."""
-    print(f"\n/{each.path}: first, middle and last page of {LIMIT} rows, ms", flush=True)
+    print(
+        f"\n/{each.path}: first, middle and last page of {LIMIT} rows: ms, and blocks read",
+        flush=True,
+    )
     for queries in ([""], *each.pairs(), *([query] for query in each.together)):
         for sort in each.directed():
             paths = [f"/api/v2/{each.path}?limit={LIMIT}&sort={sort}&{query}" for query in queries]
@@ -109,9 +113,11 @@ def judge(
     pages = reader.pages(f"/api/v2/{each.path}", sort, query, middle)
     found = nodes(reader.plan(path))
     times = " ".join(f"{time:7.1f}" for time in pages.times)
-    told = f"{times:24}{pages.rows:5} rows  {sort:12} {query:60} {found[0]}"
+    blocks = " ".join(f"{number:5}" for number in pages.blocks)
+    told = f"{times:24} {blocks:18}{pages.rows:5}  {sort:12} {query:60} {found[0]}"
     print(told, flush=True)
-    if not pages.is_flat(FACTOR, QUICK) or any("Seq Scan" in node for node in found):
+    is_flat = is_alike(pages.blocks, FACTOR, FEW) and is_alike(pages.times, FACTOR, QUICK)
+    if not is_flat or any("Seq Scan" in node for node in found):
         yield f"/{each.path} {told}"
 
 

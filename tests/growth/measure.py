@@ -1,7 +1,6 @@
 """The pages of a list: where they begin, how long they take, and how PostgreSQL finds them."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -20,23 +19,20 @@ from .rows import key
 # As many as make PostgreSQL choose between a plan for these values and one for any.
 SETTLING = 12
 LIMIT = 50
-SCAN = re.compile(r"(\w+ )*Scan( Backward)?( using \w+)?( on \w+)?")
 
 
 @dataclass(frozen=True)
 class Pages:
-    """Milliseconds of the first page, of one in the middle and of the last; and of each row."""
+    """The first page of a list, one in the middle and the last: milliseconds, and blocks read."""
 
     times: list[float]
+    blocks: list[int]
     rows: int
 
-    @property
-    def slowest(self) -> float:
-        return max(self.times)
 
-    def is_flat(self, factor: float, least: float) -> bool:
-        """Return whether no page takes `factor` times as long as another, or all are quick."""
-        return self.slowest <= max(factor * min(self.times), least)
+def is_alike(values: Sequence[float], factor: float, little: float) -> bool:
+    """Return whether no value is `factor` times another, or all are `little`."""
+    return max(values) <= max(factor * min(values), little)
 
 
 class Reader:
@@ -65,13 +61,17 @@ class Reader:
         """Measure the first page, the one behind the row `middle`, and the last."""
         start = f"{path}?limit={LIMIT}&sort={sort}&{query}"
         rows = len(self.get(start).json)
-        if rows < LIMIT:
-            return Pages([self.time(start)], rows)
-        paths = [
-            start,
-            *(self._behind(start, row) for row in self._rows(path, sort, query, middle)),
-        ]
-        return Pages([self.time(page) for page in paths], rows)
+        paths = [start]
+        if rows == LIMIT:
+            others = self._rows(path, sort, query, middle)
+            paths += [self._behind(start, row) for row in others]
+        return Pages([self.time(page) for page in paths], [*map(self.blocks, paths)], rows)
+
+    def blocks(self, path: str) -> int:
+        engine = self.app.extensions["read_engine"]
+        found = plans.recorded(engine, lambda: self.get(path))
+        with engine.connect() as connection:
+            return plans.blocks(connection, *found)
 
     def _rows(self, path: str, sort: str, query: str, middle: int) -> list[dict[str, Any]]:
         opposite = ",".join(

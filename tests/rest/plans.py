@@ -39,7 +39,7 @@ def numbered(statement: str) -> tuple[str, list[str]]:
 
 
 def generic(connection: Connection, statement: str, parameters: Mapping[str, Any]) -> str:
-    """Return the plan that serves every value, the one that a prepared statement may end up with."""
+    """Return the plan for any values, the one that a prepared statement may end up with."""
     prepared, names = numbered(statement)
     connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
     connection.exec_driver_sql(f"PREPARE planned AS {prepared.replace('%', '%%')}")
