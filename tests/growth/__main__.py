@@ -15,7 +15,7 @@ from time import monotonic
 
 import alembic.command
 from flask import Flask
-from sqlalchemy import URL, Connection, NullPool, create_engine, text
+from sqlalchemy import URL, NullPool, create_engine, text
 
 from alchemist import config, db, embedded
 from alchemist.app import create_app
@@ -69,26 +69,12 @@ def filled(count: int) -> Iterator[URL]:
         started = monotonic()
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         engine = create_engine(server.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection, without_indexes(connection):
-            rows.fill(connection, count)
         with engine.connect() as connection:
-            connection.execute(text("VACUUM ANALYZE"))
+            # Do not look for each row whether those are there that it refers to.
+            connection.execute(text("SET session_replication_role = replica"))
+            rows.fill(connection, count)
         print(f"{count} rows a table, made in {monotonic() - started:.0f} s.", flush=True)
         yield server.url
-
-
-@contextmanager
-def without_indexes(connection: Connection) -> Iterator[None]:
-    """Make the indexes that no constraint needs when the rows are there: it takes half as long."""
-    found = "SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE '%\\_idx'"
-    indexes = connection.execute(text(found)).all()
-    # Nor look for each row whether those are there that it refers to.
-    connection.execute(text("SET session_replication_role = replica"))
-    for name, _definition in indexes:
-        connection.execute(text(f"DROP INDEX {name}"))
-    yield
-    for _name, definition in indexes:
-        connection.exec_driver_sql(definition)
 
 
 def measure(reader: Reader, each: List, middle: int) -> Iterator[str]:

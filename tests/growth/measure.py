@@ -59,17 +59,23 @@ class Reader:
 
     def pages(self, path: str, sort: str, query: str, middle: int) -> Pages:
         """Measure the first page, the one behind the row `middle`, and the last."""
-        start = f"{path}?limit={LIMIT}&sort={sort}&{query}"
-        rows = len(self.get(start).json)
-        paths = [start]
-        if rows == LIMIT:
-            others = self._rows(path, sort, query, middle)
-            paths += [self._behind(start, row) for row in others]
+        paths = self._paths(path, sort, query, middle)
+        rows = len(self.get(paths[0]).json)
         return Pages([self.time(page) for page in paths], [*map(self.blocks, paths)], rows)
+
+    def depths(self, path: str, sort: str, query: str, middle: int) -> list[int]:
+        """Return the blocks that those pages read."""
+        return [self.blocks(page) for page in self._paths(path, sort, query, middle)]
+
+    def _paths(self, path: str, sort: str, query: str, middle: int) -> list[str]:
+        start = f"{path}?limit={LIMIT}&sort={sort}&{query}"
+        if len(self.get(start).json) < LIMIT:
+            return [start]
+        return [start, *(self._behind(start, row) for row in self._rows(path, sort, query, middle))]
 
     def blocks(self, path: str) -> int:
         engine = self.app.extensions["read_engine"]
-        found = plans.recorded(engine, lambda: self.get(path))
+        found = plans.recorded(lambda: self.get(path))
         with engine.connect() as connection:
             return plans.blocks(connection, *found)
 
@@ -89,16 +95,16 @@ class Reader:
         cursor = paging._encode([row[part.name] for part in args["sort"]], place, args["sort"])
         return f"{start}&{urlencode({'cursor': cursor})}"
 
-    def settle(self, *paths: str) -> None:
+    def settle(self, *paths: str, times: int = SETTLING) -> None:
         """Ask for each in turn, until PostgreSQL has the plans that it stays with."""
-        for _ in range(SETTLING):
+        for _ in range(times):
             for path in paths:
                 self.get(path)
 
     def plan(self, path: str) -> str:
         """Return the plan of what the service runs: that for any values, if it is in use."""
         engine = self.app.extensions["read_engine"]
-        statement, parameters = plans.recorded(engine, lambda: self.get(path))
+        statement, parameters = plans.recorded(lambda: self.get(path))
         with engine.connect() as connection:
             used = connection.execute(GENERIC, {"text": plans.numbered(statement)[0]}).scalar()
         with engine.connect() as connection, connection.begin():
