@@ -299,3 +299,36 @@ def test_the_rest_of_the_market_walks_likewise(client, kind):
 def test_a_column_that_may_be_empty_is_no_sort_key():
     with pytest.raises(TypeError, match="must not be nullable"):
         paging.Sort(Ingredient.pk, Ingredient.description)
+
+
+@pytest.mark.parametrize("sort", list(sorts()))
+def test_every_sort_walks_what_a_filter_finds_once_in_order(client, rows, sort):
+    found = [str(row.pk) for row in db.session.scalars(select(Ingredient).filter_by(name="b"))]
+    expected = [pk for pk in ordered(sort) if pk in found]
+    for size in (1, 2, 200):
+        pages = walk(client, f"{URL}?name=b&sort={sort}&limit={size}")
+        assert [row["pk"] for page in pages for row in page] == expected
+
+
+@pytest.mark.parametrize("sort", ["pk", "-pk", "placed_at", "-placed_at"])
+def test_the_orders_of_a_product_are_walked_in_order(client, sort):
+    product = make_product()
+    made = [str(make_order(*wanted).pk) for wanted in ([product], [], [product], []) * 3]
+    pages = walk(client, f"/api/v2/orders?product_id={product.pk}&sort={sort}&limit=2")
+    assert [row["pk"] for page in pages for row in page] == made[::2][:: -1 if "-" in sort else 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("max_price=4&sort=-price", [4, 3, 2, 1]),
+        ("min_price=2&sort=price", [2, 3, 4, 5]),
+        ("min_price=2&max_price=4&sort=-price", [4, 3, 2]),
+        ("min_price=2&max_price=4&sort=price,-pk", [2, 3, 4]),
+    ],
+)
+def test_a_filter_of_the_sort_key_bounds_every_page(client, query, expected):
+    for price in (3, 1, 5, 2, 4):
+        make_product(price=Decimal(price))
+    pages = walk(client, f"/api/v2/products?{query}&limit=1")
+    assert [Decimal(row["price"]) for page in pages for row in page] == expected
