@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.growth import rows
-from tests.growth.lists import HALF, LISTS
+from tests.growth.lists import HALF, LISTS, LONG_AGO, SOON
 from tests.growth.measure import GENERIC, Reader
 from tests.growth.rows import key
 from tests.rest import plans
@@ -164,6 +164,30 @@ def test_an_index_that_begins_with_the_filter_leads_through_the_list(reader, bot
 @pytest.mark.parametrize("query", ["q=word7", "sort=created_at&in_stock=true", "min_price=999"])
 def test_a_list_that_no_index_leads_through_is_planned_for_its_values(reader, query):
     assert is_planned_anew(reader, f"/api/v2/products?{query}")
+
+
+BOUNDS = {
+    f"orders?placed_before={SOON}&sort=-placed_at": "(placed_at < ",
+    f"orders?placed_after={LONG_AGO}&sort=placed_at": "(placed_at >= ",
+    "products?max_price=500&sort=-price": "(price <= ",
+    "products?min_price=500&sort=price": "(price >= ",
+}
+
+
+@pytest.mark.parametrize(("query", "bound"), BOUNDS.items(), ids=BOUNDS)
+def test_a_later_page_begins_at_its_cursor_and_not_at_the_bound_of_a_filter(
+    reader, both, query, bound
+):
+    first = f"/api/v2/{query}"
+    assert bound in both(first)[0]
+    later = LINK.search(reader.get(first).headers["Link"])[1]
+    assert bound not in both(later)[0]
+
+
+def test_an_unknown_word_is_taken_for_rarer_than_a_page(both):
+    """Of one that is asked for once, PostgreSQL expects a hundred rows here."""
+    custom, _generic = both("/api/v2/ingredients?q=word7")
+    assert re.search(r"Bitmap Heap Scan on ingredients +\(\S+ rows=1 ", custom), custom
 
 
 def test_every_list_is_measured_with_all_of_its_filters_and_sorts(app):
