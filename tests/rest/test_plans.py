@@ -184,12 +184,6 @@ def test_a_later_page_begins_at_its_cursor_and_not_at_the_bound_of_a_filter(
     assert bound not in both(later)[0]
 
 
-def test_an_unknown_word_is_taken_for_rarer_than_a_page(both):
-    """Of one that is asked for once, PostgreSQL expects a hundred rows here."""
-    custom, _generic = both("/api/v2/ingredients?q=word7")
-    assert re.search(r"Bitmap Heap Scan on ingredients +\(\S+ rows=1 ", custom), custom
-
-
 def test_every_list_is_measured_with_all_of_its_filters_and_sorts(app):
     described = app.test_client().get("/api/v2/openapi.json").json["paths"]
     pages = {
