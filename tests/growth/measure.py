@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from time import perf_counter
 from typing import Any
 from unittest.mock import patch
@@ -47,7 +46,7 @@ class Reader:
         return answer
 
     def time(self, path: str, times: int = 7) -> float:
-        """Return the median in milliseconds."""
+        """Return the least in milliseconds: what is more, others of this machine have taken."""
         taken = []
         for _ in range(times):
             started = perf_counter()
@@ -55,7 +54,7 @@ class Reader:
             taken.append((perf_counter() - started) * 1000)
             if sum(taken) > 3000:
                 break
-        return median(taken)
+        return min(taken)
 
     def pages(self, path: str, sort: str, query: str, middle: int) -> Pages:
         """Measure the first page, the one behind the row `middle`, and the last."""
