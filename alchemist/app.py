@@ -11,7 +11,6 @@ from alchemist import (
     errors,
     health,
     logs,
-    paging,
     rest,
     security,
     v1,
@@ -50,7 +49,6 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     budget.init_app(app, settings.request_timeout)
     logs.init_app(app)
     db.init_app(app, settings)
-    paging.init_app(app)
     errors.init_app(app, violations.refusal)
     rest.init_app(app)
     audit.init_app(app)

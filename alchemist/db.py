@@ -13,7 +13,6 @@ from uuid import UUID
 from flask import Flask, current_app
 from sqlalchemy import (
     URL,
-    Boolean,
     ColumnElement,
     Connection,
     DateTime,
@@ -95,12 +94,6 @@ def words(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
     for other in others:
         vector = vector.op("||")(text("' '")).op("||")(other)
     return func.to_tsvector(text("'simple'::regconfig"), vector)
-
-
-def has_words(vector: ColumnElement[Any], wanted: object) -> ColumnElement[bool]:
-    """Return the condition that every word of `wanted` stands in `vector`, in any order or case."""
-    query = func.plainto_tsquery(text("'simple'::regconfig"), wanted)
-    return vector.op("@@", return_type=Boolean())(query)
 
 
 @dataclass(frozen=True)

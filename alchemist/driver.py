@@ -20,10 +20,14 @@ DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 
 
 class Compiled(NamedTuple):
-    """The text of a statement, and the values that stand in it already."""
+    """The text of a statement, and the values that stand in it already.
+
+    With `prepare` false, an option of the statement, PostgreSQL plans it anew for its values.
+    """
 
     text: str
     values: dict[str, Any]
+    prepare: bool | None
 
 
 _compiled: WeakKeyDictionary[Executable, Compiled] = WeakKeyDictionary()
@@ -47,7 +51,7 @@ def _compile(statement: Executable) -> Compiled:
             raise TypeError(f"Parameter {name} is one that SQLAlchemy converts.")
         if not parameter.required:
             values[name] = convert(value) if convert else value
-    return Compiled(str(found), values)
+    return Compiled(str(found), values, statement.get_execution_options().get("prepare"))
 
 
 def _converter(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
@@ -58,12 +62,13 @@ def _converter(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
 
 def run(engine: Engine, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
     """Return the rows of a statement, run in AUTOCOMMIT; raise what SQLAlchemy would."""
-    text, values = compiled(statement)
+    text, values, prepare = compiled(statement)
     connection: PoolProxiedConnection | None = None
     try:
         connection = engine.raw_connection()
         cursor: Any = connection.cursor(row_factory=namedtuple_row)
-        return cursor.execute(text, values | dict(parameters)).fetchall()  # type: ignore[no-any-return]
+        cursor.execute(text, values | dict(parameters), prepare=prepare)
+        return cursor.fetchall()  # type: ignore[no-any-return]
     except psycopg.Error as error:
         raise _told(error, text, engine, connection) from error
     finally:

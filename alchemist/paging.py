@@ -13,7 +13,6 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from flask import Flask
 from marshmallow import Schema
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy import (
@@ -23,7 +22,6 @@ from sqlalchemy import (
     String,
     bindparam,
     cast,
-    event,
     func,
     select,
 )
@@ -164,25 +162,10 @@ def _statement(
     if counted:
         columns.append(select(func.count()).select_from(query.subquery()).scalar_subquery())
     statement = select(*columns)
-    # Without a filter, or with one that leads, one plan is as good as can be for any values.
+    # Without a filter, or with one that leads, one plan is as good as can be for any values. Else
+    # such a plan does not know what is frequent and what is rare, and would be kept all the same.
     is_steady = len(filters.conditions(query)) == bool(lead)
-    return statement if is_steady else statement.execution_options(planned_anew=True)
-
-
-def _plan_anew(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-    """Have PostgreSQL plan a statement for its values, although it has seen it before.
-
-    A plan for any values does not know what is frequent and what is rare. It is taken all the same
-    if it looks cheaper than those of the first calls, and kept for as long as the connection lives.
-    """
-    if not context.execution_options.get("planned_anew"):
-        return False
-    cursor.execute(statement, parameters, prepare=False)
-    return True
-
-
-def init_app(app: Flask) -> None:
-    event.listen(app.extensions["read_engine"], "do_execute", _plan_anew)
+    return statement if is_steady else statement.execution_options(prepare=False)
 
 
 def _text(column: ColumnElement[Any]) -> ColumnElement[Any]:
