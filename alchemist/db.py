@@ -140,9 +140,9 @@ def query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
     return call
 
 
-def writer() -> AbstractContextManager[Connection]:
+def transaction() -> AbstractContextManager[Connection]:
     """Return a connection for a write beside the request's own: committed when the block ends."""
-    engine: Engine = current_app.extensions["write_engine"]
+    engine: Engine = current_app.extensions["transaction_engine"]
     return engine.begin()
 
 
@@ -171,7 +171,7 @@ def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[
 
 def alone(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
     """Return the rows of a statement that is a transaction of its own whatever else is begun."""
-    engine: Engine = current_app.extensions["read_engine"]
+    engine: Engine = current_app.extensions["autocommit_engine"]
     return driver.run(engine, statement, parameters or {})
 
 
@@ -248,8 +248,8 @@ def alembic_config(url: URL) -> "Config":
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    write, read = engines.make(settings)
-    session.configure(bind=write)
-    app.extensions["write_engine"] = write
-    app.extensions["read_engine"] = read
+    transactions, autocommit = engines.make(settings)
+    session.configure(bind=transactions)
+    app.extensions["transaction_engine"] = transactions
+    app.extensions["autocommit_engine"] = autocommit
     app.teardown_appcontext(lambda _error: session.remove())

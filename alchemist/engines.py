@@ -138,10 +138,10 @@ def _discard_stale(context: ExceptionContext) -> None:
 
 
 def make(settings: Settings) -> tuple[Engine, Engine]:
-    """Return the engines of writes and of reads, each with one connection a thread.
+    """Return the engines of transactions and of AUTOCOMMIT, each with one connection a thread.
 
     No pre-ping: a request whose connection turns out dead before its COMMIT runs once more.
-    Reads run in AUTOCOMMIT, which costs neither BEGIN nor ROLLBACK and keeps what is prepared.
+    AUTOCOMMIT costs neither BEGIN nor ROLLBACK and keeps what is prepared.
     """
     common: dict[str, Any] = {
         "connect_args": _options(settings),
@@ -151,15 +151,15 @@ def make(settings: Settings) -> tuple[Engine, Engine]:
         "pool_timeout": settings.pool_timeout,
         "poolclass": Pool,
     }
-    write = create_engine(settings.database_url, **common)
-    read = create_engine(
+    transaction = create_engine(settings.database_url, **common)
+    autocommit = create_engine(
         settings.database_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
     )
     line = Line()
-    for engine in (write, read):
+    for engine in (transaction, autocommit):
         event.listen(engine, "do_connect", line.connect)
         event.listen(engine, "handle_error", _discard_stale)
-    return write, read
+    return transaction, autocommit
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -152,8 +152,8 @@ def _committing(url: URL) -> Iterator[Callable[..., Flask]]:
     db.session.remove()
     db.session.configure(bind=bound)
     for app in made:
-        app.extensions["read_engine"].dispose()
-        app.extensions["write_engine"].dispose()
+        app.extensions["autocommit_engine"].dispose()
+        app.extensions["transaction_engine"].dispose()
 
 
 @pytest.fixture
@@ -175,8 +175,8 @@ def app(database: URL) -> Iterator[Flask]:
     app = create_app(config.Settings(database_url=database, open_access=True))
     app.test_client_class = Client
     yield app
-    app.extensions["read_engine"].dispose()
-    app.extensions["write_engine"].dispose()
+    app.extensions["autocommit_engine"].dispose()
+    app.extensions["transaction_engine"].dispose()
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +229,7 @@ class Lent:
 
 @pytest.fixture
 def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with app.extensions["write_engine"].connect() as connection:
+    with app.extensions["transaction_engine"].connect() as connection:
         outer = connection.begin()
         # However long a test thinks.
         _command(connection, "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -241,11 +241,11 @@ def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 return driver.run(lent, statement, parameters or {})
 
         monkeypatch.setattr(db, "alone", alone)
-        monkeypatch.setattr(db, "writer", lambda: nullcontext(connection))
+        monkeypatch.setattr(db, "transaction", lambda: nullcontext(connection))
         yield
         db.session.remove()
         outer.rollback()
-    db.session.configure(bind=app.extensions["write_engine"])
+    db.session.configure(bind=app.extensions["transaction_engine"])
 
 
 @pytest.fixture

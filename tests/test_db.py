@@ -40,7 +40,7 @@ def test_the_entity_of_a_query_is_its_model():
     assert ingredients.get(PK).entity is Ingredient
 
 
-@pytest.mark.parametrize("engine", ["read_engine", "write_engine"])
+@pytest.mark.parametrize("engine", ["autocommit_engine", "transaction_engine"])
 def test_statements_and_locks_have_deadlines(committing, engine):
     app = committing(statement_timeout=2.5, lock_timeout=0.25)
     with app.extensions[engine].connect() as connection:
@@ -57,6 +57,6 @@ def test_statements_are_prepared_unless_that_is_switched_off(committing, prepare
     client = app.test_client()
     for _ in range(10):
         client.get(URL)
-    with app.extensions["read_engine"].connect() as connection:
+    with app.extensions["autocommit_engine"].connect() as connection:
         count = text("SELECT count(*) FROM pg_prepared_statements")
         assert (connection.execute(count).scalar_one() > 0) is prepared

@@ -119,7 +119,7 @@ def test_outside_of_a_request_nothing_is_limited(client):
     assert isinf(budget.left())
 
 
-@pytest.mark.parametrize("engine", ["read_engine", "write_engine"])
+@pytest.mark.parametrize("engine", ["autocommit_engine", "transaction_engine"])
 def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
     pool = client.application.extensions[engine]
     budget.begin(0.05)
@@ -132,7 +132,7 @@ def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
 
 
 def test_a_request_that_has_no_time_to_connect_is_in_nobodys_way(committing):
-    engine = committing().extensions["read_engine"]
+    engine = committing().extensions["autocommit_engine"]
     budget.begin(1.5)
     try:
         with pytest.raises(OperationalError, match="No time is left to connect"):

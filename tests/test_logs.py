@@ -75,7 +75,9 @@ def test_a_request_is_a_line(client, lines):
 
 def test_a_line_counts_the_statements_of_its_request_alone(client, lines):
     client.get(POTIONS)
-    recipe = [str(make_ingredient().pk)]
+    root = make_ingredient(name="Root")
+    # Whose name is compared, in a statement of its own.
+    recipe = [{"pk": str(root.pk), "name": "Root"}]
     client.post(POTIONS, json={"name": "Draught", "ingredients": recipe})
     client.get(POTIONS)
     first, creation, second = (line["statements"] for line in lines())

@@ -147,8 +147,8 @@ def shared(database, transaction, app):
 
     yield make
     for other in made:
-        other.extensions["read_engine"].dispose()
-        other.extensions["write_engine"].dispose()
+        other.extensions["autocommit_engine"].dispose()
+        other.extensions["transaction_engine"].dispose()
 
 
 def shared_with(answer):

@@ -196,7 +196,7 @@ def confirm(permission: str) -> Caller:
 
 def _touch(token_id: UUID) -> None:
     """Note that the token is in use; whoever is in the way, or a failure, is let be."""
-    with suppress(SQLAlchemyError), db.writer() as connection:
+    with suppress(SQLAlchemyError), db.transaction() as connection:
         connection.execute(_TOUCH, {"token_id": token_id})
 
 

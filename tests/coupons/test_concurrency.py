@@ -63,7 +63,7 @@ def test_a_limit_for_one_user_holds_in_all_of_their_sessions(committing, closed_
         coupon, product = make_coupon(init_count=500, per_user_limit=7), make_product()
         url, code, product_id = f"coupons/{coupon.pk}/redemptions", coupon.code, str(product.pk)
         db.session.commit()
-        database = app.extensions["write_engine"].url
+        database = app.extensions["transaction_engine"].url
     order = {"items": [{"product_id": product_id, "quantity": 1}], "coupon_code": code}
     asked = [
         *(partial(Client.post, path=url, **headers) for headers in people),

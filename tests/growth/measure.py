@@ -73,7 +73,7 @@ class Reader:
         return [start, *(self._behind(start, row) for row in self._rows(path, sort, query, middle))]
 
     def blocks(self, path: str) -> int:
-        engine = self.app.extensions["read_engine"]
+        engine = self.app.extensions["autocommit_engine"]
         found = plans.recorded(lambda: self.get(path))
         with engine.connect() as connection:
             return plans.blocks(connection, *found)
@@ -102,7 +102,7 @@ class Reader:
 
     def plan(self, path: str) -> str:
         """Return the plan of what the service runs: that for any values, if it is in use."""
-        engine = self.app.extensions["read_engine"]
+        engine = self.app.extensions["autocommit_engine"]
         statement, parameters = plans.recorded(lambda: self.get(path))
         with engine.connect() as connection:
             used = connection.execute(GENERIC, {"text": plans.numbered(statement)[0]}).scalar()

@@ -71,7 +71,7 @@ def both(app, reader):
 
     def explain(path):
         found = plans.recorded(lambda: reader.get(path))
-        with app.extensions["read_engine"].connect() as connection, connection.begin():
+        with app.extensions["autocommit_engine"].connect() as connection, connection.begin():
             return plans.custom(connection, *found), plans.generic(connection, *found)
 
     return explain
@@ -79,7 +79,7 @@ def both(app, reader):
 
 def is_planned_anew(reader, path):
     """Return whether a list is none that psycopg prepares after the fifth time."""
-    engine = reader.app.extensions["read_engine"]
+    engine = reader.app.extensions["autocommit_engine"]
     statement, _parameters = plans.recorded(lambda: reader.settle(path, times=6))
     with engine.connect() as connection:
         prepared = connection.execute(GENERIC, {"text": plans.numbered(statement)[0]})
@@ -206,7 +206,7 @@ def known(each):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_item_is_read_from_its_key(app, reader, kind):
-    engine = app.extensions["read_engine"]
+    engine = app.extensions["autocommit_engine"]
     found = plans.recorded(lambda: reader.get(f"/api/v2/{kind}/{key(7)}"))
     table = next(each.table for each in LISTS if each.path == kind)
     with engine.connect() as connection, connection.begin():

@@ -232,7 +232,7 @@ def test_a_read_holds_no_transaction_even_while_it_lasts(committing):
     app = committing()
     with app.app_context():
         db.alone(text("SELECT 1"))
-    connection = app.extensions["read_engine"].raw_connection()
+    connection = app.extensions["autocommit_engine"].raw_connection()
     assert connection.cursor().execute("SELECT 1").fetchall() == [(1,)]
     assert connection.dbapi_connection.info.transaction_status is TransactionStatus.IDLE
     connection.close()
