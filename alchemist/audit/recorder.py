@@ -5,8 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from flask import Flask, has_request_context
-from sqlalchemy import bindparam, event, insert, inspect
+from sqlalchemy import (
+    CTE,
+    String,
+    Uuid,
+    bindparam,
+    event,
+    insert,
+    inspect,
+    literal_column,
+    select,
+)
 from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.types import TypeEngine
 from uuid_utils.compat import uuid7
 
 from alchemist import db
@@ -19,13 +30,6 @@ from .models import AuditEntry
 Change = tuple[str, str, UUID, list[str]]
 INSERT = insert(db.table(AuditEntry))
 NAMES = ("action", "resource", "resource_pk", "fields")
-# The same as a part of another statement, whose parameters `told` returns.
-NOTED = INSERT.values(
-    {
-        name: bindparam(f"audit_{name}", type_=AuditEntry.__table__.c[name].type)
-        for name in ("pk", *NAMES, "user_id", "token_id", "request_id")
-    }
-).cte("noted")
 # What every change changes.
 BOOKKEEPING = {"pk", "created_at", "updated_at", "version"}
 
@@ -88,13 +92,29 @@ def _who() -> dict[str, Any]:
     return {"user_id": caller.user_id, "token_id": caller.token_id, "request_id": request.id}
 
 
-def told(*change: Any) -> dict[str, Any]:
-    entry = dict(zip(NAMES, change, strict=True)) | _who() | {"pk": uuid7()}
-    return {f"audit_{name}": value for name, value in entry.items()}
+def noted(new: CTE, resource: str, fields: Iterable[str]) -> CTE:
+    """Return what records a creation as a part of its statement, whose `parameters` say by whom.
+
+    The rest is the same for every row with these fields, and stands in the statement.
+    """
+    by: dict[str, TypeEngine[Any]] = {
+        "pk": Uuid(),
+        "user_id": Uuid(),
+        "token_id": Uuid(),
+        "request_id": String(),
+    }
+    change = ("'create'", f"'{resource}'", new.c.pk, f"'{{{','.join(fields)}}}'::varchar[]")
+    values = [literal_column(one) if isinstance(one, str) else one for one in change]
+    who = [bindparam(f"audit_{name}", type_=kind) for name, kind in by.items()]
+    return INSERT.from_select([*NAMES, *by], select(*values, *who).select_from(new)).cte("noted")
+
+
+def parameters() -> dict[str, Any]:
+    return {f"audit_{name}": value for name, value in (_who() | {"pk": uuid7()}).items()}
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["audit"] = NOTED, told
+    app.extensions["audit"] = noted, parameters
     listen()
 
 

@@ -48,7 +48,7 @@ def store(schema: Schema, row: Any) -> str | None:
     shape = tuple((group, tuple(values)) for group, values in groups.items())
     model: Any = type(row)
     try:
-        [(stored,)] = db.fetch_all(_statement(model, shape, schema), _parameters(row, groups))
+        [(stored,)] = db.fetch_all(_statement(model, shape, schema), _parameters(groups))
     except IntegrityError as error:
         if error.orig.diag.constraint_name != f"{row.__tablename__}_pkey":  # type: ignore[union-attr]
             raise
@@ -71,10 +71,9 @@ def _columns(mapper: Mapper[Any], found: Mapping[str, Any]) -> list[str]:
     return [name for name in mapper.columns.keys() if name in found]  # noqa: SIM118  not a dict
 
 
-def _parameters(row: Any, groups: Groups) -> dict[str, Any]:
+def _parameters(groups: Groups) -> dict[str, Any]:
     _, told = current_app.extensions["audit"]
-    names = {*groups["new"], *groups} - {"pk", "new"}
-    parameters: dict[str, Any] = told("create", row.__tablename__, row.pk, sorted(names))
+    parameters: dict[str, Any] = told()
     for group, found in groups.items():
         parameters |= {f"{group}_{name}": value for name, value in found.items()}
     return parameters
@@ -90,8 +89,10 @@ def _statement(model: Any, shape: Shape, schema: Schema) -> Select[Any]:
         for key, names in others
     }
     noted, _ = current_app.extensions["audit"]
+    fields = sorted({*names, *(key for key, _ in others)} - {"pk"})
+    note = noted(new, model.__tablename__, fields)
     shown = document(schema, aliased(model, new), parts)
-    return select(cast(shown, String)).select_from(new).add_cte(noted, *parts.values())
+    return select(cast(shown, String)).select_from(new).add_cte(note, *parts.values())
 
 
 def _row(model: type[Any], names: tuple[str, ...]) -> CTE:

@@ -200,7 +200,9 @@ class Parser(FlaskParser):
 
     def parse(self, argmap: Any, req: Any = None, **how: Any) -> Any:
         """Return the values of the request; raise for all of its mistakes, references included."""
-        checked: Any = req or self.get_default_request()
+        # The request itself, and not what stands for it in each thread.
+        proxy: Any = req or self.get_default_request()
+        checked = proxy._get_current_object()
         values = super().parse(argmap, checked, **how)
         checked.settle()
         return values
