@@ -46,6 +46,8 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     """Return the WSGI application; raise `config.Misconfigured` with every mistake at once."""
     settings = settings or config.load()
     app = Flask(__name__, static_folder=None)
+    # Nothing here is a coroutine, and nobody needs to ask ten times a request.
+    app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     budget.init_app(app, settings.request_timeout)
     logs.init_app(app)
     db.init_app(app, settings)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import psycopg
-from psycopg.rows import namedtuple_row
 from sqlalchemy import ARRAY, Dialect, Engine, Executable, PoolProxiedConnection
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
@@ -66,7 +65,7 @@ def run(engine: Engine, statement: Executable, parameters: Mapping[str, Any]) ->
     connection: PoolProxiedConnection | None = None
     try:
         connection = engine.raw_connection()
-        cursor: Any = connection.cursor(row_factory=namedtuple_row)
+        cursor: Any = connection.cursor()
         cursor.execute(text, values | dict(parameters), prepare=prepare)
         return cursor.fetchall()  # type: ignore[no-any-return]
     except psycopg.Error as error:

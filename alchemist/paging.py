@@ -131,8 +131,8 @@ def page(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any]) -
     after = [] if cursor is None else _decode(cursor, place, order, query.entity)
     statement = _statement(query.select, schema, order, bool(after), bool(args["count"]))
     values = {f"after_{key.name}": value for key, value in zip(order, after, strict=False)}
-    row = db.fetch(statement, {**query.parameters, **values, "limit": limit, "more": limit + 1})
-    assert row is not None  # noqa: S101  an aggregate without GROUP BY
+    bounds = {"limit": limit, "more": limit + 1}
+    [row] = db.fetch_all(statement, {**query.parameters, **values, **bounds})
     body, seen, last, *total = row
     following = _encode(json.loads(last), place, order) if seen > limit else None
     return Page(body, following, total[0] if total else None)

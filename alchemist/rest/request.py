@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import UUID, uuid4
@@ -11,6 +10,7 @@ from uuid import UUID, uuid4
 import flask
 from gunicorn.http.errors import ParseException
 from uuid_utils.compat import uuid7
+from werkzeug.utils import cached_property
 
 from alchemist import errors
 from alchemist.errors import Entry

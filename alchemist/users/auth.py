@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from mmap import mmap
 from os import urandom
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
 from flask import Flask, current_app
-from sqlalchemy import Row, bindparam, event, func, or_, select, update
+from sqlalchemy import bindparam, event, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -66,11 +65,11 @@ EVERYBODY = Caller(permissions.ADMIN)
 
 _GOOD = (
     select(
+        Token.expires_at,
+        Token.last_used_at,
         Token.pk,
         Token.user_id,
         Token.permissions,
-        Token.expires_at,
-        Token.last_used_at,
         User.role,
     )
     .join(User, User.pk == Token.user_id)
@@ -161,21 +160,22 @@ def _looked_up(digest: str) -> Caller | None:
     row = db.fetch(_KNOWN, {"digest": digest})
     if row is None:
         return None
-    caller = _of(row)
+    expires_at, last_used_at, *token = row
+    caller = _of(*token)
     now = datetime.now(UTC)
     if len(_trusted) >= MOST_TRUSTED:
         _trusted.clear()
-    trust = min(TRUST, (row.expires_at - now).total_seconds())
+    trust = min(TRUST, (expires_at - now).total_seconds())
     _trusted[digest] = (caller, monotonic() + trust, changes)
-    if row.last_used_at is None or now - row.last_used_at > TOUCHED_EVERY:
-        _touch(row.pk)
+    if last_used_at is None or now - last_used_at > TOUCHED_EVERY:
+        _touch(caller.token_id)
     return caller
 
 
-def _of(row: Row[Any]) -> Caller:
-    given = permissions.OF_ROLE[row.role]
-    held = given if row.permissions is None else given.intersection(row.permissions)
-    return Caller(held, row.user_id, row.pk, row.permissions is not None)
+def _of(pk: UUID, user_id: UUID, narrowed: list[str] | None, role: str) -> Caller:
+    given = permissions.OF_ROLE[role]
+    held = given if narrowed is None else given.intersection(narrowed)
+    return Caller(held, user_id, pk, narrowed is not None)
 
 
 def confirm(permission: str) -> Caller:
@@ -189,12 +189,13 @@ def confirm(permission: str) -> Caller:
         row = db.session.execute(_HELD, {"pk": caller.token_id}).one_or_none()
         if row is None:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
-        caller = _of(row)
+        _expires_at, _last_used_at, *token = row
+        caller = _of(*token)
         caller.require(permission)
     return caller
 
 
-def _touch(token_id: UUID) -> None:
+def _touch(token_id: UUID | None) -> None:
     """Note that the token is in use; whoever is in the way, or a failure, is let be."""
     with suppress(SQLAlchemyError), db.transaction() as connection:
         connection.execute(_TOUCH, {"token_id": token_id})
