@@ -75,16 +75,25 @@ def install(handlers: Sequence[logging.Handler], level: str) -> None:
     logging.captureWarnings(True)
 
 
+def _level(status: int) -> int:
+    if status == 503:
+        return logging.WARNING
+    return logging.INFO if status < 500 else logging.ERROR
+
+
 def tell(status: int, **fields: Any) -> None:
     """Write the line of a request that is answered with a status."""
-    level = logging.INFO if status < 500 else logging.ERROR
-    if status == 503:
-        level = logging.WARNING
-    if requests.isEnabledFor(level):
-        requests.log(level, "Answered %s.", status, extra={"fields": {"status": status, **fields}})
+    told = {"fields": {"status": status, **fields}}
+    requests.log(_level(status), "Answered %s.", status, extra=told)
 
 
 def _tell(response: Response) -> Response:
+    if requests.isEnabledFor(_level(response.status_code)):
+        _tell_of(response)
+    return response
+
+
+def _tell_of(response: Response) -> None:
     caller = getattr(request, "caller", None)
     tell(
         response.status_code,
@@ -97,7 +106,6 @@ def _tell(response: Response) -> Response:
         token_id=caller and caller.token_id,
         **_refused(response.status_code),
     )
-    return response
 
 
 def _refused(status: int) -> dict[str, str]:

@@ -104,10 +104,11 @@ class Blueprint(flask_smorest.Blueprint):
         self, schema: type[fields.Schema], args: type[paging.PageArgs]
     ) -> Callable[[View], View]:
         """Answer a page of the query that the view returns for the filters of the request."""
-        shown = schema()
+        shown, expected = schema(), args()
 
         def decorator(view: View) -> View:
-            def act(self: Any, values: Mapping[str, Any], **path: UUID) -> Response:
+            def act(self: Any, **path: UUID) -> Response:
+                values = PARSER.parse(expected, request, location="query")
                 filters = {name: value for name, value in values.items() if name not in PAGING}
                 place = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 page = paging.page(shown, view(self, filters, **path), place, values)
@@ -115,9 +116,10 @@ class Blueprint(flask_smorest.Blueprint):
 
             answers = openapi.response("A page.", schema(many=True), openapi.LIST)
             responses = {200: answers, **openapi.refusals(406)}
-            listed: View = self.arguments(args(), location="query")(
-                openapi.documented(act, view, responses=responses)
-            )
+            listed = openapi.documented(act, view, responses=responses)
+            # What flask-smorest says of parameters, without what it would do in each request.
+            told: Any = self.arguments(expected, location="query")(listed)
+            listed._apidoc = told._apidoc  # type: ignore[attr-defined]
             listed.takes_query = True  # type: ignore[attr-defined]
             return listed
 

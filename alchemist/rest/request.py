@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import flask
 from gunicorn.http.errors import ParseException
+from uuid_utils import uuid4
 from uuid_utils.compat import uuid7
 from werkzeug.utils import cached_property
 
