@@ -240,6 +240,13 @@ def test_what_is_too_much_is_refused_at_once_and_livez_still_answers(
     assert to_the_end(refused).startswith(b"HTTP/1.1 200 ")
 
 
+def test_livez_answers_too_if_it_waited_for_a_thread_in_vain(narrow, connect, module_database):
+    with locked(module_database):
+        asked = connect(GET)
+        assert narrow.request("GET", "/livez").status == 200
+    assert to_the_end(asked).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_refusal_of_head_has_no_body(connect, module_database):
     with locked(module_database):
         asked = [connect(b"HEAD" + GET[3:]) for _ in range(30)]

@@ -33,11 +33,8 @@ class Worker(Poller):
         if not self._is_overloaded():
             future = self.tpool.submit(self._serve, connection)
             self.queue.append(Queued(monotonic(), future, connection))
-        elif connection.request.path == "/livez":
-            # It waits for nothing, and whoever asks would end a process that does not answer.
-            self._serve(connection)
         else:
-            self._refuse(connection)
+            self._turn_away(connection)
 
     def _is_overloaded(self) -> bool:
         while self.queue and (self.queue[0].future.running() or self.queue[0].future.done()):
@@ -49,10 +46,20 @@ class Worker(Poller):
         while self.queue and self.queue[0].since < self.looked - QUEUE_SECONDS:
             late = self.queue.popleft()
             if late.future.cancel():
-                self._refuse(late.connection)
+                self._turn_away(late.connection)
         refused, self.refused = self.refused, []
         for connection in refused:
             self.finish(connection)
+
+    def _turn_away(self, connection: Connection) -> None:
+        """Refuse what no thread can have, but for what waits for nothing.
+
+        Whoever asks whether the process lives would end one that does not answer.
+        """
+        if connection.request.path == "/livez":
+            self._serve(connection)
+        else:
+            self._refuse(connection)
 
     def _refuse(self, connection: Connection) -> None:
         """Answer 503 without a thread, and read no more of this client until the next look.

@@ -19,11 +19,15 @@ class Unanswered(Exception):
 
 @dataclass
 class Act:
-    """Something that a client wants done once, and the final answer to it."""
+    """Something that a client wants done once, and the final answer to it.
+
+    One that is not `keyed` may be done more often, but no answer to it may be a lie.
+    """
 
     kind: str
     path: str
     body: Any = None
+    keyed: bool = True
     key: str = field(default_factory=lambda: uuid4().hex)
     tries: int = 0
     status: int = 0
@@ -40,7 +44,7 @@ class Shop:
 
 
 class Client(threading.Thread):
-    """Places orders, pays and cancels them, and redeems coupons, until it is told to stop."""
+    """Places, pays and cancels orders, redeems coupons and makes heroes until told to stop."""
 
     def __init__(self, port: int, seed: int, shop: Shop, keyed: bool) -> None:
         super().__init__(daemon=True)
@@ -63,7 +67,10 @@ class Client(threading.Thread):
     def _choose(self) -> Act:
         chance = self.random.random()
         placed = [act for act in self.acts if act.kind == "order" and act.status == 201]
-        if chance < 0.15:
+        if chance < 0.1:
+            # Without a key it is one statement, which no COMMIT follows.
+            return Act("hero", "/api/v2/heroes", {"nickname": uuid4().hex}, keyed=False)
+        if chance < 0.2:
             return Act("redemption", f"/api/v2/coupons/{self.shop.coupon}/redemptions")
         if chance < 0.45 and placed:
             order = self.random.choice(placed[-5:])
@@ -93,7 +100,7 @@ class Client(threading.Thread):
         """Return status and body of an answer; None if there was none."""
         body = json.dumps(act.body) if act.body else None
         headers = {"Content-Type": "application/json"} if act.body else {}
-        if self.keyed:
+        if self.keyed and act.keyed:
             headers["Idempotency-Key"] = act.key
         try:
             if self.connection is None:

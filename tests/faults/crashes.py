@@ -147,13 +147,15 @@ def _lies(connection: Connection, clients: list[Client]) -> Iterator[str]:
 
 
 def _lost(connection: Connection, acts: list[Any]) -> Iterator[str]:
-    """Look for orders and changes of orders that were acknowledged and are not there."""
+    """Look for heroes, orders and changes of orders that were acknowledged and are not there."""
+    heroes = set(connection.scalars(text("SELECT pk::text FROM heroes")))
     rows = connection.execute(text("SELECT pk::text, status FROM orders")).all()
     status = {row.pk: row.status for row in rows}
     final = {"pay": ("paid", "cancelled"), "cancel": ("cancelled",)}
     for act in acts:
-        if act.kind == "order" and act.status == 201 and act.answer["pk"] not in status:
-            yield f"order {act.answer['pk']} was acknowledged and is lost"
+        stored = {"order": status, "hero": heroes}.get(act.kind)
+        if stored is not None and act.status == 201 and act.answer["pk"] not in stored:
+            yield f"{act.kind} {act.answer['pk']} was acknowledged and is lost"
         if act.kind in final and act.status == 200:
             found = status.get(act.answer["pk"])
             if found not in final[act.kind]:
