@@ -3,7 +3,6 @@
 The unit of work would make five round trips of it, and hold a transaction open between them.
 """
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -24,7 +23,7 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapper, RelationshipProperty, aliased
+from sqlalchemy.orm import RelationshipProperty, aliased
 
 from alchemist import db
 from alchemist.representation import document
@@ -57,18 +56,23 @@ def store(schema: Schema, row: Any) -> str | None:
 
 
 def _groups(row: Any) -> Groups:
-    mapper, found = inspect(type(row)), vars(row)
-    groups = {"new": {name: found[name] for name in _columns(mapper, found)}}
-    for relationship in mapper.relationships:
-        if parts := found.get(relationship.key):
-            names = _columns(relationship.mapper, vars(parts[0]))
-            columns = {name: [getattr(part, name) for part in parts] for name in names}
-            groups[relationship.key] = columns
+    model: Any = type(row)
+    columns, relationships = _names(model)
+    found = vars(row)
+    groups = {"new": {name: found[name] for name in columns if name in found}}
+    for key, model_of_parts in relationships.items():
+        if parts := found.get(key):
+            names = [name for name in _names(model_of_parts)[0] if name in vars(parts[0])]
+            groups[key] = {name: [getattr(part, name) for part in parts] for name in names}
     return groups
 
 
-def _columns(mapper: Mapper[Any], found: Mapping[str, Any]) -> list[str]:
-    return [name for name in mapper.columns.keys() if name in found]  # noqa: SIM118  not a dict
+@cache
+def _names(model: Any) -> tuple[list[str], dict[str, Any]]:
+    """Return the columns of a model, and the models of its relationships by their names."""
+    mapper = inspect(model)
+    relationships = {one.key: one.mapper.class_ for one in mapper.relationships}
+    return list(mapper.columns.keys()), relationships
 
 
 def _parameters(groups: Groups) -> dict[str, Any]:

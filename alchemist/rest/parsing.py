@@ -104,7 +104,9 @@ def _is_in_utf_8(request: Request) -> bool:
 
 def _check_media_type(request: Request) -> None:
     accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
-    if request.mimetype not in accepted or not _is_in_utf_8(request):
+    # As nearly everybody says it, without a look at what it could say besides.
+    is_plain = request.content_type == JSON
+    if not is_plain and (request.mimetype not in accepted or not _is_in_utf_8(request)):
         raise errors.UnsupportedMediaType(
             f"Send the body as {' or '.join(accepted)} in UTF-8.",
             headers={
