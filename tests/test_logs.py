@@ -206,7 +206,10 @@ def logged(shared_gunicorn):
     begin = len(shared_gunicorn.log.read_bytes())
 
     def parse():
-        return [json.loads(line) for line in shared_gunicorn.log.read_bytes()[begin:].splitlines()]
+        lines = shared_gunicorn.log.read_bytes()[begin:].splitlines()
+        told = [json.loads(line) for line in lines]
+        # The first worker to boot answers, and the others tell of themselves later.
+        return [line for line in told if not line["message"].startswith("Booting worker")]
 
     return parse
 
