@@ -9,7 +9,7 @@ from sqlalchemy.exc import ProgrammingError
 from alchemist import db, errors
 
 blp = Blueprint("health", __name__)
-MIGRATION = text("SELECT version_num FROM alembic_version")
+STATE = text("SELECT version_num, current_setting('transaction_read_only') FROM alembic_version")
 
 
 @cache
@@ -27,19 +27,23 @@ def live() -> Response:
 
 @blp.get("/readyz")
 def ready() -> Response:
-    """Answer 200 if the database can be reached and is at the migration of this code."""
-    if (found := _migration()) != head():
+    """Answer 200 if the database is at the migration of this code, and takes writes."""
+    migration, read_only = _state()
+    if migration != head():
         raise errors.Unavailable("The database is not at the migration of this code.", 5)
-    return jsonify(status="ok", migration=found)
+    if read_only == "on":
+        # It was told so, or is a standby, or recovers.
+        raise errors.Unavailable("The database is read-only.", 5)
+    return jsonify(status="ok", migration=migration)
 
 
-def _migration() -> str | None:
+def _state() -> tuple[str | None, str | None]:
     try:
-        row = db.fetch(MIGRATION)
+        row = db.fetch(STATE)
     except ProgrammingError:
         # The table is made by the first migration.
-        return None
-    return row[0] if row else None
+        return None, None
+    return (row[0], row[1]) if row else (None, None)
 
 
 def init_app(app: Flask) -> None:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import db, embedded
+from alchemist.embedded import server
 from tests.servers import Gunicorn
 
 pytestmark = pytest.mark.slow
@@ -27,16 +28,16 @@ LATEST = 5.5
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
     """A server of this module, which may be stopped; its database is migrated."""
-    with embedded.Server(tmp_path_factory.mktemp("outages") / "data", durable=False) as server:
-        alembic.command.upgrade(db.alembic_config(server.url), "head")
-        yield server
+    with embedded.Server(tmp_path_factory.mktemp("outages") / "data", durable=False) as postgres:
+        alembic.command.upgrade(db.alembic_config(postgres.url), "head")
+        yield postgres
 
 
 @pytest.fixture(scope="module")
 def service(postgres, tmp_path_factory):
-    with Gunicorn(postgres.url, tmp_path_factory.mktemp("gunicorn")) as server:
-        yield server
-    started = server.log.read_text().count("Booting worker")
+    with Gunicorn(postgres.url, tmp_path_factory.mktemp("gunicorn")) as service:
+        yield service
+    started = service.log.read_text().count("Booting worker")
     assert started == 2, "Recovery took a restart."
 
 
@@ -137,13 +138,30 @@ def test_a_database_that_is_shutting_down_lets_nobody_in(postgres, service):
 def test_a_database_that_is_read_only_still_reads(postgres, service):
     database = f"ALTER DATABASE {postgres.url.database}"
     execute(postgres, f"{database} SET default_transaction_read_only = on", END_OTHERS)
-    assert_refused(service, create)
+    assert_refused(service, create, ready)
     assert read(service).status == 200
+    assert_lives(service)
     with session(postgres) as connection:
         connection.execute(text("SET default_transaction_read_only = off"))
         connection.execute(text(f"{database} RESET default_transaction_read_only"))
         connection.execute(text(END_OTHERS)).all()
     assert_recovers(service)
+
+
+def test_a_database_in_recovery_still_reads(tmp_path, monkeypatch):
+    """Until it is promoted, as the standby of a primary that is gone."""
+    monkeypatch.setitem(server.POSTGRES, "wal_level", "replica")
+    with embedded.Server(tmp_path / "data", durable=False) as postgres:
+        alembic.command.upgrade(db.alembic_config(postgres.url), "head")
+        postgres.stop()
+        (postgres.data.cluster / "standby.signal").touch()
+        postgres.start()
+        with Gunicorn(postgres.url, tmp_path) as service:
+            assert_refused(service, create, ready)
+            assert read(service).status == 200
+            assert_lives(service)
+            execute(postgres, "SELECT pg_promote()")
+            assert_recovers(service)
 
 
 def test_a_database_with_too_many_connections(postgres, tmp_path):
