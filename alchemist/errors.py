@@ -120,6 +120,10 @@ class Unavailable(Refusal):
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
+class Outdated(Unavailable):
+    """What the request has read is no longer so; begun anew, it finds what is."""
+
+
 _CODES = {
     400: "bad-request",
     401: "unauthorized",

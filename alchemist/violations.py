@@ -107,12 +107,14 @@ def _foreign_keys() -> dict[str, ForeignKeyConstraint]:
     }
 
 
-def repeatable(error: DBAPIError) -> bool:
+def repeatable(error: DBAPIError | errors.Outdated) -> bool:
     """Tell whether the request, begun anew, may well succeed, or come to know what is wrong.
 
     Nothing of it was committed, or what was has the key that it will have again. A row that it
     refers to may have gone since it was looked up, and is looked up again.
     """
+    if isinstance(error, errors.Outdated):
+        return True
     state = sqlstate(error)
     is_of_reference = state == "23503" and request.method != "DELETE"
     is_of_trust = state.startswith("23") and getattr(request, "is_trusted", False)

@@ -122,7 +122,10 @@ def place(
         raise errors.Conflict("The order cannot be placed as it is.", obstacles)
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
     order = db.add(Order(pk=pk, totals=totals, **references))
-    db.session.execute(stock.INSERT_ITEMS, {"order_id": pk} | basket.columns(sales, charges))
+    lines = {"order_id": pk} | basket.columns(sales, charges)
+    written: Any = db.session.execute(stock.INSERT_ITEMS, lines)
+    if written.rowcount < len(sales):
+        raise errors.Outdated("A store has changed its currency.")
     return order
 
 

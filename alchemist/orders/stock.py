@@ -86,7 +86,11 @@ def _taking() -> Select[Any]:
 
 
 def _inserting() -> Any:
-    """Return the one statement that writes the lines, however many there are."""
+    """Return the one statement that writes the lines, however many there are.
+
+    It leaves out those whose store has another currency by now than when the price was told: that
+    was read after the wait for the product, the currency before it.
+    """
     types: dict[str, TypeEngine[Any]] = {
         "product_id": Uuid(),
         "quantity": Integer(),
@@ -102,8 +106,13 @@ def _inserting() -> Any:
     rows = lines.render_derived()
     values = select(
         bindparam("order_id", type_=Uuid()), rows.c.n - 1, *(rows.c[name] for name in types)
+    ).where(
+        Product.pk == rows.c.product_id,
+        Store.pk == Product.store_id,
+        Store.currency == rows.c.currency,
     )
-    return insert(db.table(OrderItem)).from_select(["order_id", "position", *types], values)
+    written = insert(db.table(OrderItem)).from_select(["order_id", "position", *types], values)
+    return written.execution_options(preserve_rowcount=True)
 
 
 def _giving_back() -> Any:

@@ -39,7 +39,7 @@ class Resource(MethodView):
         for attempt in range(1, ATTEMPTS):
             try:
                 response: ResponseReturnValue = view(**path)
-            except DBAPIError as error:
+            except (DBAPIError, errors.Outdated) as error:
                 if not violations.repeatable(error):
                     raise
                 session.rollback()

@@ -229,6 +229,26 @@ def test_nobody_pays_another_price_than_they_expected(shared_gunicorn, client, s
     assert refused == [{"price-changed"}] * (60 - len(placed))
 
 
+def test_a_new_price_is_never_paid_in_the_old_currency(shared_gunicorn, client, module_database):
+    """The store's row that an order found when it began may be older than the product's."""
+    [product] = offer(client, 1)
+    change = text("UPDATE products SET price = 1500, version = version + 1 WHERE pk = :pk")
+    with (
+        create_engine(module_database, poolclass=NullPool).connect() as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        connection.execute(change, {"pk": product["pk"]})
+        answer = pool.submit(order(product), client)
+        await_a_waiter(connection)
+        with Client(shared_gunicorn) as merchant:
+            changed = merchant.patch(f"stores/{product['store_id']}", {"currency": "JPY"})
+            assert changed.status == 200
+        connection.commit()
+        assert answer.result().status == 201
+    [line] = json.loads(answer.result().body)["items"]
+    assert (line["unit_price"], line["currency"]) == ("1500.00", "JPY")
+
+
 # Once and not twice
 
 
