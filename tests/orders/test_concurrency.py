@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from threading import Event
+from time import monotonic
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import verify
 from tests.crowd import Client, await_a_waiter, codes, crowd, statuses, together
-from tests.servers import Gunicorn
+from tests.servers import PATIENCE, Gunicorn
 
 ADDRESS = {"street": "7 Tallow Lane", "zipcode": "1000", "city": "Brassel", "country": "Belgium"}
 DEADLOCKS = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
@@ -256,11 +257,13 @@ def test_one_key_is_one_order_and_one_answer(shared_gunicorn, client, sound):
     [product] = offer(client, 1, stock=10)
 
     def insist(client):
+        deadline = monotonic() + PATIENCE
         while True:
             answer = order(product, quantity=2)(client, **{"Idempotency-Key": "once"})
             if answer.status != 409:
                 return answer
             assert codes(answer) == {"in-progress"}
+            assert monotonic() < deadline
             seen.append(answer)
 
     seen = []
