@@ -70,13 +70,16 @@ def _check_text(text: str) -> None:
         raise errors.Malformed("A string holds half of a surrogate pair.") from error
 
 
+DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float)
+
+
 def parse(raw: bytes) -> Any:
     """Return the value of one JSON text (RFC 8259) in UTF-8; raise Malformed."""
     try:
         text = raw.decode()
-        value = json.loads(
-            text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float
-        )
+        if text.startswith("\ufeff"):
+            raise errors.Malformed("The body begins with a byte order mark.")
+        value = DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise errors.Malformed("The body is not UTF-8.") from error
     except RecursionError as error:
