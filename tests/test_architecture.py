@@ -23,7 +23,7 @@ RANKS = [
     *("verify", "embedded", "cli"),
 ]
 REST = [
-    *("request", "references", "parsing", "etags", "openapi", "insertion"),
+    *("request", "references", "parsing", "answer", "etags", "openapi", "insertion"),
     *("resource", "blueprint", "api"),
 ]
 DOMAIN = [
@@ -42,6 +42,7 @@ LAYERS = {
         "shares",
         "accepting",
         "poller",
+        "pool",
         "threads",
         "__init__",
     ],

@@ -15,6 +15,7 @@ from sqlalchemy import inspect
 from alchemist import db, errors, fields, paging, representation
 
 from . import etags, insertion, openapi
+from .answer import Answer
 from .parsing import JSON, MERGE_PATCH, Parser
 from .request import request
 from .resource import Resource
@@ -32,7 +33,7 @@ class Document(NamedTuple):
     etag: str
 
     def answer(self, status: int = 200, **headers: str) -> Response:
-        return Response(self.body, status, {"ETag": self.etag, **headers}, mimetype=JSON)
+        return Answer(self.body, status, {"ETag": self.etag, **headers})
 
 
 def fetch(schema: Schema, query: db.Query) -> Document:
@@ -112,7 +113,7 @@ class Blueprint(flask_smorest.Blueprint):
                 filters = {name: value for name, value in values.items() if name not in PAGING}
                 place = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 page = paging.page(shown, view(self, filters, **path), place, values)
-                return Response(page.body, 200, _links(page), mimetype=JSON)
+                return Answer(page.body, headers=_links(page))
 
             answers = openapi.response("A page.", schema(many=True), openapi.LIST)
             responses = {200: answers, **openapi.refusals(406)}

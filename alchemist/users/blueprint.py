@@ -9,9 +9,8 @@ from flask import Response
 from alchemist import errors, idempotency
 from alchemist.db import Query, lock
 from alchemist.idempotency import idempotent
-from alchemist.rest import Blueprint, Resource, openapi
+from alchemist.rest import Answer, Blueprint, Resource, openapi
 from alchemist.rest.blueprint import fetch
-from alchemist.rest.parsing import JSON
 from alchemist.rest.request import request
 
 from . import auth, service
@@ -148,7 +147,7 @@ class Tokens(Resource):
         place = f"{request.path.rstrip('/')}/{token.pk}"
         body = f'{document.body[:-1]},"token":{json.dumps(secret)}}}'
         headers = {"Location": place, "ETag": document.etag, "Cache-Control": "no-store"}
-        return Response(body, 201, headers, mimetype=JSON)
+        return Answer(body, 201, headers)
 
 
 @blp.route("/users/<uuid:user_id>/tokens/<uuid:pk>")
@@ -189,7 +188,7 @@ class Me(Resource):
         caller = request.caller
         user = fetch(USER, service.get(caller.user_id)).body if caller.user_id else "null"
         permissions = json.dumps(sorted(caller.permissions))
-        return Response(f'{{"user":{user},"permissions":{permissions}}}', mimetype=JSON)
+        return Answer(f'{{"user":{user},"permissions":{permissions}}}')
 
 
 def _owner(user_id: UUID, permission: str) -> Query:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import aliased
 from alchemist import db, errors, fields, problems, rest, violations
 from alchemist.fields import Complaint
 from alchemist.representation import document
-from alchemist.rest import openapi
+from alchemist.rest import Answer, openapi
 from alchemist.rest.blueprint import PARSER, Find, fetch, made
 from alchemist.rest.parsing import JSON
 from alchemist.rest.request import request
@@ -105,7 +105,7 @@ class Blueprint(rest.Blueprint):
                 if rows > MOST_ROWS:
                     detail = f"There are more than {MOST_ROWS} rows. Use the pages of /api/v2."
                     raise errors.Malformed(detail, code="list-too-long")
-                return Response(body, mimetype=JSON)
+                return Answer(body)
 
             return _documented(act, view, 200, "All of them.", schema(many=True))
 
@@ -121,7 +121,7 @@ class Blueprint(rest.Blueprint):
             def act(self: Any, *args: Any, **path: UUID) -> Response:
                 with _saying(absent):
                     found = fetch(shown, view(self, *args, **path))
-                return Response(found.body, mimetype=JSON)
+                return Answer(found.body)
 
             return _documented(act, view, 200, "The row.", schema, 404)
 
@@ -142,7 +142,7 @@ class Blueprint(rest.Blueprint):
                 with _saying(taken=taken):
                     row = view(self, values)
                     document = made(shown, row, lambda: find(row.pk))
-                return Response(document.body, status, mimetype=JSON)
+                return Answer(document.body, status)
 
             return _documented(act, view, status, "Created.", schema, 409, 413, 415)
 
@@ -170,7 +170,7 @@ class Blueprint(rest.Blueprint):
                     view(self, row, PARSER.parse(patch, request, location="json"))
                 if silently:
                     return Response(status=204)
-                return Response(fetch(shown, find(**path)).body, mimetype=JSON)
+                return Answer(fetch(shown, find(**path)).body)
 
             body = openapi.body(schema.writable(partial=True), [JSON])
             edited = openapi.documented(act, view, requestBody=body)
