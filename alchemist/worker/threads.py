@@ -1,23 +1,15 @@
 """The worker: whole requests get threads, as many as there are, and the others are told to wait."""
 
-from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
-from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import refusals
 from .connection import Connection
 from .poller import Poller
+from .pool import Pool
 
 # Whole requests that wait, for each thread, and the seconds for which they do.
 QUEUE, QUEUE_SECONDS = 16, 1.0
-
-
-class Queued(NamedTuple):
-    since: float
-    future: Future[None]
-    connection: Connection
 
 
 class Worker(Poller):
@@ -25,28 +17,23 @@ class Worker(Poller):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.queue: deque[Queued] = deque()
+        self.most = QUEUE * self.cfg.threads
         self.refused: list[Connection] = []
+
+    def get_thread_pool(self) -> Pool:
+        return Pool(self.cfg.threads, self._serve)
 
     def enqueue_req(self, connection: Connection) -> None:
         connection.lend()
-        if not self._is_overloaded():
-            future = self.tpool.submit(self._serve, connection)
-            self.queue.append(Queued(monotonic(), future, connection))
+        if len(self.tpool) < self.most:
+            self.tpool.put(connection)
         else:
             self._turn_away(connection)
 
-    def _is_overloaded(self) -> bool:
-        while self.queue and (self.queue[0].future.running() or self.queue[0].future.done()):
-            self.queue.popleft()
-        return len(self.queue) >= int(QUEUE * self.cfg.threads)
-
     def look(self) -> None:
         super().look()
-        while self.queue and self.queue[0].since < self.looked - QUEUE_SECONDS:
-            late = self.queue.popleft()
-            if late.future.cancel():
-                self._turn_away(late.connection)
+        for connection in self.tpool.take_back(since=self.looked - QUEUE_SECONDS):
+            self._turn_away(connection)
         refused, self.refused = self.refused, []
         for connection in refused:
             self.finish(connection)
