@@ -28,8 +28,11 @@ loglevel = _settings.log_level
 graceful_timeout = 10  # seconds
 keepalive = 5  # seconds
 control_socket_disable = True
-# No proxy says where the app is mounted: one that handed on such a header would let clients say it.
+# Nothing that a proxy says is believed, neither of TLS nor of where the app is mounted: it could be
+# handing on what a client said. So there is no need to look in each request whether it is a proxy.
 forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarded_allow_ips = "*"
 # A filter may list 100 keys of 36 characters, and there may be two of them.
 limit_request_line = 8190
 

@@ -38,6 +38,7 @@ class Poller(Accepting):
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
         self.looked = self.notified = 0.0
+        self.has_parent = True
 
     @classmethod
     def check_config(cls, cfg: Config, log: Logger) -> None:
@@ -49,11 +50,16 @@ class Poller(Accepting):
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         super().wait_for_and_dispatch_events(min(timeout, LOOK))
 
+    # Both are a system call, and the loop runs for every request.
+
     def notify(self) -> None:
-        # It is a system call, and the loop runs for every request.
         if monotonic() > self.notified + 1:
             self.notified = monotonic()
+            self.has_parent = super().is_parent_alive()
             super().notify()
+
+    def is_parent_alive(self) -> bool:
+        return self.has_parent
 
     def murder_keepalived(self, force: bool = False) -> None:
         if force:
