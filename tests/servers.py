@@ -55,6 +55,7 @@ class Gunicorn:
         deadline = monotonic() + PATIENCE
         while not self._answers():
             if self.process.poll() is not None or monotonic() > deadline:
+                self.__exit__()
                 raise RuntimeError(self.log.read_text())
             sleep(0.05)
         return self
