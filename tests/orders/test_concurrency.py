@@ -195,19 +195,24 @@ def test_what_is_restocked_while_it_sells_is_not_lost(shared_gunicorn, client, s
     assert {answer.status for answer in answers} <= {200, 201, 409}
 
 
-def test_an_order_that_waited_for_a_restock_takes_of_it(shared_gunicorn, client, module_database):
-    """The row that it found when it began had nothing left, and less than nothing is refused."""
-    [product] = offer(client, 1, stock=0)
-    restock = text("UPDATE products SET stock = 1, version = version + 1 WHERE pk = :pk")
+def placed_behind(change, database, product, client, meanwhile=lambda: None):
+    """Return the answer to an order that waits until a change of its product is committed."""
     with (
-        create_engine(module_database, poolclass=NullPool).connect() as connection,
+        create_engine(database, poolclass=NullPool).connect() as connection,
         ThreadPoolExecutor(1) as pool,
     ):
-        connection.execute(restock, {"pk": product["pk"]})
+        connection.execute(text(f"UPDATE products SET {change} WHERE pk = '{product['pk']}'"))
         answer = pool.submit(order(product), client)
         await_a_waiter(connection)
+        meanwhile()
         connection.commit()
-        assert answer.result().status == 201
+        return answer.result()
+
+
+def test_an_order_that_waited_for_a_restock_takes_of_it(client, module_database):
+    """The row that it found when it began had nothing left, and less than nothing is refused."""
+    [product] = offer(client, 1, stock=0)
+    assert placed_behind("stock = 1", module_database, product, client).status == 201
     assert stock(client, product) == 0
 
 
@@ -233,20 +238,15 @@ def test_nobody_pays_another_price_than_they_expected(shared_gunicorn, client, s
 def test_a_new_price_is_never_paid_in_the_old_currency(shared_gunicorn, client, module_database):
     """The store's row that an order found when it began may be older than the product's."""
     [product] = offer(client, 1)
-    change = text("UPDATE products SET price = 1500, version = version + 1 WHERE pk = :pk")
-    with (
-        create_engine(module_database, poolclass=NullPool).connect() as connection,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        connection.execute(change, {"pk": product["pk"]})
-        answer = pool.submit(order(product), client)
-        await_a_waiter(connection)
+
+    def move():
         with Client(shared_gunicorn) as merchant:
             changed = merchant.patch(f"stores/{product['store_id']}", {"currency": "JPY"})
             assert changed.status == 200
-        connection.commit()
-        assert answer.result().status == 201
-    [line] = json.loads(answer.result().body)["items"]
+
+    answer = placed_behind("price = 1500", module_database, product, client, meanwhile=move)
+    assert answer.status == 201
+    [line] = json.loads(answer.body)["items"]
     assert (line["unit_price"], line["currency"]) == ("1500.00", "JPY")
 
 
