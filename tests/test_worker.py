@@ -6,8 +6,10 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from itertools import count
 from select import select
+from threading import Event
 from time import monotonic, sleep
 
 import psycopg
@@ -15,6 +17,7 @@ import pytest
 
 from alchemist.worker import shares
 from alchemist.worker.chunks import Chunks
+from alchemist.worker.pool import Pool
 from tests.faults import bursts
 from tests.servers import PATIENCE, Gunicorn
 
@@ -269,6 +272,49 @@ def test_what_waits_too_long_is_refused(connect, module_database):
         assert answered([first, second], PATIENCE) == [second]
         assert second.recv(65536).startswith(b"HTTP/1.1 503 ")
     assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+# Threads
+
+
+@pytest.fixture
+def pool():
+    """A single thread; what it is given is a function that it calls."""
+    pool = Pool(1, lambda act: act())
+    yield pool
+    pool.shutdown(wait=True)
+
+
+def test_a_thread_outlives_what_it_cannot_serve(pool, caplog):
+    served = Event()
+    pool.put({}.popitem)
+    pool.put(served.set)
+    assert served.wait(PATIENCE)
+    assert "could not be served" in caplog.text
+
+
+def test_who_is_taken_back_is_not_served_and_the_next_one_is(pool):
+    served, busy, done = [], Event(), Event()
+    pool.put(lambda: busy.wait(PATIENCE))
+    late, next_one = partial(served.append, "late"), partial(served.append, "next")
+    pool.put(late)
+    while len(pool) > 1:
+        sleep(0.001)
+    between = monotonic()
+    pool.put(next_one)
+    pool.put(done.set)
+    assert pool.take_back(since=between) == [late]
+    busy.set()
+    assert done.wait(PATIENCE)
+    assert served == ["next"]
+
+
+def test_a_pool_that_ends_serves_first_who_waits(pool):
+    served = []
+    for number in range(5):
+        pool.put(partial(served.append, number))
+    pool.shutdown(wait=True)
+    assert served == [0, 1, 2, 3, 4]
 
 
 # Workers
