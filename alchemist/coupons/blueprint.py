@@ -38,8 +38,8 @@ class Coupons(Resource):
         """List coupons"""
         return service.browse(**filters)
 
-    @blp.arguments(CouponSchema)
     @idempotent
+    @blp.arguments(CouponSchema)
     @blp.creates(CouponSchema, service.get)
     def post(self, values: dict[str, Any]) -> Coupon:
         """Issue a coupon"""

@@ -26,8 +26,8 @@ class Heroes(Resource):
         """List heroes"""
         return service.browse(**filters)
 
-    @blp.arguments(HeroSchema)
     @idempotent
+    @blp.arguments(HeroSchema)
     @blp.creates(HeroSchema, service.get)
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""

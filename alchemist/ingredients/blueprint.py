@@ -27,8 +27,8 @@ class Ingredients(Resource):
         """List ingredients"""
         return service.browse(**filters)
 
-    @blp.arguments(IngredientSchema)
     @idempotent
+    @blp.arguments(IngredientSchema)
     @blp.creates(IngredientSchema, service.get)
     def post(self, values: dict[str, Any]) -> Ingredient:
         """Create an ingredient"""

@@ -38,8 +38,8 @@ class Orders(Resource):
         """
         return service.browse(**filters | auth.reach())
 
-    @blp.arguments(WantedOrderSchema)
     @idempotent
+    @blp.arguments(WantedOrderSchema)
     @blp.creates(OrderSchema, service.get)
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
@@ -54,8 +54,8 @@ class Orders(Resource):
 class Quote(Resource):
     permissions = {"post": auth.WRITE}
 
-    @blp.arguments(WantedOrderSchema)
     @idempotent
+    @blp.arguments(WantedOrderSchema)
     @blp.doc(
         responses={
             200: openapi.response("What the order would be.", OrderSchema, openapi.ETAG),

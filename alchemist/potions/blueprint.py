@@ -27,8 +27,8 @@ class Potions(Resource):
         """List potions"""
         return service.browse(**filters)
 
-    @blp.arguments(PotionSchema, trusting=True)
     @idempotent
+    @blp.arguments(PotionSchema, trusting=True)
     @blp.creates(PotionSchema, service.get)
     def post(self, values: dict[str, Any]) -> Potion:
         """Brew a potion"""

@@ -28,8 +28,8 @@ class Products(Resource):
         """
         return service.browse(**filters)
 
-    @blp.arguments(ProductSchema)
     @idempotent
+    @blp.arguments(ProductSchema)
     @blp.creates(ProductSchema, service.get)
     def post(self, values: dict[str, Any]) -> Product:
         """Offer a product

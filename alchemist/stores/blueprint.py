@@ -26,8 +26,8 @@ class Stores(Resource):
         """List stores"""
         return service.browse(**filters)
 
-    @blp.arguments(StoreSchema)
     @idempotent
+    @blp.arguments(StoreSchema)
     @blp.creates(StoreSchema, service.get)
     def post(self, values: dict[str, Any]) -> Store:
         """Open a store"""

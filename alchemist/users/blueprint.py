@@ -52,8 +52,8 @@ class Users(Resource):
         """
         return service.browse(user_id=request.caller.own("users:read"), **filters)
 
-    @blp.arguments(UserSchema)
     @idempotent
+    @blp.arguments(UserSchema)
     @blp.creates(UserSchema, service.get)
     def post(self, values: dict[str, Any]) -> User:
         """Create a user
