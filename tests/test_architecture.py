@@ -115,6 +115,12 @@ def test_models_and_services_know_no_http(module):
     assert outer.isdisjoint({"flask", "flask_smorest", "marshmallow", "werkzeug", "webargs"})
 
 
+@pytest.mark.parametrize("module", [name for name in RANKED if name.endswith(".blueprint")])
+def test_a_kept_answer_is_looked_for_before_a_body_is_read(module):
+    """What the body names may have changed since, and the answer stands."""
+    assert not re.search(r"@blp\.arguments.*\n *@idempotent", MODULES[module].read_text())
+
+
 @pytest.mark.parametrize("module", sorted(set(RANKED) - {"alchemist.app"}))
 def test_only_the_app_imports_blueprints(module):
     blueprints = {f"alchemist.{domain}.blueprint" for domain in DOMAINS}

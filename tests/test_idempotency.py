@@ -1,0 +1,105 @@
+"""A repeat with its key is answered as the first was, whatever happened to what its body names."""
+
+import pytest
+
+from tests.factories import (
+    make_coupon,
+    make_hero,
+    make_ingredient,
+    make_potion,
+    make_product,
+    make_store,
+    make_user,
+    sign_in,
+)
+
+KEY = {"Idempotency-Key": "once"}
+ANY = {"If-Match": "*"}
+
+
+def of(product, **values):
+    return {"items": [{"product_id": str(product.pk), "quantity": 1}]} | values
+
+
+def repeated(client, path, body, change, status, headers=()):
+    """Post before and after a change, and see that both are answered alike."""
+    headers = KEY | dict(headers)
+    first = client.post(f"/api/v2/{path}", json=body, headers=headers)
+    assert first.status_code == status, first.text
+    change(first.json)
+    again = client.post(f"/api/v2/{path}", json=body, headers=headers)
+    assert (again.status_code, again.text) == (status, first.text)
+    assert again.headers["Idempotent-Replayed"] == "true"
+
+
+def patch(client, path, **changes):
+    assert client.patch(f"/api/v2/{path}", json=changes, headers=ANY).status_code == 200
+
+
+def delete(client, path):
+    assert client.delete(f"/api/v2/{path}", headers=ANY).status_code == 204
+
+
+def test_an_order_stands_though_its_coupon_has_another_code(client):
+    coupon = make_coupon(code="SAGE")
+    repeated(
+        client,
+        "orders",
+        of(make_product(), coupon_code="SAGE"),
+        lambda _: patch(client, f"coupons/{coupon.pk}", code="THYME"),
+        201,
+    )
+
+
+def test_a_refusal_stands_though_its_product_is_gone(client):
+    product = make_product(stock=0)
+    gone = f"products/{product.pk}"
+    repeated(client, "orders", of(product), lambda _: delete(client, gone), 409)
+
+
+def test_a_quote_stands_though_its_hero_is_gone(client):
+    hero = make_hero()
+    gone = f"heroes/{hero.pk}"
+    body = of(make_product(), hero_id=str(hero.pk))
+    repeated(client, "orders/quote", body, lambda _: delete(client, gone), 200)
+
+
+def test_a_product_stands_though_its_potion_is_gone(client):
+    store, potion = make_store(), make_potion()
+
+    def change(product):
+        patch(client, f"products/{product['pk']}", potion_id=None)
+        delete(client, f"potions/{potion.pk}")
+
+    body = {"store_id": str(store.pk), "name": "Vial", "price": "1.00", "potion_id": str(potion.pk)}
+    repeated(client, "products", body, change, 201)
+
+
+def test_a_potion_stands_though_its_ingredient_has_another_name(client):
+    root = make_ingredient(name="Root")
+    body = {"name": "Brew", "ingredients": [{"pk": str(root.pk), "name": "Root"}]}
+    change = f"ingredients/{root.pk}"
+    repeated(client, "potions", body, lambda _: patch(client, change, name="Rhizome"), 201)
+
+
+def test_a_product_stands_though_its_store_is_somebody_elses(closed):
+    merchant, admin, other = make_user(role="merchant"), make_user(role="admin"), make_user()
+    store = make_store(owner_id=merchant.pk)
+
+    def hand_over(_):
+        answer = closed.patch(
+            f"/api/v2/stores/{store.pk}",
+            json={"owner_id": str(other.pk)},
+            headers=ANY | sign_in(admin),
+        )
+        assert answer.status_code == 200, answer.text
+
+    body = {"store_id": str(store.pk), "name": "Vial", "price": "1.00"}
+    repeated(closed, "products", body, hand_over, 201, sign_in(merchant))
+
+
+@pytest.mark.parametrize("body", [{"name": 1}, {}, []])
+def test_a_key_that_was_used_is_refused_before_a_mistake_of_the_body(client, body):
+    assert client.post("/api/v2/ingredients", json={"name": "Root"}, headers=KEY).status_code == 201
+    answer = client.post("/api/v2/ingredients", json=body, headers=KEY)
+    assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, "idempotency-key-reused")
