@@ -160,19 +160,19 @@ def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[
     """
     if session.registry.has() and session().in_transaction():
         return session.execute(statement, parameters).all()
-    try:
-        return alone(statement, parameters)
-    except DBAPIError as error:
-        # A connection that died in its pool, or is as good as dead. The others went with it.
-        if not error.connection_invalidated:
-            raise
-        return alone(statement, parameters)
+    return alone(statement, parameters)
 
 
 def alone(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
     """Return the rows of a statement that is a transaction of its own whatever else is begun."""
     engine: Engine = current_app.extensions["autocommit_engine"]
-    return driver.run(engine, statement, parameters or {})
+    try:
+        return driver.run(engine, statement, parameters or {})
+    except DBAPIError as error:
+        # A connection that died in its pool, or is as good as dead. The others went with it.
+        if not error.connection_invalidated:
+            raise
+        return driver.run(engine, statement, parameters or {})
 
 
 Entity = TypeVar("Entity", bound=Base)

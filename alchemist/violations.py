@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -191,5 +192,10 @@ def _in_use(name: str, found: Rule) -> errors.Refusal:
     table, column = constraint.table, constraint.columns[0]
     pk = (request.view_args or {})["pk"]
     some = select(table.c[found.referrer]).where(column == pk).distinct().limit(10)
-    entries = [{"code": "in-use", "detail": found.in_use.format(pk)} for (pk,) in db.alone(some)]
+    entries: list[errors.Entry] = []
+    # Whether they can be read or not, they are there.
+    with suppress(SQLAlchemyError):
+        entries += [
+            {"code": "in-use", "detail": found.in_use.format(pk)} for (pk,) in db.alone(some)
+        ]
     return errors.Conflict("Others still refer to it.", entries, code="in-use")

@@ -1,12 +1,15 @@
 """A request and its one transaction: repeated after contention, undone after any failure."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from alchemist import db
+from alchemist.engines import Overdue
 from alchemist.ingredients import service
 from alchemist.ingredients.models import Ingredient
 from tests.crowd import await_a_waiter
@@ -116,19 +119,24 @@ def test_a_defect_in_the_database_is_500_without_a_word_of_it(client, other, fai
 
 
 def test_a_real_deadlock_is_repeated_and_succeeds(client, other):
-    """The request waits first, so its server process is the one that finds the deadlock."""
+    """The request waits first, so its server process is the one that finds the deadlock.
+
+    But where the other one comes too late to be found: then it is another attempt.
+    """
     ingredient = committed(make_ingredient)
     potion = committed(make_potion)
-    change = {"ingredients": [str(ingredient.pk)]}
+    url, change = f"/api/v2/potions/{potion.pk}", {"ingredients": [str(ingredient.pk)]}
     take = "SELECT pk FROM {} WHERE pk = '{}' FOR UPDATE"
-    other.execute(text(take.format("ingredients", ingredient.pk)))
-    with ThreadPoolExecutor(1) as pool:
-        url = f"/api/v2/potions/{potion.pk}"
-        answer = pool.submit(client.patch, url, json=change, headers=ANY)
-        await_a_waiter(other)
-        other.execute(text(take.format("potions", potion.pk)))
-        other.commit()
-        assert answer.result(10).status_code == 200
+    for _ in range(5):
+        other.execute(text(take.format("ingredients", ingredient.pk)))
+        with ThreadPoolExecutor(1) as pool, suppress(OperationalError):
+            answer = pool.submit(client.patch, url, json=change, headers=ANY)
+            await_a_waiter(other)
+            other.execute(text(take.format("potions", potion.pk)))
+            other.commit()
+            break
+        other.rollback()
+    assert answer.result(10).status_code == 200
     assert [line["pk"] for line in client.get(url).json["ingredients"]] == change["ingredients"]
 
 
@@ -177,6 +185,28 @@ def test_dead_connections_cost_no_request(client, other):
         terminate_others(other)
         seen.append(request().status_code)
     assert seen == [200, 200, 201, 200, 204]
+
+
+def test_who_is_in_the_way_is_told_though_every_connection_is_dead(client, other):
+    ingredient = committed(make_ingredient)
+    potion = committed(make_potion, ingredient)
+    assert client.get(f"{URL}/{ingredient.pk}").status_code == 200
+    terminate_others(other)
+    refused = client.delete(f"{URL}/{ingredient.pk}", headers=ANY)
+    assert (refused.status_code, refused.json["code"]) == (409, "in-use")
+    assert str(potion.pk) in refused.json["errors"][0]["detail"]
+
+
+def test_a_delete_is_refused_even_if_nobody_can_be_named(client, monkeypatch):
+    ingredient = committed(make_ingredient)
+    committed(make_potion, ingredient)
+
+    def fail(*_args):
+        raise Overdue
+
+    monkeypatch.setattr(db, "alone", fail)
+    refused = client.delete(f"{URL}/{ingredient.pk}", headers=ANY)
+    assert (refused.status_code, refused.json["code"]) == (409, "in-use")
 
 
 def test_a_dead_connection_does_not_make_the_service_unready(client, other):
