@@ -158,9 +158,14 @@ def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[
     The one place that chooses: a request that has begun a transaction reads in it and so sees
     itself; every other statement is a transaction of its own, and nothing is held.
     """
-    if session.registry.has() and session().in_transaction():
+    if is_in_transaction():
         return session.execute(statement, parameters).all()
     return alone(statement, parameters)
+
+
+def is_in_transaction() -> bool:
+    """Tell whether the request has begun one; without, each statement is its own."""
+    return session.registry.has() and bool(session().in_transaction())
 
 
 def alone(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:

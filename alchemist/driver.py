@@ -82,9 +82,8 @@ def _told(
     driver: Any = connection and connection.dbapi_connection
     is_lost = driver is not None and (driver.closed or engines.is_stale(error))
     if connection is not None and is_lost:
-        connection.invalidate(error)
-        # What waits in the pool was lost with it.
-        engine.dispose()
+        pool: Any = engine.pool
+        pool.lose(connection, error)
     return DBAPIError.instance(
         text,
         None,

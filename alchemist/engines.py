@@ -87,6 +87,14 @@ class Pool(QueuePool):
             raise Overdue("No time is left to wait for a connection.")
         return super().connect()
 
+    def lose(self, connection: PoolProxiedConnection, error: BaseException) -> None:
+        """Close a connection that has died, and those that are as old when their turn comes.
+
+        `Engine.dispose` would leave open what other threads hold: it comes back to a pool that is
+        no longer anybody's.
+        """
+        self._invalidate(connection, error)
+
 
 class Line:
     """The way to a database. If nobody answers there, one request at a time asks again.

@@ -1,7 +1,7 @@
 """A request ends in time, whatever it waits for: statements, a commit, a lock, or an address."""
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from math import isinf
 from time import monotonic
 
@@ -165,3 +165,23 @@ def test_a_database_that_does_not_answer_keeps_one_request_waiting_and_not_all(
         # A few of them ask again; all of them would take 40 seconds.
         assert monotonic() - began < 15
         assert seen == {503}
+
+
+def test_connections_that_die_leave_no_more_than_there_may_be(committing, other):
+    """One dies while other threads hold theirs: those are ended when they come back."""
+    app = committing()
+    engine = app.extensions["autocommit_engine"]
+    mine = text(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'alchemist'"
+    )
+    with app.app_context():
+        for _ in range(3):
+            with ExitStack() as held:
+                for _ in range(3):
+                    held.callback(engine.raw_connection().close)
+                victim = text("SELECT pg_terminate_backend(pg_backend_pid())")
+                with suppress(OperationalError):
+                    db.alone(victim)
+                assert db.alone(text("SELECT 1")) == [(1,)]
+        assert other.scalar(mine) <= 2 * engine.pool.size()

@@ -5,6 +5,7 @@ The unit of work would make five round trips of it, and hold a transaction open 
 
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from flask import current_app
 from marshmallow import Schema
@@ -25,10 +26,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import RelationshipProperty, aliased
 
-from alchemist import db
+from alchemist import db, violations
 from alchemist.representation import document
 
 from .request import request
+
+UNIQUE_VIOLATION = "23505"
 
 # Values by column: of the row itself under "new", of its parts under what the row calls them.
 Groups = dict[str, dict[str, Any]]
@@ -49,10 +52,21 @@ def store(schema: Schema, row: Any) -> str | None:
     try:
         [(stored,)] = db.fetch_all(_statement(model, shape, schema), _parameters(groups))
     except IntegrityError as error:
-        if error.orig.diag.constraint_name != f"{row.__tablename__}_pkey":  # type: ignore[union-attr]
+        if not _is_stored(model, row.pk, error):
             raise
         return None
     return str(stored)
+
+
+def _is_stored(model: Any, pk: UUID, error: IntegrityError) -> bool:
+    """Return whether what is there already is this very row.
+
+    Of several unique constraints any one may be told: which one, the order of their indexes says.
+    """
+    if violations.sqlstate(error) != UNIQUE_VIOLATION or db.is_in_transaction():
+        return False
+    key = db.table(model).c.pk
+    return db.fetch(select(key).where(key == bindparam("pk")), {"pk": pk}) is not None
 
 
 def _groups(row: Any) -> Groups:

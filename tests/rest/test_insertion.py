@@ -10,6 +10,12 @@ from alchemist import engines
 from tests.factories import make_ingredient
 
 INGREDIENT = {"name": "Mandrake root", "description": None}
+UNIQUE = {
+    "ingredients": INGREDIENT,
+    "heroes": {"nickname": "Ada"},
+    "users": {"email": "ada@alchemist.example", "full_name": "Ada"},
+    "coupons": {"code": "SAGE", "init_count": 1},
+}
 
 
 def potion(*ingredients):
@@ -78,26 +84,59 @@ def test_who_made_it_is_noted_with_the_fields_that_were_given(client):
     assert entry["request_id"] == "mine"
 
 
-@pytest.mark.parametrize("is_done", [False, True])
-def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
-    committing, fresh_database, monkeypatch, is_done
-):
-    client = committing().test_client()
+@pytest.fixture
+def losing(monkeypatch):
+    """Return what lets the first insertion lose its connection, before or after it is done."""
     execute, lost = engines.Cursor.execute, iter([True])
 
-    def lose(cursor, statement, *args, **how):
-        if "INSERT" not in statement or not next(lost, False):
-            return execute(cursor, statement, *args, **how)
-        if is_done:
-            execute(cursor, statement, *args, **how)
-        cursor.connection.close()
-        raise psycopg.OperationalError("The connection is lost.")
+    def install(*, is_done):
+        def lose(cursor, statement, *args, **how):
+            if "INSERT" not in statement or not next(lost, False):
+                return execute(cursor, statement, *args, **how)
+            if is_done:
+                execute(cursor, statement, *args, **how)
+            cursor.connection.close()
+            raise psycopg.OperationalError("The connection is lost.")
 
-    monkeypatch.setattr(engines.Cursor, "execute", lose)
+        monkeypatch.setattr(engines.Cursor, "execute", lose)
+
+    yield install
+    assert next(lost, None) is None
+
+
+def stored(database, kind):
+    with create_engine(database, poolclass=NullPool).connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM audit_log")) == 1
+        return connection.scalars(text(f"SELECT pk::text FROM {kind}")).all()
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
+    committing, fresh_database, losing, is_done
+):
+    client = committing().test_client()
+    losing(is_done=is_done)
     answer = client.post("/api/v2/ingredients", json=INGREDIENT)
     assert answer.status_code == 201
-    assert next(lost, None) is None
-    with create_engine(fresh_database, poolclass=NullPool).connect() as connection:
-        rows = connection.execute(text("SELECT pk::text, name FROM ingredients")).all()
-        assert rows == [(answer.json["pk"], "Mandrake root")]
-        assert connection.scalar(text("SELECT count(*) FROM audit_log")) == 1
+    assert stored(fresh_database, "ingredients") == [answer.json["pk"]]
+
+
+@pytest.mark.parametrize("kind", UNIQUE)
+def test_a_row_is_known_again_whichever_of_its_constraints_tells(
+    committing, fresh_database, losing, kind
+):
+    """As after a restoration: it is told of the oldest index, and that is no longer the key's."""
+    engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"REINDEX INDEX CONCURRENTLY {kind}_pkey"))
+    client = committing().test_client()
+    losing(is_done=True)
+    answer = client.post(f"/api/v2/{kind}", json=UNIQUE[kind])
+    assert answer.status_code == 201, answer.text
+    assert stored(fresh_database, kind) == [answer.json["pk"]]
+
+
+def test_a_row_of_somebody_else_is_not_known_again(committing):
+    client = committing().test_client()
+    answers = [client.post("/api/v2/heroes", json=UNIQUE["heroes"]) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 409]
