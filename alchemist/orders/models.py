@@ -65,7 +65,10 @@ class Order(Versioned, Base):
         )
     )
     status: Mapped[str] = mapped_column(String(16), server_default="placed")
-    placed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # The clock and not now(): prices and coupons are those of after the wait for them.
+    placed_at: Mapped[datetime] = mapped_column(
+        default=func.clock_timestamp(), server_default=func.now()
+    )
     # One entry for each currency, kept as it is told: what was agreed on never changes.
     totals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 

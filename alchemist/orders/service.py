@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Row, Select, exists, select
 from sqlalchemy.orm import aliased
 from uuid_utils.compat import uuid7
 
@@ -111,15 +111,19 @@ def place(
     redemption_id, obstacles = _redeem(coupon, user_id, pk)
     wanted = {"product_ids": list(quantities), "quantities": list(quantities.values())}
     sales = db.session.execute(stock.TAKE, wanted).all()
-    charges = basket.charges(sales, places, (coupon and coupon.percent_off) or 0)
-    totals = pricing.totals(charges)
-    if in_one_currency:
-        basket.check_currency(totals)
-    obstacles += basket.shortages(sales, places)
-    if expected_totals is not None:
-        obstacles += basket.surprises(totals, expected_totals)
-    if obstacles:
-        raise errors.Conflict("The order cannot be placed as it is.", obstacles)
+    try:
+        charges = basket.charges(sales, places, (coupon and coupon.percent_off) or 0)
+        totals = pricing.totals(charges)
+        if in_one_currency:
+            basket.check_currency(totals)
+        obstacles += basket.shortages(sales, places)
+        if expected_totals is not None:
+            obstacles += basket.surprises(totals, expected_totals)
+        if obstacles:
+            raise errors.Conflict("The order cannot be placed as it is.", obstacles)
+    except errors.Refusal:
+        _check_currencies(sales)
+        raise
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
     order = db.add(Order(pk=pk, totals=totals, **references))
     lines = {"order_id": pk} | basket.columns(sales, charges)
@@ -127,6 +131,14 @@ def place(
     if written.rowcount < len(sales):
         raise errors.Outdated("A store has changed its currency.")
     return order
+
+
+def _check_currencies(sales: Iterable[Row[Any]]) -> None:
+    """Raise Outdated if a store has another currency than the one that was told with its prices."""
+    told = {sale.product_id: sale.currency for sale in sales if sale.currency}
+    found = db.session.execute(stock.CURRENCIES, {"product_ids": list(told)})
+    if dict(found.tuples().all()) != told:
+        raise errors.Outdated("A store has changed its currency.")
 
 
 def _held(code: str) -> Coupon:

@@ -134,4 +134,11 @@ def _giving_back() -> Any:
     )
 
 
+def _currencies() -> Select[Any]:
+    """Return the statement that tells in which currency some products cost what they cost."""
+    found = select(Product.pk, Store.currency).join(Store, Store.pk == Product.store_id)
+    return found.where(Product.pk == func.any(bindparam("product_ids", type_=ARRAY(Uuid))))
+
+
 TAKE, INSERT_ITEMS, GIVE_BACK = _taking(), _inserting(), _giving_back()
+CURRENCIES = _currencies()

@@ -195,14 +195,14 @@ def test_what_is_restocked_while_it_sells_is_not_lost(shared_gunicorn, client, s
     assert {answer.status for answer in answers} <= {200, 201, 409}
 
 
-def placed_behind(change, database, product, client, meanwhile=lambda: None):
+def placed_behind(change, database, product, client, meanwhile=lambda: None, **values):
     """Return the answer to an order that waits until a change of its product is committed."""
     with (
         create_engine(database, poolclass=NullPool).connect() as connection,
         ThreadPoolExecutor(1) as pool,
     ):
         connection.execute(text(f"UPDATE products SET {change} WHERE pk = '{product['pk']}'"))
-        answer = pool.submit(order(product), client)
+        answer = pool.submit(order(product, **values), client)
         await_a_waiter(connection)
         meanwhile()
         connection.commit()
@@ -235,19 +235,41 @@ def test_nobody_pays_another_price_than_they_expected(shared_gunicorn, client, s
     assert refused == [{"price-changed"}] * (60 - len(placed))
 
 
-def test_a_new_price_is_never_paid_in_the_old_currency(shared_gunicorn, client, module_database):
+@pytest.fixture
+def moved(shared_gunicorn, client, module_database):
+    """Return what orders while price and currency change: 10.00 EUR become 1500 JPY."""
+
+    def act(**values):
+        [product] = offer(client, 1)
+
+        def move():
+            with Client(shared_gunicorn) as merchant:
+                changed = merchant.patch(f"stores/{product['store_id']}", {"currency": "JPY"})
+                assert changed.status == 200
+
+        answer = placed_behind("price = 1500", module_database, product, client, move, **values)
+        return answer.status, json.loads(answer.body)
+
+    return act
+
+
+def test_a_new_price_is_never_paid_in_the_old_currency(moved):
     """The store's row that an order found when it began may be older than the product's."""
-    [product] = offer(client, 1)
+    status, placed = moved()
+    [line] = placed["items"]
+    assert (status, line["unit_price"], line["currency"]) == (201, "1500.00", "JPY")
 
-    def move():
-        with Client(shared_gunicorn) as merchant:
-            changed = merchant.patch(f"stores/{product['store_id']}", {"currency": "JPY"})
-            assert changed.status == 200
 
-    answer = placed_behind("price = 1500", module_database, product, client, meanwhile=move)
-    assert answer.status == 201
-    [line] = json.loads(answer.body)["items"]
-    assert (line["unit_price"], line["currency"]) == ("1500.00", "JPY")
+def test_a_new_price_is_never_told_in_the_old_currency(moved):
+    status, refused = moved(expected_totals=[{"currency": "EUR", "total": "10.00"}])
+    [entry] = refused["errors"]
+    assert (status, entry["totals"]) == (409, [{"currency": "JPY", "total": "1500.00"}])
+
+
+def test_an_order_is_placed_when_its_prices_are_agreed_on(moved):
+    """That is after the wait for them, and not when the request began."""
+    _, placed = moved()
+    assert placed["placed_at"] > placed["created_at"]
 
 
 # Once and not twice
