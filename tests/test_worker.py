@@ -1,6 +1,7 @@
 """The worker: nobody has its threads but whole requests, as many of them as it can answer."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -9,13 +10,15 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from itertools import count
 from select import select
+from selectors import DefaultSelector
 from threading import Event
 from time import monotonic, sleep
 
 import psycopg
 import pytest
+from gunicorn.config import Config
 
-from alchemist.worker import shares
+from alchemist.worker import Worker, shares
 from alchemist.worker.chunks import Chunks
 from alchemist.worker.pool import Pool
 from tests.faults import bursts
@@ -395,6 +398,29 @@ def test_a_stop_answers_what_is_in_flight_and_accepts_nothing_new(fresh_database
             idle.sendall(LIVE + b"\r\n")
             assert b"Connection: close" in idle.recv(65536)
         assert asked.result().status == 200
+
+
+def test_a_worker_that_ends_at_once_answers_what_has_begun(fresh_database, tmp_path):
+    with Gunicorn(fresh_database, tmp_path, ALCHEMIST_WORKERS="1") as server:
+        [worker] = bursts.workers(server.process.pid)
+        with ThreadPoolExecutor(1) as pool, locked(fresh_database):
+            asked = pool.submit(server.request, "GET", URL)
+            while not waits_for_lock(fresh_database):
+                sleep(0.01)
+            os.kill(worker, signal.SIGQUIT)
+            sleep(0.2)
+        assert asked.result().status == 200
+
+
+def test_a_worker_that_is_told_to_stop_while_it_starts_watches_nothing_that_is_closed():
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        worker = Worker(1, os.getpid(), [listener], None, 30, Config(), None)
+        worker.poller = DefaultSelector()
+        worker.alive = False
+        worker.set_accept_enabled(True)
+        assert not worker.poller.get_map()
+        worker.poller.close()
+        worker.tmp.close()
 
 
 def waits_for_lock(database):

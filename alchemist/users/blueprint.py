@@ -103,8 +103,10 @@ class AnonymousUser(Resource):
 
         E-mail and name are replaced and all tokens revoked; what belongs to the user stays.
         """
-        idempotency.forget(str(user.pk), user.email)
+        known = (str(user.pk), user.email)
         service.anonymise(user)
+        # Last, for what was answered while this waited is not to be read again either.
+        idempotency.forget(*known)
 
 
 @blp.route("/users/<uuid:user_id>/tokens")

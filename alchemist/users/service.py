@@ -74,7 +74,9 @@ def anonymise(user: User) -> User:
 
 
 def _tokens(user: User) -> list[Token]:
-    return list(db.session.scalars(select(Token).where(Token.user_id == user.pk)))
+    """Return the tokens of a user, held: one that is revoked at the same time is no obstacle."""
+    found = select(Token).where(Token.user_id == user.pk).order_by(Token.pk).with_for_update()
+    return list(db.session.scalars(found, execution_options={"populate_existing": True}))
 
 
 def _check_role(held: Iterable[str], role: str) -> None:

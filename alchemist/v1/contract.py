@@ -166,7 +166,7 @@ class Blueprint(rest.Blueprint):
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
                 with _saying(absent, taken):
-                    row = db.lock(find(**path))
+                    row = _hold(find(**path))
                     view(self, row, PARSER.parse(patch, request, location="json"))
                 if silently:
                     return Response(status=204)
@@ -191,7 +191,7 @@ class Blueprint(rest.Blueprint):
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
                 with _saying(absent):
-                    row = db.lock(find(**path))
+                    row = _hold(find(**path))
                 view(self, row)
                 return jsonify(answer) if answer else Response(status=204)
 
@@ -212,6 +212,12 @@ def _saying(absent: str | None = None, taken: str | None = None) -> Iterator[Non
         if taken and isinstance(refusal, errors.Conflict):
             raise errors.Conflict(taken, refusal.entries) from error
         raise
+
+
+def _hold(query: db.Query) -> Any:
+    """Return the row, locked, and found again: whose it is may have changed during the wait."""
+    db.lock(query)
+    return db.lock(query)
 
 
 def _documented(

@@ -39,6 +39,8 @@ class Accepting(ThreadWorker):
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled and monotonic() >= self.yields_until)
         if not self.alive:
+            # It may have been told to stop in the same moment: nothing that is closed is watched.
+            super().set_accept_enabled(False)
             self._stop_listening()
 
     def _stop_listening(self) -> None:

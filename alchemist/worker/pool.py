@@ -1,6 +1,5 @@
 """Threads, and the requests that wait for one of them."""
 
-import atexit
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -28,8 +27,6 @@ class Pool:
         self._threads = [Thread(target=self._work, daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
-        # However the process ends: what has begun is answered first.
-        atexit.register(self.shutdown, wait=True)
 
     def __len__(self) -> int:
         """Return how many wait."""

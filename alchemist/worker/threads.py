@@ -20,6 +20,13 @@ class Worker(Poller):
         self.most = QUEUE * self.cfg.threads
         self.refused: list[Connection] = []
 
+    def init_process(self) -> None:
+        """Serve; however that ends, what has begun is answered first."""
+        try:
+            super().init_process()
+        finally:
+            self.tpool.shutdown(wait=True)
+
     def get_thread_pool(self) -> Pool:
         return Pool(self.cfg.threads, self._serve)
 

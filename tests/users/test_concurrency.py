@@ -117,6 +117,53 @@ def test_first_uses_at_the_same_time_are_noted_once(committing, stored, monkeypa
     assert stored.scalar(text("SELECT count(*) FROM noted")) == 1
 
 
+# What changes hands at the same time
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "/anonymise", 200), ("DELETE", "", 204)]
+)
+def test_a_token_that_is_revoked_meanwhile_is_no_obstacle(
+    committing, stored, other, method, path, status
+):
+    client = committing().test_client()
+    pk, token, _ = sign_up(stored)
+    headers = sign_up(stored, "admin")[2] | {"If-Match": "*"}
+    revoked = text("UPDATE tokens SET revoked_at = now(), version = version + 1 WHERE pk = :pk")
+    with ThreadPoolExecutor(1) as pool, other.begin() as connection:
+        connection.execute(revoked, {"pk": token})
+        url = f"/api/v2/users/{pk}{path}"
+        answer = pool.submit(client.open, url, method=method, headers=headers)
+        await_waiting(stored)
+        connection.commit()
+        assert answer.result().status_code == status, answer.result().text
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_who_owns_a_store_no_longer_by_the_time_changes_nothing(
+    committing, stored, other, method, version
+):
+    client = committing().test_client()
+    owner, _, headers = sign_up(stored, "merchant")
+    heir, _, _ = sign_up(stored, "merchant")
+    store = {"name": "S", "currency": "EUR", "owner_id": str(owner)}
+    store |= dict.fromkeys(("street", "zipcode", "city", "country"), "S")
+    store_id = client.post("/api/v2/stores", json=store, headers=headers).json["pk"]
+    product = {"store_id": store_id, "name": "P", "price": "10.00"}
+    pk = client.post("/api/v2/products", json=product, headers=headers).json["pk"]
+    with ThreadPoolExecutor(1) as pool, other.connect() as connection:
+        connection.execute(text("SELECT FROM products FOR UPDATE"))
+        asked = {"json": {"name": "Q"}, "headers": headers | {"If-Match": "*"}}
+        url = f"/api/{version}/products/{pk}"
+        answer = pool.submit(client.open, url, method=method, **asked)
+        await_waiting(stored)
+        stored.execute(text("UPDATE stores SET owner_id = :pk"), {"pk": heir})
+        connection.commit()
+        assert answer.result().status_code == 404, answer.result().text
+    assert stored.scalar(text("SELECT name FROM products")) == "P"
+
+
 # Connections that were lost
 
 
