@@ -112,12 +112,13 @@ def repeatable(error: DBAPIError | errors.Outdated) -> bool:
     """Tell whether the request, begun anew, may well succeed, or come to know what is wrong.
 
     Nothing of it was committed, or what was has the key that it will have again. A row that it
-    refers to may have gone since it was looked up, and is looked up again.
+    refers to may have gone since it was looked up, and is looked up again, once.
     """
     if isinstance(error, errors.Outdated):
         return True
     state = sqlstate(error)
-    is_of_reference = state == "23503" and request.method != "DELETE"
+    is_first = not getattr(request, "is_begun_anew", False)
+    is_of_reference = state == "23503" and request.method != "DELETE" and is_first
     is_of_trust = state.startswith("23") and getattr(request, "is_trusted", False)
     is_repeatable = is_of_reference or is_of_trust or state in REPEATABLE_STATES
     return error.connection_invalidated or is_repeatable

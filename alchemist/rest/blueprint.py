@@ -23,7 +23,7 @@ from .resource import Resource
 View = Callable[..., Any]
 Find = Callable[..., db.Query]
 PAGING = ("limit", "cursor", "sort", "count")
-PARSER = Parser()
+PARSER, NOTHING = Parser(), fields.Schema()
 
 
 class Document(NamedTuple):
@@ -64,6 +64,19 @@ def made(schema: Schema, row: Any, find: Callable[[], db.Query]) -> Document:
     is_new = isinstance(row, db.Base) and inspect(row).transient
     body = insertion.store(schema, row) if is_new else None
     return fetch(schema, find()) if body is None else Document(body, etags.of(body))
+
+
+def said(expected: Schema | None) -> list[Any]:
+    """Return the values of the body, if any are `expected`.
+
+    If not, it must be empty or say nothing: whoever sends a field believes that it is read.
+    """
+    if expected is not None:
+        return [PARSER.parse(expected, request, location="json")]
+    if request.body:
+        PARSER.parse(NOTHING, request, location="json")
+    request.settle()
+    return []
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -155,8 +168,7 @@ class Blueprint(flask_smorest.Blueprint):
 
         def decorator(view: View) -> View:
             def act(self: Any, *values: Mapping[str, Any], **path: UUID) -> Response:
-                request.settle()
-                row = view(self, *values, **path)
+                row = view(self, *(values or said(None)), **path)
                 document = made(shown, row, lambda: find(pk=row.pk, **path))
                 place = f"{request.path.rstrip('/')}/{row.pk}"
                 return document.answer(201, Location=place)
@@ -199,20 +211,17 @@ class Blueprint(flask_smorest.Blueprint):
         The view gets the values of a body if it is `taking` one.
         """
         shown = schema()
-        expected = [taking()] if taking else []
+        expected = taking() if taking else None
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
                 row = hold(shown, find(**path), conditional=False)
-                request.settle()
-                view(
-                    self, row, *(PARSER.parse(body, request, location="json") for body in expected)
-                )
+                view(self, row, *said(expected))
                 return fetch(shown, find(**path)).answer()
 
             responses = {
                 200: openapi.response("The row, as it is then.", schema, openapi.ETAG),
-                **openapi.refusals(404, 406, 409, 412, *((413, 415) if taking else ())),
+                **openapi.refusals(404, 406, 409, 412, 413, 415),
             }
             body = {"requestBody": openapi.body(taking.writable(), [JSON])} if taking else {}
             return openapi.documented(act, view, responses=responses, **body)

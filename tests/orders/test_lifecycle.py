@@ -202,13 +202,6 @@ def test_a_transition_heeds_an_etag_that_is_sent(closed, place, mine):
     assert closed.post(f"{url}/cancel", headers=mine | etag).status_code == 412
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b'{"status": "fulfilled"}'])
-def test_a_transition_takes_no_body(closed, place, mine, body):
-    pk = place(line(make_product())).json["pk"]
-    answer = closed.post(f"{URL}/{pk}/pay", data=body, headers=mine)
-    assert answer.json["status"] == "paid"
-
-
 def test_a_transition_takes_no_parameters(closed, place, mine):
     pk = place(line(make_product())).json["pk"]
     assert closed.post(f"{URL}/{pk}/pay?force=1", headers=mine).status_code == 422

@@ -468,11 +468,10 @@ def test_me_takes_no_parameters(closed, admin):
     assert closed.get("/api/v2/me?x=1", headers=admin).status_code == 422
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{", b"\xff", b'{"email": "x"}'])
-def test_an_address_that_is_taken_is_a_conflict_whatever_else_was_sent(closed, admin, body):
+def test_an_anonymous_address_that_is_taken_is_a_conflict(closed, admin):
     user = make_user()
     make_user(email=f"{user.pk.hex}@anonymous.invalid")
-    answer = closed.post(f"{URL}/{user.pk}/anonymise", data=body, headers=admin)
+    answer = closed.post(f"{URL}/{user.pk}/anonymise", headers=admin)
     assert (answer.status_code, answer.json["code"]) == (409, "already-exists")
 
 
