@@ -15,7 +15,8 @@ class Pk(fields.UUID):
     """A primary key in its canonical form of 36 characters; `to` is the model it refers to.
 
     `owner` is the column that says whose the row is, and the permission that the caller needs
-    for rows of others with `:any`.
+    for rows of others with `:any`. `known_to` is the permission that whoever may learn whether the
+    row is there has with `:any`; to others nothing is said of it, and the foreign key decides.
     """
 
     default_error_messages = COMMON | {
@@ -27,10 +28,11 @@ class Pk(fields.UUID):
         *,
         to: type[Any] | None = None,
         owner: tuple[str, str] | None = None,
+        known_to: str | None = None,
         example: str | None = None,
         **how: Any,
     ) -> None:
-        self.to, self.owner = to, owner
+        self.to, self.owner, self.known_to = to, owner, known_to
         described = {"examples": [example]} if example else {}
         super().__init__(metadata=how.pop("metadata", {}) | described, **how)
 

@@ -43,7 +43,7 @@ class Text(fields.String):
 class Named(Text):
     """The name of a row in any case, in place of its key; `to` is the column that holds it."""
 
-    owner = None
+    owner = known_to = None
 
     def __init__(self, *, to: InstrumentedAttribute[str], **how: Any) -> None:
         self.to: Any = to.class_

@@ -2,6 +2,7 @@
 
 from alchemist.fields import Choice, Instant, Pk, Schema, Text
 from alchemist.paging import PageArgs, Sort
+from alchemist.users.models import User
 from alchemist.users.schemas import OWNER
 
 from .models import ROLES, Hero
@@ -23,9 +24,9 @@ class HeroSchema(Schema):
         metadata={"description": NICKNAME, "examples": list(NICKNAMES)},
     )
     role = Choice(*ROLES, allow_none=True, metadata={"description": ROLE, "examples": ["priest"]})
-    # Left to the foreign key, and not `to=User`: looked up before the owner is checked, it would
-    # tell strangers which users there are.
     user_id = Pk(
+        to=User,
+        known_to="heroes:write",
         allow_none=True,
         example=OWNER,
         metadata={"description": "Whose hero it is; by default one's own."},

@@ -71,7 +71,7 @@ def complaints(schema: Schema, body: Any) -> list[Entry]:
     of its row that is another there. A row that goes meanwhile breaks a foreign key; the request
     is begun anew then, and told here.
     """
-    references = list(_in_object(schema, body, ()))
+    references = [one for one in _in_object(schema, body, ()) if _may_be_told(one)]
     return _untrue(references) + list(_repeated(schema, body))
 
 
@@ -93,6 +93,12 @@ def pointer(path: Path) -> str:
     """Return the URI fragment form of a JSON pointer (RFC 6901 §6), its own escapes only."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return "".join(["#", *(f"/{step}" for step in steps)])
+
+
+def _may_be_told(reference: Reference) -> bool:
+    """Tell whether the caller may learn if the row is there."""
+    permission = reference.known.known_to
+    return permission is None or request.caller.own(permission) is None
 
 
 def _check_owners(found: Iterable[tuple[Reference, dict[str, Any] | None]]) -> None:

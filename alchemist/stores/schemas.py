@@ -7,6 +7,7 @@ from marshmallow.validate import URL
 
 from alchemist.fields import Choice, Complaint, Instant, Pk, Schema, Text
 from alchemist.paging import PageArgs, Sort
+from alchemist.users.models import User
 from alchemist.users.schemas import MERCHANT, Email
 
 from .models import Store
@@ -60,6 +61,8 @@ class StoreSchema(Schema):
     )
     email = Email(allow_none=True, metadata={"description": "Where to write to."})
     owner_id = Pk(
+        to=User,
+        known_to="stores:write",
         allow_none=True,
         example=MERCHANT,
         metadata={"description": "Who runs it; by default who creates it."},

@@ -223,6 +223,40 @@ def test_one_may_say_that_it_is_ones_own(post, owner):
     assert post(user_id=str(owner.pk)).json["user_id"] == str(owner.pk)
 
 
+def test_nobody_learns_from_a_change_or_beside_another_mistake_which_users_exist(
+    closed, post, owner, mine
+):
+    url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
+    for more, status in [({}, 403), ({"role": "king"}, 422)]:
+        bodies = [{"user_id": str(pk)} | more for pk in (make_user().pk, uuid7())]
+        made = [post(**body) for body in bodies]
+        changed = [closed.patch(url, json=body, headers=mine | ANY) for body in bodies]
+        for one, other in (made, changed):
+            assert (one.status_code, one.json["errors"]) == (status, other.json["errors"])
+
+
+def test_an_unknown_user_is_told_with_all_else_that_is_wrong(client):
+    """Open access may give heroes to anybody, and so learn of whom there is."""
+    url, unknown = f"{URL}/{make_hero().pk}", {"user_id": str(uuid7())}
+    make_hero(nickname="Thistle")
+    cases = [
+        ({"role": "king"}, {("#/role", "not-one-of"), ("#/user_id", "unknown-reference")}),
+        ({}, {("#/user_id", "unknown-reference")}),
+    ]
+    for more, expected in cases:
+        body = {"nickname": "Thistle"} | unknown | more
+        for answer in (client.post(URL, json=body), client.patch(url, json=body, headers=ANY)):
+            assert (answer.status_code, told(answer)) == (422, expected)
+
+
+def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post, statements):
+    admin = sign_in(make_user(role="admin"))
+    post(admin, nickname="Moss")
+    with statements() as seen:
+        assert post(admin, user_id=str(uuid7())).status_code == 422
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
 def test_nobody_gives_a_hero_away(closed, owner, mine, whose):
     hero = make_hero(user_id=owner.pk, nickname="Moss")

@@ -150,5 +150,16 @@ def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post, admin):
     assert (entry["pointer"], entry["code"]) == ("#/owner_id", "unknown-reference")
 
 
+def test_an_unknown_owner_is_told_with_all_else_that_is_wrong(closed, post, admin):
+    url, unknown = f"{URL}/{make_store().pk}", {"owner_id": str(uuid7()), "currency": "EURO"}
+    for answer in (
+        post(admin, **unknown),
+        closed.patch(url, json=unknown, headers=admin | ANY),
+    ):
+        assert answer.status_code == 422
+        pointers = {entry["pointer"] for entry in answer.json["errors"]}
+        assert pointers == {"#/owner_id", "#/currency"}
+
+
 def test_with_open_access_a_store_is_nobodys_by_default(client):
     assert client.post(URL, json=STORE).json["owner_id"] is None
