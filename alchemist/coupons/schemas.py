@@ -1,5 +1,6 @@
 """Coupons and their redemptions as clients see them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError, validates_schema
@@ -20,6 +21,12 @@ REMAINING_COUNT = "How often it may still be used."
 MOST = 1_000_000_000
 # What a creation shows, and what a change does: a code can be taken once.
 CODES = ("MidsummerBrew", "MidsummerBrew2")
+
+
+def is_too_much(values: Mapping[str, Any]) -> bool:
+    """Tell whether more is said to remain than there was, as far as both are sent."""
+    remaining, initial = values.get("remaining_count"), values.get("init_count")
+    return remaining is not None and initial is not None and remaining > initial
 
 
 class CouponSchema(Schema):
@@ -69,11 +76,11 @@ class CouponSchema(Schema):
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)
 
-    @validates_schema
+    @validates_schema(skip_on_field_errors=False)
     def check(self, values: dict[str, Any], **_: Any) -> None:
         """Complain about values that do not go together, as far as they are all sent."""
         complaints = {}
-        if values.get("remaining_count", 0) > values.get("init_count", MOST):
+        if is_too_much(values):
             detail = "Must not be more than the initial count."
             complaints["remaining_count"] = [Complaint("out-of-range", detail)]
         start, end = values.get("valid_from"), values.get("valid_until")

@@ -3,11 +3,21 @@
 from typing import Any
 from uuid import UUID
 
+from marshmallow import ValidationError, validates_schema
+
 from alchemist.coupons import service
 from alchemist.coupons.models import Coupon
-from alchemist.coupons.schemas import CODE, CODES, EXAMPLE, INIT_COUNT, MOST, REMAINING_COUNT
+from alchemist.coupons.schemas import (
+    CODE,
+    CODES,
+    EXAMPLE,
+    INIT_COUNT,
+    MOST,
+    REMAINING_COUNT,
+    is_too_much,
+)
 from alchemist.db import Query
-from alchemist.fields import Pk, Text, Whole
+from alchemist.fields import Complaint, Pk, Text, Whole
 
 from . import PREFIX
 from .contract import Blueprint, Resource, Schema
@@ -42,6 +52,13 @@ class CouponSchema(Schema):
             "examples": [1000],
         },
     )
+
+    @validates_schema(skip_on_field_errors=False)
+    def check_counts(self, values: dict[str, Any], **_: Any) -> None:
+        """Complain about counts that do not go together, beside whatever else is wrong."""
+        if is_too_much(values):
+            complaint = Complaint("out-of-range", "Must be between 0 and the initial count.")
+            raise ValidationError({"remaining_count": [complaint]})
 
 
 @blp.route("/")

@@ -176,6 +176,20 @@ def test_what_does_not_go_together_is_told_at_once(post):
     }
 
 
+def test_what_does_not_go_together_is_told_beside_what_is_wrong_by_itself(post):
+    answer = post(code=" ", remaining_count=11, valid_from=LAST, valid_until=FIRST)
+    assert told(answer) == {
+        ("#/code", "too-short"),
+        ("#/remaining_count", "out-of-range"),
+        ("#/valid_until", "out-of-range"),
+    }
+
+
+def test_what_is_wrong_by_itself_is_compared_with_nothing(post):
+    answer = post(init_count=-1, remaining_count=5, valid_from=LAST, valid_until="soon")
+    assert told(answer) == {("#/init_count", "out-of-range"), ("#/valid_until", "wrong-type")}
+
+
 @pytest.mark.parametrize("end", ["2026-05-01T12:00:00Z", "2026-05-01T13:59:59+02:00"])
 def test_a_window_ends_later_than_it_begins(post, end):
     answer = post(valid_from="2026-05-01T12:00:00Z", valid_until=end)

@@ -109,6 +109,15 @@ def test_a_field_that_is_wrong_is_told_with_its_pointer(create, field, value):
     assert {entry["pointer"] for entry in answer.json["errors"]} == {f"#/{field}"}
 
 
+def test_counts_that_do_not_go_together_are_told_beside_what_else_is_wrong(create):
+    answer = create(code=" ", init_count=1, remaining_count=5)
+    assert answer.status_code == 422
+    assert [(entry["pointer"], entry["detail"]) for entry in answer.json["errors"]] == [
+        ("#/code", "Must not be blank."),
+        ("#/remaining_count", "Must be between 0 and the initial count."),
+    ]
+
+
 def test_coupons_are_not_listed(closed, admin):
     answer = closed.get(URL, headers=admin)
     assert answer.status_code == 405
