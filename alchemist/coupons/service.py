@@ -111,6 +111,7 @@ def create(*, init_count: int, remaining_count: int | None = None, **values: Any
 
 def update(coupon: Coupon, changes: Mapping[str, Any]) -> None:
     """Change a coupon that is held; a new `init_count` moves what remains by the difference."""
+    _check_window(coupon, changes)
     values = dict(changes)
     if "init_count" in values:
         used = coupon.init_count - coupon.remaining_count
@@ -119,6 +120,17 @@ def update(coupon: Coupon, changes: Mapping[str, Any]) -> None:
             raise errors.Conflict.at("pointer", "#/init_count", detail)
         values["remaining_count"] = values["init_count"] - used
     db.change(coupon, values)
+
+
+def _check_window(coupon: Coupon, changes: Mapping[str, Any]) -> None:
+    """Raise Invalid at the half of a window that is sent and does not fit the stored one."""
+    start = changes.get("valid_from", coupon.valid_from)
+    end = changes.get("valid_until", coupon.valid_until)
+    if start and end and end <= start:
+        name, detail = "valid_until", "Must be later than valid_from."
+        if name not in changes:
+            name, detail = "valid_from", "Must be earlier than valid_until."
+        raise errors.Invalid.at("pointer", f"#/{name}", detail, "out-of-range")
 
 
 def delete(coupon: Coupon) -> None:

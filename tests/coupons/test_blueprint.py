@@ -381,16 +381,33 @@ def test_what_was_got_may_be_sent_back(closed, admin):
 
 
 @pytest.mark.parametrize(
-    ("stored", "changes"),
+    ("stored", "sent", "value"),
     [
-        ({"valid_until": NOW}, {"valid_from": LATER}),
-        ({"valid_from": NOW}, {"valid_until": EARLIER}),
+        ({"valid_until": NOW}, "valid_from", LATER),
+        ({"valid_until": NOW}, "valid_from", NOW),
+        ({"valid_from": NOW}, "valid_until", EARLIER),
     ],
 )
-def test_a_half_window_is_compared_with_the_stored_half(patch, stored, changes):
-    coupon = make_coupon(**stored)
-    answer = patch(coupon, **{name: value.isoformat() for name, value in changes.items()})
-    assert (answer.status_code, told(answer)) == (422, {("#/valid_until", "out-of-range")})
+@pytest.mark.parametrize("more", [{}, {"init_count": 0}, {"code": "taken"}])
+def test_a_half_window_is_compared_with_the_stored_half(patch, stored, sent, value, more):
+    """What does not fit is told where it was sent, and before what is a conflict."""
+    make_coupon(code="taken")
+    coupon = make_coupon(**stored, init_count=10, remaining_count=5)
+    answer = patch(coupon, **{sent: value.isoformat()}, **more)
+    assert (answer.status_code, told(answer)) == (422, {(f"#/{sent}", "out-of-range")})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"valid_from": LATER.isoformat(), "valid_until": None},
+        {"valid_from": LATER.isoformat(), "valid_until": LAST},
+        {"valid_from": None},
+    ],
+)
+def test_a_half_window_that_is_changed_too_is_compared_no_longer(patch, changes):
+    coupon = make_coupon(valid_from=EARLIER, valid_until=NOW)
+    assert patch(coupon, **changes).status_code == 200
 
 
 def test_a_use_changes_the_etag(closed, admin):
