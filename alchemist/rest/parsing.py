@@ -185,7 +185,7 @@ class Parser(FlaskParser):
             if name not in schema.dump_fields
             or name in schema.load_fields
             or name not in stored
-            or stored[name] != value
+            or _text(stored[name]) != _text(value)
         }
 
     def handle_error(
@@ -211,6 +211,11 @@ class Parser(FlaskParser):
         values = super().parse(argmap, checked, **how)
         checked.settle()
         return values
+
+
+def _text(value: Any) -> str:
+    """Return one text for each value of JSON; Python takes `true`, `1` and `1.0` for one."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _read_only(entry: Entry, schema: Schema) -> Entry:

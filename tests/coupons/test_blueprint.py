@@ -373,6 +373,17 @@ def test_what_remains_is_read_only_after_the_creation(patch):
     }
 
 
+@pytest.mark.parametrize(("sent", "status"), [("true", 422), ("1.0", 422), ("1", 200)])
+def test_what_is_read_only_is_repeated_as_the_same_json(closed, admin, sent, status):
+    """Python takes true, 1 and 1.0 for one value."""
+    url, headers = f"{URL}/{make_coupon(init_count=1).pk}", admin | ANY
+    body = f'{{"remaining_count": {sent}}}'
+    answer = closed.patch(url, data=body, content_type="application/json", headers=headers)
+    assert answer.status_code == status, answer.text
+    if status == 422:
+        assert told(answer) == {("#/remaining_count", "read-only")}
+
+
 def test_what_was_got_may_be_sent_back(closed, admin):
     url = f"{URL}/{make_coupon(percent_off=5, valid_until=LATER).pk}"
     got = closed.get(url, headers=admin)
