@@ -1,6 +1,7 @@
 """The types of the contract: what they take, what they make of it, and what they answer."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from alchemist.coupons.models import Coupon
-from alchemist.fields import Exact, Flag, Named, Pk, Schema, Text, Whole
+from alchemist.fields import Exact, Flag, Instant, Named, Pk, Schema, Text, Whole
 from alchemist.products.schemas import Money
 
 
@@ -68,6 +69,40 @@ def test_what_is_documented_as_writable_is_what_can_be_written():
 def test_what_is_settled_is_answered_like_the_rest():
     assert set(Label().dump_fields) == {"pk", "shelf", "text", "note"}
     assert set(Label.patch().dump_fields) == {"pk", "shelf", "text", "note"}
+
+
+# Instants
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "2030-01-01T00:00:00Z",
+        "2030-01-01t00:00:00z",
+        "2030-01-01t12:59:00.0+12:59",
+        "2029-12-31T00:01:00-23:59",
+        "2030-01-01T00:00:00.000000-00:00",
+    ],
+)
+def test_an_instant_is_that_of_rfc_3339_in_either_case(sent):
+    assert Instant().deserialize(sent) == datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "2030-01-01 00:00:00Z",
+        "2030-01-01T00:00:00",
+        "2030-01-01T00:00:00+12:60",
+        "2030-01-01T00:00:00-00:99",
+        "2030-01-01T00:00:00+24:00",
+        "2030-01-01T00:00:00+1200",
+        "2030-01-01T24:00:00Z",
+        "2030-13-01T00:00:00Z",
+    ],
+)
+def test_an_instant_that_is_none_is_told(sent):
+    assert code(Instant(), sent) == "wrong-type"
 
 
 # Flags

@@ -11,7 +11,7 @@ from .complaints import COMMON, Complaint
 
 RFC_3339_TEXT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
-    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 
 # Constants of the statement, not parameters that travel with each execution.
@@ -31,7 +31,9 @@ class Instant(fields.AwareDateTime):
         if not isinstance(value, str) or not RFC_3339_TEXT.fullmatch(value):
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
         try:
-            return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
+            # Python reads the letters as capitals only.
+            found = super()._deserialize(value.upper(), attr, data, **kwargs)
+            return found.astimezone(UTC)
         except OverflowError as error:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
 
