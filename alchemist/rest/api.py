@@ -5,9 +5,10 @@ from typing import Any
 
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask, Response
+from flask import Flask, Response, current_app
 from marshmallow import INCLUDE, Schema, missing
 from marshmallow.fields import Dict, Integer, List, Nested, String
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from alchemist import fields, paging, problems
 
@@ -199,12 +200,24 @@ def init_app(app: Flask) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.before_request(_check_target)
+    app.before_request(_look_with_slash)
     app.after_request(_finish)
 
 
 def _check_target() -> None:
     request.check_host()
     request.check_url()
+
+
+def _look_with_slash() -> None:
+    """Let a method that is not there be 405 where the path lacks the slash of its rule, too.
+
+    There werkzeug finds the methods that there are, and does not gather them for the others.
+    """
+    if isinstance(request.routing_exception, NotFound):
+        adapter = current_app.create_url_adapter(request)
+        if adapter and (methods := adapter.allowed_methods(f"{request.path}/")):
+            request.routing_exception = MethodNotAllowed(methods)
 
 
 def _finish(response: Response) -> Response:

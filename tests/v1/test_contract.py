@@ -159,3 +159,21 @@ def test_a_list_ends_where_it_would_be_too_long(client, more, status):
     else:
         assert answer.json["code"] == "list-too-long"
         assert "/api/v2" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("path", ["", "/stores", "/products", "/orders", "/coupons"])
+@pytest.mark.parametrize("method", ["HEAD", "GET", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
+def test_a_path_answers_every_method_with_and_without_a_slash_alike(client, path, method):
+    urls = (f"/api/v1{path}/", f"/api/v1{path}")
+    slash, bare = (client.open(url, method=method) for url in urls)
+    assert (bare.status_code, bare.headers.get("Allow")) == (
+        slash.status_code,
+        slash.headers.get("Allow"),
+    )
+    is_offered = method == "OPTIONS" or (method in ("HEAD", "GET") and path != "/coupons")
+    assert (slash.status_code == 405) is not is_offered
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/stores/x", "/x"])
+def test_a_path_of_nothing_is_404_with_any_method(client, path):
+    assert {client.open(path, method=method).status_code for method in ("GET", "PUT")} == {404}
