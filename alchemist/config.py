@@ -107,7 +107,7 @@ def host_of(address: str) -> str:
 
 @lru_cache
 def is_loopback(host: str) -> bool:
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ip_address(host).is_loopback

@@ -23,6 +23,8 @@ NEW = {"name": "Mandrake"}
 HERE = [
     "localhost",
     "localhost:8000",
+    "LOCALHOST",
+    "LocalHost:8000",
     "127.0.0.1",
     "127.0.0.1:8000",
     "127.9.9.9",
@@ -69,6 +71,36 @@ def test_a_foreign_host_is_refused(client, host):
     assert answer.status_code in (400, 403)
     assert answer.json["code"] in ("not-local", "malformed")
     assert count() == 0
+
+
+ABSOLUTE = {
+    "http://localhost:8000": 201,
+    "HTTP://LOCALHOST": 201,
+    "http://[::1]:8000": 201,
+    "http://me@localhost": 201,
+    "http://evil.example": 403,
+    "HTTPS://evil.example:8000": 403,
+    "http://localhost@evil.example": 403,
+    "http://localhost:8000@evil.example": 403,
+    "http://": 403,
+}
+
+
+@pytest.mark.parametrize(("origin", "status"), ABSOLUTE.items())
+def test_an_absolute_target_is_of_this_machine_as_well_as_the_host(client, origin, status):
+    environ = {"RAW_URI": f"{origin}{URL}", "HTTP_HOST": "localhost"}
+    assert client.post(URL, json=NEW, environ_overrides=environ).status_code == status
+    assert count() == (status == 201)
+
+
+def test_a_foreign_host_is_not_mended_by_an_absolute_target(client):
+    environ = {"RAW_URI": f"http://localhost{URL}", "HTTP_HOST": "evil.example"}
+    assert client.post(URL, json=NEW, environ_overrides=environ).status_code == 403
+
+
+def test_a_url_in_the_query_is_no_target(client):
+    environ = {"RAW_URI": f"{URL}?name=http://evil.example/", "HTTP_HOST": "localhost"}
+    assert client.get(URL, environ_overrides=environ).status_code == 200
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.0.0.2", "::1", ""])
@@ -205,6 +237,8 @@ def test_gunicorn_starts_with_it_on_loopback(fresh_database, tmp_path):
         assert server.request("POST", URL, '{"name": "M"}', **sent).status == 201
         foreign = sent | {"Host": "evil.example"}
         assert server.request("POST", URL, '{"name": "M"}', **foreign).status == 403
+        absolute, host = "http://evil.example/api/v2/users", {"Host": "localhost"}
+        assert server.request("GET", absolute, **host).status == 403
 
 
 class OnSocket(HTTPConnection):

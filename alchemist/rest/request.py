@@ -23,6 +23,8 @@ MAX_PARAMETERS = 100
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # A name or an address, and perhaps a port (RFC 9110 §7.2, RFC 3986 §3.2.2).
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
+# A target with its scheme; what stands before an @ is no host.
+ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)")
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -70,9 +72,21 @@ class Request(flask.Request):
             detail = "Send one Host: a name or an address, and perhaps a port."
             raise errors.Malformed.at("header", "Host", detail)
 
+    @property
+    def authority(self) -> str:
+        """For whom it is: the host of an absolute target (RFC 9112 §3.2.2), else Host."""
+        absolute = ABSOLUTE.match(self._target)
+        return absolute[1] if absolute else self.host
+
+    @property
+    def _target(self) -> str:
+        """What stands in the request line, as it was sent."""
+        uri: str = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or ""
+        return uri
+
     def check_url(self) -> None:
         """Refuse a URL that is not UTF-8: WSGI would replace what it cannot decode in silence."""
-        uri: str = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or ""
+        uri = self._target
         if "%" not in uri and uri.isascii():
             return
         try:

@@ -115,7 +115,8 @@ def _open() -> Caller:
     """
     # Behind a unix socket there is no peer.
     is_here = not request.remote_addr or config.is_loopback(request.remote_addr)
-    is_meant = config.is_loopback(config.host_of(request.host))
+    hosts = (request.host, request.authority)
+    is_meant = all(config.is_loopback(config.host_of(host)) for host in hosts)
     if not (is_here and is_meant) or _is_foreign() or _is_forwarded():
         detail = "Open access is for this machine alone."
         raise errors.Forbidden(detail, code="not-local")
