@@ -450,6 +450,18 @@ def test_each_optional_parameter_can_be_tried(furnished, operation):
             assert answer.json, parameter["name"]
 
 
+def test_a_refused_media_type_tells_in_documented_headers_what_is_taken(client, documents):
+    documented = documents["v2"]["components"]["responses"]["UnsupportedMediaType"]["headers"]
+    url = client.post("/api/v2/ingredients", json={"name": "Mandrake"}).location
+    for name, method, at in [
+        ("Accept", "POST", "/api/v2/ingredients"),
+        ("Accept-Patch", "PATCH", url),
+    ]:
+        answer = client.open(at, method=method, data="x", headers={"If-Match": "*"})
+        assert answer.status_code == 415
+        assert answer.headers[name] == documented[name]["example"]
+
+
 @every_version
 def test_problems_are_shown_with_their_answers(documents, version):
     for response in documents[version]["components"]["responses"].values():

@@ -12,7 +12,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from alchemist import fields, paging, problems
 
-from . import openapi
+from . import openapi, parsing
 from .request import Request, request
 
 STATUSES_WITH_HEADERS = {
@@ -20,6 +20,13 @@ STATUSES_WITH_HEADERS = {
     405: {"Allow": openapi.header("The methods that there are.", "GET, HEAD, OPTIONS, POST")},
     409: {"Retry-After": openapi.header("Seconds to wait; with `in-progress`.", 1, type="integer")},
     412: openapi.ETAG,
+    415: {
+        "Accept": openapi.header("The media type that a POST takes.", parsing.JSON),
+        "Accept-Patch": openapi.header(
+            "The media types that a PATCH takes (RFC 5789).",
+            f"{parsing.JSON}, {parsing.MERGE_PATCH}",
+        ),
+    },
     503: openapi.RETRY_AFTER,
 }
 
