@@ -5,11 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import lru_cache
+from io import StringIO
 from ipaddress import ip_address
 from os import environ
+from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
@@ -28,7 +31,7 @@ FOREIGN = {"ALCHEMIST_TEST_DATABASE_URL"}
 
 
 class Misconfigured(Exception):
-    """Every mistake of an environment, a line each, beginning with the variable's name."""
+    """Every mistake of an environment, a line each, beginning with the variable or the file."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -127,15 +130,52 @@ def variable(name: str) -> str:
     return name.upper() if name == "database_url" else f"ALCHEMIST_{name.upper()}"
 
 
-def load() -> Settings:
-    """Return the settings of this process's environment; raise Misconfigured with all mistakes.
+def fill_environment() -> dict[str, str]:
+    """Let a `.env` in the current directory fill what the environment leaves open; return it.
 
-    A `.env` in the current directory fills what the environment leaves open.
+    Raises Misconfigured if it cannot be read: nobody knows then which settings were meant.
     """
-    file = dotenv_values(".env")
+    text = _text(Path(".env"))
+    if mistakes := [f".env: Line {line} is no assignment." for line in _no_assignments(text)]:
+        raise Misconfigured(mistakes)
+    file = {name: value or "" for name, value in dotenv_values(stream=StringIO(text)).items()}
+    for name, value in file.items():
+        environ.setdefault(name, value)
+    return file
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise Misconfigured([f"{path}: Must be UTF-8."]) from error
+    except OSError as error:
+        raise Misconfigured([f"{path}: Cannot be read ({error.strerror})."]) from error
+    if "\0" in text:
+        raise Misconfigured([f"{path}: Must be text."])
+    return text
+
+
+def _no_assignments(text: str) -> Iterator[int]:
+    """Yield the numbers of the lines that neither assign nor comment."""
+    for binding in parse_stream(StringIO(text)):
+        written = binding.original.string
+        above = written[: len(written) - len(written.lstrip())].count("\n")
+        if binding.error or not _assigns(binding):
+            yield binding.original.line + above
+
+
+def _assigns(binding: Binding) -> bool:
+    return binding.key is None or (binding.value is not None and "=" not in binding.key)
+
+
+def load() -> Settings:
+    """Return the settings of this process's environment; raise Misconfigured with all mistakes."""
+    file = fill_environment()
     env = Env(eager=False)
     env.add_parser("database_url", database_url)
-    env.read_env(".env", recurse=False)
     values = {setting.name: _read(env, setting) for setting in fields(Settings)}
     try:
         env.seal()

@@ -343,6 +343,16 @@ def test_every_mistake_of_the_environment_is_a_line(outside, monkeypatch):
     assert names == ["DATABASE_URL", "ALCHEMIST_WORKERS", "ALCHEMIST_THREDS"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["dev", "--port", "0"], ["migrate"], ["load-examples"], ["verify"], ["token", "list"]],
+)
+def test_a_mistake_in_dotenv_is_one_clear_line(outside, command):
+    (outside / ".env").write_text("# The shop's.\nDATABASE_URL: postgresql://localhost/x\n")
+    assert refuse(*command) == [".env: Line 2 is no assignment."]
+    assert not (outside / ".alchemist").exists()
+
+
 def test_migrate_without_a_database_is_one_clear_line(outside):
     (line,) = refuse("migrate")
     assert line.startswith("DATABASE_URL: ")

@@ -148,6 +148,58 @@ def test_a_mistake_in_a_file_is_told_like_any_other(environment, tmp_path):
     }
 
 
+UNREADABLE = {
+    "Latin-1": "ALCHEMIST_LOG_LEVEL=gehört".encode("latin-1"),
+    "UTF-16": f"DATABASE_URL={URL}".encode("utf-16"),
+    "no text": b"ALCHEMIST_WORKERS=3\0",
+}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_file_that_is_no_text_is_one_mistake(environment, tmp_path, content):
+    (tmp_path / ".env").write_bytes(content)
+    [mistake] = mistakes(environment)
+    assert mistake.startswith(".env: Must be ")
+
+
+def test_a_directory_in_place_of_the_file_is_one_mistake(environment, tmp_path):
+    (tmp_path / ".env").mkdir()
+    assert mistakes(environment) == [".env: Cannot be read (Is a directory)."]
+
+
+def test_a_file_that_may_not_be_read_is_one_mistake(environment, monkeypatch):
+    def refuse(*arguments, **how):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(config.Path, "read_text", refuse)
+    assert mistakes(environment) == [".env: Cannot be read (Permission denied)."]
+
+
+NO_ASSIGNMENTS = [
+    "swordfish",
+    "DATABASE_URL: swordfish",
+    "ALCHEMIST_WORKERS",
+    "=swordfish",
+    "ALCHEMIST_LOG_LEVEL='sword'fish",
+    "'ALCHEMIST=WORKERS'=swordfish",
+]
+
+
+@pytest.mark.parametrize("line", NO_ASSIGNMENTS)
+def test_a_line_that_is_no_assignment_is_told_by_its_number(environment, tmp_path, line):
+    lines = ["# the shop", "ALCHEMIST_THREADS=7", "", line, "", "   ", line]
+    (tmp_path / ".env").write_text("\r\n".join(lines))
+    found = mistakes(environment, DATABASE_URL=URL)
+    assert found == [".env: Line 4 is no assignment.", ".env: Line 7 is no assignment."]
+
+
+def test_a_file_may_have_what_shells_and_editors_add(environment, tmp_path):
+    lines = ["\ufeffALCHEMIST_WORKERS=3", "export ALCHEMIST_THREADS='7'  # of each", "OTHER="]
+    (tmp_path / ".env").write_text("\n".join(lines), "utf-8")
+    environment(DATABASE_URL=URL)
+    assert (config.load().workers, config.load().threads) == (3, 7)
+
+
 def test_a_file_of_a_directory_above_is_not_read(environment, tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("ALCHEMIST_WORKERS=3")
     (tmp_path / "below").mkdir()

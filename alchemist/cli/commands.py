@@ -12,7 +12,6 @@ import alembic.command
 import click
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from environs import Env
 from sqlalchemy import URL, NullPool, create_engine
 
 from alchemist import config, db, embedded, examples
@@ -183,9 +182,8 @@ def _told(verdict: verification.Verdict) -> str:
 
 def _embedded(data: Path) -> embedded.Server | None:
     """Return the server that takes the place of a DATABASE_URL, or None if there is one."""
-    environment = Env()
-    environment.read_env(".env", recurse=False)
-    if environment.str("DATABASE_URL", None) is not None:
+    config.fill_environment()
+    if "DATABASE_URL" in os.environ:
         return None
     server = embedded.Server(data)
     os.environ["DATABASE_URL"] = server.url.render_as_string(hide_password=False)
