@@ -41,7 +41,10 @@ class Misconfigured(Exception):
 def database_url(text: str) -> URL:
     """Return the SQLAlchemy URL of a PostgreSQL URL as people write it; raise ValidationError."""
     try:
+        text.encode()
         url = make_url(text)
+        # As the system does it to look the name up.
+        (url.host or "").encode("idna")
     except (ArgumentError, ValueError) as error:
         raise ValidationError("Not a URL.") from error
     if url.drivername not in DRIVERS:

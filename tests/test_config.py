@@ -50,7 +50,10 @@ def test_three_schemes_name_one_driver(environment, scheme):
 
 @pytest.mark.parametrize(
     "url",
-    ["mysql://h/d", "postgresql+asyncpg://h/d", "sqlite://", "nonsense", "", "postgresql://h:x/"],
+    [
+        *("mysql://h/d", "postgresql+asyncpg://h/d", "sqlite://", "nonsense", ""),
+        *("postgresql://h:x/", f"postgresql://{'h' * 64}/d", "postgresql://h/\udcff"),
+    ],
 )
 def test_any_other_url_is_refused_by_the_name_of_its_variable(environment, url):
     [mistake] = mistakes(environment, DATABASE_URL=url)
