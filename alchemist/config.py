@@ -25,6 +25,9 @@ NESTED = (
     ("lock_timeout", "statement_timeout"),
     ("statement_timeout", "request_timeout"),
 )
+# A port may be without a host, which is every address of the machine.
+TCP = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
+OTHER_BINDS = re.compile(r"unix:.+|fd://[0-9]{1,9}")
 DRIVERS = ("postgres", "postgresql", "postgresql+psycopg")
 # Read by the test suite, not by the service.
 FOREIGN = {"ALCHEMIST_TEST_DATABASE_URL"}
@@ -52,6 +55,17 @@ def database_url(text: str) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
+def check_bind(text: str) -> None:
+    """Raise ValidationError if gunicorn could not read it; it may be several, with commas."""
+    if not all(_is_bind(bind.strip()) for bind in text.split(",")):
+        raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
+
+
+def _is_bind(text: str) -> bool:
+    tcp = TCP.fullmatch(text)
+    return int(tcp[2]) <= 65535 if tcp else bool(OTHER_BINDS.fullmatch(text))
+
+
 def _variable(meaning: str, default: Any, **how: Any) -> Any:
     return field(default=default, metadata={"meaning": meaning, **how})
 
@@ -61,7 +75,11 @@ class Settings:
     """One field a variable: `database_url` is DATABASE_URL, every other `x` is ALCHEMIST_X."""
 
     database_url: URL = field(metadata={"meaning": "The PostgreSQL database (14 to 18)."})
-    bind: str = _variable("Where gunicorn listens: `host:port` or `unix:path`.", "127.0.0.1:8000")
+    bind: str = _variable(
+        "Where gunicorn listens: `host:port` or `unix:path`.",
+        "127.0.0.1:8000",
+        validate=check_bind,
+    )
     workers: int = _variable("Worker processes.", 2, validate=Range(1, 64))
     threads: int = _variable(
         "Threads of each worker; its connection pools are as large.", 4, validate=Range(1, 64)

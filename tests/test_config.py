@@ -4,6 +4,7 @@ import os
 from dataclasses import fields
 
 import pytest
+from gunicorn.util import parse_address
 
 from alchemist import config
 
@@ -68,6 +69,12 @@ def test_the_url_is_the_only_setting_that_must_be_there(environment):
 
 
 WRONG = {
+    "ALCHEMIST_BIND": [
+        *("", ":", "foo", "8000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:abc", "127.0.0.1:99999"),
+        *("127.0.0.1:-1", "127.0.0.1:8000:1", "127.0.0.1: 8000", "a b:8000", "http://a:8000"),
+        *("::1:8000", "[::1]", "[::1]:", "[::1:8000", "[a]:8000", "unix:", "fd://", "fd://x"),
+        *("127.0.0.1:8000,", "127.0.0.1:8000,foo"),
+    ],
     "ALCHEMIST_WORKERS": ["0", "65", "two", "1.5", ""],
     "ALCHEMIST_THREADS": ["0", "-1"],
     "ALCHEMIST_POOL_TIMEOUT": ["0", "6", "soon", "nan"],
@@ -85,6 +92,21 @@ WRONG = {
 def test_a_mistake_is_told_with_the_name_of_its_variable(environment, name, value):
     [mistake] = mistakes(environment, DATABASE_URL=URL, **{name: value})
     assert mistake.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "bind",
+    [
+        *("127.0.0.1:8000", "localhost:0", "shop.example:65535", ":8000", "[::1]:8000", "[::]:80"),
+        *("unix:/run/http.sock", "unix:///run/http.sock", "unix:http.sock", "fd://3"),
+        *("tcp://0.0.0.0:8000", "127.0.0.1:8000,unix:http.sock"),
+    ],
+)
+def test_what_gunicorn_listens_on_may_be_written_in_its_ways(environment, bind):
+    environment(DATABASE_URL=URL, ALCHEMIST_BIND=bind)
+    assert config.load().bind == bind
+    for one in bind.split(","):
+        assert parse_address(one)
 
 
 @pytest.mark.parametrize(("inner", "outer"), config.NESTED)
