@@ -46,7 +46,7 @@ LAYERS = {
         "threads",
         "__init__",
     ],
-    "cli": ["serving", "refusals", "tokens", "commands", "__init__", "__main__"],
+    "cli": ["serving", "refusals", "tables", "tokens", "commands", "__init__", "__main__"],
 } | dict.fromkeys([*DOMAINS, "audit"], DOMAIN)
 VAGUE = re.compile(r"(utils?|helpers?|common|base|managers?|handlers?)")
 

@@ -47,6 +47,13 @@ def postgresql(tmp_path_factory):
         yield server.url.render_as_string(hide_password=False)
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """The URL of a PostgreSQL without tables."""
+    with embedded.Server(tmp_path_factory.mktemp("empty") / "data", durable=False) as server:
+        yield server.url.render_as_string(hide_password=False)
+
+
 def refuse(*arguments):
     """Return what a command says that refuses, in this process."""
     result = CliRunner().invoke(cli.main, arguments)
@@ -278,12 +285,21 @@ def count(url, table):
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def test_examples_need_tables_in_a_database_of_ones_own(outside, monkeypatch):
-    with embedded.Server(outside / "empty", durable=False) as server:
-        monkeypatch.setenv("DATABASE_URL", server.url.render_as_string(hide_password=False))
-        assert refuse("load-examples") == [
-            "The tables are not up to date: run `alchemist migrate`."
-        ]
+NEEDING_TABLES = [
+    ["load-examples"],
+    ["verify"],
+    ["token", "create", "--email", "ada@alchemist.example", "--role", "admin"],
+    ["token", "list"],
+    ["token", "revoke", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"],
+]
+
+
+@pytest.mark.parametrize("command", NEEDING_TABLES, ids=" ".join)
+def test_a_database_of_ones_own_without_tables_is_one_clear_line(
+    outside, empty, monkeypatch, command
+):
+    monkeypatch.setenv("DATABASE_URL", empty)
+    assert refuse(*command) == ["The tables are not up to date: run `alchemist migrate`."]
 
 
 def test_migrate_says_what_it_did(outside, monkeypatch):

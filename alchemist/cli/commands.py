@@ -8,16 +8,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import sleep
 
-import alembic.command
 import click
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy import URL
 
-from alchemist import config, db, embedded, examples
+from alchemist import config, embedded, examples
 from alchemist import verify as verification
 
-from . import refusals, serving, tokens
+from . import refusals, serving, tables, tokens
 
 _data = click.option(
     "--data",
@@ -86,7 +83,7 @@ def dev(host: str, port: int, data: Path) -> None:
         if server:
             running.callback(server.stop)
             watched["PostgreSQL"] = server.start().poll
-        _upgrade(settings.database_url)
+        tables.upgrade(settings.database_url)
         disown = server.data.disown if server else lambda: None
         service = serving.gunicorn(settings, listener, disown)
         watched["gunicorn"] = running.enter_context(service)
@@ -113,7 +110,7 @@ def migrate() -> None:
     """
     with refusals.told():
         url = config.load().database_url
-        before, after = _upgrade(url)
+        before, after = tables.upgrade(url)
         done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
         click.echo(f"The database {url.database} {done} {after}.")
 
@@ -196,13 +193,12 @@ def _database(data: Path) -> Iterator[URL]:
     server = _embedded(data)
     if server is None:
         url = config.load().database_url
-        if _revision(url) != _head(url):
-            raise click.ClickException("The tables are not up to date: run `alchemist migrate`.")
+        tables.check(url)
         yield url
         return
     try:
         url = _running(server)
-        _upgrade(url)
+        tables.upgrade(url)
         yield url
     finally:
         server.stop()
@@ -217,24 +213,6 @@ def _running(server: embedded.Server) -> URL:
             raise embedded.Unusable(f"{use} Its server does not answer.") from use
         return url
     return server.url
-
-
-def _upgrade(url: URL) -> tuple[str | None, str | None]:
-    """Migrate, and return the revisions before and after."""
-    before, head = _revision(url), _head(url)
-    if before != head:
-        alembic.command.upgrade(db.alembic_config(url), "head")
-    return before, head
-
-
-def _head(url: URL) -> str | None:
-    return ScriptDirectory.from_config(db.alembic_config(url)).get_current_head()
-
-
-def _revision(url: URL) -> str | None:
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
 
 
 def _stop_as_on_ctrl_c() -> None:

@@ -15,7 +15,7 @@ from alchemist.users import permissions, service
 from alchemist.users.models import ROLES, Token, User
 from alchemist.users.schemas import Email
 
-from . import refusals
+from . import refusals, tables
 
 
 class EmailType(click.ParamType[str]):
@@ -134,6 +134,7 @@ def _working() -> Iterator[None]:
     """Give the services a session of the operator's, and commit what they have done."""
     audit.listen()
     url = config.load().database_url
+    tables.check(url)
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     db.session.configure(bind=engine)
     try:
