@@ -175,6 +175,26 @@ def test_ctrl_c_while_it_starts_ends_it_cleanly_too(outside):
     processes.await_none(outside)
 
 
+PRESSED = """
+import runpy, signal, sys
+
+class Pressed:
+    def find_spec(name, *place):
+        if name == "alchemist.config":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Pressed)
+runpy.run_module("alchemist.cli", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("command", "code"), [("dev", 0), ("verify", 1)])
+def test_ctrl_c_while_the_code_is_imported_ends_it_without_a_traceback(outside, command, code):
+    how = {"capture_output": True, "text": True, "env": processes.environment()}
+    done = subprocess.run([sys.executable, "-c", PRESSED, command], check=False, **how)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "Stopped.\n", "")
+
+
 def await_claim(data, service):
     """Return when the service has begun to work on its data directory."""
     deadline = monotonic() + 20
