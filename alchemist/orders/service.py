@@ -137,7 +137,7 @@ def _check_currencies(sales: Iterable[Row[Any]]) -> None:
     """Raise Outdated if a store has another currency than the one that was told with its prices."""
     told = {sale.product_id: sale.currency for sale in sales if sale.currency}
     found = db.session.execute(stock.CURRENCIES, {"product_ids": list(told)})
-    if dict(found.tuples().all()) != told:
+    if {row.pk: row.currency for row in found} != told:
         raise errors.Outdated("A store has changed its currency.")
 
 
