@@ -62,8 +62,8 @@ that cannot be read is 400, another media type than JSON 415, a value that break
 and what stored rows stand in the way of 409. After a 503 repeat the request when `Retry-After`
 seconds have passed. Every answer carries `X-Request-ID`: your own, if you sent one.
 
-Bodies are JSON in UTF-8, at most 1 MiB, without duplicate keys or unknown fields. Strings lose
-white space at their ends and are stored in NFC.
+Bodies are JSON in UTF-8, at most 1 MiB, without duplicate keys or unknown fields. A `POST` that
+documents no body takes none, or `{}`. Strings lose white space at their ends and are stored in NFC.
 """
 
 V1 = """
