@@ -65,8 +65,13 @@ def _is_stored(model: Any, pk: UUID, error: IntegrityError) -> bool:
     """
     if violations.sqlstate(error) != UNIQUE_VIOLATION or db.is_in_transaction():
         return False
+    return db.fetch(_by_key(model), {"pk": pk}) is not None
+
+
+@cache
+def _by_key(model: Any) -> Select[Any]:
     key = db.table(model).c.pk
-    return db.fetch(select(key).where(key == bindparam("pk")), {"pk": pk}) is not None
+    return select(key).where(key == bindparam("pk"))
 
 
 def _groups(row: Any) -> Groups:
