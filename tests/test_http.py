@@ -2,10 +2,16 @@
 
 import json
 import re
+import runpy
 import socket
 from contextlib import closing, suppress
 
+import gunicorn.util
 import pytest
+from gunicorn.config import Config
+from gunicorn.http.parser import RequestParser
+
+from alchemist import db
 
 URL = "/api/v2/ingredients"
 MIB = 1024 * 1024
@@ -119,6 +125,18 @@ def chunks(body, size=65536):
 
 def padded(size):
     return b'{"name": "Mandrake"' + b" " * (size - 20) + b"}"
+
+
+@pytest.mark.parametrize("peer", [("127.0.0.1", 4444), ""])
+def test_no_proxy_is_believed_what_it_says_of_tls(monkeypatch, peer):
+    """Neither one on this machine nor one behind a unix socket."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/alchemist")
+    monkeypatch.setattr(gunicorn.util, "write_error", gunicorn.util.write_error)
+    shipped, cfg = runpy.run_path(str(db.ROOT / "gunicorn.conf.py")), Config()
+    for name in cfg.settings.keys() & shipped.keys():
+        cfg.set(name, shipped[name])
+    sent = [get(b"/", b"X-Forwarded-Proto: https\r\n", b"X-Forwarded-Ssl: on\r\n")]
+    assert next(RequestParser(cfg, sent, peer)).scheme == "http"
 
 
 @pytest.mark.parametrize("name", [b"SCRIPT_NAME", b"PATH_INFO", b"REMOTE_ADDR", b"X_FORWARDED_FOR"])
