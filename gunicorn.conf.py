@@ -10,20 +10,20 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from alchemist import logs
-from alchemist.config import Misconfigured, check_open_access, load
-from alchemist.worker import Worker, refusals
+from alchemist.api import access_log
+from alchemist.config import ConfigurationError, check_open_access, load
+from alchemist.server import BufferingWorker, error_responses
 
 try:
     _settings = load()
-except Misconfigured as mistakes:
+except ConfigurationError as mistakes:
     sys.exit(str(mistakes))
 
 bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads
-worker_class = Worker
-Worker.patience = _settings.client_timeout
+worker_class = BufferingWorker
+BufferingWorker.patience = _settings.client_timeout
 loglevel = _settings.log_level
 graceful_timeout = 10  # seconds
 keepalive = 5  # seconds
@@ -42,7 +42,7 @@ class Log(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
-        logs.install(self.error_log.handlers, cfg.loglevel)
+        access_log.configure(self.error_log.handlers, cfg.loglevel)
 
     def warning(self, msg: str, *args: Any, **how: Any) -> None:
         # The refusal tells of it.
@@ -62,7 +62,7 @@ def on_starting(server: Arbiter) -> None:
         try:
             for bind in server.cfg.bind:
                 check_open_access(bind)
-        except Misconfigured as mistakes:
+        except ConfigurationError as mistakes:
             sys.exit(str(mistakes))
 
 
@@ -79,4 +79,4 @@ def when_ready(server: Arbiter) -> None:
         gc.enable()
 
 
-gunicorn.util.write_error = refusals.write_error
+gunicorn.util.write_error = error_responses.write_error

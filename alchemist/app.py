@@ -1,44 +1,37 @@
 """The application factory: wiring, and nothing else."""
 
+from functools import partial
+
 from flask import Flask
 
-from alchemist import (
-    audit,
-    budget,
-    config,
-    db,
-    docs,
-    errors,
-    health,
-    logs,
-    rest,
-    security,
-    v1,
-    violations,
-)
-from alchemist.audit.blueprint import blp as audit_log
-from alchemist.coupons.blueprint import blp as coupons
-from alchemist.heroes.blueprint import blp as heroes
-from alchemist.ingredients.blueprint import blp as ingredients
-from alchemist.orders.blueprint import blp as orders
-from alchemist.potions.blueprint import blp as potions
-from alchemist.products.blueprint import blp as products
-from alchemist.stores.blueprint import blp as stores
-from alchemist.users import auth
-from alchemist.users.blueprint import blp as users
-from alchemist.v1.coupons import blp as old_coupons
-from alchemist.v1.heroes import blp as old_heroes
-from alchemist.v1.orders import blp as old_orders
-from alchemist.v1.potions import blp as old_potions
-from alchemist.v1.products import blp as old_products
-from alchemist.v1.root import blp as old_root
-from alchemist.v1.stores import blp as old_stores
-from alchemist.v1.users import blp as old_users
+from alchemist import api, config, docs, v1
+from alchemist import database as db
+from alchemist.api import access_log, database_errors, error_handlers, health, security_headers
+from alchemist.database import deadline
+from alchemist.domains.audit import listeners
+from alchemist.domains.audit.blueprint import blp as audit_log
+from alchemist.domains.coupons.blueprint import blp as coupons
+from alchemist.domains.heroes.blueprint import blp as heroes
+from alchemist.domains.ingredients.blueprint import blp as ingredients
+from alchemist.domains.orders.blueprint import blp as orders
+from alchemist.domains.potions.blueprint import blp as potions
+from alchemist.domains.products.blueprint import blp as products
+from alchemist.domains.stores.blueprint import blp as stores
+from alchemist.domains.users import auth
+from alchemist.domains.users.blueprint import blp as users
+from alchemist.v1.coupons import blp as v1_coupons
+from alchemist.v1.heroes import blp as v1_heroes
+from alchemist.v1.orders import blp as v1_orders
+from alchemist.v1.potions import blp as v1_potions
+from alchemist.v1.products import blp as v1_products
+from alchemist.v1.root import blp as v1_root
+from alchemist.v1.stores import blp as v1_stores
+from alchemist.v1.users import blp as v1_users
 
 V2 = (ingredients, potions, users, heroes, stores, products, coupons, orders, audit_log)
 V1 = (
-    *(old_root, old_potions, old_users, old_heroes),
-    *(old_stores, old_products, old_coupons, old_orders),
+    *(v1_root, v1_potions, v1_users, v1_heroes),
+    *(v1_stores, v1_products, v1_coupons, v1_orders),
 )
 
 
@@ -48,21 +41,22 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     # Nothing here is a coroutine, and nobody needs to ask ten times a request.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
-    budget.init_app(app, settings.request_timeout)
-    logs.init_app(app)
-    db.init_app(app, settings)
-    errors.init_app(app, violations.refusal)
-    rest.init_app(app)
-    audit.init_app(app)
+    app.before_request(partial(deadline.start, settings.request_timeout))
+    app.teardown_appcontext(deadline.clear)
+    access_log.init_app(app)
+    app.extensions["engines"] = db.connect(settings)
+    error_handlers.init_app(app, database_errors.to_api_error)
+    api.init_app(app)
+    listeners.init_app(app)
     auth.init_app(app, open_access=settings.open_access)
-    security.init_app(app, settings.cors_origins)
+    security_headers.init_app(app, settings.cors_origins)
     health.init_app(app)
     v1.init_app(app)
-    new = rest.Api(app, "v2", "One style for every resource.")
+    v2_api = api.Api(app, "v2", "One style for every resource.")
     for blueprint in V2:
-        new.register_blueprint(blueprint)
-    old = rest.Api(app, "v1", v1.__doc__)
+        v2_api.register_blueprint(blueprint)
+    v1_api = api.Api(app, "v1", v1.__doc__)
     for blueprint in V1:
-        old.register_blueprint(blueprint)
-    docs.init_app(app, (new, old))
+        v1_api.register_blueprint(blueprint)
+    docs.init_app(app, (v2_api, v1_api))
     return app

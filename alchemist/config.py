@@ -21,19 +21,19 @@ from sqlalchemy.exc import ArgumentError
 
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 # Waiting for the one ends before the other does.
-NESTED = (
+TIMEOUT_ORDER = (
     ("lock_timeout", "statement_timeout"),
     ("statement_timeout", "request_timeout"),
 )
 # A port may be without a host, which is every address of the machine.
-TCP = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
-OTHER_BINDS = re.compile(r"unix:.+|fd://[0-9]{1,9}")
-DRIVERS = ("postgres", "postgresql", "postgresql+psycopg")
+TCP_BIND = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
+SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
+URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 # Read by the test suite, not by the service.
-FOREIGN = {"ALCHEMIST_TEST_DATABASE_URL"}
+TEST_ONLY_VARIABLES = {"ALCHEMIST_TEST_DATABASE_URL"}
 
 
-class Misconfigured(Exception):
+class ConfigurationError(Exception):
     """Every mistake of an environment, a line each, beginning with the variable or the file."""
 
     def __init__(self, mistakes: list[str]) -> None:
@@ -50,8 +50,10 @@ def database_url(text: str) -> URL:
         (url.host or "").encode("idna")
     except (ArgumentError, ValueError) as error:
         raise ValidationError("Not a URL.") from error
-    if url.drivername not in DRIVERS:
-        raise ValidationError(f"Begin with one of {', '.join(f'{name}://' for name in DRIVERS)}.")
+    if url.drivername not in URL_SCHEMES:
+        raise ValidationError(
+            f"Begin with one of {', '.join(f'{name}://' for name in URL_SCHEMES)}."
+        )
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -62,11 +64,11 @@ def check_bind(text: str) -> None:
 
 
 def _is_bind(text: str) -> bool:
-    tcp = TCP.fullmatch(text)
-    return int(tcp[2]) <= 65535 if tcp else bool(OTHER_BINDS.fullmatch(text))
+    tcp = TCP_BIND.fullmatch(text)
+    return int(tcp[2]) <= 65535 if tcp else bool(SOCKET_BIND.fullmatch(text))
 
 
-def _variable(meaning: str, default: Any, **how: Any) -> Any:
+def _setting(meaning: str, default: Any, **how: Any) -> Any:
     return field(default=default, metadata={"meaning": meaning, **how})
 
 
@@ -75,54 +77,54 @@ class Settings:
     """One field a variable: `database_url` is DATABASE_URL, every other `x` is ALCHEMIST_X."""
 
     database_url: URL = field(metadata={"meaning": "The PostgreSQL database (14 to 18)."})
-    bind: str = _variable(
+    bind: str = _setting(
         "Where gunicorn listens: `host:port` or `unix:path`.",
         "127.0.0.1:8000",
         validate=check_bind,
     )
-    workers: int = _variable("Worker processes.", 2, validate=Range(1, 64))
-    threads: int = _variable(
+    workers: int = _setting("Worker processes.", 2, validate=Range(1, 64))
+    threads: int = _setting(
         "Threads of each worker; its connection pools are as large.", 4, validate=Range(1, 64)
     )
-    client_timeout: float = _variable(
+    client_timeout: float = _setting(
         "Seconds in which a request must arrive, and in which its answer must be taken.",
         10.0,
         validate=Range(0.1, 300),
     )
-    pool_timeout: float = _variable(
+    pool_timeout: float = _setting(
         "Seconds that a request waits for a connection before it is answered 503.",
         1.0,
         validate=Range(0.01, 5),
     )
-    request_timeout: float = _variable(
+    request_timeout: float = _setting(
         "Seconds after which a request is answered 503, whatever it still waits for.",
         5.0,
         # Less would leave no time to connect.
         validate=Range(3, 60),
     )
-    statement_timeout: float = _variable(
+    statement_timeout: float = _setting(
         "Seconds after which PostgreSQL ends a statement.", 4.0, validate=Range(0.01, 30)
     )
     # Above PostgreSQL's deadlock_timeout of 1 s: else both sides of a deadlock give up, where one
     # could have gone on.
-    lock_timeout: float = _variable(
+    lock_timeout: float = _setting(
         "Seconds that a statement waits for a lock.", 1.5, validate=Range(0.01, 30)
     )
-    prepared_statements: bool = _variable(
+    prepared_statements: bool = _setting(
         "Whether to prepare statements; off behind a PgBouncer older than 1.21.", True
     )
-    open_access: bool = _variable(
+    open_access: bool = _setting(
         "Whether everybody may do everything; for development, on a loopback address only.", False
     )
-    cors_origins: tuple[str, ...] = _variable(
+    cors_origins: tuple[str, ...] = _setting(
         "Origins whose scripts may call the API, separated by commas.", ()
     )
-    log_level: str = _variable(
+    log_level: str = _setting(
         "How much is logged.", "info", validate=OneOf(["debug", "info", "warning", "error"])
     )
 
 
-def host_of(address: str) -> str:
+def hostname(address: str) -> str:
     """Return the host of `host`, `host:port`, `[host]` or `[host]:port`."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
@@ -141,78 +143,78 @@ def is_loopback(host: str) -> bool:
 
 def check_open_access(bind: str) -> None:
     """Raise Misconfigured if others than this machine could reach what is open to everybody."""
-    if not bind.startswith(("unix:", "fd://")) and not is_loopback(host_of(bind)):
-        raise Misconfigured(
-            [f"{variable('open_access')}: {bind} can be reached from elsewhere: bind to 127.0.0.1."]
+    if not bind.startswith(("unix:", "fd://")) and not is_loopback(hostname(bind)):
+        raise ConfigurationError(
+            [f"{env_name('open_access')}: {bind} can be reached from elsewhere: bind to 127.0.0.1."]
         )
 
 
-def variable(name: str) -> str:
+def env_name(name: str) -> str:
     return name.upper() if name == "database_url" else f"ALCHEMIST_{name.upper()}"
 
 
-def fill_environment() -> dict[str, str]:
+def load_dotenv() -> dict[str, str]:
     """Let a `.env` in the current directory fill what the environment leaves open; return it.
 
     Raises Misconfigured if it cannot be read: nobody knows then which settings were meant.
     """
-    text = _text(Path(".env"))
-    if mistakes := [f".env: Line {line} is no assignment." for line in _no_assignments(text)]:
-        raise Misconfigured(mistakes)
+    text = _read_dotenv(Path(".env"))
+    if mistakes := [f".env: Line {line} is no assignment." for line in _invalid_lines(text)]:
+        raise ConfigurationError(mistakes)
     file = {name: value or "" for name, value in dotenv_values(stream=StringIO(text)).items()}
     for name, value in file.items():
         environ.setdefault(name, value)
     return file
 
 
-def _text(path: Path) -> str:
+def _read_dotenv(path: Path) -> str:
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
-        raise Misconfigured([f"{path}: Must be UTF-8."]) from error
+        raise ConfigurationError([f"{path}: Must be UTF-8."]) from error
     except OSError as error:
-        raise Misconfigured([f"{path}: Cannot be read ({error.strerror})."]) from error
+        raise ConfigurationError([f"{path}: Cannot be read ({error.strerror})."]) from error
     if "\0" in text:
-        raise Misconfigured([f"{path}: Must be text."])
+        raise ConfigurationError([f"{path}: Must be text."])
     return text
 
 
-def _no_assignments(text: str) -> Iterator[int]:
+def _invalid_lines(text: str) -> Iterator[int]:
     """Yield the numbers of the lines that neither assign nor comment."""
     for binding in parse_stream(StringIO(text)):
         written = binding.original.string
         above = written[: len(written) - len(written.lstrip())].count("\n")
-        if binding.error or not _assigns(binding):
+        if binding.error or not _is_assignment(binding):
             yield binding.original.line + above
 
 
-def _assigns(binding: Binding) -> bool:
+def _is_assignment(binding: Binding) -> bool:
     return binding.key is None or (binding.value is not None and "=" not in binding.key)
 
 
 def load() -> Settings:
     """Return the settings of this process's environment; raise Misconfigured with all mistakes."""
-    file = fill_environment()
+    file = load_dotenv()
     env = Env(eager=False)
     env.add_parser("database_url", database_url)
-    values = {setting.name: _read(env, setting) for setting in fields(Settings)}
+    values = {setting.name: _parse_setting(env, setting) for setting in fields(Settings)}
     try:
         env.seal()
     except EnvValidationError as error:
         found: Any = error.error_messages
         mistakes = [f"{name}: {' '.join(messages)}" for name, messages in found.items()]
-        raise Misconfigured([*mistakes, *_unknown(file)]) from error
+        raise ConfigurationError([*mistakes, *_unknown_variables(file)]) from error
     settings = Settings(**values)
-    if mistakes := [*_unnested(settings), *_unknown(file)]:
-        raise Misconfigured(mistakes)
+    if mistakes := [*_timeout_errors(settings), *_unknown_variables(file)]:
+        raise ConfigurationError(mistakes)
     if settings.open_access:
         check_open_access(settings.bind)
     return settings
 
 
-def _read(env: Env, setting: Any) -> Any:
+def _parse_setting(env: Env, setting: Any) -> Any:
     how = {key: value for key, value in setting.metadata.items() if key != "meaning"}
     if setting.name == "database_url":
         return env.database_url("DATABASE_URL")
@@ -221,12 +223,12 @@ def _read(env: Env, setting: Any) -> Any:
         float: env.float,
         bool: env.bool,
         str: env.str,
-        tuple[str, ...]: _origins(env),
+        tuple[str, ...]: _origins_parser(env),
     }
-    return parsers[setting.type](variable(setting.name), setting.default, **how)
+    return parsers[setting.type](env_name(setting.name), setting.default, **how)
 
 
-def _origins(env: Env) -> Any:
+def _origins_parser(env: Env) -> Any:
     """Return the parser of a list of origins, which have a scheme, a host and nothing else."""
 
     def parse(name: str, default: Any, **how: Any) -> tuple[str, ...]:
@@ -242,20 +244,20 @@ def _check_origins(origins: list[str]) -> None:
         raise ValidationError("Each must be like https://shop.example or http://localhost:3000.")
 
 
-def _unnested(settings: Settings) -> Iterator[str]:
-    for inner, outer in NESTED:
+def _timeout_errors(settings: Settings) -> Iterator[str]:
+    for inner, outer in TIMEOUT_ORDER:
         longest = getattr(settings, outer)
         if getattr(settings, inner) >= longest:
-            yield f"{variable(inner)}: Must be less than {variable(outer)}, which is {longest}."
+            yield f"{env_name(inner)}: Must be less than {env_name(outer)}, which is {longest}."
     if settings.pool_timeout + settings.statement_timeout > settings.request_timeout:
         yield (
-            f"{variable('pool_timeout')}: With {variable('statement_timeout')} it must not exceed "
-            f"{variable('request_timeout')}, which is {settings.request_timeout}."
+            f"{env_name('pool_timeout')}: With {env_name('statement_timeout')} it must not exceed "
+            f"{env_name('request_timeout')}, which is {settings.request_timeout}."
         )
 
 
-def _unknown(file: Iterable[str]) -> Iterator[str]:
-    known = {variable(setting.name) for setting in fields(Settings)} | FOREIGN
+def _unknown_variables(file: Iterable[str]) -> Iterator[str]:
+    known = {env_name(setting.name) for setting in fields(Settings)} | TEST_ONLY_VARIABLES
     for name in sorted({*environ, *file} - known):
         if name.startswith("ALCHEMIST_"):
             hint = get_close_matches(name, known, n=1)

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import alchemist.app  # noqa: F401  registers every model
-from alchemist import config, violations
-from alchemist.db import Base
+from alchemist import config
+from alchemist.api import database_errors
+from alchemist.database import Base
 
 # Any number will do, as long as nothing else in the database locks it.
 TRY_TO_LOCK = text(f"SELECT pg_try_advisory_lock({0xA1C4E})")
@@ -50,7 +51,7 @@ def persist() -> None:
         try:
             return migrate()
         except OperationalError as error:
-            if violations.sqlstate(error) != LOCK_NOT_AVAILABLE:
+            if database_errors.sqlstate(error) != LOCK_NOT_AVAILABLE:
                 raise
         sleep(pause)
     raise CommandError(

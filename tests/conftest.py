@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -12,13 +12,15 @@ import alembic.command
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from psycopg.pq import ExecStatus
+from psycopg.pq import ExecStatus, TransactionStatus
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
-from alchemist import config, db, driver, embedded, engines
+from alchemist import config, embedded
+from alchemist import database as db
 from alchemist.app import create_app
 from alchemist.config import database_url
-from alchemist.users import auth
+from alchemist.database import engines
+from alchemist.domains.users import auth
 from tests.servers import Gunicorn
 
 SERVER, TEMPLATE = pytest.StashKey[URL](), pytest.StashKey[URL]()
@@ -47,7 +49,7 @@ def pytest_configure_node(node: Any) -> None:
 def _embedded(config: pytest.Config) -> URL:
     directory = TemporaryDirectory(prefix="alchemist-test-")
     config.add_cleanup(directory.cleanup)
-    server = embedded.Server(Path(directory.name) / "data", durable=False)
+    server = embedded.EmbeddedPostgres(Path(directory.name) / "data", durable=False)
     server.start()
     config.add_cleanup(server.stop)
     return server.url
@@ -139,7 +141,7 @@ def shared_gunicorn(
 
 @contextmanager
 def _committing(url: URL) -> Iterator[Callable[..., Flask]]:
-    bound = db.session.session_factory.kw.get("bind")
+    before = db.session.session_factory.kw.get("bind"), db.current_engines()
     made: list[Flask] = []
 
     def make(**settings: Any) -> Flask:
@@ -150,21 +152,21 @@ def _committing(url: URL) -> Iterator[Callable[..., Flask]]:
 
     yield make
     db.session.remove()
-    db.session.configure(bind=bound)
+    db.use(before[1])
+    db.session.configure(bind=before[0])
     for app in made:
-        app.extensions["autocommit_engine"].dispose()
-        app.extensions["transaction_engine"].dispose()
+        app.extensions["engines"].dispose()
 
 
 @pytest.fixture
-def committing(fresh_database: URL) -> Iterator[Callable[..., Flask]]:
+def committing(app: Flask, fresh_database: URL) -> Iterator[Callable[..., Flask]]:
     """Return what makes apps, by their settings, whose requests commit for real."""
     with _committing(fresh_database) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def module_app(module_database: URL) -> Iterator[Flask]:
+def module_app(app: Flask, module_database: URL) -> Iterator[Flask]:
     """The app on the database of the module."""
     with _committing(module_database) as make:
         yield make()
@@ -175,8 +177,7 @@ def app(database: URL) -> Iterator[Flask]:
     app = create_app(config.Settings(database_url=database, open_access=True))
     app.test_client_class = Client
     yield app
-    app.extensions["autocommit_engine"].dispose()
-    app.extensions["transaction_engine"].dispose()
+    app.extensions["engines"].dispose()
 
 
 @pytest.fixture(autouse=True)
@@ -193,59 +194,52 @@ class Client(FlaskClient):
         return super().open(*args, **kwargs)
 
 
-@contextmanager
-def _savepoint(connection: Connection) -> Iterator[None]:
-    """Let a statement fail without the transaction."""
-    _command(connection, "SAVEPOINT alone")
-    try:
-        yield
-    except BaseException:
-        _command(connection, "ROLLBACK TO SAVEPOINT alone")
-        raise
-    _command(connection, "RELEASE SAVEPOINT alone")
-
-
-def _command(connection: Connection, command: str) -> None:
-    """Run what is no statement of a request, and must not be counted as one."""
+def _run(connection: Connection, command: str) -> None:
+    """Run a command that is no statement of a request, and must not be counted as one."""
     server: Any = connection.connection.dbapi_connection
     done = server.pgconn.exec_(command.encode())
     assert done.status == ExecStatus.COMMAND_OK, done.error_message
 
 
-class Lent:
-    """An engine whose only connection is one that is in use."""
+class SharedConnectionEngine:
+    """An engine whose only connection is the one of the test's outer transaction.
+
+    A statement of it may fail without the transaction: it has a savepoint of its own.
+    """
 
     def __init__(self, connection: Connection) -> None:
-        self.lent = connection.connection
-        self.dbapi_connection = self.lent.dbapi_connection
-        self.cursor = self.lent.cursor
+        self.connection = connection
+        self.dbapi_connection: Any = connection.connection.dbapi_connection
+        self.cursor = self.dbapi_connection.cursor
 
     def raw_connection(self) -> Self:
+        _run(self.connection, "SAVEPOINT single_statement")
         return self
 
     def close(self) -> None:
-        """It stays open."""
+        """End the savepoint; the connection stays open."""
+        if self.dbapi_connection.info.transaction_status == TransactionStatus.INERROR:
+            _run(self.connection, "ROLLBACK TO SAVEPOINT single_statement")
+        _run(self.connection, "RELEASE SAVEPOINT single_statement")
+
+    def begin(self) -> AbstractContextManager[Connection]:
+        return nullcontext(self.connection)
 
 
 @pytest.fixture
-def transaction(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with app.extensions["transaction_engine"].connect() as connection:
+def transaction(app: Flask) -> Iterator[None]:
+    engines: db.Engines = app.extensions["engines"]
+    with engines.transaction.connect() as connection:
         outer = connection.begin()
         # However long a test thinks.
-        _command(connection, "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+        _run(connection, "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+        shared: Any = SharedConnectionEngine(connection)
+        db.use(db.Engines(shared, shared))
         db.session.configure(bind=connection, join_transaction_mode="create_savepoint")
-        lent: Any = Lent(connection)
-
-        def alone(statement: Any, parameters: Any = None) -> Any:
-            with _savepoint(connection):
-                return driver.run(lent, statement, parameters or {})
-
-        monkeypatch.setattr(db, "alone", alone)
-        monkeypatch.setattr(db, "transaction", lambda: nullcontext(connection))
         yield
         db.session.remove()
         outer.rollback()
-    db.session.configure(bind=app.extensions["transaction_engine"])
+    db.use(engines)
 
 
 @pytest.fixture
@@ -257,7 +251,7 @@ def client(app: Flask, transaction: None) -> FlaskClient:
 def closed(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     """The client of an app without open access, which has seen no token yet."""
     monkeypatch.setitem(app.extensions, "open_access", False)
-    auth._trusted.clear()
+    auth._token_cache.clear()
     return client
 
 
@@ -270,7 +264,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
         seen: list[str] = []
 
         def recording(name: str) -> Any:
-            run = getattr(engines.Cursor, name)
+            run = getattr(engines.DeadlineCursor, name)
 
             def record(cursor: Any, statement: str, *args: Any, **how: Any) -> Any:
                 if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
@@ -281,7 +275,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 
         with monkeypatch.context() as patch:
             for name in ("execute", "executemany"):
-                patch.setattr(engines.Cursor, name, recording(name))
+                patch.setattr(engines.DeadlineCursor, name, recording(name))
             yield seen
 
     return recorder

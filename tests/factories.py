@@ -4,42 +4,42 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from alchemist import db
-from alchemist.coupons import service as coupons
-from alchemist.coupons.models import Coupon
-from alchemist.heroes.models import Hero
-from alchemist.ingredients.models import Ingredient
-from alchemist.orders import service as orders
-from alchemist.orders.models import Order
-from alchemist.potions import service as potions
-from alchemist.potions.models import Potion
-from alchemist.products.models import Product
-from alchemist.stores.models import Store
-from alchemist.users import service as users
-from alchemist.users.models import User
-from alchemist.users.permissions import ADMIN
+from alchemist import database as db
+from alchemist.domains.coupons import service as coupons
+from alchemist.domains.coupons.models import Coupon
+from alchemist.domains.heroes.models import Hero
+from alchemist.domains.ingredients.models import Ingredient
+from alchemist.domains.orders import service as orders
+from alchemist.domains.orders.models import Order
+from alchemist.domains.potions import service as potions
+from alchemist.domains.potions.models import Potion
+from alchemist.domains.products.models import Product
+from alchemist.domains.stores.models import Store
+from alchemist.domains.users import service as users
+from alchemist.domains.users.models import User
+from alchemist.domains.users.permissions import ADMIN
 
 _serial = count(1)
 
 
 def make_ingredient(**values: Any) -> Ingredient:
-    return db.add(Ingredient(**{"name": f"Ingredient {next(_serial)}"} | values))
+    return db.insert(Ingredient(**{"name": f"Ingredient {next(_serial)}"} | values))
 
 
 def make_potion(*ingredients: Ingredient, **values: Any) -> Potion:
     """Brew a potion of these ingredients, or of one that it makes up."""
     lines = [{"ingredient_id": part.pk} for part in ingredients or [make_ingredient()]]
     named = {"name": f"Potion {next(_serial)}", "ingredients": lines}
-    return db.add(potions.brew(**named | values))
+    return db.insert(potions.brew(**named | values))
 
 
 def make_user(**values: Any) -> User:
     email = f"user-{next(_serial)}@alchemist.example"
-    return db.add(User(**{"email": email, "full_name": "Somebody"} | values))
+    return db.insert(User(**{"email": email, "full_name": "Somebody"} | values))
 
 
 def make_hero(**values: Any) -> Hero:
-    return db.add(Hero(**{"nickname": f"Hero {next(_serial)}"} | values))
+    return db.insert(Hero(**{"nickname": f"Hero {next(_serial)}"} | values))
 
 
 def make_store(**values: Any) -> Store:
@@ -50,18 +50,20 @@ def make_store(**values: Any) -> Store:
         "country": "Belgium",
     }
     named = {"name": f"Store {next(_serial)}", "currency": "EUR"}
-    return db.add(Store(**address | named | values))
+    return db.insert(Store(**address | named | values))
 
 
 def make_product(store: Store | None = None, **values: Any) -> Product:
     """Offer a product at 10.00, of which there is always more, in a store that it makes up."""
     store_id = (store or make_store()).pk
     named = {"name": f"Product {next(_serial)}", "price": Decimal(10), "store_id": store_id}
-    return db.add(Product(**named | values))
+    return db.insert(Product(**named | values))
 
 
 def make_coupon(**values: Any) -> Coupon:
-    return db.add(coupons.create(**{"code": f"Coupon {next(_serial)}", "init_count": 10} | values))
+    return db.insert(
+        coupons.create(**{"code": f"Coupon {next(_serial)}", "init_count": 10} | values)
+    )
 
 
 def make_order(*products: Product, user: User | None = None, **values: Any) -> Order:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from time import monotonic, sleep
 
-from alchemist.db import ROOT
+from alchemist.database import PROJECT_ROOT
 
 PATIENCE = 10  # seconds
 
@@ -16,7 +16,7 @@ def environment() -> dict[str, str]:
     PWD, as a shell sets it, tells where a process was started, also after it changes directory.
     """
     packages = [place for place in sys.path if place.endswith("-packages")]
-    path = os.pathsep.join([str(ROOT), *packages])
+    path = os.pathsep.join([str(PROJECT_ROOT), *packages])
     return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PWD": os.getcwd()}
 
 

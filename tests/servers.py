@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from sqlalchemy import URL
 
-from alchemist.db import ROOT
+from alchemist.database import PROJECT_ROOT
 
 PATIENCE = 20  # seconds
 
@@ -30,7 +30,7 @@ class Answer:
 
 class Gunicorn:
     application = "wsgi:app"
-    code = ROOT
+    code = PROJECT_ROOT
 
     def __init__(self, database: URL, directory: Path, **environment: str) -> None:
         self.port = _free_port()

@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from alchemist import db
-from alchemist.coupons import service as coupons
-from alchemist.ingredients.models import Ingredient
-from alchemist.orders import service as orders
-from alchemist.orders.models import Order
-from alchemist.products.models import Product
-from alchemist.users import service
-from alchemist.users.permissions import ADMIN
+from alchemist import database as db
+from alchemist.domains.coupons import service as coupons
+from alchemist.domains.ingredients.models import Ingredient
+from alchemist.domains.orders import service as orders
+from alchemist.domains.orders.models import Order
+from alchemist.domains.products.models import Product
+from alchemist.domains.users import service
+from alchemist.domains.users.permissions import ADMIN
 from tests.factories import (
     make_coupon,
     make_hero,

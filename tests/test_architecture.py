@@ -1,78 +1,118 @@
-"""The rules of the house that a reader of the sources can check; `RANKS` is its diagram."""
+"""The rules of the architecture that can be read from the sources; `LAYERS` is its diagram."""
 
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from sqlalchemy.orm import RelationshipDirection, RelationshipProperty
 
-from alchemist import rest
-from alchemist.db import ROOT, Base
+from alchemist import api
+from alchemist.database import PROJECT_ROOT, Base
 
-# A module imports only what stands before it.
-DOMAINS = ["users", "ingredients", "stores", "coupons", "heroes", "potions", "products", "orders"]
-RANKS = [
-    "__init__",
-    *("config", "problems", "errors", "budget", "engines", "driver", "db"),
-    *("violations", "fields", "representation", "filters", "keyset", "paging"),
-    *("rest", "logs", "idempotency", "security", "health", "audit"),
-    *DOMAINS,
-    *("v1", "docs", "examples", "app", "worker"),
-    *("verify", "embedded", "cli"),
-]
-REST = [
-    *("request", "references", "parsing", "answer", "etags", "openapi", "insertion"),
-    *("resource", "blueprint", "api"),
-]
+# Inside a domain a module imports only those before it; the first row has no order of its own.
 DOMAIN = [
-    *("permissions", "secrets", "pricing", "basket", "models", "stock", "recorder"),
+    *("permissions", "token_format", "pricing", "cart", "models", "stock", "listeners"),
     *("service", "auth", "schemas", "blueprint"),
 ]
-LAYERS = {
-    "fields": ["complaints", "schema", "words", "keys", "instants", "numbers", "lists"],
-    "rest": REST,
-    "verify": ["assertion", "constraints", "invariants"],
-    "embedded": ["child", "datadir", "server"],
-    "worker": [
-        "refusals",
-        "chunks",
-        "connection",
-        "shares",
-        "accepting",
-        "poller",
-        "pool",
-        "threads",
-        "__init__",
+# The diagram: a module imports only what stands before it, in its package and among the packages.
+LAYERS: dict[str, list[str]] = {
+    "": [
+        "config",
+        "errors",
+        "database",
+        "api",
+        "domains",
+        "v1",
+        "docs",
+        "app",
+        "server",
+        "embedded",
+        "cli",
     ],
-    "cli": ["serving", "refusals", "tables", "tokens", "commands", "__init__", "__main__"],
-} | dict.fromkeys([*DOMAINS, "audit"], DOMAIN)
+    "errors": ["catalogue", "exceptions"],
+    "database": [
+        *("deadline", "engines", "autocommit", "models", "queries", "session"),
+        *("constraints", "text_search", "migrations"),
+    ],
+    "api": [
+        *("fields", "request", "response", "etags", "openapi", "error_handlers", "database_errors"),
+        *("references", "json_body", "json_select", "json_insert", "pagination", "resource"),
+        *("blueprint", "api", "idempotency", "security_headers", "access_log", "health"),
+    ],
+    "api.fields": ["messages", "schema", "strings", "uuids", "datetimes", "numbers", "nested"],
+    "api.pagination": ["keyset", "leading_index", "cursor", "list_query", "page"],
+    "domains": [
+        *("users", "ingredients", "stores", "coupons", "heroes", "potions", "products", "orders"),
+        "audit",
+    ],
+    "v1": [
+        "blueprint",
+        "root",
+        "users",
+        "heroes",
+        "potions",
+        "coupons",
+        "stores",
+        "products",
+        "orders",
+    ],
+    "docs": [
+        *("negotiation", "static_responses", "example_values", "guides", "openapi_document"),
+        *("swagger_ui", "problem_pages"),
+    ],
+    "server": [
+        *("error_responses", "chunks", "connection", "connection_counts", "fair_accept"),
+        *("event_loop", "thread_pool", "worker"),
+    ],
+    "embedded": ["spawn", "data_directory", "postgres"],
+    "cli": ["errors", "migrations", "dev_server", "tokens", "sample_data", "verify", "commands"],
+    "cli.verify": ["assertion", "constraints", "invariants"],
+}
+LAYERS |= {f"domains.{domain}": DOMAIN for domain in LAYERS["domains"]}
+FRAMEWORK = {
+    "flask",
+    "flask_smorest",
+    "flask_cors",
+    "marshmallow",
+    "werkzeug",
+    "webargs",
+    "apispec",
+}
+# They import nothing of ours.
+FREE = {"alchemist.__init__", "alchemist.v1.__init__"}
 VAGUE = re.compile(r"(utils?|helpers?|common|base|managers?|handlers?)")
 
 
 def _modules() -> dict[str, Path]:
-    files = (file.relative_to(ROOT) for file in (ROOT / "alchemist").rglob("*.py"))
-    return {".".join(file.with_suffix("").parts): ROOT / file for file in files}
+    files = (file.relative_to(PROJECT_ROOT) for file in (PROJECT_ROOT / "alchemist").rglob("*.py"))
+    return {".".join(file.with_suffix("").parts): PROJECT_ROOT / file for file in files}
 
 
 MODULES = _modules()
-RANKED = sorted(set(MODULES) - {"alchemist.__init__"})
 CORE = [name for name in MODULES if name.endswith((".models", ".service"))]
 
 
-def imports(module: str) -> Iterator[str]:
-    """Yield what a module imports, wherever in it; a package is named by its `__init__`."""
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Return what a module imports, wherever in it; a package is named by its `__init__`."""
+    return frozenset(_imports(module))
+
+
+def _imports(module: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.ImportFrom):
             package = module.split(".")[: -node.level] if node.level else []
             base = ".".join([*package, *filter(None, [node.module])])
-            yield from (_known(f"{base}.{alias.name}", base) for alias in node.names)
+            yield from (_resolve(f"{base}.{alias.name}", base) for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from (_known(alias.name, alias.name) for alias in node.names)
+            yield from (_resolve(alias.name, alias.name) for alias in node.names)
 
 
-def _known(*names: str) -> str:
+def _resolve(*names: str) -> str:
+    """Return the first of these names that is a module of ours, else the last."""
     for name in names:
         for found in (name, f"{name}.__init__"):
             if found in MODULES:
@@ -80,65 +120,115 @@ def _known(*names: str) -> str:
     return names[-1]
 
 
-def place(module: str) -> tuple[str, str]:
-    """Return the package and the layer of `alchemist.<package>[.<layer>]`."""
-    _, package, *layer = module.split(".")
-    return package, layer[0] if layer else "__init__"
+def inner_imports(module: str) -> list[str]:
+    return [name for name in imports(module) if name in MODULES]
+
+
+@cache
+def loaded_with(module: str) -> frozenset[str]:
+    """Return what is imported with a module: through others, and by the packages above it."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            if name in MODULES:
+                parts = name.split(".")
+                packages = [".".join([*parts[:i], "__init__"]) for i in range(1, len(parts))]
+                waiting += [*imports(name), *packages]
+    return frozenset(seen)
+
+
+def rank(module: str) -> list[int]:
+    """Return the place of a module: in the package, then in each package inside it."""
+    _, *steps = module.split(".")
+    places, package = [], ""
+    for step in steps:
+        if step == "__init__":
+            # A package gathers its modules, so it stands behind them.
+            places.append(len(LAYERS.get(package, ())))
+        elif package in LAYERS:
+            places.append(LAYERS[package].index(step))
+        package = f"{package}.{step}".removeprefix(".")
+    return places
 
 
 def stands_before(imported: str, importer: str) -> bool:
-    (theirs, their_layer), (mine, my_layer) = place(imported), place(importer)
-    if theirs != mine:
-        return RANKS.index(theirs) < RANKS.index(mine)
-    if mine not in LAYERS:
-        return True
-    layers = [*LAYERS[mine], "__init__"]
-    return layers.index(their_layer) < layers.index(my_layer)
-
-
-def inner_imports(module: str) -> list[str]:
-    return [name for name in imports(module) if name.startswith("alchemist.") and name in MODULES]
+    return rank(imported) < rank(importer)
 
 
 def relationships() -> list[RelationshipProperty]:
     return [found for mapper in Base.registry.mappers for found in mapper.relationships]
 
 
-@pytest.mark.parametrize("module", RANKED)
+@pytest.mark.parametrize(
+    "module", sorted(set(MODULES) - {"alchemist.__init__", "alchemist.cli.__main__"})
+)
 def test_a_module_imports_only_what_stands_before_it(module):
-    assert [name for name in inner_imports(module) if not stands_before(name, module)] == []
+    ahead = [name for name in inner_imports(module) if name not in FREE]
+    assert [name for name in ahead if not stands_before(name, module)] == []
+
+
+def test_every_module_has_its_place():
+    packages = {
+        name.removesuffix(".__init__").removeprefix("alchemist").removeprefix(".")
+        for name in MODULES
+        if name.endswith("__init__")
+    }
+    for package in packages - {"cli.sample_data"}:
+        inside = f"alchemist.{package}." if package else "alchemist."
+        names = {
+            name.removeprefix(inside).split(".")[0] for name in MODULES if name.startswith(inside)
+        }
+        listed = set(LAYERS[package]) if not package.startswith("domains.") else set(DOMAIN)
+        assert names - {"__init__", "__main__"} <= listed, (
+            f"Give each a place in LAYERS[{package!r}]."
+        )
 
 
 @pytest.mark.parametrize("module", CORE)
 def test_models_and_services_know_no_http(module):
-    outer = {name.partition(".")[0] for name in imports(module)}
-    assert outer.isdisjoint({"flask", "flask_smorest", "marshmallow", "werkzeug", "webargs"})
+    """Neither by themselves nor through what they import; settings alone use validators."""
+    assert {name.partition(".")[0] for name in imports(module)}.isdisjoint(FRAMEWORK)
+    loaded = {name.partition(".")[0] for name in loaded_with(module)}
+    assert loaded.isdisjoint(FRAMEWORK - {"marshmallow"})
+    assert not [name for name in loaded_with(module) if name.startswith("alchemist.api.")]
 
 
-@pytest.mark.parametrize("module", [name for name in RANKED if name.endswith(".blueprint")])
-def test_a_kept_answer_is_looked_for_before_a_body_is_read(module):
+@pytest.mark.parametrize("module", [name for name in MODULES if name.endswith(".blueprint")])
+def test_a_stored_answer_is_looked_for_before_a_body_is_read(module):
     """What the body names may have changed since, and the answer stands."""
     assert not re.search(r"@blp\.arguments.*\n *@idempotent", MODULES[module].read_text())
 
 
-@pytest.mark.parametrize("module", sorted(set(RANKED) - {"alchemist.app"}))
-def test_only_the_app_imports_blueprints(module):
-    blueprints = {f"alchemist.{domain}.blueprint" for domain in DOMAINS}
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"alchemist.app"}))
+def test_only_the_app_imports_blueprints_of_domains(module):
+    blueprints = {f"alchemist.domains.{domain}.blueprint" for domain in LAYERS["domains"]}
     assert blueprints.isdisjoint(inner_imports(module))
 
 
 def test_the_checks_see_the_imports_that_there_are():
-    assert "alchemist.ingredients.models" in inner_imports("alchemist.potions.models")
-    assert "alchemist.rest.__init__" in inner_imports("alchemist.app")
-    assert "alchemist.rest.request" in inner_imports("alchemist.rest.blueprint")
-    assert not stands_before("alchemist.potions.models", "alchemist.ingredients.models")
-    assert not stands_before("alchemist.potions.service", "alchemist.potions.models")
+    assert "alchemist.domains.ingredients.models" in inner_imports(
+        "alchemist.domains.potions.models"
+    )
+    assert "alchemist.api.__init__" in inner_imports("alchemist.app")
+    assert "alchemist.api.request" in inner_imports("alchemist.api.blueprint")
+    assert "flask" in loaded_with("alchemist.domains.users.auth")
+    assert not stands_before(
+        "alchemist.domains.potions.models", "alchemist.domains.ingredients.models"
+    )
+    assert not stands_before(
+        "alchemist.domains.potions.service", "alchemist.domains.potions.models"
+    )
+    assert not stands_before("alchemist.v1.orders", "alchemist.v1.users")
+    assert not stands_before("alchemist.api.request", "alchemist.database.session")
 
 
 def test_there_is_one_commit():
     committing = [name for name, file in MODULES.items() if ".commit(" in file.read_text()]
-    assert committing == ["alchemist.rest.resource"]
-    assert MODULES["alchemist.rest.resource"].read_text().count("session.commit(") == 1
+    assert committing == ["alchemist.api.resource"]
+    assert MODULES["alchemist.api.resource"].read_text().count("session.commit(") == 1
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -170,8 +260,8 @@ def test_a_relationship_stands_where_the_foreign_key_is():
 def test_a_resource_that_is_silent_on_a_permission_does_not_import():
     with pytest.raises(TypeError, match=r"Secrets must name a permission for each of: .*post"):
 
-        class Secrets(rest.Resource):
-            permissions = {"get": rest.PUBLIC}
+        class Secrets(api.Resource):
+            permissions = {"get": api.PUBLIC}
 
             def get(self): ...
 
@@ -181,8 +271,8 @@ def test_a_resource_that_is_silent_on_a_permission_does_not_import():
 def test_a_permission_of_a_method_that_is_not_there_does_not_import():
     with pytest.raises(TypeError, match="must name a permission"):
 
-        class Secrets(rest.Resource):
-            permissions = {"get": rest.PUBLIC, "delete": "secrets:write"}
+        class Secrets(api.Resource):
+            permissions = {"get": api.PUBLIC, "delete": "secrets:write"}
 
             def get(self): ...
 

@@ -4,16 +4,16 @@ import os
 import re
 from itertools import pairwise
 
-from alchemist.db import ROOT
-from tests.benchmarks import race, report
-from tests.benchmarks.contestants import ALCHEMIST, CLOSED, FASTAPI, PEERS, Contestant
-from tests.benchmarks.loads import Load, Taken
+from alchemist.database import PROJECT_ROOT
+from tests.benchmarks import report, runner
+from tests.benchmarks.load import Load, Taken
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.operations import COMPARED
 from tests.benchmarks.outcome import BARS, Outcome
 from tests.benchmarks.own import OWN
 from tests.benchmarks.processes import Memory
-from tests.benchmarks.race import Plan
+from tests.benchmarks.runner import Plan
+from tests.benchmarks.subjects import ALCHEMIST, CLOSED, FASTAPI, PEERS, Contestant
 
 LOAD = Load(warmup=1, duration=1, connections=8)
 LITESTAR = PEERS["litestar"]
@@ -36,8 +36,8 @@ def found(*peers: Contestant) -> Outcome:
 
 def test_every_operation_is_answered_right_and_every_read_is_one_statement():
     """Run all that a run does but for the loads, which take long and say nothing here."""
-    cpu, nowhere = min(os.sched_getaffinity(0)), ROOT / "build"
-    outcome = race.run(Plan([], nowhere, nowhere, 0, 0, LOAD, server_cpu=cpu, load_cpu=cpu))
+    cpu, nowhere = min(os.sched_getaffinity(0)), PROJECT_ROOT / "build"
+    outcome = runner.run(Plan([], nowhere, nowhere, 0, 0, LOAD, server_cpu=cpu, load_cpu=cpu))
     statements = {one.title: outcome.statements[one.name] for one in (*COMPARED, *OWN)}
     reads = {one.title: 1 for one in (*COMPARED, *OWN) if one.method != "POST"}
     assert statements == statements | reads
@@ -105,7 +105,7 @@ def labels(text: str) -> list[list[str]]:
 
 
 def test_the_readme_shows_what_a_run_reports():
-    readme = (ROOT / "README.md").read_text()
+    readme = (PROJECT_ROOT / "README.md").read_text()
     shown = readme.partition("\n### Tests and tools\n")[2].partition("\n### ")[0]
     reports = [report.summary(found(*peers), LOAD) for peers in ([FASTAPI], PEERS.values())]
     assert labels(shown) in [labels(text) for text in reports]

@@ -32,7 +32,7 @@ def environment(tmp_path, monkeypatch):
 
 def mistakes(environment, **variables):
     environment(**variables)
-    with pytest.raises(config.Misconfigured) as caught:
+    with pytest.raises(config.ConfigurationError) as caught:
         config.load()
     assert str(caught.value) == "\n".join(caught.value.mistakes)
     return caught.value.mistakes
@@ -109,9 +109,9 @@ def test_what_gunicorn_listens_on_may_be_written_in_its_ways(environment, bind):
         assert parse_address(one)
 
 
-@pytest.mark.parametrize(("inner", "outer"), config.NESTED)
+@pytest.mark.parametrize(("inner", "outer"), config.TIMEOUT_ORDER)
 def test_a_limit_that_is_not_inside_of_the_next_is_told_with_both_names(environment, inner, outer):
-    inner, outer = config.variable(inner), config.variable(outer)
+    inner, outer = config.env_name(inner), config.env_name(outer)
     longer = {"ALCHEMIST_REQUEST_TIMEOUT": "4", "ALCHEMIST_STATEMENT_TIMEOUT": "3"}
     mistake, *_ = mistakes(environment, DATABASE_URL=URL, **longer | {inner: longer[outer]})
     assert mistake.startswith(f"{inner}: ")
@@ -128,7 +128,7 @@ def test_a_request_has_time_to_wait_for_a_connection_and_then_for_a_statement(en
 def test_the_defaults_are_nested(environment):
     environment(DATABASE_URL=URL)
     settings = config.load()
-    for inner, outer in config.NESTED:
+    for inner, outer in config.TIMEOUT_ORDER:
         assert getattr(settings, inner) < getattr(settings, outer)
     assert settings.pool_timeout + settings.statement_timeout <= settings.request_timeout
 
@@ -240,7 +240,7 @@ def test_a_password_is_never_shown(environment, url):
     environment(DATABASE_URL=url)
     try:
         shown = repr(config.load())
-    except config.Misconfigured as error:
+    except config.ConfigurationError as error:
         shown = f"{error!r} {error} {error.mistakes}"
     assert "swordfish" not in shown
 
@@ -254,4 +254,4 @@ def test_settings_cannot_be_changed(environment):
 @pytest.mark.parametrize("setting", fields(config.Settings), ids=lambda setting: setting.name)
 def test_every_setting_says_what_it_means(setting):
     assert setting.metadata["meaning"].endswith(".")
-    assert config.variable(setting.name) == config.variable(setting.name).upper()
+    assert config.env_name(setting.name) == config.env_name(setting.name).upper()

@@ -24,13 +24,15 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from alchemist import config, problems
-from alchemist.rest import request
+from alchemist import config, errors
+from alchemist.api import request
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
-KNOWN = {config.variable(setting.name) for setting in fields(config.Settings)} | config.FOREIGN
+KNOWN = {
+    config.env_name(setting.name) for setting in fields(config.Settings)
+} | config.TEST_ONLY_VARIABLES
 
 
 class Instruction(NamedTuple):
@@ -367,7 +369,7 @@ def table(variable: str) -> dict[str, str]:
 def test_the_proxys_problems_are_documented_ones():
     titles = table("problem_title")
     for status, code in table("problem_code").items():
-        problem = problems.PROBLEMS[code]
+        problem = errors.PROBLEM_TYPES[code]
         assert (str(problem.status), problem.title) == (
             status.replace("default", "500"),
             titles[status],

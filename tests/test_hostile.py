@@ -10,8 +10,10 @@ from random import Random
 
 import pytest
 
-from alchemist import db, examples, problems
-from alchemist.security import HEADERS
+from alchemist import database as db
+from alchemist import errors
+from alchemist.api.security_headers import HEADERS
+from alchemist.cli import sample_data
 from tests.factories import make_user, sign_in
 from tests.hostile.exchange import Answer, Request
 from tests.hostile.families import FAMILIES, judged, requests, sample
@@ -28,8 +30,8 @@ MOST = int(os.environ.get("HOSTILE_REQUESTS", "3"))
 @pytest.fixture
 def send(app, closed):
     """Return what sends requests of an admin to the furnished apothecary."""
-    for kind, batch in examples._batches():
-        examples._add(db.session.connection(), examples.KINDS[kind], batch)
+    for kind, batch in sample_data._batches():
+        sample_data._add(db.session.connection(), sample_data.SAMPLE_TABLES[kind], batch)
     authorization = sign_in(make_user(role="admin"))["Authorization"]
     db.session.commit()
     return into(app, authorization)
@@ -59,7 +61,7 @@ def test_nothing_hostile_breaks_an_operation(app, send, version, family):
     assert not found, f"{len(found)} with seed {SEED}:\n" + "\n".join(found[:20])
 
 
-NOT_FOUND = problems.body(problems.PROBLEMS["not-found"], "Nothing.", "abc")
+NOT_FOUND = errors.problem_details(errors.PROBLEM_TYPES["not-found"], "Nothing.", "abc")
 REFUSAL = Answer(
     404,
     HEADERS | {"X-Request-ID": "abc", "Content-Type": "application/problem+json"},

@@ -11,8 +11,9 @@ import alembic.command
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
-from alchemist import db, embedded
-from alchemist.embedded import server
+from alchemist import database as db
+from alchemist import embedded
+from alchemist.embedded import postgres as embedded_postgres
 from tests.servers import Gunicorn
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,9 @@ LATEST = 5.5
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory):
     """A server of this module, which may be stopped; its database is migrated."""
-    with embedded.Server(tmp_path_factory.mktemp("outages") / "data", durable=False) as postgres:
+    with embedded.EmbeddedPostgres(
+        tmp_path_factory.mktemp("outages") / "data", durable=False
+    ) as postgres:
         alembic.command.upgrade(db.alembic_config(postgres.url), "head")
         yield postgres
 
@@ -150,8 +153,8 @@ def test_a_database_that_is_read_only_still_reads(postgres, service):
 
 def test_a_database_in_recovery_still_reads(tmp_path, monkeypatch):
     """Until it is promoted, as the standby of a primary that is gone."""
-    monkeypatch.setitem(server.POSTGRES, "wal_level", "replica")
-    with embedded.Server(tmp_path / "data", durable=False) as postgres:
+    monkeypatch.setitem(embedded_postgres.POSTGRES, "wal_level", "replica")
+    with embedded.EmbeddedPostgres(tmp_path / "data", durable=False) as postgres:
         alembic.command.upgrade(db.alembic_config(postgres.url), "head")
         postgres.stop()
         (postgres.data.cluster / "standby.signal").touch()

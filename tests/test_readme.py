@@ -10,9 +10,9 @@ from itertools import chain
 import pytest
 
 from alchemist import config
-from alchemist.db import ROOT
+from alchemist.database import PROJECT_ROOT
 
-README = (ROOT / "README.md").read_text()
+README = (PROJECT_ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
@@ -33,17 +33,17 @@ def default(setting) -> str:
 
 @pytest.mark.parametrize("setting", fields(config.Settings), ids=lambda setting: setting.name)
 def test_every_setting_stands_in_its_table(setting):
-    name, meaning = config.variable(setting.name), setting.metadata["meaning"]
+    name, meaning = config.env_name(setting.name), setting.metadata["meaning"]
     assert f"| `{name}` | {default(setting)} | {meaning} |" in README
 
 
 def test_its_table_has_no_other_settings():
-    known = {config.variable(setting.name) for setting in fields(config.Settings)}
+    known = {config.env_name(setting.name) for setting in fields(config.Settings)}
     assert set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE)) == known
 
 
 def test_every_dependency_is_justified():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
     wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
     names = {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in wanted} - {"alchemist"}
     told = re.findall(r"^\| ([a-z0-9, -]+) \|", section("What it stands on"), re.MULTILINE)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from alchemist import examples
+from alchemist.cli import sample_data
 from alchemist.config import database_url
-from alchemist.db import ROOT
+from alchemist.database import PROJECT_ROOT
 from tests.servers import Gunicorn
 
 # More of them find more and take longer.
@@ -35,7 +35,12 @@ def admin_token(server: Gunicorn) -> str:
     create = ["token", "create", "--email", "operator@alchemist.example", "--role", "admin"]
     command = [sys.executable, "-m", "alchemist.cli", *create]
     made = subprocess.run(
-        command, env=server.environment, cwd=ROOT, capture_output=True, text=True, check=True
+        command,
+        env=server.environment,
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return made.stdout.strip()
 
@@ -49,7 +54,7 @@ def token(closed_gunicorn: Gunicorn) -> str:
 def furnished(closed_gunicorn: Gunicorn, token: str) -> Gunicorn:
     """The service with the example apothecary, and ingredients enough for the longest recipe."""
     url = database_url(closed_gunicorn.environment["DATABASE_URL"])
-    examples.load(url, lambda _done, _total: None)
+    sample_data.load(url, lambda _done, _total: None)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     for number in range(40):
         body = f'{{"name": "Reserve {number}"}}'
@@ -70,7 +75,7 @@ def run(server: Gunicorn, token: str, version: str, configuration: str, director
     ]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(PROJECT_ROOT),
         "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
         "ALCHEMIST_TOKEN": token,
     }

@@ -11,10 +11,10 @@ from time import sleep
 import click
 from sqlalchemy import URL
 
-from alchemist import config, embedded, examples
-from alchemist import verify as verification
+from alchemist import config, embedded
 
-from . import refusals, serving, tables, tokens
+from . import dev_server, errors, migrations, sample_data, tokens
+from . import verify as verification
 
 _data = click.option(
     "--data",
@@ -73,24 +73,24 @@ def dev(host: str, port: int, data: Path) -> None:
         alchemist dev --port 8080 --data ~/apothecary
     """
     _stop_as_on_ctrl_c()
-    with suppress(KeyboardInterrupt), refusals.told(), ExitStack() as running:
-        listener = running.enter_context(serving.listen(host, port))
-        address, port = serving.address(host, listener), listener.getsockname()[1]
-        watched: dict[str, serving.Poll] = {}
+    with suppress(KeyboardInterrupt), errors.reported(), ExitStack() as running:
+        listener = running.enter_context(dev_server.listen(host, port))
+        address, port = dev_server.address(host, listener), listener.getsockname()[1]
+        watched: dict[str, dev_server.Poll] = {}
         server = _embedded(data)
         os.environ |= {"ALCHEMIST_BIND": address, "ALCHEMIST_OPEN_ACCESS": "true"}
         settings = config.load()
         if server:
             running.callback(server.stop)
             watched["PostgreSQL"] = server.start().poll
-        tables.upgrade(settings.database_url)
+        migrations.upgrade(settings.database_url)
         disown = server.data.disown if server else lambda: None
-        service = serving.gunicorn(settings, listener, disown)
+        service = dev_server.gunicorn(settings, listener, disown)
         watched["gunicorn"] = running.enter_context(service)
-        serving.await_ready(host, port, watched)
-        click.echo(_welcome(address, data, server))
+        dev_server.await_ready(host, port, watched)
+        click.echo(_banner(address, data, server))
         while True:
-            serving.check(watched)
+            dev_server.check(watched)
             sleep(0.1)
     click.echo("Stopped.")
 
@@ -108,9 +108,9 @@ def migrate() -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist migrate
     """
-    with refusals.told():
+    with errors.reported():
         url = config.load().database_url
-        before, after = tables.upgrade(url)
+        before, after = migrations.upgrade(url)
         done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
         click.echo(f"The database {url.database} {done} {after}.")
 
@@ -127,14 +127,14 @@ def load_examples(data: Path) -> None:
     Example:
         alchemist load-examples --data ~/apothecary
     """
-    with refusals.told(), _database(data) as url:
+    with errors.reported(), _database(data) as url:
         with click.progressbar(length=1, label="Loading examples") as bar:
 
             def show(done: int, total: int) -> None:
                 bar.length = total
                 bar.update(done - bar.pos)
 
-            added = examples.load(url, show)
+            added = sample_data.load(url, show)
         there = (bar.length or 0) - sum(added.values())
         new = ", ".join(f"{count} to {kind}" for kind, count in added.items())
         click.echo(f"Added {new}; {there} examples were there already.")
@@ -159,15 +159,15 @@ def verify(context: click.Context, data: Path) -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist verify
     """
-    with refusals.told(), _database(data) as url:
+    with errors.reported(), _database(data) as url:
         verdicts = []
         for verdict in verification.run(url):
-            click.echo(_told(verdict))
+            click.echo(_format_verdict(verdict))
             verdicts.append(verdict)
     context.exit(0 if all(verdict.holds for verdict in verdicts) else 1)
 
 
-def _told(verdict: verification.Verdict) -> str:
+def _format_verdict(verdict: verification.Verdict) -> str:
     assertion = verdict.assertion
     if verdict.holds:
         return f"holds  {assertion.name}: {assertion.sentence}"
@@ -177,12 +177,12 @@ def _told(verdict: verification.Verdict) -> str:
     return "\n".join(told + [f"         {one}" for one in verdict.offenders + more])
 
 
-def _embedded(data: Path) -> embedded.Server | None:
+def _embedded(data: Path) -> embedded.EmbeddedPostgres | None:
     """Return the server that takes the place of a DATABASE_URL, or None if there is one."""
-    config.fill_environment()
+    config.load_dotenv()
     if "DATABASE_URL" in os.environ:
         return None
-    server = embedded.Server(data)
+    server = embedded.EmbeddedPostgres(data)
     os.environ["DATABASE_URL"] = server.url.render_as_string(hide_password=False)
     return server
 
@@ -193,24 +193,24 @@ def _database(data: Path) -> Iterator[URL]:
     server = _embedded(data)
     if server is None:
         url = config.load().database_url
-        tables.check(url)
+        migrations.check(url)
         yield url
         return
     try:
-        url = _running(server)
-        tables.upgrade(url)
+        url = _ensure_running(server)
+        migrations.upgrade(url)
         yield url
     finally:
         server.stop()
 
 
-def _running(server: embedded.Server) -> URL:
+def _ensure_running(server: embedded.EmbeddedPostgres) -> URL:
     try:
         server.start()
-    except embedded.InUse as use:
+    except embedded.DataDirectoryInUse as use:
         url = embedded.url(use.socket)
-        if not embedded.await_answer(url, seconds=30):
-            raise embedded.Unusable(f"{use} Its server does not answer.") from use
+        if not embedded.wait_until_ready(url, seconds=30):
+            raise embedded.EmbeddedPostgresError(f"{use} Its server does not answer.") from use
         return url
     return server.url
 
@@ -222,7 +222,7 @@ def _stop_as_on_ctrl_c() -> None:
             signal.signal(request, signal.default_int_handler)
 
 
-def _welcome(address: str, data: Path, server: embedded.Server | None) -> str:
+def _banner(address: str, data: Path, server: embedded.EmbeddedPostgres | None) -> str:
     place = "" if data == Path(".alchemist") else f" --data {shlex.quote(str(data))}"
     stored = f"{server.data.path}" if server else "the PostgreSQL of DATABASE_URL"
     lines = [

@@ -10,12 +10,14 @@ import click
 from marshmallow import ValidationError
 from sqlalchemy import Engine, NullPool, create_engine, select
 
-from alchemist import audit, config, db
-from alchemist.users import permissions, service
-from alchemist.users.models import ROLES, Token, User
-from alchemist.users.schemas import Email
+from alchemist import config
+from alchemist import database as db
+from alchemist.domains.audit import listeners
+from alchemist.domains.users import permissions, service
+from alchemist.domains.users.models import ROLES, Token, User
+from alchemist.domains.users.schemas import Email
 
-from . import refusals, tables
+from . import errors, migrations
 
 
 class EmailType(click.ParamType[str]):
@@ -53,7 +55,7 @@ def token() -> None:
 @click.option(
     "--permission",
     "narrowed",
-    type=click.Choice(permissions.EVERY),
+    type=click.Choice(permissions.ALL_PERMISSIONS),
     multiple=True,
     help="Narrows the token to this one; may be given several times.",
 )
@@ -65,7 +67,7 @@ def create(email: str, role: str | None, name: str, days: int, **values: Any) ->
     Example:
         alchemist token create --email ada@alchemist.example --role admin
     """
-    with refusals.told(), _working():
+    with errors.reported(), _operator_session():
         user = _user(email, role, name)
         _, secret = service.issue(
             user,
@@ -88,7 +90,7 @@ def list_(email: str | None) -> None:
         alchemist token list --email ada@alchemist.example
     """
     tokens = select(Token, User.email).join(User).order_by(Token.pk)
-    with refusals.told(), _working():
+    with errors.reported(), _operator_session():
         found = db.session.execute(tokens.where(User.email == email) if email else tokens).all()
     for row, owner in found:
         click.echo(f"{row.pk}  {_state(row):<22}  {owner}  {row.label}")
@@ -103,7 +105,7 @@ def revoke(pk: UUID) -> None:
     Example:
         alchemist token revoke 01935f2e-7c1a-7b3e-9d3c-0123456789ab
     """
-    with refusals.told(), _working():
+    with errors.reported(), _operator_session():
         row = db.session.get(Token, pk)
         if row is None:
             raise click.ClickException(f"There is no token {pk}.")
@@ -117,7 +119,7 @@ def _user(email: str, role: str | None, name: str) -> User:
         if role is None:
             raise click.ClickException(f"There is no user {email}: say --role to make one.")
         values = {"email": email, "full_name": name or email, "role": role}
-        return db.add(service.create(permissions.ADMIN, **values))
+        return db.insert(service.create(permissions.ADMIN, **values))
     if role not in (None, known.role):
         raise click.ClickException(f"{email} is there already, as {known.role}.")
     return known
@@ -130,11 +132,11 @@ def _state(row: Token) -> str:
 
 
 @contextmanager
-def _working() -> Iterator[None]:
+def _operator_session() -> Iterator[None]:
     """Give the services a session of the operator's, and commit what they have done."""
-    audit.listen()
+    listeners.register_listeners()
     url = config.load().database_url
-    tables.check(url)
+    migrations.check(url)
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     db.session.configure(bind=engine)
     try:

@@ -7,11 +7,11 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app
 
 from alchemist import __version__, errors
-from alchemist.rest import Api
+from alchemist.api import Api
 
-from . import documents, explanations, swagger
+from . import openapi_document, problem_pages, swagger_ui
 from .negotiation import JSON, prefers_html
-from .served import File
+from .static_responses import CachedResponse
 
 blp = Blueprint("docs", __name__)
 
@@ -24,22 +24,25 @@ class Version:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        return documents.document(self.api)
+        return openapi_document.build(self.api)
 
     @cached_property
-    def document(self) -> File:
-        return File(documents.serialized(self.content), JSON)
+    def document(self) -> CachedResponse:
+        return CachedResponse(openapi_document.serialized(self.content), JSON)
 
     @property
     def links(self) -> dict[str, Any]:
         path = f"/api/{self.api.version}/openapi.json"
-        return {"openapi": path, "resources": documents.openable(self.content)}
+        return {
+            "openapi": path,
+            "resources": openapi_document.paths_without_parameters(self.content),
+        }
 
 
 def init_app(app: Flask, apis: Iterable[Api]) -> None:
     """Serve what surrounds these versions, of which the first is the one to use."""
     app.extensions["versions"] = {api.version: Version(api) for api in apis}
-    for blueprint in (blp, swagger.blp, explanations.blp):
+    for blueprint in (blp, swagger_ui.blp, problem_pages.blp):
         app.register_blueprint(blueprint)
 
 
@@ -51,12 +54,12 @@ def _versions() -> dict[str, Version]:
 @blp.get("/")
 @blp.get("/api")
 @blp.get("/api/v2")
-def front_door() -> Response:
+def index() -> Response:
     """Lead people to the documentation, and tell programs what there is."""
     if prefers_html():
         response = Response(status=302, headers={"Location": "/api/docs"})
     else:
-        response = File(documents.serialized(_links()), JSON).answer()
+        response = CachedResponse(openapi_document.serialized(_links()), JSON).answer()
     response.headers["Vary"] = "Accept"
     return response
 
@@ -76,7 +79,7 @@ def _links() -> dict[str, Any]:
 
 @blp.get("/api/openapi.json")
 @blp.get("/api/<version>/openapi.json")
-def document(version: str | None = None) -> Response:
+def openapi_json(version: str | None = None) -> Response:
     known = _versions()
     name = version or next(iter(known))
     if name not in known:
@@ -85,5 +88,5 @@ def document(version: str | None = None) -> Response:
 
 
 @blp.get("/api/docs")
-def user_interface() -> Response:
-    return swagger.show(list(_versions()))
+def swagger_ui_page() -> Response:
+    return swagger_ui.render(list(_versions()))

@@ -1,6 +1,12 @@
 """The PostgreSQL of `alchemist dev` and of the tests, and what keeps it from outliving them."""
 
-from .datadir import InUse, Unusable
-from .server import Server, await_answer, url
+from .data_directory import DataDirectoryInUse, EmbeddedPostgresError
+from .postgres import EmbeddedPostgres, url, wait_until_ready
 
-__all__ = ["InUse", "Server", "Unusable", "await_answer", "url"]
+__all__ = [
+    "DataDirectoryInUse",
+    "EmbeddedPostgres",
+    "EmbeddedPostgresError",
+    "url",
+    "wait_until_ready",
+]

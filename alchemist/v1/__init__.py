@@ -4,17 +4,17 @@ from flask import Flask, Response, current_app, request
 
 PREFIX = "/api/v1"
 # When v2 took over (RFC 9745): the 20th of November 2026.
-DEPRECATED = "@1795132800"
+DEPRECATION_DATE = "@1795132800"
 
 
 def init_app(app: Flask) -> None:
-    app.after_request(_mark)
+    app.after_request(_add_deprecation_headers)
 
 
-def _mark(response: Response) -> Response:
+def _add_deprecation_headers(response: Response) -> Response:
     """Tell every caller of v1 where to go, whether the answer was the one they wanted or not."""
     if f"{request.path}/".startswith(f"{PREFIX}/"):
-        response.headers["Deprecation"] = DEPRECATED
+        response.headers["Deprecation"] = DEPRECATION_DATE
         response.headers.add("Link", f'<{_successor()}>; rel="successor-version"')
     return response
 

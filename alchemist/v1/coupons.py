@@ -5,22 +5,22 @@ from uuid import UUID
 
 from marshmallow import ValidationError, validates_schema
 
-from alchemist.coupons import service
-from alchemist.coupons.models import Coupon
-from alchemist.coupons.schemas import (
-    CODE,
-    CODES,
-    EXAMPLE,
-    INIT_COUNT,
-    MOST,
-    REMAINING_COUNT,
-    is_too_much,
+from alchemist.api.fields import CodedMessage, Pk, StrictInteger, Text
+from alchemist.database import Query
+from alchemist.domains.coupons import service
+from alchemist.domains.coupons.models import Coupon
+from alchemist.domains.coupons.schemas import (
+    CODE_DESCRIPTION,
+    CODE_EXAMPLES,
+    EXAMPLE_PK,
+    INIT_COUNT_DESCRIPTION,
+    MAX_COUNT,
+    REMAINING_COUNT_DESCRIPTION,
+    exceeds_init_count,
 )
-from alchemist.db import Query
-from alchemist.fields import Complaint, Pk, Text, Whole
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource, Schema
 
 blp = Blueprint(
     "v1-coupons",
@@ -34,21 +34,27 @@ class CouponSchema(Schema):
     id = Pk(
         dump_only=True,
         attribute="pk",
-        example=EXAMPLE,
+        example=EXAMPLE_PK,
         metadata={"description": "The primary key of the coupon."},
     )
     code = Text(
-        required=True, min=1, max=64, metadata={"description": CODE, "examples": list(CODES)}
+        required=True,
+        min=1,
+        max=64,
+        metadata={"description": CODE_DESCRIPTION, "examples": list(CODE_EXAMPLES)},
     )
-    init_count = Whole(
-        required=True, min=0, max=MOST, metadata={"description": INIT_COUNT, "examples": [1000]}
-    )
-    remaining_count = Whole(
+    init_count = StrictInteger(
+        required=True,
         min=0,
-        max=MOST,
+        max=MAX_COUNT,
+        metadata={"description": INIT_COUNT_DESCRIPTION, "examples": [1000]},
+    )
+    remaining_count = StrictInteger(
+        min=0,
+        max=MAX_COUNT,
         allow_none=True,
         metadata={
-            "description": f"{REMAINING_COUNT} `init_count` by default, and with null.",
+            "description": f"{REMAINING_COUNT_DESCRIPTION} `init_count` by default, and with null.",
             "examples": [1000],
         },
     )
@@ -56,27 +62,27 @@ class CouponSchema(Schema):
     @validates_schema(skip_on_field_errors=False)
     def check_counts(self, values: dict[str, Any], **_: Any) -> None:
         """Complain about counts that do not go together, beside whatever else is wrong."""
-        if is_too_much(values):
-            complaint = Complaint("out-of-range", "Must be between 0 and the initial count.")
+        if exceeds_init_count(values):
+            complaint = CodedMessage("out-of-range", "Must be between 0 and the initial count.")
             raise ValidationError({"remaining_count": [complaint]})
 
 
 @blp.route("/")
-class OldCoupons(Resource):
+class V1CouponList(Resource):
     permissions = {"post": "coupons:write"}
 
     @blp.arguments(CouponSchema)
-    @blp.makes(CouponSchema, service.get)
+    @blp.create(CouponSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Coupon:
         """Issue a coupon"""
         return service.create(**values)
 
 
 @blp.route("/<uuid:pk>")
-class OldCoupon(Resource):
+class V1CouponItem(Resource):
     permissions = {"get": "coupons:read"}
 
-    @blp.one_of(CouponSchema)
+    @blp.retrieve(CouponSchema)
     def get(self, pk: UUID) -> Query:
         """Get a coupon"""
-        return service.get(pk)
+        return service.by_pk(pk)

@@ -5,40 +5,47 @@ from uuid import UUID
 
 from marshmallow.fields import Boolean
 
-from alchemist.db import Query
-from alchemist.fields import Choice, Pk, Text
-from alchemist.heroes import auth, service
-from alchemist.heroes.models import ROLES, Hero
-from alchemist.heroes.schemas import EXAMPLE, NICKNAME, NICKNAMES, ROLE
-from alchemist.rest import PUBLIC
-from alchemist.rest.request import request
+from alchemist.api import PUBLIC
+from alchemist.api.fields import Enum, Pk, Text
+from alchemist.api.request import request
+from alchemist.database import Query
+from alchemist.domains.heroes import auth, service
+from alchemist.domains.heroes.models import ROLES, Hero
+from alchemist.domains.heroes.schemas import (
+    EXAMPLE_PK,
+    NICKNAME_DESCRIPTION,
+    NICKNAME_EXAMPLES,
+    ROLE_DESCRIPTION,
+)
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource, Schema
 
 blp = Blueprint(
     "v1-heroes", __name__, url_prefix=f"{PREFIX}/heroes", description="The older service of heroes."
 )
-ABSENT = "The hero hasn't been found!"
+NOT_FOUND = "The hero hasn't been found!"
 
 
 class HeroSchema(Schema):
     uuid = Pk(
         dump_only=True,
         attribute="pk",
-        example=EXAMPLE,
+        example=EXAMPLE_PK,
         metadata={"description": "The primary key of the hero."},
     )
     nickname = Text(
         required=True,
         min=1,
         max=255,
-        metadata={"description": NICKNAME, "examples": list(NICKNAMES)},
+        metadata={"description": NICKNAME_DESCRIPTION, "examples": list(NICKNAME_EXAMPLES)},
     )
-    role = Choice(*ROLES, allow_none=True, metadata={"description": ROLE, "examples": ["priest"]})
+    role = Enum(
+        *ROLES, allow_none=True, metadata={"description": ROLE_DESCRIPTION, "examples": ["priest"]}
+    )
 
 
-class FarewellSchema(Schema):
+class HeroDeletedSchema(Schema):
     status = Boolean(metadata={"description": "Always true.", "examples": [True]})
     message = Text(
         max=100,
@@ -48,35 +55,35 @@ class FarewellSchema(Schema):
 
 
 @blp.route("")
-class OldHeroes(Resource):
+class V1HeroList(Resource):
     permissions = {"post": auth.WRITE}
 
     @blp.arguments(HeroSchema)
-    @blp.makes(HeroSchema, service.get)
+    @blp.create(HeroSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""
         return service.create(user_id=request.caller.user_id, **values)
 
 
 @blp.route("/<uuid:pk>")
-class OldHero(Resource):
+class V1HeroItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
-    @blp.one_of(HeroSchema, ABSENT)
+    @blp.retrieve(HeroSchema, NOT_FOUND)
     def get(self, pk: UUID) -> Query:
         """Get a hero"""
-        return service.get(pk)
+        return service.by_pk(pk)
 
-    @blp.edits(HeroSchema, auth.writable, ABSENT)
+    @blp.update(HeroSchema, auth.writable_query, NOT_FOUND)
     def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
         """Change a hero"""
         service.update(hero, changes)
 
-    @blp.drops(
-        auth.writable,
-        FarewellSchema,
+    @blp.destroy(
+        auth.writable_query,
+        HeroDeletedSchema,
         {"status": True, "message": "The hero has been deleted!"},
-        ABSENT,
+        NOT_FOUND,
     )
     def delete(self, hero: Hero) -> None:
         """Delete a hero"""

@@ -8,19 +8,19 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, func, literal_column
 
 from alchemist import errors
-from alchemist.db import Query
-from alchemist.errors import Entry
-from alchemist.fields import UTC_ZONE, Instant, Many, Nested, Pk, Whole
-from alchemist.orders import auth, service
-from alchemist.orders.models import Order
-from alchemist.orders.schemas import EXAMPLE, MOST_OF_ONE
-from alchemist.products.schemas import EXAMPLE as PRODUCT
-from alchemist.rest.request import request
+from alchemist.api.fields import UTC_ZONE, List, Nested, Pk, StrictInteger, UtcDateTime
+from alchemist.api.request import request
+from alchemist.database import Query
+from alchemist.domains.orders import auth, service
+from alchemist.domains.orders.models import Order
+from alchemist.domains.orders.schemas import EXAMPLE_PK, MAX_QUANTITY
+from alchemist.domains.products.schemas import EXAMPLE_PK as PRODUCT
+from alchemist.errors import ErrorDetail
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
-from .products import Amount, ProductSchema
-from .stores import ABSENT
+from .blueprint import Blueprint, Resource, Schema
+from .products import MoneyNumber, ProductSchema
+from .stores import NOT_FOUND
 
 blp = Blueprint(
     "v1-orders",
@@ -31,7 +31,7 @@ blp = Blueprint(
 ITEMS = "What is bought."
 
 
-class Moment(Instant):
+class NaiveUtcDateTime(UtcDateTime):
     """An instant in UTC that does not say so."""
 
     form: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US'""")
@@ -52,10 +52,10 @@ class Moment(Instant):
 
     @staticmethod
     def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return func.to_char(func.timezone(UTC_ZONE, column), Moment.form)
+        return func.to_char(func.timezone(UTC_ZONE, column), NaiveUtcDateTime.form)
 
 
-class Total(Amount):
+class Total(MoneyNumber):
     """The total of an order, null if it has one in each of several currencies."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -72,10 +72,10 @@ class OrderSchema(Schema):
         dump_only=True,
         attribute="pk",
         data_key="orderId",
-        example=EXAMPLE,
+        example=EXAMPLE_PK,
         metadata={"description": "The primary key of the order."},
     )
-    placed_at = Moment(data_key="date", meaning="When it was placed, in UTC.")
+    placed_at = NaiveUtcDateTime(data_key="date", meaning="When it was placed, in UTC.")
     totals = Total(
         data_key="total",
         allow_none=True,
@@ -86,8 +86,8 @@ class OrderSchema(Schema):
 
 
 class ItemSchema(Schema):
-    quantity = Whole(
-        min=1, max=100 * MOST_OF_ONE, metadata={"description": "How many of it.", "examples": [2]}
+    quantity = StrictInteger(
+        min=1, max=100 * MAX_QUANTITY, metadata={"description": "How many of it.", "examples": [2]}
     )
     product = Nested(
         ProductSchema, metadata={"description": "The product as it is now, its price included."}
@@ -95,10 +95,10 @@ class ItemSchema(Schema):
 
 
 class OrderDetailSchema(OrderSchema):
-    items = Many(Nested(ItemSchema), max=100, metadata={"description": ITEMS})
+    items = List(Nested(ItemSchema), max=100, metadata={"description": ITEMS})
 
 
-class WantedItemSchema(Schema):
+class OrderItemCreateSchema(Schema):
     # Looked up by the order: here a product that is not there is 400, in words of its own.
     product_id = Pk(
         required=True,
@@ -109,19 +109,23 @@ class WantedItemSchema(Schema):
             "read, too."
         },
     )
-    quantity = Whole(
+    quantity = StrictInteger(
         required=True,
         min=1,
-        max=MOST_OF_ONE,
+        max=MAX_QUANTITY,
         metadata={"description": "How many of it.", "examples": [2]},
     )
 
 
-class WantedOrderSchema(Schema):
+class OrderCreateSchema(Schema):
     """An order to be placed."""
 
-    items = Many(
-        Nested(WantedItemSchema), required=True, min=1, max=100, metadata={"description": ITEMS}
+    items = List(
+        Nested(OrderItemCreateSchema),
+        required=True,
+        min=1,
+        max=100,
+        metadata={"description": ITEMS},
     )
 
 
@@ -129,39 +133,39 @@ def place(items: Sequence[Mapping[str, Any]]) -> Order:
     """Place an order; raise Malformed if it wants products that are not there."""
     try:
         return service.place(request.caller.user_id, items=items, in_one_currency=True)
-    except errors.Invalid as refused:
-        entries = [_in_old_words(entry, items) for entry in refused.entries]
-        absent = [entry for entry in entries if entry["code"] == "absent-reference"]
+    except errors.UnprocessableContent as refused:
+        entries = [_to_v1_error(entry, items) for entry in refused.entries]
+        absent = [entry for entry in entries if entry["code"] == "unknown-reference"]
         if not absent:
             raise
         detail = absent[0]["detail"]
-        raise errors.Malformed(detail, entries, code="absent-reference") from refused
+        raise errors.BadRequest(detail, entries, code="unknown-reference", status=400) from refused
 
 
-def _in_old_words(entry: Entry, items: Sequence[Mapping[str, Any]]) -> Entry:
+def _to_v1_error(entry: ErrorDetail, items: Sequence[Mapping[str, Any]]) -> ErrorDetail:
     if entry["code"] != "unknown-reference":
         return entry
     line, _, _ = entry["pointer"].rpartition("/")
     pk = items[int(line.rpartition("/")[2])]["product_id"]
     detail = f"Product with productId = {pk} not found."
-    return {"pointer": line, "code": "absent-reference", "detail": detail}
+    return {"pointer": line, "code": "unknown-reference", "detail": detail}
 
 
 @blp.route("/")
-class OldOrders(Resource):
+class V1OrderList(Resource):
     permissions = {"get": auth.READ, "post": auth.WRITE}
 
-    @blp.all_of(OrderSchema)
+    @blp.list(OrderSchema)
     def get(self) -> Query:
         """List orders
 
         One's own; with the permission `sales:read` also those with products of one's own stores,
         with `orders:read:any` all.
         """
-        return service.browse(**auth.reach())
+        return service.list_query(**auth.visibility())
 
-    @blp.arguments(WantedOrderSchema)
-    @blp.makes(OrderSchema, service.get)
+    @blp.arguments(OrderCreateSchema)
+    @blp.create(OrderSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
 
@@ -171,10 +175,10 @@ class OldOrders(Resource):
 
 
 @blp.route("/<uuid:pk>")
-class OldOrder(Resource):
+class V1OrderItem(Resource):
     permissions = {"get": auth.READ}
 
-    @blp.one_of(OrderDetailSchema, ABSENT)
+    @blp.retrieve(OrderDetailSchema, NOT_FOUND)
     def get(self, pk: UUID) -> Query:
         """Get an order"""
-        return auth.readable(pk)
+        return auth.readable_query(pk)

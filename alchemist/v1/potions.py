@@ -3,121 +3,134 @@
 from typing import Any
 from uuid import UUID
 
-from alchemist.db import Query
-from alchemist.fields import Many, Nested, Pk, Text
-from alchemist.ingredients import service as ingredients
-from alchemist.ingredients.models import Ingredient
-from alchemist.ingredients.schemas import EXAMPLE as INGREDIENT
-from alchemist.potions import service as potions
-from alchemist.potions.models import Potion
-from alchemist.potions.schemas import EXAMPLE as POTION
-from alchemist.potions.schemas import HONEY
-from alchemist.rest import PUBLIC
+from alchemist.api import PUBLIC
+from alchemist.api.fields import List, Nested, Pk, Text
+from alchemist.database import Query
+from alchemist.domains.ingredients import service as ingredients
+from alchemist.domains.ingredients.models import Ingredient
+from alchemist.domains.ingredients.schemas import EXAMPLE_PK as INGREDIENT
+from alchemist.domains.potions import service as potions
+from alchemist.domains.potions.models import Potion
+from alchemist.domains.potions.schemas import EXAMPLE_HONEY_PK
+from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource, Schema
 
 blp = Blueprint(
     "v1-potions", __name__, url_prefix=PREFIX, description="The older service of potions."
 )
 
-INGREDIENT_NAME = {"description": "The name of the ingredient."}
-POTION_NAME = {"description": "The name of the potion."}
-RECIPE = {"description": "The ingredients, in order."}
+INGREDIENT_NAME_DESCRIPTION = {"description": "The name of the ingredient."}
+POTION_NAME_DESCRIPTION = {"description": "The name of the potion."}
+RECIPE_DESCRIPTION = {"description": "The ingredients, in order."}
 
 
 class IngredientSchema(Schema):
     pk = Pk(dump_only=True, example=INGREDIENT)
-    name = Text(required=True, min=1, max=127, example="Mandrake root", metadata=INGREDIENT_NAME)
+    name = Text(
+        required=True, min=1, max=127, example="Mandrake root", metadata=INGREDIENT_NAME_DESCRIPTION
+    )
 
 
 class PotionIngredientSchema(Schema):
     pk = Pk(
         attribute="ingredient_id",
-        example=HONEY,
+        example=EXAMPLE_HONEY_PK,
         metadata={"description": "The key of the ingredient."},
     )
     name = Text(
-        max=127, attribute="ingredient.name", example="Heather honey", metadata=INGREDIENT_NAME
+        max=127,
+        attribute="ingredient.name",
+        example="Heather honey",
+        metadata=INGREDIENT_NAME_DESCRIPTION,
     )
 
 
 class PotionSchema(Schema):
     pk = Pk(dump_only=True, example=POTION)
     name = Text(
-        required=True, min=1, max=127, example="Draught of Quiet Evenings", metadata=POTION_NAME
+        required=True,
+        min=1,
+        max=127,
+        example="Draught of Quiet Evenings",
+        metadata=POTION_NAME_DESCRIPTION,
     )
-    ingredients = Many(Nested(PotionIngredientSchema), max=100, metadata=RECIPE)
+    ingredients = List(Nested(PotionIngredientSchema), max=100, metadata=RECIPE_DESCRIPTION)
 
 
-class Line(Pk):
+class RecipeLine(Pk):
     """A line of a recipe, of which this service knows the ingredient only."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         return {"ingredient_id": super()._deserialize(value, attr, data, **kwargs)}
 
 
-class RecipeSchema(Schema):
+class PotionCreateSchema(Schema):
     name = Text(
-        required=True, min=1, max=127, example="Draught of Quiet Evenings", metadata=POTION_NAME
+        required=True,
+        min=1,
+        max=127,
+        example="Draught of Quiet Evenings",
+        metadata=POTION_NAME_DESCRIPTION,
     )
-    ingredients = Many(
-        Line(to=Ingredient, example=HONEY),
+    ingredients = List(
+        RecipeLine(to=Ingredient, example=EXAMPLE_HONEY_PK),
         required=True,
         min=1,
         max=100,
         unique="pk",
-        metadata=RECIPE,
+        metadata=RECIPE_DESCRIPTION,
     )
 
 
 @blp.route("/ingredients")
-class OldIngredients(Resource):
+class V1IngredientList(Resource):
     permissions = {"get": PUBLIC, "post": "ingredients:write"}
 
-    @blp.all_of(IngredientSchema)
+    @blp.list(IngredientSchema)
     def get(self) -> Query:
         """List ingredients"""
-        return ingredients.browse()
+        return ingredients.list_query()
 
     @blp.arguments(IngredientSchema)
-    @blp.makes(IngredientSchema, ingredients.get)
+    @blp.create(IngredientSchema, ingredients.by_pk)
     def post(self, values: dict[str, Any]) -> Ingredient:
         """Create an ingredient"""
         return ingredients.create(**values)
 
 
 @blp.route("/ingredients/<uuid:pk>")
-class OldIngredient(Resource):
+class V1IngredientItem(Resource):
     permissions = {"get": PUBLIC}
 
-    @blp.one_of(IngredientSchema)
+    @blp.retrieve(IngredientSchema)
     def get(self, pk: UUID) -> Query:
         """Get an ingredient"""
-        return ingredients.get(pk)
+        return ingredients.by_pk(pk)
 
 
 @blp.route("/potions")
-class OldPotions(Resource):
+class V1PotionList(Resource):
     permissions = {"get": PUBLIC, "post": "potions:write"}
 
-    @blp.all_of(PotionSchema)
+    @blp.list(PotionSchema)
     def get(self) -> Query:
         """List potions"""
-        return potions.browse()
+        return potions.list_query()
 
-    @blp.arguments(RecipeSchema, trusting=True)
-    @blp.makes(PotionSchema, potions.get)
+    @blp.arguments(PotionCreateSchema, trusting=True)
+    @blp.create(PotionSchema, potions.by_pk)
     def post(self, values: dict[str, Any]) -> Potion:
         """Brew a potion"""
         return potions.brew(**values)
 
 
 @blp.route("/potions/<uuid:pk>")
-class OldPotion(Resource):
+class V1PotionItem(Resource):
     permissions = {"get": PUBLIC}
 
-    @blp.one_of(PotionSchema)
+    @blp.retrieve(PotionSchema)
     def get(self, pk: UUID) -> Query:
         """Get a potion"""
-        return potions.get(pk)
+        return potions.by_pk(pk)

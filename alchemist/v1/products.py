@@ -7,20 +7,21 @@ from uuid import UUID
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy import ColumnElement, func
 
-from alchemist import db, errors
-from alchemist.db import Query
-from alchemist.fields import COMMON, Complaint, Nested, Pk, Text
-from alchemist.products import auth, service
-from alchemist.products.models import Product
-from alchemist.products.schemas import EXAMPLE, NAME, Money
-from alchemist.rest import PUBLIC
-from alchemist.rest.request import request
-from alchemist.stores import service as stores
-from alchemist.stores.schemas import EXAMPLE as STORE
+from alchemist import database as db
+from alchemist import errors
+from alchemist.api import PUBLIC
+from alchemist.api.fields import DEFAULT_MESSAGES, CodedMessage, Nested, Pk, Text
+from alchemist.api.request import request
+from alchemist.database import Query
+from alchemist.domains.products import auth, service
+from alchemist.domains.products.models import Product
+from alchemist.domains.products.schemas import EXAMPLE_PK, NAME_DESCRIPTION, Money
+from alchemist.domains.stores import service as stores
+from alchemist.domains.stores.schemas import EXAMPLE_PK as STORE
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
-from .stores import ABSENT, StoreSchema
+from .blueprint import Blueprint, Resource, Schema
+from .stores import NOT_FOUND, StoreSchema
 
 blp = Blueprint(
     "v1-products",
@@ -28,18 +29,18 @@ blp = Blueprint(
     url_prefix=f"{PREFIX}/products",
     description="The older service of stores, products and orders: products.",
 )
-TAKEN = "Conflict Error"
-NOT_A_NUMBER = Complaint("wrong-type", "Not a decimal number.")
+CONFLICT = "Conflict Error"
+NOT_A_NUMBER = CodedMessage("wrong-type", "Not a decimal number.")
 
 
-class Amount(marshmallow_fields.Decimal):
+class MoneyNumber(marshmallow_fields.Decimal):
     """An amount of money as a JSON number, which text may stand for: exact on the way in and out.
 
     What JSON says of a number is read as the shortest decimal that means the same; to PostgreSQL
     it is a decimal all along.
     """
 
-    default_error_messages = COMMON
+    default_error_messages = DEFAULT_MESSAGES
 
     def __init__(self, *, meaning: str, example: float, **how: Any) -> None:
         self.exact = Money(
@@ -80,7 +81,7 @@ class ProductSchema(Schema):
         dump_only=True,
         attribute="pk",
         data_key="productId",
-        example=EXAMPLE,
+        example=EXAMPLE_PK,
         metadata={"description": "The primary key of the product."},
     )
     # Looked up by the view: here a store that is not there is 400, in words of its own.
@@ -95,9 +96,9 @@ class ProductSchema(Schema):
         min=1,
         max=255,
         example="Beekeeper's Apology, small bottle",
-        metadata={"description": NAME},
+        metadata={"description": NAME_DESCRIPTION},
     )
-    price = Amount(
+    price = MoneyNumber(
         required=True,
         meaning="Of one piece, in the currency of the store; at most two digits after the point.",
         example=12.5,
@@ -114,24 +115,24 @@ class ProductSchema(Schema):
 def check_store(pk: UUID) -> None:
     """Hold the store of a new product; raise Malformed if there is none."""
     try:
-        store = db.lock(stores.get(pk))
+        store = db.lock_row(stores.by_pk(pk))
     except errors.NotFound as missing:
         detail = f"Store with storeId = {pk} not found."
-        raise errors.Malformed(detail, code="absent-reference") from missing
+        raise errors.BadRequest(detail, code="unknown-reference", status=400) from missing
     request.caller.check_own(auth.WRITE, store.owner_id)
 
 
 @blp.route("/")
-class OldProducts(Resource):
+class V1ProductList(Resource):
     permissions = {"get": PUBLIC, "post": auth.WRITE}
 
-    @blp.all_of(ProductSchema)
+    @blp.list(ProductSchema)
     def get(self) -> Query:
         """List products"""
-        return service.browse()
+        return service.list_query()
 
     @blp.arguments(ProductSchema)
-    @blp.makes(ProductSchema, service.get, taken=TAKEN)
+    @blp.create(ProductSchema, service.by_pk, taken=CONFLICT)
     def post(self, values: dict[str, Any]) -> Product:
         """Offer a product
 
@@ -143,20 +144,20 @@ class OldProducts(Resource):
 
 
 @blp.route("/<uuid:pk>")
-class OldProduct(Resource):
+class V1ProductItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
-    @blp.one_of(ProductSchema, ABSENT)
+    @blp.retrieve(ProductSchema, NOT_FOUND)
     def get(self, pk: UUID) -> Query:
         """Get a product"""
-        return service.get(pk)
+        return service.by_pk(pk)
 
-    @blp.edits(ProductSchema, auth.writable, ABSENT, TAKEN, silently=True)
+    @blp.update(ProductSchema, auth.writable_query, NOT_FOUND, CONFLICT, silently=True)
     def patch(self, product: Product, changes: dict[str, Any]) -> None:
         """Change a product"""
         service.update(product, changes)
 
-    @blp.drops(auth.writable, absent=ABSENT)
+    @blp.destroy(auth.writable_query, absent=NOT_FOUND)
     def delete(self, product: Product) -> None:
         """Delete a product
 

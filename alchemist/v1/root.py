@@ -2,11 +2,11 @@
 
 from flask import Response, jsonify
 
-from alchemist import __version__, fields
-from alchemist.rest import PUBLIC, openapi
+from alchemist import __version__
+from alchemist.api import PUBLIC, fields, openapi
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource, Schema
 
 blp = Blueprint("v1-root", __name__, url_prefix=PREFIX, description="Whether it is there.")
 
@@ -37,13 +37,17 @@ HEALTH = {"type": "string", "enum": ["ok"], "examples": ["ok"]}
 
 
 @blp.route("/")
-class Root(Resource):
+class V1Root(Resource):
     permissions = {"get": PUBLIC}
+    operation_ids = {"get": "v1GetRoot"}
     successor = "/readyz"
 
     @blp.doc(
         deprecated=True,
-        responses={200: openapi.response("It is there.", RootSchema, {}), **openapi.refusals()},
+        responses={
+            200: openapi.response("It is there.", RootSchema, {}),
+            **openapi.error_responses(),
+        },
     )
     def get(self) -> Response:
         """Ask whether the service is there"""
@@ -51,13 +55,14 @@ class Root(Resource):
 
 
 @blp.route("/health")
-class Health(Resource):
+class V1Health(Resource):
     permissions = {"get": PUBLIC}
+    operation_ids = {"get": "v1GetHealth"}
     successor = "/readyz"
 
     @blp.doc(
         deprecated=True,
-        responses={200: openapi.response("It is well.", HEALTH, {}), **openapi.refusals()},
+        responses={200: openapi.response("It is well.", HEALTH, {}), **openapi.error_responses()},
     )
     def get(self) -> Response:
         """Ask whether the service is well

@@ -3,17 +3,24 @@
 from typing import Any
 from uuid import UUID
 
-from alchemist.db import Query
-from alchemist.fields import Choice, Pk, Text
-from alchemist.rest import PUBLIC
-from alchemist.rest.request import request
-from alchemist.stores import auth, service
-from alchemist.stores.models import Store
-from alchemist.stores.schemas import CURRENCIES, CURRENCY, EXAMPLE, NAME, WebAddress, required
-from alchemist.users.schemas import Email
+from alchemist.api import PUBLIC
+from alchemist.api.fields import Enum, Pk, Text
+from alchemist.api.request import request
+from alchemist.database import Query
+from alchemist.domains.stores import auth, service
+from alchemist.domains.stores.models import Store
+from alchemist.domains.stores.schemas import (
+    CURRENCIES,
+    CURRENCY_DESCRIPTION,
+    EXAMPLE_PK,
+    NAME_DESCRIPTION,
+    HttpUrl,
+    required_text,
+)
+from alchemist.domains.users.schemas import Email
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource, Schema
 
 blp = Blueprint(
     "v1-stores",
@@ -21,10 +28,10 @@ blp = Blueprint(
     url_prefix=f"{PREFIX}/stores",
     description="The older service of stores, products and orders: stores.",
 )
-ABSENT = "Not Found"
+NOT_FOUND = "Not Found"
 
 
-class Currency(Choice):
+class Currency(Enum):
     """The code of a currency, in any case."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -34,25 +41,25 @@ class Currency(Choice):
 
 
 class StoreSchema(Schema):
-    name = required(NAME, "The Crooked Ladle")
-    city = required("The city or town.", "Brassel")
-    country = required("The country, as it is written on letters.", "Belgium")
+    name = required_text(NAME_DESCRIPTION, "The Crooked Ladle")
+    city = required_text("The city or town.", "Brassel")
+    country = required_text("The country, as it is written on letters.", "Belgium")
     currency = Currency(
         *CURRENCIES,
         required=True,
         metadata={
-            "description": f"{CURRENCY} Read in any case, answered in capitals.",
+            "description": f"{CURRENCY_DESCRIPTION} Read in any case, answered in capitals.",
             "examples": ["EUR"],
         },
     )
-    domain = WebAddress(
+    domain = HttpUrl(
         max=255,
         allow_none=True,
         example="https://ladle.example",
         metadata={"description": "Where it is on the web.", "format": "uri"},
     )
-    zipcode = required("The postal code.", "90210")
-    street = required("Street and number.", "7 Tallow Lane")
+    zipcode = required_text("The postal code.", "90210")
+    street = required_text("Street and number.", "7 Tallow Lane")
     phone = Text(
         max=64,
         allow_none=True,
@@ -64,22 +71,22 @@ class StoreSchema(Schema):
         dump_only=True,
         attribute="pk",
         data_key="storeId",
-        example=EXAMPLE,
+        example=EXAMPLE_PK,
         metadata={"description": "The primary key of the store."},
     )
 
 
 @blp.route("/")
-class OldStores(Resource):
+class V1StoreList(Resource):
     permissions = {"get": PUBLIC, "post": auth.WRITE}
 
-    @blp.all_of(StoreSchema)
+    @blp.list(StoreSchema)
     def get(self) -> Query:
         """List stores"""
-        return service.browse()
+        return service.list_query()
 
     @blp.arguments(StoreSchema)
-    @blp.makes(StoreSchema, service.get)
+    @blp.create(StoreSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Store:
         """Open a store
 
@@ -89,20 +96,20 @@ class OldStores(Resource):
 
 
 @blp.route("/<uuid:pk>")
-class OldStore(Resource):
+class V1StoreItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
-    @blp.one_of(StoreSchema, ABSENT)
+    @blp.retrieve(StoreSchema, NOT_FOUND)
     def get(self, pk: UUID) -> Query:
         """Get a store"""
-        return service.get(pk)
+        return service.by_pk(pk)
 
-    @blp.edits(StoreSchema, auth.writable, ABSENT, silently=True)
+    @blp.update(StoreSchema, auth.writable_query, NOT_FOUND, silently=True)
     def patch(self, store: Store, changes: dict[str, Any]) -> None:
         """Change a store"""
         service.update(store, changes)
 
-    @blp.drops(auth.writable, absent=ABSENT)
+    @blp.destroy(auth.writable_query, absent=NOT_FOUND)
     def delete(self, store: Store) -> None:
         """Close a store
 

@@ -5,21 +5,26 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, String, cast, func
 
-from alchemist.db import Query
-from alchemist.fields import Pk, Text
-from alchemist.rest.request import request
-from alchemist.users import service
-from alchemist.users.models import User
-from alchemist.users.schemas import EXAMPLE, FULL_NAME, WHOSE, Email
+from alchemist.api.fields import Pk, Text
+from alchemist.api.request import request
+from alchemist.database import Query
+from alchemist.domains.users import service
+from alchemist.domains.users.models import User
+from alchemist.domains.users.schemas import (
+    EMAIL_DESCRIPTION,
+    EXAMPLE_PK,
+    FULL_NAME_DESCRIPTION,
+    Email,
+)
 
 from . import PREFIX
-from .contract import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource, Schema
 
 blp = Blueprint(
     "v1-users", __name__, url_prefix=f"{PREFIX}/user", description="The older service of users."
 )
 
-EITHER = "^[0-9a-fA-F]{32}$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+HEX_OR_UUID = "^[0-9a-fA-F]{32}$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
 class HexPk(Pk):
@@ -32,7 +37,7 @@ class HexPk(Pk):
             "format": "hex",
             "pattern": pattern,
         }
-        super().__init__(example=EXAMPLE.replace("-", ""), metadata=metadata, **how)
+        super().__init__(example=EXAMPLE_PK.replace("-", ""), metadata=metadata, **how)
 
     def _serialize(self, value: UUID | None, *args: Any, **kwargs: Any) -> str | None:
         return value.hex if value else None
@@ -49,46 +54,50 @@ class HexPk(Pk):
 
 class UserSchema(Schema):
     id = HexPk("^[0-9a-f]{32}$", dump_only=True, attribute="pk")
-    email = Email(required=True, metadata={"description": WHOSE})
+    email = Email(required=True, metadata={"description": EMAIL_DESCRIPTION})
     full_name = Text(
-        required=True, min=1, max=255, example="Ada Ingram", metadata={"description": FULL_NAME}
+        required=True,
+        min=1,
+        max=255,
+        example="Ada Ingram",
+        metadata={"description": FULL_NAME_DESCRIPTION},
     )
 
 
-class WhichUser(Schema):
-    id = HexPk(EITHER, required=True)
+class UserQuery(Schema):
+    id = HexPk(HEX_OR_UUID, required=True)
 
 
 @blp.route("/get-users")
-class OldUsers(Resource):
+class V1UserList(Resource):
     permissions = {"get": "users:read"}
     successor = "/api/v2/users"
 
-    @blp.all_of(UserSchema)
+    @blp.list(UserSchema)
     def get(self) -> Query:
         """List users"""
-        return service.browse(user_id=request.caller.own("users:read"))
+        return service.list_query(user_id=request.caller.own("users:read"))
 
 
 @blp.route("/get-user")
-class OldUser(Resource):
+class V1UserItem(Resource):
     permissions = {"get": "users:read"}
     successor = "/api/v2/users"
 
-    @blp.arguments(WhichUser(), location="query")
-    @blp.one_of(UserSchema)
+    @blp.arguments(UserQuery(), location="query")
+    @blp.retrieve(UserSchema)
     def get(self, which: dict[str, Any]) -> Query:
         """Get a user"""
-        return service.get(which["id"], user_id=request.caller.own("users:read"))
+        return service.by_pk(which["id"], user_id=request.caller.own("users:read"))
 
 
 @blp.route("/create-user")
-class NewOldUser(Resource):
+class V1CreateUser(Resource):
     permissions = {"post": "users:write"}
     successor = "/api/v2/users"
 
     @blp.arguments(UserSchema)
-    @blp.makes(UserSchema, service.get, status=200)
+    @blp.create(UserSchema, service.by_pk, status=200)
     def post(self, values: dict[str, Any]) -> User:
         """Create a user"""
         return service.create(request.caller.permissions, **values)

@@ -13,13 +13,12 @@ import sys
 from subprocess import CalledProcessError
 
 from alchemist import embedded
-
-from . import loads, measure, options, processes, race, report
-from .outcome import Outcome
+from tests.benchmarks import load, measure, options, processes, report, runner
+from tests.benchmarks.outcome import Outcome
 
 _VOID = (
-    embedded.Unusable,
-    loads.Broken,
+    embedded.EmbeddedPostgresError,
+    load.Broken,
     measure.Wrong,
     processes.Dead,
     CalledProcessError,
@@ -35,7 +34,7 @@ def main() -> int:
     # An ordinary kill, too, unwinds the blocks that end what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        outcome = race.run(plan)
+        outcome = runner.run(plan)
     except _VOID as error:
         sys.exit(f"The run is void. {error}")
     except KeyboardInterrupt:

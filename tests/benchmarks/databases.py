@@ -11,10 +11,9 @@ from psycopg import sql
 from sqlalchemy import URL, make_url
 from uuid_utils.compat import uuid7
 
-from alchemist import db
-
-from .contestants import peers_environment
-from .operations import INGREDIENTS_PER_POTION, Keys
+from alchemist import database as db
+from tests.benchmarks.operations import INGREDIENTS_PER_POTION, Keys
+from tests.benchmarks.subjects import peers_environment
 
 INGREDIENTS = 1_000
 POTIONS = 10_000

@@ -6,10 +6,10 @@ from http.client import HTTPConnection, HTTPMessage
 from time import monotonic
 from typing import Any
 
-from . import loads, processes
-from .loads import Load, Taken
-from .operations import Operation
-from .processes import Entry
+from tests.benchmarks import processes
+from tests.benchmarks.load import Load, Taken
+from tests.benchmarks.operations import Operation
+from tests.benchmarks.processes import Entry
 
 
 class Wrong(Exception):
@@ -43,9 +43,9 @@ def check(entry: Entry, operation: Operation) -> tuple[HTTPMessage, Any]:
 
 def sample(entry: Entry, operation: Operation, load: Load) -> Sample:
     request = entry.request(operation)
-    loads.put(entry.port, request, load.connections, load.warmup)
+    load.put(entry.port, request, load.connections, load.warmup)
     since = _clocks(entry)
-    taken = loads.put(entry.port, request, load.connections, load.duration)
+    taken = load.put(entry.port, request, load.connections, load.duration)
     seconds, own, everyones = map(float.__sub__, _clocks(entry), since)
     return Sample(taken, busy=own / seconds, others=max(0.0, everyones - own) / seconds)
 

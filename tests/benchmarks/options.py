@@ -5,10 +5,10 @@ import os
 import shutil
 from pathlib import Path
 
-from .contestants import FASTAPI, PEERS, ROOT, Contestant
-from .loads import Load
-from .outcome import BARS
-from .race import Plan
+from tests.benchmarks.load import Load
+from tests.benchmarks.outcome import BARS
+from tests.benchmarks.runner import Plan
+from tests.benchmarks.subjects import FASTAPI, PEERS, ROOT, Contestant
 
 
 def _complaint(options: argparse.Namespace) -> str | None:

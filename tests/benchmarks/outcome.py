@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from .contestants import ALCHEMIST, FASTAPI, PEERS, Contestant
-from .measure import Sample
-from .processes import Memory
+from tests.benchmarks.measure import Sample
+from tests.benchmarks.processes import Memory
+from tests.benchmarks.subjects import ALCHEMIST, FASTAPI, PEERS, Contestant
 
 # By the names of contestant and operation, one for each round.
 Samples = dict[tuple[str, str], list[Sample]]

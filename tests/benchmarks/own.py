@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from .operations import (
+from tests.benchmarks.operations import (
     INGREDIENTS_PER_POTION,
     PAGE,
     Keys,

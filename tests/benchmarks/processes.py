@@ -11,8 +11,8 @@ from signal import SIGKILL
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from time import monotonic, sleep
 
-from .contestants import Contestant, Home
-from .operations import Keys, Operation, Request
+from tests.benchmarks.operations import Keys, Operation, Request
+from tests.benchmarks.subjects import Contestant, Home
 
 START_SECONDS = 30
 STOP_SECONDS = 10

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from . import tables
-from .contestants import ALCHEMIST, CLOSED
-from .loads import Load
-from .operations import COMPARED
-from .outcome import Outcome
-from .own import OWN
+from tests.benchmarks import tables
+from tests.benchmarks.load import Load
+from tests.benchmarks.operations import COMPARED
+from tests.benchmarks.outcome import Outcome
+from tests.benchmarks.own import OWN
+from tests.benchmarks.subjects import ALCHEMIST, CLOSED
 
 _FIGURES = (
     "operation",

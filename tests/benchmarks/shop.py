@@ -8,13 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 from sqlalchemy import URL
 from uuid_utils.compat import uuid7
 
-from alchemist.users import secrets
-
-from . import databases
-from .measure import check
-from .operations import Keys, Operation, is_page_of, is_potion
-from .own import DEPTH, HEAD, LINES, LONGEST_PAGE, PLACE_ORDER, Shop
-from .processes import Entry
+from alchemist.domains.users import token_format
+from tests.benchmarks import databases
+from tests.benchmarks.measure import check
+from tests.benchmarks.operations import Keys, Operation, is_page_of, is_potion
+from tests.benchmarks.own import DEPTH, HEAD, LINES, LONGEST_PAGE, PLACE_ORDER, Shop
+from tests.benchmarks.processes import Entry
 
 BASKETS = 200
 # No run is long enough to sell so many.
@@ -25,13 +24,13 @@ _NEXT = re.compile(r'<([^>]*)>; rel="next"')
 
 def fill(url: URL, keys: Keys) -> Shop:
     """Add a customer with a token, and a store with products, to the rows that are there."""
-    store, customer, token = uuid7(), uuid7(), secrets.make()
+    store, customer, token = uuid7(), uuid7(), token_format.generate()
     products = [uuid7() for _ in range(BASKETS * LINES)]
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     rows: dict[str, list[tuple[object, ...]]] = {
         "users (pk, email, full_name)": [(customer, "ada@alchemist.example", "Ada")],
         "tokens (pk, user_id, label, digest, expires_at)": [
-            (uuid7(), customer, "benchmark", secrets.digest(token), tomorrow)
+            (uuid7(), customer, "benchmark", token_format.digest(token), tomorrow)
         ],
         "stores (pk, name, street, zipcode, city, country, currency)": [(store, *_STORE)],
         "products (pk, store_id, name, price, stock)": [

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from . import measure, processes
-from .contestants import Contestant, Home
-from .operations import Operation
-from .processes import Entry
+from tests.benchmarks import measure, processes
+from tests.benchmarks.operations import Operation
+from tests.benchmarks.processes import Entry
+from tests.benchmarks.subjects import Contestant, Home
 
 
 def count(

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 
-from .contestants import ALCHEMIST, CLOSED, FASTAPI, Contestant
-from .measure import Sample
-from .operations import COMPARED
-from .outcome import BARS, Outcome, p50, p99, rate
-from .own import OWN
+from tests.benchmarks.measure import Sample
+from tests.benchmarks.operations import COMPARED
+from tests.benchmarks.outcome import BARS, Outcome, p50, p99, rate
+from tests.benchmarks.own import OWN
+from tests.benchmarks.subjects import ALCHEMIST, CLOSED, FASTAPI, Contestant
 
 
 def compared(outcome: Outcome) -> Iterator[tuple[str, ...]]:

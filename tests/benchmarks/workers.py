@@ -15,10 +15,9 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import URL, make_url
 
 from alchemist import embedded
+from tests.benchmarks import databases, load
+from tests.benchmarks.operations import Request
 from tests.servers import Gunicorn
-
-from . import databases, loads
-from .operations import Request
 
 ROUNDS, LEAST = 5, 1.7
 CONNECTIONS, WARMUP, SECONDS = 16, 1, 2
@@ -30,7 +29,7 @@ def filled() -> Iterator[tuple[URL, str]]:
     """Yield a database, and the key of an ingredient in it."""
     with (
         TemporaryDirectory(prefix="alchemist-benchmark-") as directory,
-        embedded.Server(Path(directory) / "postgresql", durable=True) as server,
+        embedded.EmbeddedPostgres(Path(directory) / "postgresql", durable=True) as server,
     ):
         url = databases.create(make_url(server.url), "bench_workers")
         yield url, databases.fill_alchemist(url).ingredient
@@ -51,8 +50,8 @@ def serving(url: URL) -> Iterator[list[int]]:
 
 def rate(port: int, path: str) -> float:
     request = Request("GET", path, {}, ())
-    loads.put(port, request, CONNECTIONS, WARMUP)
-    taken = loads.put(port, request, CONNECTIONS, SECONDS)
+    load.put(port, request, CONNECTIONS, WARMUP)
+    taken = load.put(port, request, CONNECTIONS, SECONDS)
     if taken.failed:
         sys.exit(f"The run is void: {taken.failed} answers to {path} were refusals.")
     return taken.rate

@@ -5,9 +5,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from time import sleep
 
+from tests.faults.service import check, report, serving
 from tests.servers import Gunicorn
-
-from .service import check, report, serving
 
 BURSTS, CONNECTIONS, MOST = 10, 16, 0.6
 

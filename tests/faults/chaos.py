@@ -11,9 +11,8 @@ from time import monotonic, sleep
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from alchemist.embedded import Server
-
-from .shop import Service
+from alchemist.embedded import EmbeddedPostgres
+from tests.faults.shop import Service
 
 # Seconds between two faults.
 PAUSE = (0.2, 1.2)
@@ -26,7 +25,9 @@ HANG_UP = text("""
 class Chaos:
     """Breaks one thing after another; a seed decides which."""
 
-    def __init__(self, seed: int, service: Service, server: Server, last_words: Path) -> None:
+    def __init__(
+        self, seed: int, service: Service, server: EmbeddedPostgres, last_words: Path
+    ) -> None:
         self.random = random.Random(seed)
         self.service, self.server, self.last_words = service, server, last_words
         self.injected: Counter[str] = Counter()

@@ -117,4 +117,4 @@ class Client(threading.Thread):
     @staticmethod
     def _is_passing(status: int, answer: Any) -> bool:
         """Tell whether the answer says to come again."""
-        return status == 503 or answer.get("code") == "in-progress"
+        return status == 503 or answer.get("code") == "request-in-progress"

@@ -21,13 +21,13 @@ from typing import Any
 import alembic.command
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
-from alchemist import db, verify
-from alchemist.embedded import Server
+from alchemist import database as db
+from alchemist.cli import verify
+from alchemist.embedded import EmbeddedPostgres
 from tests import processes
-
-from .chaos import Chaos
-from .clients import Client, Shop
-from .shop import THREADS, WORKERS, Service
+from tests.faults.chaos import Chaos
+from tests.faults.clients import Client, Shop
+from tests.faults.shop import THREADS, WORKERS, Service
 
 CLIENTS = 8
 PRODUCTS, STOCK, USES = 12, 100_000, 100_000
@@ -86,7 +86,7 @@ def run(seed: int, seconds: float, defect: str, log: Path) -> list[str]:
 
 def _run(directory: Path, seed: int, seconds: float, defect: str) -> Iterator[str]:
     with ExitStack() as running:
-        server = running.enter_context(Server(directory / "data"))
+        server = running.enter_context(EmbeddedPostgres(directory / "data"))
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         engine = create_engine(server.url, poolclass=NullPool)
         with engine.begin() as connection:

@@ -14,9 +14,8 @@ from pathlib import Path
 from threading import Event, Thread
 from time import sleep
 
+from tests.faults.service import check, report, serving
 from tests.servers import Gunicorn
-
-from .service import check, report, serving
 
 REQUESTS, CLIENTS, WORKERS, MAX_REQUESTS = 20_000, 8, 2, 2_000
 

@@ -20,14 +20,15 @@ from typing import NamedTuple
 import alembic.command
 from sqlalchemy import URL, NullPool, create_engine, insert
 
-from alchemist import db, embedded, examples
-from alchemist.users import secrets
-from alchemist.users.models import Token
+from alchemist import database as db
+from alchemist import embedded
+from alchemist.cli import sample_data
+from alchemist.domains.users import token_format
+from alchemist.domains.users.models import Token
+from tests.faults.bursts import workers
+from tests.faults.mixture import Client
+from tests.faults.service import check, report
 from tests.servers import Gunicorn
-
-from .bursts import workers
-from .mixture import Client
-from .service import check, report
 
 # As many as the worker has threads, so that none is refused however slow the machine is.
 CLIENTS, SAMPLES = 4, 20
@@ -57,10 +58,10 @@ def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
     """Yield a server of one worker with the examples in it, and the secrets of many tokens."""
     with (
         TemporaryDirectory(prefix="alchemist-faults-") as directory,
-        embedded.Server(Path(directory) / "data", durable=False) as server,
+        embedded.EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
     ):
         alembic.command.upgrade(db.alembic_config(server.url), "head")
-        examples.load(server.url, lambda _done, _total: None)
+        sample_data.load(server.url, lambda _done, _total: None)
         known = _issue(server.url)
         environment = {
             "ALCHEMIST_LOG_LEVEL": "warning",
@@ -74,10 +75,10 @@ def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
 
 def _issue(url: URL) -> list[str]:
     """Give an admin many tokens."""
-    known = [secrets.make() for _ in range(TOKENS)]
-    admin = next(row["pk"] for row in examples.rows("users") if row["role"] == "admin")
+    known = [token_format.generate() for _ in range(TOKENS)]
+    admin = next(row["pk"] for row in sample_data.rows("users") if row["role"] == "admin")
     common = {"user_id": admin, "label": "Till", "expires_at": "2099-01-01T00:00:00Z"}
-    rows = [{**common, "digest": secrets.digest(secret)} for secret in known]
+    rows = [{**common, "digest": token_format.digest(secret)} for secret in known]
     with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(insert(Token), rows)
     return known

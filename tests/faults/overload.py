@@ -11,9 +11,8 @@ from subprocess import run
 from threading import Event, Thread
 from time import monotonic, sleep
 
+from tests.faults.service import check, report, serving
 from tests.servers import Gunicorn
-
-from .service import check, report, serving
 
 ROUNDS, SECONDS = 3, 6
 # Both workers can take (4 + 64) at a time with four threads each.

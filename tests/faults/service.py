@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 import alembic.command
 
-from alchemist import db, embedded
+from alchemist import database as db
+from alchemist import embedded
 from tests.servers import Gunicorn
 
 ROWS = 200
@@ -20,7 +21,7 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[Gunicorn, str]]
     """Yield the server and the path of an ingredient."""
     with (
         TemporaryDirectory(prefix="alchemist-faults-") as directory,
-        embedded.Server(Path(directory) / "data", durable=False) as server,
+        embedded.EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
     ):
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         environment = {"ALCHEMIST_LOG_LEVEL": "warning", **environment}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from alchemist.db import ROOT
+from alchemist.database import PROJECT_ROOT
 from tests.servers import Gunicorn
 
 WORKERS, THREADS = 3, 4
@@ -24,7 +24,7 @@ class Service(Gunicorn):
             ALCHEMIST_THREADS=str(THREADS),
             FAULTS_LAST_WORDS=str(self.last_words),
             FAULTS_DEFECT=defect,
-            PYTHONPATH=str(ROOT),
+            PYTHONPATH=str(PROJECT_ROOT),
         )
 
     def __exit__(self, *_: object) -> None:

@@ -17,14 +17,14 @@ import alembic.command
 from flask import Flask
 from sqlalchemy import URL, NullPool, create_engine, text
 
-from alchemist import config, db, embedded
+from alchemist import config, embedded
+from alchemist import database as db
 from alchemist.app import create_app
-from alchemist.users.models import User
+from alchemist.domains.users.models import User
 from tests.factories import sign_in
-
-from . import rows
-from .lists import HALF, LISTS, TWENTY, List
-from .measure import LIMIT, Reader, is_alike, nodes
+from tests.growth import rows
+from tests.growth.lists import HALF, LISTS, TWENTY, List
+from tests.growth.measure import LIMIT, Reader, is_alike, nodes
 
 # A page may read so many times as many blocks as another of its list, and take so many times as
 # long; or it may read as few and be as quick as that.
@@ -64,7 +64,7 @@ def main() -> int:
 def filled(count: int) -> Iterator[URL]:
     with (
         TemporaryDirectory(prefix="alchemist-growth-") as directory,
-        embedded.Server(Path(directory) / "data", durable=False) as server,
+        embedded.EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
     ):
         started = monotonic()
         alembic.command.upgrade(db.alembic_config(server.url), "head")

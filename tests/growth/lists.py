@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .rows import FREQUENT, RARE, key
+from tests.growth.rows import FREQUENT, RARE, key
 
 HALF, TWENTY = key(1), key(9)
 NEVER, LONG_AGO, SOON = "2020-01-01T00:00:00Z", "2026-01-01T00:05:00Z", "2099-01-01T00:00:00Z"

@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 from flask import Flask
 from sqlalchemy import text
 
-from alchemist import paging
-from tests.rest import plans
-
-from .rows import key
+from alchemist.api import blueprint
+from alchemist.api.pagination import encode_cursor
+from tests.api.pagination import plans
+from tests.growth.rows import key
 
 # As many as make PostgreSQL choose between a plan for these values and one for any.
 SETTLING = 12
@@ -73,7 +73,7 @@ class Reader:
         return [start, *(self._behind(start, row) for row in self._rows(path, sort, query, middle))]
 
     def blocks(self, path: str) -> int:
-        engine = self.app.extensions["autocommit_engine"]
+        engine = self.app.extensions["engines"].autocommit
         found = plans.recorded(lambda: self.get(path))
         with engine.connect() as connection:
             return plans.blocks(connection, *found)
@@ -88,10 +88,10 @@ class Reader:
 
     def _behind(self, start: str, row: Mapping[str, Any]) -> str:
         """Return the page that begins behind a row, or where it would stand."""
-        with patch.object(paging, "page", wraps=paging.page) as page:
+        with patch.object(blueprint, "paginate", wraps=blueprint.paginate) as paginate:
             self.get(start)
-        _schema, _query, place, args = page.call_args.args
-        cursor = paging._encode([row[part.name] for part in args["sort"]], place, args["sort"])
+        _schema, _query, place, args = paginate.call_args.args
+        cursor = encode_cursor([row[part.name] for part in args["sort"]], place, args["sort"])
         return f"{start}&{urlencode({'cursor': cursor})}"
 
     def settle(self, *paths: str, times: int = SETTLING) -> None:
@@ -102,7 +102,7 @@ class Reader:
 
     def plan(self, path: str) -> str:
         """Return the plan of what the service runs: that for any values, if it is in use."""
-        engine = self.app.extensions["autocommit_engine"]
+        engine = self.app.extensions["engines"].autocommit
         statement, parameters = plans.recorded(lambda: self.get(path))
         with engine.connect() as connection:
             used = connection.execute(GENERIC, {"text": plans.numbered(statement)[0]}).scalar()

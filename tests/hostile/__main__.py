@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from random import Random
 from time import monotonic
 
+from tests.hostile import service, wire
+from tests.hostile.families import FAMILIES, judged, requests, sample
+from tests.hostile.operations import Operation, operations
+from tests.hostile.shapes import SHAPES
+from tests.hostile.transports import Connection
 from tests.servers import Gunicorn
-
-from . import apothecary, wire
-from .families import FAMILIES, judged, requests, sample
-from .operations import Operation, operations
-from .shapes import SHAPES
-from .transports import Connection
 
 # Of each family and operation, before the next has its turn.
 AT_ONCE = 8
@@ -31,7 +30,7 @@ EVERY = [*FAMILIES, "cursors", MUTATIONS]
 def main() -> int:
     options = _options()
     print(f"seed {options.seed}, {options.seconds} s")
-    with apothecary.opened() as (server, token):
+    with service.opened() as (server, token):
         outcomes = list(_until(_attempts(server, token, options), monotonic() + options.seconds))
         found = [violation for outcome in outcomes for violation in outcome]
         _, traceback, rest = server.log.read_text().partition("Traceback")
@@ -69,7 +68,7 @@ def _attempts(server: Gunicorn, token: str, options: argparse.Namespace) -> Iter
     known = list(_operations(server))
     while families:
         for operation in known:
-            apothecary.furnish(server)
+            service.furnish(server)
             for family in families:
                 if family == MUTATIONS:
                     yield from _try_mutations(server, token, operation, chance)

@@ -7,11 +7,10 @@ from importlib import resources
 from typing import Any
 from unicodedata import normalize
 
-from alchemist.docs.samples import Json
-
-from . import json_texts
-from .exchange import Request
-from .operations import Operation, is_free_text, types
+from alchemist.docs.example_values import Json
+from tests.hostile import json_texts
+from tests.hostile.exchange import Request
+from tests.hostile.operations import Operation, is_free_text, types
 
 MIB = 1024 * 1024
 STRINGS: dict[str, list[str]] = json.loads(

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from alchemist.docs.samples import sample
-
-from .exchange import Answer, Request
-from .operations import Operation, operations
+from alchemist.docs.example_values import example_value
+from tests.hostile.exchange import Answer, Request
+from tests.hostile.operations import Operation, operations
 
 NEXT = re.compile(r'<([^>]*)>; rel="next"')
 FORGED = (
@@ -36,7 +35,7 @@ KEYS = (
     '"a"',
     "NaN",
 )
-UNFITTING = "unfitting-cursor"
+UNFITTING = "invalid-cursor"
 PAGING = {"limit", "cursor", "sort", "count"}
 NONE = ("", "=", "a", "\xff", "....", "a" * 7000)
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -87,7 +86,7 @@ def _elsewhere(operation: Operation, order: str, cursor: str) -> Iterator[Reques
     shown = operation.request()
     for known in operation.parameters("query"):
         if known["name"] not in PAGING:
-            example = sample(known["schema"], operation.document)
+            example = example_value(known["schema"], operation.document)
             value = ",".join(example) if isinstance(example, list) else example
             query = urlencode({"sort": order, known["name"]: value, "cursor": cursor})
             target, why = f"{operation.at()}?{query}", f"the cursor of no {known['name']}"

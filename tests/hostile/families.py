@@ -6,12 +6,12 @@ from random import Random
 from typing import Any
 from unicodedata import normalize
 
-from . import bodies, headers, urls
-from .cursors import cursors
-from .exchange import Answer, Request, curl
-from .invariants import violations
-from .operations import Operation, is_free_text
-from .transports import Send
+from tests.hostile import bodies, headers, urls
+from tests.hostile.cursors import cursors
+from tests.hostile.exchange import Answer, Request, curl
+from tests.hostile.invariants import violations
+from tests.hostile.operations import Operation, is_free_text
+from tests.hostile.transports import Send
 
 FAMILIES: dict[str, Callable[[Operation], Iterator[Request]]] = {
     "texts": bodies.texts,

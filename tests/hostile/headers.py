@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from .exchange import Request
-from .operations import Operation
+from tests.hostile.exchange import Request
+from tests.hostile.operations import Operation
 
 TAGS = (
     *(

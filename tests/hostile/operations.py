@@ -10,9 +10,8 @@ from urllib.parse import quote, urlencode
 
 import jsonschema_rs
 
-from alchemist.docs.samples import Json, resolved
-
-from .exchange import Request
+from alchemist.docs.example_values import Json, resolve_ref
+from tests.hostile.exchange import Request
 
 # Text that only a field without a form of its own takes.
 FREE = "\u00c6ther '%' <\u2615>"
@@ -40,13 +39,13 @@ class Operation:
     def schema(self) -> Json | None:
         """The schema of the body, None if the operation takes none."""
         content = self.about.get("requestBody", {}).get("content", {}).get(MEDIA_TYPE)
-        return resolved(content["schema"], self.document) if content else None
+        return resolve_ref(content["schema"], self.document) if content else None
 
     def parameters(self, place: str) -> list[Json]:
         return [known for known in self.about["parameters"] if known["in"] == place]
 
     def part(self, schema: Json) -> Json:
-        return resolved(schema, self.document)
+        return resolve_ref(schema, self.document)
 
     def validator(self) -> jsonschema_rs.Draft202012Validator:
         rooted = {**(self.schema or {}), "components": self.document["components"]}

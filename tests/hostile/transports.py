@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Flask
 from werkzeug.test import run_wsgi_app
 
-from .exchange import Answer, Request
+from tests.hostile.exchange import Answer, Request
 
 Send = Callable[[Request], Answer]
 PATIENCE = 5  # seconds

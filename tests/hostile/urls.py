@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from alchemist.docs.samples import sample
-
-from .bodies import STRINGS
-from .exchange import Request
-from .operations import Operation
+from alchemist.docs.example_values import example_value
+from tests.hostile.bodies import STRINGS
+from tests.hostile.exchange import Request
+from tests.hostile.operations import Operation
 
 # Not UTF-8, not escapes, or not what escapes are for.
 MALFORMED = (
@@ -85,7 +84,7 @@ def queries(operation: Operation) -> Iterator[Request]:
             yield shown.but(f"the query is {query}", target=bare + query, must="400")
     for known in operation.parameters("query"):
         name = known["name"]
-        example = sample(known["schema"], operation.document)
+        example = example_value(known["schema"], operation.document)
         fitting = quote(str(example if example is not None else "1"), safe="")
         for text in (*TEXTS, *MALFORMED, *(quote(text) for text in _naughty())):
             must = "400" if text in MALFORMED else ""

@@ -11,9 +11,9 @@ from random import Random
 from time import sleep
 from typing import Any
 
-from .exchange import Answer, Request, quoted
-from .invariants import violations
-from .shapes import HOST, LIST, Expected
+from tests.hostile.exchange import Answer, Request, quoted
+from tests.hostile.invariants import violations
+from tests.hostile.shapes import HOST, LIST, Expected
 
 PATIENCE = 5  # seconds
 LONG = b"GET " + LIST + b"?limit=200 HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from alchemist import db
-from alchemist.coupons import service
-from alchemist.coupons.models import Coupon
+from alchemist import database as db
+from alchemist.domains.coupons import service
+from alchemist.domains.coupons.models import Coupon
 from tests.factories import make_coupon, make_user, sign_in
 
 URL = "/api/v1/coupons/"

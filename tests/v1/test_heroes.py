@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from alchemist import db
-from alchemist.heroes.models import Hero
+from alchemist import database as db
+from alchemist.domains.heroes.models import Hero
 from tests.factories import make_hero, make_user, sign_in
 
 URL = "/api/v1/heroes"
@@ -81,7 +81,7 @@ def test_a_deletion_is_answered_with_200_and_a_message(closed, hero, mine):
 
 
 def test_no_change_needs_if_match_and_none_heeds_it(closed, hero, mine):
-    stale = mine | {"If-Match": '"stale"'}
+    stale = mine | {"If-Match": '"precondition-failed"'}
     assert closed.patch(f"{URL}/{hero.pk}", json={"role": "tank"}, headers=stale).status_code == 200
     assert closed.delete(f"{URL}/{hero.pk}", headers=stale).status_code == 200
 
@@ -174,7 +174,7 @@ ANSWERS = {
     "found": ("GET", None, 200),
     "changed": ("PATCH", {"role": None}, 200),
     "refused": ("PATCH", {"role": "king"}, 422),
-    "malformed": ("PATCH", "x", 422),
+    "malformed-request": ("PATCH", "x", 422),
     "deleted": ("DELETE", None, 200),
     "another method": ("PUT", {}, 405),
     "options": ("OPTIONS", None, 204),

@@ -8,19 +8,12 @@ import pytest
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from alchemist import db
-from alchemist.coupons.models import Coupon
-from alchemist.orders import service
-from alchemist.orders.models import Order
-from alchemist.products.models import Product
-from tests.factories import (
-    make_coupon,
-    make_order,
-    make_product,
-    make_store,
-    make_user,
-    sign_in,
-)
+from alchemist import database as db
+from alchemist.domains.coupons.models import Coupon
+from alchemist.domains.orders import service
+from alchemist.domains.orders.models import Order
+from alchemist.domains.products.models import Product
+from tests.factories import make_coupon, make_order, make_product, make_store, make_user, sign_in
 
 URL = "/api/v1/orders/"
 KEYS = ["orderId", "date", "total"]
@@ -104,7 +97,7 @@ def test_an_order_in_detail_has_its_items_too(closed, mine, place):
 def test_a_total_is_what_was_agreed_on_then(closed, mine, place):
     product = make_product(price=Decimal(10))
     pk = place((product.pk, 2)).json["orderId"]
-    db.change(db.session.get(Product, product.pk), {"price": Decimal(11)})
+    db.update(db.session.get(Product, product.pk), {"price": Decimal(11)})
     shown = closed.get(f"{URL}{pk}", headers=mine).json
     assert shown["total"] == 20
     assert shown["items"][0]["product"]["price"] == 11

@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from alchemist import db
-from alchemist.stores.models import Store
+from alchemist import database as db
+from alchemist.domains.stores.models import Store
 from tests.factories import make_product, make_store, make_user, sign_in
 
 URL = "/api/v1/stores/"
@@ -118,7 +118,7 @@ def test_null_clears_what_may_be_empty_alone(closed, mine, store):
     assert closed.patch(url, json={"phone": None}, headers=mine).status_code == 204
     assert row(store).phone is None
     refused = closed.patch(url, json={"name": None}, headers=mine)
-    assert (refused.status_code, refused.json["code"]) == (422, "null")
+    assert (refused.status_code, refused.json["code"]) == (422, "not-nullable")
 
 
 def test_a_deletion_is_answered_with_204_and_nothing(closed, mine, store):
@@ -128,7 +128,7 @@ def test_a_deletion_is_answered_with_204_and_nothing(closed, mine, store):
 
 
 def test_no_change_needs_if_match_and_none_heeds_it(closed, mine, store):
-    stale = mine | {"If-Match": '"stale"'}
+    stale = mine | {"If-Match": '"precondition-failed"'}
     url = f"{URL}{store.pk}"
     assert closed.patch(url, json={"city": "Ghent"}, headers=stale).status_code == 204
     assert closed.delete(url, headers=stale).status_code == 204

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from alchemist import db
+from alchemist import database as db
 from tests.factories import make_user, sign_in
 
 URL = "/api/v1/user"

@@ -1,0 +1,8 @@
+"""flask-smorest with the house rules."""
+
+from .api import Api, init_app
+from .blueprint import Blueprint
+from .resource import PUBLIC, Resource
+from .response import JsonResponse
+
+__all__ = ["PUBLIC", "Api", "Blueprint", "JsonResponse", "Resource", "init_app"]

@@ -1,0 +1,29 @@
+"""The types of the contract: strict in, exact out, each with its SQL and its documentation."""
+
+from .datetimes import UTC_ZONE, UtcDateTime
+from .messages import DEFAULT_MESSAGES, CodedMessage
+from .nested import List, Nested
+from .numbers import DecimalString, QueryInteger, StrictInteger
+from .schema import Schema
+from .strings import Enum, NameReference, QueryBoolean, Text
+from .uuids import CANONICAL_UUID, Pk, UuidList
+
+__all__ = [
+    "CANONICAL_UUID",
+    "DEFAULT_MESSAGES",
+    "UTC_ZONE",
+    "CodedMessage",
+    "DecimalString",
+    "Enum",
+    "List",
+    "NameReference",
+    "Nested",
+    "Pk",
+    "QueryBoolean",
+    "QueryInteger",
+    "Schema",
+    "StrictInteger",
+    "Text",
+    "UtcDateTime",
+    "UuidList",
+]

@@ -1,0 +1,238 @@
+"""Strict parsing: what JSON leaves open is closed, and every mistake is told with its place."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+
+from alchemist import errors
+from alchemist.errors import ErrorDetail
+
+from . import references
+from .fields import CodedMessage
+from .request import Request, unknown_parameter
+
+MAX_NESTING = 32
+# Of one object: far above any that is known, and low enough to name each that is unknown.
+MAX_MEMBERS = 100
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+_TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
+# A media type and its parameters (RFC 9110 §8.3.1), of which werkzeug skips what it cannot read.
+MEDIA_TYPE = re.compile(
+    rf"{_TCHARS}/{_TCHARS}(?:[ \t]*+;[ \t]*+(?:{_TCHARS}=(?:{_TCHARS}|{_QUOTED}))?+)*+"
+)
+
+
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise errors.BadRequest(f"An object has more than {MAX_MEMBERS} members.")
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.BadRequest(f"The key {json.dumps(twice)[:80]} stands twice in one object.")
+    return found
+
+
+def _reject_nan(name: str) -> None:
+    raise errors.BadRequest(f"{name} is not JSON.")
+
+
+def _reject_overflow(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise errors.BadRequest(f"The number {text[:40]} is too large.")
+    return number
+
+
+def _check_depth_and_text(value: Any, depth: int = 1) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, list | dict):
+        if depth > MAX_NESTING:
+            raise errors.BadRequest(f"The body is nested more than {MAX_NESTING} levels deep.")
+        for member in value:
+            _check_depth_and_text(member, depth + 1)
+        if isinstance(value, dict):
+            for member in value.values():
+                _check_depth_and_text(member, depth + 1)
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise errors.BadRequest("A string holds a NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise errors.BadRequest("A string holds half of a surrogate pair.") from error
+
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_reject_duplicate_keys,
+    parse_constant=_reject_nan,
+    parse_float=_reject_overflow,
+)
+
+
+def loads_strict(raw: bytes) -> Any:
+    """Return the value of one JSON text (RFC 8259) in UTF-8; raise Malformed."""
+    try:
+        text = raw.decode()
+        if text.startswith("\ufeff"):
+            raise errors.BadRequest("The body begins with a byte order mark.")
+        value = DECODER.decode(text)
+    except UnicodeDecodeError as error:
+        raise errors.BadRequest("The body is not UTF-8.") from error
+    except RecursionError as error:
+        raise errors.BadRequest(
+            f"The body is nested more than {MAX_NESTING} levels deep."
+        ) from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise errors.BadRequest(f"The body is not valid JSON: {error.msg} at {place}.") from error
+    except ValueError as error:
+        raise errors.BadRequest("A number has too many digits.") from error
+    # NUL and lone surrogates can only come from an escape; nesting shows in the brackets.
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_NESTING:
+        _check_depth_and_text(value)
+    return value
+
+
+def _is_utf8(request: Request) -> bool:
+    """Tell whether no parameter of the media type says otherwise, or may say so to others."""
+    stated = request.headers["Content-Type"].strip(" \t")
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    is_clear = MEDIA_TYPE.fullmatch(stated) and stated.lower().count("charset") < 2
+    return bool(is_clear) and charset in ("utf-8", "utf8")
+
+
+def _check_media_type(request: Request) -> None:
+    accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
+    # As nearly everybody says it, without a look at what it could say besides.
+    is_plain = request.content_type == JSON
+    if not is_plain and (request.mimetype not in accepted or not _is_utf8(request)):
+        raise errors.UnsupportedMediaType(
+            f"Send the body as {' or '.join(accepted)} in UTF-8.",
+            headers={
+                "Accept-Patch" if request.method == "PATCH" else "Accept": ", ".join(accepted)
+            },
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise errors.UnsupportedMediaType("Send the body without a content coding.")
+
+
+def to_error_details(
+    messages: Any, location: str, path: references.Path = ()
+) -> Iterator[ErrorDetail]:
+    """Return an entry for each of marshmallow's messages, with the place where it belongs."""
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            yield from to_error_details(
+                inner, location, path if _is_schema_level(key, inner) else (*path, key)
+            )
+    elif isinstance(messages, list):
+        for message in messages:
+            yield from to_error_details(message, location, path)
+    else:
+        code = messages.code if isinstance(messages, CodedMessage) else "invalid"
+        if location == "query":
+            yield _parameter(str(path[0]), code, str(messages))
+        else:
+            yield {"pointer": references.pointer(path), "code": code, "detail": str(messages)}
+
+
+def _is_schema_level(key: str | int, messages: Any) -> bool:
+    """Tell what marshmallow says of a whole object from what it says of a field `_schema`."""
+    return key == "_schema" and not any(
+        isinstance(message, CodedMessage) and message.code == "unknown-field"
+        for message in messages
+    )
+
+
+def _parameter(name: str, code: str, detail: str) -> ErrorDetail:
+    if code == "unknown-field":
+        return unknown_parameter(name)
+    return {"parameter": name, "code": code, "detail": detail}
+
+
+class StrictParser(FlaskParser):
+    """webargs, loading strictly and refusing with every mistake of the request at once.
+
+    With `trusting`, a body without mistakes of its own is believed that the rows exist that it
+    refers to, once: if a constraint denies that, the request is begun anew, and they are looked up.
+    """
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {}
+
+    def __init__(self, *, trusting: bool = False) -> None:
+        super().__init__()
+        self.trusting = trusting
+
+    def load_json(self, req: Any, schema: Schema) -> Any:
+        _check_media_type(req)
+        req.sent = loads_strict(req.body)
+        return req.sent
+
+    def load_querystring(self, req: Any, schema: Schema) -> Any:
+        return req.parameters()
+
+    def pre_load(self, location_data: Any, *, schema: Schema, req: Any, location: str) -> Any:
+        """Let a client send back what it got: drop read-only members that equal what is stored."""
+        if location != "json" or not isinstance(location_data, dict):
+            return location_data
+        may_trust = self.trusting and not req.is_begun_anew and not req.complaints
+        req.is_trusted = may_trust and references.can_skip_lookup(schema, location_data)
+        if not req.is_trusted:
+            req.dangling = references.reference_errors(schema, location_data)
+        stored = req.stored or {}
+        return {
+            name: value
+            for name, value in location_data.items()
+            if name not in schema.dump_fields
+            or name in schema.load_fields
+            or name not in stored
+            or _canonical_json(stored[name]) != _canonical_json(value)
+        }
+
+    def handle_error(
+        self,
+        error: ValidationError,
+        req: Any,
+        schema: Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Any,
+    ) -> NoReturn:
+        ((location, messages),) = error.messages_dict.items()
+        if req.is_trusted:
+            req.dangling = references.reference_errors(schema, req.sent)
+        found = [
+            _relabel_read_only(entry, schema) for entry in to_error_details(messages, location)
+        ]
+        raise errors.UnprocessableContent.from_errors([*req.complaints, *found, *req.dangling])
+
+    def parse(self, argmap: Any, req: Any = None, **how: Any) -> Any:
+        """Return the values of the request; raise for all of its mistakes, references included."""
+        # The request itself, and not what stands for it in each thread.
+        proxy: Any = req or self.get_default_request()
+        checked = proxy._get_current_object()
+        values = super().parse(argmap, checked, **how)
+        checked.settle()
+        return values
+
+
+def _canonical_json(value: Any) -> str:
+    """Return one text for each value of JSON; Python takes `true`, `1` and `1.0` for one."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _relabel_read_only(entry: ErrorDetail, schema: Schema) -> ErrorDetail:
+    name = entry.get("pointer", "").removeprefix("#/")
+    if entry["code"] == "unknown-field" and name in schema.dump_fields:
+        return entry | {"code": "read-only", "detail": "This field is read-only."}
+    return entry

@@ -1,0 +1,61 @@
+"""The query parameters of every list: limit, cursor, count and sort."""
+
+from typing import Any
+
+from marshmallow import fields as marshmallow_fields
+from sqlalchemy.orm import InstrumentedAttribute
+
+from alchemist.api import fields
+from alchemist.api.fields import CodedMessage
+
+from .keyset import MAX_LIMIT, SortKey
+
+
+class Sort(marshmallow_fields.String):
+    """Column names separated by commas, `-` before those that descend; the pk breaks ties."""
+
+    default_error_messages = fields.DEFAULT_MESSAGES | {
+        "invalid": CodedMessage("wrong-type", "Not a list of names separated by commas."),
+        "not_one_of": CodedMessage("not-one-of", "Must be some of: {names}."),
+        "duplicate": CodedMessage("duplicate", "A name is given twice."),
+    }
+
+    def __init__(self, *columns: InstrumentedAttribute[Any]) -> None:
+        self.names = [column.key for column in columns]
+        if any(column.nullable for column in columns):
+            raise TypeError("A sort key must not be nullable.")
+        name = f"-?({'|'.join(self.names)})"
+        metadata = {
+            "description": "Comma separated, `-` for descending; the `pk` always breaks ties.",
+            "pattern": f"^{name}(,{name})*$",
+            "examples": [f"-{self.names[1]}"],
+        }
+        super().__init__(load_default=(SortKey("pk"),), dump_default="pk", metadata=metadata)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        order = [SortKey(part.removeprefix("-"), part.startswith("-")) for part in value.split(",")]
+        names = [key.name for key in order]
+        if not set(names) <= set(self.names):
+            raise self.make_error("not_one_of", names=", ".join(self.names))
+        if len(set(names)) < len(names):
+            raise self.make_error("duplicate")
+        # In the direction of the last key, so that one index serves both.
+        return tuple(order if "pk" in names else [*order, SortKey("pk", order[-1].descending)])
+
+
+class ListQuerySchema(fields.Schema):
+    """What every list takes; a list adds its `sort` and its filters."""
+
+    limit = fields.QueryInteger(
+        min=1, max=MAX_LIMIT, load_default=50, metadata={"description": "Rows on a page."}
+    )
+    # Whatever is wrong with a cursor is told in one way.
+    cursor = marshmallow_fields.String(
+        load_default=None,
+        metadata={"description": "Where to continue; from a `next` link, never made by hand."},
+    )
+    count = fields.Enum(
+        "exact",
+        load_default=None,
+        metadata={"description": "`exact` adds `X-Total-Count`; without it nothing is counted."},
+    )

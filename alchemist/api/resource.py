@@ -1,0 +1,92 @@
+"""A resource: permission first, then the view, then one commit; whatever is raised rolls back."""
+
+import logging
+import random
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from flask import current_app
+from flask.typing import ResponseReturnValue
+from flask.views import MethodView
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from alchemist import errors
+from alchemist.database import session
+
+from . import database_errors
+from .json_body import JSON
+from .request import request
+
+logger = logging.getLogger(__name__)
+
+PUBLIC = None
+MAX_ATTEMPTS = 5
+
+
+class Resource(MethodView):
+    """Declares the permission of each of its methods: PUBLIC, or the name of one."""
+
+    init_every_request = False
+    permissions: ClassVar[dict[str, str | None]]
+    # Names of operations, by method, that do not follow from the name of the class.
+    operation_ids: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        offered = {method.lower() for method in cls.methods or ()}
+        if offered != set(getattr(cls, "permissions", {})):
+            raise TypeError(f"{cls.__qualname__} must name a permission for each of: {offered}.")
+
+    def dispatch_request(self, **path: Any) -> ResponseReturnValue:
+        method = "get" if request.method == "HEAD" else request.method.lower()
+        request.caller = current_app.extensions["authorize"](self.permissions[method])
+        view = getattr(self, method)
+        self.check_request(view)
+        for attempt in range(1, MAX_ATTEMPTS):
+            try:
+                response: ResponseReturnValue = view(**path)
+            except (DBAPIError, errors.RetryRequest) as error:
+                if not database_errors.is_retryable(error):
+                    raise
+                session.rollback()
+                if not request.is_trusted:
+                    time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
+                request.is_begun_anew = True
+            else:
+                return _commit(response)
+        return _commit(view(**path))
+
+    def check_request(self, view: Any) -> None:
+        """Refuse what no operation can answer; complain about parameters that this one has not."""
+        if request.headers.get("Accept", "*/*") not in ("*/*", JSON) and not _accepts_json():
+            raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
+        if request.query_string and not getattr(view, "takes_query", False):
+            request.refuse_parameters()
+
+
+def close_session(_error: BaseException | None = None) -> None:
+    """Return the request's connection; a connection that fails here is logged, never answered."""
+    try:
+        session.remove()
+    except SQLAlchemyError:
+        logger.warning("The session could not be closed.", exc_info=True)
+        session.registry.clear()
+
+
+def _accepts_json() -> bool:
+    """Look for the most specific range that JSON is in (RFC 9110 §12.5.1), parameters apart."""
+    ranges: dict[str, float] = {}
+    for value, quality in request.accept_mimetypes:
+        name = value.partition(";")[0].strip().lower()
+        ranges[name] = max(quality, ranges.get(name, 0))
+    known = [ranges[name] for name in (JSON, "application/*", "*/*") if name in ranges]
+    return known[0] > 0 if known else not ranges
+
+
+def _commit(response: ResponseReturnValue) -> ResponseReturnValue:
+    """Make what was written last, before the answer leaves; a read has nothing to commit."""
+    if session.registry.has():
+        session.commit()
+    return response

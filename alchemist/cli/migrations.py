@@ -1,0 +1,33 @@
+"""Whether a database has the tables of this code, and how it gets them."""
+
+import alembic.command
+import click
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, NullPool, create_engine
+
+from alchemist import database as db
+
+
+def check(url: URL) -> None:
+    """Raise ClickException if the tables are not those that this code expects."""
+    if _revision(url) != _head(url):
+        raise click.ClickException("The tables are not up to date: run `alchemist migrate`.")
+
+
+def upgrade(url: URL) -> tuple[str | None, str | None]:
+    """Migrate, and return the revisions before and after."""
+    before, head = _revision(url), _head(url)
+    if before != head:
+        alembic.command.upgrade(db.alembic_config(url), "head")
+    return before, head
+
+
+def _head(url: URL) -> str | None:
+    return ScriptDirectory.from_config(db.alembic_config(url)).get_current_head()
+
+
+def _revision(url: URL) -> str | None:
+    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()

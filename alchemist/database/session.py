@@ -1,0 +1,157 @@
+"""The session, how a statement is run, and the verbs that change rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Executable, Row, func
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+from alchemist import errors
+from alchemist.config import Settings
+
+from . import autocommit
+from .engines import create_engines
+from .models import Base, Versioned
+from .queries import Parameters, Query
+
+# One registry for every write; `fetch_all` decides which reads share its transaction.
+session = scoped_session(sessionmaker(expire_on_commit=False))
+
+
+class Engines(NamedTuple):
+    """The two pools of a service: one for transactions, one for single statements."""
+
+    transaction: Engine
+    autocommit: Engine
+
+    def dispose(self) -> None:
+        for engine in self:
+            engine.dispose()
+
+
+_engines: list[Engines] = []
+
+
+def connect(settings: Settings) -> Engines:
+    """Create the engines that `settings` describe, and use them from now on; return them."""
+    engines = Engines(*create_engines(settings))
+    use(engines)
+    return engines
+
+
+def use(engines: Engines) -> None:
+    """Run every statement of this process on these engines."""
+    _engines[:] = [engines]
+    session.configure(bind=engines.transaction)
+
+
+def current_engines() -> Engines:
+    """Return the engines in use."""
+    return _engines[0]
+
+
+def begin_separate() -> AbstractContextManager[Connection]:
+    """Return a connection for a write beside the request's own: committed when the block ends."""
+    return current_engines().transaction.begin()
+
+
+def fetch_one(statement: Executable, parameters: Parameters = None) -> Row[Any] | None:
+    """Return the first row of a statement, or None."""
+    rows = fetch_all(statement, parameters)
+    return rows[0] if rows else None
+
+
+def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+    """Return the rows of a statement.
+
+    The one place that chooses: a request that has begun a transaction reads in it and so sees
+    itself; every other statement is a transaction of its own, and nothing is held.
+    """
+    if is_in_transaction():
+        return session.execute(statement, parameters).all()
+    return fetch_autocommit(statement, parameters)
+
+
+def is_in_transaction() -> bool:
+    """Tell whether the request has begun one; without, each statement is its own."""
+    return session.registry.has() and bool(session().in_transaction())
+
+
+def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
+    """Return the rows of a statement that is a transaction of its own whatever else is begun."""
+    engine = current_engines().autocommit
+    try:
+        return autocommit.execute(engine, statement, parameters or {})
+    except DBAPIError as error:
+        # A connection that died in its pool, or is as good as dead. The others went with it.
+        if not error.connection_invalidated:
+            raise
+        return autocommit.execute(engine, statement, parameters or {})
+
+
+Entity = TypeVar("Entity", bound=Base)
+
+
+def insert(row: Entity) -> Entity:
+    session.add(row)
+    session.flush()
+    return row
+
+
+def lock_row(query: Query) -> Any:
+    """Return a row that nobody else may change until this transaction ends; raise NotFound.
+
+    NO KEY: whoever merely refers to the row (a foreign key check) does not wait.
+    """
+    found = session.scalars(
+        query.select.with_for_update(key_share=True, of=query.entity),
+        query.parameters,
+        execution_options={"populate_existing": True},
+    ).one_or_none()
+    if found is None:
+        raise errors.NotFound(f"{query.entity.__name__} does not exist")
+    return found
+
+
+def update(row: Entity, values: Mapping[str, Any]) -> Entity:
+    for name, value in values.items():
+        setattr(row, name, value)
+    session.flush()
+    return row
+
+
+def mark_modified(row: Versioned, *names: str) -> None:
+    """Make what hangs on a row a change of the row; `names` say what it was."""
+    row.updated_at = func.clock_timestamp()
+    row.__dict__["_touched"] = modified_names(row) | set(names)
+
+
+def modified_names(row: object) -> set[str]:
+    """Return what `touch` was told of the row."""
+    found: set[str] = row.__dict__.get("_touched", set())
+    return found
+
+
+def audit(action: str, model: type[Base], pk: UUID, *names: str) -> None:
+    """Tell the audit log of what a statement did to a row without the help of the session."""
+    change = (action, model.__tablename__, pk, sorted(names))
+    savepoint = session().get_nested_transaction()
+    session.info.setdefault("notes", []).append((savepoint, change))
+
+
+@contextmanager
+def rolled_back() -> Iterator[None]:
+    """Undo whatever is written inside."""
+    savepoint = session.begin_nested()
+    try:
+        yield
+    finally:
+        savepoint.rollback()
+
+
+def delete(row: Base) -> None:
+    session.delete(row)
+    session.flush()

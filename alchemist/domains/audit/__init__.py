@@ -1,0 +1,1 @@
+"""Who changed what: a log that is written in the transaction of the change."""

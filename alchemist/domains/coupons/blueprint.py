@@ -1,0 +1,108 @@
+"""Coupons over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from alchemist.api import Blueprint, Resource, openapi
+from alchemist.api.blueprint import get_representation
+from alchemist.api.idempotency import idempotent
+from alchemist.api.request import request
+from alchemist.database import Query, lock_row
+
+from . import service
+from .models import Coupon
+from .schemas import CouponListQuery, CouponSchema, RedemptionListQuery, RedemptionSchema
+
+blp = Blueprint(
+    "coupons", __name__, url_prefix="/api/v2/coupons", description="What makes orders cheaper."
+)
+COUPON_PARAMETER = CouponSchema()
+
+
+def readable_redemption_query(coupon_id: UUID, pk: UUID) -> Query:
+    own = request.caller.own("redemptions:read")
+    return service.redemption_by_pk(pk, coupon_id, user_id=own)
+
+
+@blp.route("")
+class CouponList(Resource):
+    permissions = {"get": "coupons:read", "post": "coupons:write"}
+
+    @blp.list(CouponSchema, CouponListQuery)
+    def get(self, filters: dict[str, Any]) -> Query:
+        """List coupons"""
+        return service.list_query(**filters)
+
+    @idempotent
+    @blp.arguments(CouponSchema)
+    @blp.create(CouponSchema, service.by_pk)
+    def post(self, values: dict[str, Any]) -> Coupon:
+        """Issue a coupon"""
+        return service.create(**values)
+
+
+@blp.route("/<uuid:pk>")
+class CouponItem(Resource):
+    permissions = {"get": "coupons:read", "patch": "coupons:write", "delete": "coupons:write"}
+
+    @blp.retrieve(CouponSchema)
+    def get(self, pk: UUID) -> Query:
+        """Get a coupon"""
+        return service.by_pk(pk)
+
+    @blp.update(CouponSchema, service.by_pk)
+    def patch(self, coupon: Coupon, changes: dict[str, Any]) -> None:
+        """Change a coupon
+
+        A new `init_count` moves `remaining_count` by the same difference; below what was used it
+        is 409.
+        """
+        service.update(coupon, changes)
+
+    @blp.destroy(CouponSchema, service.by_pk)
+    def delete(self, coupon: Coupon) -> None:
+        """Delete a coupon
+
+        One that was redeemed is kept: 409 names some of the redemptions.
+        """
+        service.delete(coupon)
+
+
+@blp.route("/<uuid:coupon_id>/redemptions")
+class RedemptionList(Resource):
+    permissions = {"get": "redemptions:read", "post": "coupons:redeem"}
+    operation_ids = {"post": "redeemCoupon"}
+
+    @blp.list(RedemptionSchema, RedemptionListQuery)
+    @blp.doc(responses={404: openapi.response_component_name(404)})
+    def get(self, filters: dict[str, Any], coupon_id: UUID) -> Query:
+        """List a coupon's redemptions
+
+        Released ones, too. Without the permission `redemptions:read:any` these are the caller's.
+        """
+        get_representation(COUPON_PARAMETER, service.by_pk(coupon_id))
+        own = request.caller.own("redemptions:read")
+        return service.list_redemptions_query(coupon_id, user_id=own)
+
+    @idempotent
+    @blp.create(RedemptionSchema, readable_redemption_query)
+    @blp.doc(responses={404: openapi.response_component_name(404)})
+    def post(self, coupon_id: UUID) -> Any:
+        """Redeem a coupon once, outside of an order
+
+        It takes no body.
+        """
+        return service.redeem(lock_row(service.by_pk(coupon_id)), request.caller.user_id)
+
+
+@blp.route("/<uuid:coupon_id>/redemptions/<uuid:pk>")
+class RedemptionItem(Resource):
+    permissions = {"get": "redemptions:read"}
+
+    @blp.retrieve(RedemptionSchema)
+    def get(self, coupon_id: UUID, pk: UUID) -> Query:
+        """Get a redemption
+
+        Those of others are seen with the permission `redemptions:read:any` only.
+        """
+        return readable_redemption_query(coupon_id, pk)

@@ -1,0 +1,22 @@
+"""Which heroes a caller may write."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from alchemist.api.request import request
+from alchemist.database import Query
+
+from . import service
+
+WRITE = "heroes:write"
+
+
+def writable_query(pk: UUID) -> Query:
+    return service.by_pk(pk, owner=request.caller.own(WRITE))
+
+
+def check_owner(values: Mapping[str, Any]) -> None:
+    """Let nobody give a hero to somebody else, or to nobody, but who may change any hero."""
+    if "user_id" in values:
+        request.caller.check_own(WRITE, values["user_id"])

@@ -1,0 +1,59 @@
+"""Heroes over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.idempotency import idempotent
+from alchemist.api.request import request
+from alchemist.database import Query
+
+from . import auth, service
+from .models import Hero
+from .schemas import HeroListQuery, HeroSchema
+
+blp = Blueprint(
+    "heroes", __name__, url_prefix="/api/v2/heroes", description="Those who drink the potions."
+)
+
+
+@blp.route("")
+class HeroList(Resource):
+    permissions = {"get": PUBLIC, "post": auth.WRITE}
+
+    @blp.list(HeroSchema, HeroListQuery)
+    def get(self, filters: dict[str, Any]) -> Query:
+        """List heroes"""
+        return service.list_query(**filters)
+
+    @idempotent
+    @blp.arguments(HeroSchema)
+    @blp.create(HeroSchema, service.by_pk)
+    def post(self, values: dict[str, Any]) -> Hero:
+        """Create a hero"""
+        auth.check_owner(values)
+        return service.create(**{"user_id": request.caller.user_id} | values)
+
+
+@blp.route("/<uuid:pk>")
+class HeroItem(Resource):
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
+
+    @blp.retrieve(HeroSchema)
+    def get(self, pk: UUID) -> Query:
+        """Get a hero"""
+        return service.by_pk(pk)
+
+    @blp.update(HeroSchema, auth.writable_query)
+    def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
+        """Change a hero
+
+        Heroes of others are changed with the permission `heroes:write:any` only.
+        """
+        auth.check_owner(changes)
+        service.update(hero, changes)
+
+    @blp.destroy(HeroSchema, auth.writable_query)
+    def delete(self, hero: Hero) -> None:
+        """Delete a hero"""
+        service.delete(hero)

@@ -1,0 +1,58 @@
+"""Ingredients over HTTP."""
+
+from typing import Any
+
+from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.idempotency import idempotent
+from alchemist.database import Query
+
+from . import service
+from .models import Ingredient
+from .schemas import IngredientListQuery, IngredientSchema
+
+blp = Blueprint(
+    "ingredients",
+    __name__,
+    url_prefix="/api/v2/ingredients",
+    description="What potions are made of.",
+)
+
+
+@blp.route("")
+class IngredientList(Resource):
+    permissions = {"get": PUBLIC, "post": "ingredients:write"}
+
+    @blp.list(IngredientSchema, IngredientListQuery)
+    def get(self, filters: dict[str, Any]) -> Query:
+        """List ingredients"""
+        return service.list_query(**filters)
+
+    @idempotent
+    @blp.arguments(IngredientSchema)
+    @blp.create(IngredientSchema, service.by_pk)
+    def post(self, values: dict[str, Any]) -> Ingredient:
+        """Create an ingredient"""
+        return service.create(**values)
+
+
+@blp.route("/<uuid:pk>")
+class IngredientItem(Resource):
+    permissions = {"get": PUBLIC, "patch": "ingredients:write", "delete": "ingredients:write"}
+
+    @blp.retrieve(IngredientSchema)
+    def get(self, pk: Any) -> Query:
+        """Get an ingredient"""
+        return service.by_pk(pk)
+
+    @blp.update(IngredientSchema, service.by_pk)
+    def patch(self, ingredient: Ingredient, changes: dict[str, Any]) -> None:
+        """Change an ingredient"""
+        service.update(ingredient, changes)
+
+    @blp.destroy(IngredientSchema, service.by_pk)
+    def delete(self, ingredient: Ingredient) -> None:
+        """Delete an ingredient
+
+        One that a potion contains is kept: 409 names the potions.
+        """
+        service.delete(ingredient)

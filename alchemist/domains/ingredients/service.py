@@ -1,0 +1,39 @@
+"""What can be done with ingredients."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+
+from alchemist import database as db
+from alchemist.database import matches_words
+
+from .models import SEARCH_VECTOR, Ingredient
+
+
+@db.cached_query
+def by_pk(pk: UUID) -> Select[Any]:
+    return select(Ingredient).where(Ingredient.pk == pk)
+
+
+@db.cached_query
+def list_query(*, name: str | None = None, q: str | None = None) -> Select[Any]:
+    found = select(Ingredient)
+    if name is not None:
+        found = found.where(Ingredient.name == name)
+    if q is not None:
+        found = found.where(matches_words(SEARCH_VECTOR, q))
+    return found
+
+
+def create(**values: Any) -> Ingredient:
+    return Ingredient(**values)
+
+
+def update(ingredient: Ingredient, changes: Mapping[str, Any]) -> None:
+    db.update(ingredient, changes)
+
+
+def delete(ingredient: Ingredient) -> None:
+    db.delete(ingredient)

@@ -1,0 +1,58 @@
+"""Potions over HTTP."""
+
+from typing import Any
+
+from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.idempotency import idempotent
+from alchemist.database import Query
+
+from . import service
+from .models import Potion
+from .schemas import PotionListQuery, PotionSchema
+
+blp = Blueprint(
+    "potions",
+    __name__,
+    url_prefix="/api/v2/potions",
+    description="What is brewed from ingredients.",
+)
+
+
+@blp.route("")
+class PotionList(Resource):
+    permissions = {"get": PUBLIC, "post": "potions:write"}
+
+    @blp.list(PotionSchema, PotionListQuery)
+    def get(self, filters: dict[str, Any]) -> Query:
+        """List potions"""
+        return service.list_query(**filters)
+
+    @idempotent
+    @blp.arguments(PotionSchema, trusting=True)
+    @blp.create(PotionSchema, service.by_pk)
+    def post(self, values: dict[str, Any]) -> Potion:
+        """Brew a potion"""
+        return service.brew(**values)
+
+
+@blp.route("/<uuid:pk>")
+class PotionItem(Resource):
+    permissions = {"get": PUBLIC, "patch": "potions:write", "delete": "potions:write"}
+
+    @blp.retrieve(PotionSchema)
+    def get(self, pk: Any) -> Query:
+        """Get a potion"""
+        return service.by_pk(pk)
+
+    @blp.update(PotionSchema, service.by_pk)
+    def patch(self, potion: Potion, changes: dict[str, Any]) -> None:
+        """Change a potion
+
+        The list of ingredients is replaced as a whole.
+        """
+        service.update(potion, changes)
+
+    @blp.destroy(PotionSchema, service.by_pk)
+    def delete(self, potion: Potion) -> None:
+        """Delete a potion"""
+        service.delete(potion)

@@ -1,0 +1,83 @@
+"""The potion as it is stored, and the lines of its recipe."""
+
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+from alchemist.domains.ingredients.models import Ingredient
+
+
+class Potion(Versioned, Base):
+    __tablename__ = "potions"
+
+    name: Mapped[str] = mapped_column(String(127))
+    description: Mapped[str | None] = mapped_column(String(2000))
+
+    # The lines have no life of their own, so the potion may know them.
+    ingredients: Mapped[list["PotionIngredient"]] = relationship(
+        lazy="raise", order_by="PotionIngredient.position", passive_deletes="all"
+    )
+
+    __table_args__ = (
+        not_blank("name"),
+        Index(None, "name", "pk"),
+        Index(None, "created_at", "pk"),
+    )
+
+
+class PotionIngredient(Base):
+    __tablename__ = "potion_ingredients"
+
+    potion_id: Mapped[UUID] = mapped_column(
+        ForeignKey(
+            Potion.pk,
+            ondelete="CASCADE",
+            info=constraint_error("conflict", "#", "The potion was deleted at the same time."),
+        ),
+        primary_key=True,
+    )
+    position: Mapped[int] = mapped_column(primary_key=True)
+    ingredient_id: Mapped[UUID] = mapped_column(
+        ForeignKey(
+            Ingredient.pk,
+            info=constraint_error(
+                "unknown-reference",
+                "#/ingredients",
+                "An ingredient does not exist.",
+                in_use="Potion {} contains it.",
+                referrer="potion_id",
+            ),
+        ),
+    )
+    amount: Mapped[Decimal | None] = mapped_column(Numeric(12, 3))
+    unit: Mapped[str | None] = mapped_column(String(16))
+
+    ingredient: Mapped[Ingredient] = relationship(lazy="raise")
+
+    __table_args__ = (
+        Index(None, "ingredient_id", "potion_id"),
+        UniqueConstraint(
+            "potion_id",
+            "ingredient_id",
+            info=constraint_error("duplicate", "#/ingredients", "An ingredient is given twice."),
+        ),
+        CheckConstraint(
+            "amount > 0",
+            "amount",
+            info=constraint_error(
+                "out-of-range", "#/ingredients", "An amount must be greater than 0."
+            ),
+        ),
+        CheckConstraint(
+            "unit <> ''",
+            "unit",
+            info=constraint_error("too-short", "#/ingredients", "A unit must not be blank."),
+        ),
+    )
+
+
+SEARCH_VECTOR = search_vector(Potion.__table__.c.name, Potion.__table__.c.description)
+Index("potions_words_idx", SEARCH_VECTOR, postgresql_using="gin")

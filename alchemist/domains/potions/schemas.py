@@ -1,0 +1,129 @@
+"""The potion as clients see it."""
+
+from typing import Any, ClassVar
+
+from alchemist.api.fields import (
+    DEFAULT_MESSAGES,
+    CodedMessage,
+    DecimalString,
+    List,
+    Nested,
+    Pk,
+    Schema,
+    Text,
+    UtcDateTime,
+    UuidList,
+)
+from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.domains.ingredients.models import Ingredient
+
+from .models import Potion
+
+# In the example apothecary: Beekeeper's Apology and all that it needs, blue clay and honey.
+EXAMPLE_PK = "01962eea-ff31-7cc6-a103-65e42798b07b"
+EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK = (
+    "01956174-662c-7547-bbd0-a1d1d0e3bf3c",
+    "019560ba-5065-78d3-b48d-5e96430b30c3",
+)
+
+
+class PotionIngredientSchema(Schema):
+    pk = Pk(
+        required=True,
+        to=Ingredient,
+        attribute="ingredient_id",
+        example=EXAMPLE_HONEY_PK,
+        metadata={"description": "The key of the ingredient."},
+    )
+    name = Text(
+        max=127,
+        attribute="ingredient.name",
+        example="Heather honey",
+        metadata={"readOnly": True, "description": "The name of the ingredient."},
+    )
+    amount = DecimalString(
+        digits=12,
+        places=3,
+        positive=True,
+        allow_none=True,
+        example="1.500",
+        metadata={"description": "How much of it: up to 9 digits, and 3 after the point."},
+    )
+    unit = Text(
+        min=1,
+        max=16,
+        allow_none=True,
+        example="spoonful",
+        metadata={"description": "What the amount counts."},
+    )
+
+
+class PotionIngredientField(Nested):
+    """One ingredient of a potion; where nothing else is to be said, its key alone will do."""
+
+    default_error_messages = DEFAULT_MESSAGES | {
+        "type": CodedMessage("wrong-type", "Neither a UUID nor an object."),
+    }
+    short_form: ClassVar[dict[str, Any]] = {
+        "type": "string",
+        "format": "uuid",
+        "description": "The key of the ingredient alone.",
+        "examples": [EXAMPLE_CLAY_PK],
+    }
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            return {"ingredient_id": Pk().deserialize(value)}
+        return super()._deserialize(value, attr, data, *args, **kwargs)
+
+
+class PotionSchema(Schema):
+    pk = Pk(dump_only=True, example=EXAMPLE_PK)
+    name = Text(
+        required=True,
+        min=1,
+        max=127,
+        example="Draught of Quiet Evenings",
+        metadata={"description": "What it is sold as; others may have the same name."},
+    )
+    description = Text(
+        max=2000,
+        allow_none=True,
+        example="For those who hear the clock.",
+        metadata={"description": "What it does, and to whom."},
+    )
+    ingredients = List(
+        PotionIngredientField(PotionIngredientSchema),
+        required=True,
+        min=1,
+        max=100,
+        unique="pk",
+        metadata={"description": "The recipe, in order; each ingredient stands in it once."},
+    )
+    created_at = UtcDateTime(dump_only=True)
+    updated_at = UtcDateTime(dump_only=True)
+
+
+class PotionListQuery(ListQuerySchema):
+    sort = Sort(Potion.pk, Potion.name, Potion.created_at)
+    name = Text(
+        max=127, example="Beekeeper's Apology", metadata={"description": "Exactly this name."}
+    )
+    q = Text(
+        max=200,
+        min=1,
+        example="hive gesture",
+        metadata={"description": "Words in name or description, in any order and case."},
+    )
+    ingredient = UuidList(
+        metadata={
+            "description": "Contains all of these ingredients.",
+            "examples": [[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK]],
+        }
+    )
+    brewable_with = UuidList(
+        metadata={
+            "description": "Needs no other ingredients than these.",
+            "examples": [[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK]],
+        }
+    )

@@ -1,0 +1,14 @@
+"""Which products a caller may write."""
+
+from uuid import UUID
+
+from alchemist.api.request import request
+from alchemist.database import Query
+
+from . import service
+
+WRITE = "products:write"
+
+
+def writable_query(pk: UUID) -> Query:
+    return service.by_pk(pk, owner=request.caller.own(WRITE))

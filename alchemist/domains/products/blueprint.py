@@ -1,0 +1,81 @@
+"""Products over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.idempotency import idempotent
+from alchemist.database import Query
+
+from . import auth, service
+from .models import Product
+from .schemas import ProductListQuery, ProductSchema, RestockSchema
+
+blp = Blueprint(
+    "products", __name__, url_prefix="/api/v2/products", description="What can be bought."
+)
+
+
+@blp.route("")
+class ProductList(Resource):
+    permissions = {"get": PUBLIC, "post": auth.WRITE}
+
+    @blp.list(ProductSchema, ProductListQuery)
+    def get(self, filters: dict[str, Any]) -> Query:
+        """List products
+
+        With `potion_id`: where a potion can be bought.
+        """
+        return service.list_query(**filters)
+
+    @idempotent
+    @blp.arguments(ProductSchema)
+    @blp.create(ProductSchema, service.by_pk)
+    def post(self, values: dict[str, Any]) -> Product:
+        """Offer a product
+
+        In a store of somebody else this needs the permission `products:write:any`.
+        """
+        return service.create(**values)
+
+
+@blp.route("/<uuid:pk>")
+class ProductItem(Resource):
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
+
+    @blp.retrieve(ProductSchema)
+    def get(self, pk: UUID) -> Query:
+        """Get a product"""
+        return service.by_pk(pk)
+
+    @blp.update(ProductSchema, auth.writable_query)
+    def patch(self, product: Product, changes: dict[str, Any]) -> None:
+        """Change a product
+
+        Orders keep the price that they were placed at. Products of others are changed with the
+        permission `products:write:any` only.
+        """
+        service.update(product, changes)
+
+    @blp.destroy(ProductSchema, auth.writable_query)
+    def delete(self, product: Product) -> None:
+        """Delete a product
+
+        One that was ordered is kept: 409 names some of the orders.
+        """
+        service.delete(product)
+
+
+@blp.route("/<uuid:pk>/restock")
+class RestockProduct(Resource):
+    permissions = {"post": auth.WRITE}
+
+    @idempotent
+    @blp.action(ProductSchema, auth.writable_query, taking=RestockSchema)
+    def post(self, product: Product, values: dict[str, Any]) -> None:
+        """Add to the stock of a product
+
+        What is sold at the same time is not lost, so this needs no `If-Match`. 409 if the stock is
+        unlimited.
+        """
+        service.restock(product, values["quantity"])

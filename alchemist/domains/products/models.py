@@ -1,0 +1,90 @@
+"""The product as it is stored."""
+
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+from alchemist.domains.potions.models import Potion
+from alchemist.domains.stores.models import Store
+
+
+class Product(Versioned, Base):
+    """Something for sale, in the currency of its store; without a stock there is always more."""
+
+    __tablename__ = "products"
+
+    store_id: Mapped[UUID] = mapped_column(
+        ForeignKey(
+            Store.pk,
+            info=constraint_error(
+                "unknown-reference",
+                "#/store_id",
+                "The store does not exist.",
+                in_use="Product {} is sold there.",
+            ),
+        )
+    )
+    potion_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(
+            Potion.pk,
+            info=constraint_error(
+                "unknown-reference",
+                "#/potion_id",
+                "The potion does not exist.",
+                in_use="Product {} sells it.",
+            ),
+        )
+    )
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str | None] = mapped_column(String(2000))
+    price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+    # Wider than what a client may set: what orders give back must always fit.
+    stock: Mapped[int | None] = mapped_column(BigInteger)
+    # Stored and indexed in place of the stock itself: while it stays the same, an order that takes
+    # from the stock writes no index.
+    in_stock: Mapped[bool] = mapped_column(Computed("stock IS NULL OR stock > 0", persisted=True))
+
+    store: Mapped[Store] = relationship(lazy="raise")
+
+    __table_args__ = (
+        UniqueConstraint(
+            "store_id",
+            "name",
+            info=constraint_error(
+                "already-exists", "#/name", "The store has a product of this name."
+            ),
+        ),
+        not_blank("name"),
+        CheckConstraint(
+            "price >= 0",
+            "price",
+            info=constraint_error("out-of-range", "#/price", "Must be 0 or more."),
+        ),
+        CheckConstraint(
+            "stock >= 0",
+            "stock",
+            info=constraint_error("out-of-range", "#/stock", "Must be 0 or more."),
+        ),
+        Index(None, "name", "pk"),
+        Index(None, "price", "pk"),
+        Index(None, "created_at", "pk"),
+        Index(None, "store_id", "pk"),
+        Index(None, "potion_id", "pk"),
+        Index(None, "in_stock", "pk"),
+    )
+
+
+SEARCH_VECTOR = search_vector(Product.__table__.c.name, Product.__table__.c.description)
+Index("products_words_idx", SEARCH_VECTOR, postgresql_using="gin")

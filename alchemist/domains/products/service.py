@@ -1,0 +1,77 @@
+"""What can be done with products."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+
+from alchemist import database as db
+from alchemist import errors
+from alchemist.database import matches_words
+from alchemist.domains.stores.models import Store
+
+from .models import SEARCH_VECTOR, Product
+
+MAX_STOCK = 1_000_000_000
+
+
+@db.cached_query
+def by_pk(pk: UUID, *, owner: UUID | None = None) -> Select[Any]:
+    found = select(Product).where(Product.pk == pk)
+    if owner is not None:
+        found = found.where(Product.store_id.in_(store_pks_of_owner(owner)))
+    return found
+
+
+def store_pks_of_owner(owner: Any) -> Select[Any]:
+    """Return the keys of the stores that somebody owns."""
+    return select(Store.pk).where(Store.owner_id == owner)
+
+
+@db.cached_query
+def list_query(
+    *,
+    store_id: UUID | None = None,
+    potion_id: UUID | None = None,
+    min_price: Decimal | None = None,
+    max_price: Decimal | None = None,
+    in_stock: bool | None = None,
+    q: str | None = None,
+) -> Select[Any]:
+    found = select(Product)
+    if store_id is not None:
+        found = found.where(Product.store_id == store_id)
+    if potion_id is not None:
+        found = found.where(Product.potion_id == potion_id)
+    if min_price is not None:
+        found = found.where(Product.price >= min_price)
+    if max_price is not None:
+        found = found.where(Product.price <= max_price)
+    if in_stock is not None:
+        found = found.where(Product.in_stock == in_stock)
+    if q is not None:
+        found = found.where(matches_words(SEARCH_VECTOR, q))
+    return found
+
+
+def create(**values: Any) -> Product:
+    return Product(**values)
+
+
+def update(product: Product, changes: Mapping[str, Any]) -> None:
+    db.update(product, changes)
+
+
+def delete(product: Product) -> None:
+    db.delete(product)
+
+
+def restock(product: Product, quantity: int) -> None:
+    """Add to the stock of a product that is held, so that nothing taken meanwhile is lost."""
+    if product.stock is None:
+        raise errors.Conflict("The stock of this product is unlimited.")
+    if product.stock + quantity > MAX_STOCK:
+        raise errors.Conflict(f"The stock is {product.stock}, and at most {MAX_STOCK} fit.")
+    db.update(product, {"stock": product.stock + quantity})

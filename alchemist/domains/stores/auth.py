@@ -1,0 +1,22 @@
+"""Which stores a caller may write."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from alchemist.api.request import request
+from alchemist.database import Query
+
+from . import service
+
+WRITE = "stores:write"
+
+
+def writable_query(pk: UUID) -> Query:
+    return service.by_pk(pk, owner=request.caller.own(WRITE))
+
+
+def check_owner(values: Mapping[str, Any]) -> None:
+    """Let nobody give a store to somebody else, or to nobody, but who may change any store."""
+    if "owner_id" in values:
+        request.caller.check_own(WRITE, values["owner_id"])

@@ -1,0 +1,63 @@
+"""Stores over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.idempotency import idempotent
+from alchemist.api.request import request
+from alchemist.database import Query
+
+from . import auth, service
+from .models import Store
+from .schemas import StoreListQuery, StoreSchema
+
+blp = Blueprint(
+    "stores", __name__, url_prefix="/api/v2/stores", description="Where potions are sold."
+)
+
+
+@blp.route("")
+class StoreList(Resource):
+    permissions = {"get": PUBLIC, "post": auth.WRITE}
+
+    @blp.list(StoreSchema, StoreListQuery)
+    def get(self, filters: dict[str, Any]) -> Query:
+        """List stores"""
+        return service.list_query(**filters)
+
+    @idempotent
+    @blp.arguments(StoreSchema)
+    @blp.create(StoreSchema, service.by_pk)
+    def post(self, values: dict[str, Any]) -> Store:
+        """Open a store"""
+        auth.check_owner(values)
+        return service.create(**{"owner_id": request.caller.user_id} | values)
+
+
+@blp.route("/<uuid:pk>")
+class StoreItem(Resource):
+    permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
+
+    @blp.retrieve(StoreSchema)
+    def get(self, pk: UUID) -> Query:
+        """Get a store"""
+        return service.by_pk(pk)
+
+    @blp.update(StoreSchema, auth.writable_query)
+    def patch(self, store: Store, changes: dict[str, Any]) -> None:
+        """Change a store
+
+        Prices are in the currency of their store: change it, and they are in the new one. Orders
+        keep theirs. Stores of others are changed with the permission `stores:write:any` only.
+        """
+        auth.check_owner(changes)
+        service.update(store, changes)
+
+    @blp.destroy(StoreSchema, auth.writable_query)
+    def delete(self, store: Store) -> None:
+        """Close a store
+
+        One that has products is kept: 409 names some of them.
+        """
+        service.delete(store)

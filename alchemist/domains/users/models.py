@@ -1,0 +1,72 @@
+"""The user and the token as they are stored."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+
+ROLES = ("customer", "merchant", "admin")
+
+
+class User(Versioned, Base):
+    __tablename__ = "users"
+
+    email: Mapped[str] = mapped_column(String(254))
+    full_name: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(16), server_default="customer")
+
+    __table_args__ = (
+        UniqueConstraint(
+            "email", info=constraint_error("already-exists", "#/email", "This e-mail is taken.")
+        ),
+        CheckConstraint(
+            "email = lower(email) AND email <> ''",
+            "email",
+            info=constraint_error("wrong-type", "#/email", "Not an e-mail address."),
+        ),
+        not_blank("full_name"),
+        CheckConstraint(
+            "role IN ('customer', 'merchant', 'admin')",
+            "role",
+            info=constraint_error("not-one-of", "#/role", "Not a role."),
+        ),
+        Index(None, "role", "pk"),
+        Index(None, "created_at", "pk"),
+    )
+
+
+class Token(Versioned, Base):
+    """A bearer token; of its secret only the hash is known here."""
+
+    __tablename__ = "tokens"
+
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey(
+            User.pk,
+            ondelete="CASCADE",
+            info=constraint_error("conflict", "#", "The user was deleted at the same time."),
+        ),
+    )
+    label: Mapped[str] = mapped_column(String(127))
+    digest: Mapped[str] = mapped_column(String(64))
+    permissions: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(lazy="raise")
+
+    __table_args__ = (
+        UniqueConstraint("digest", info=constraint_error("conflict", "#", "Try once more.")),
+        not_blank("label"),
+        Index(None, "user_id", "pk"),
+        Index(None, "user_id", "created_at"),
+    )
+
+
+SEARCH_VECTOR = search_vector(User.__table__.c.email, User.__table__.c.full_name)
+Index("users_words_idx", SEARCH_VECTOR, postgresql_using="gin")

@@ -1,0 +1,51 @@
+"""What may go wrong: the problem types, and the exceptions that stand for them."""
+
+from .catalogue import (
+    PROBLEM_TYPES,
+    STATUS_PHRASES,
+    ProblemType,
+    code_for_status,
+    problem_details,
+    register,
+)
+from .exceptions import (
+    ApiError,
+    BadRequest,
+    Conflict,
+    ContentTooLarge,
+    ErrorDetail,
+    Forbidden,
+    NotAcceptable,
+    NotFound,
+    PreconditionFailed,
+    PreconditionRequired,
+    RetryRequest,
+    ServiceUnavailable,
+    Unauthorized,
+    UnprocessableContent,
+    UnsupportedMediaType,
+)
+
+__all__ = [
+    "PROBLEM_TYPES",
+    "STATUS_PHRASES",
+    "ApiError",
+    "BadRequest",
+    "Conflict",
+    "ContentTooLarge",
+    "ErrorDetail",
+    "Forbidden",
+    "NotAcceptable",
+    "NotFound",
+    "PreconditionFailed",
+    "PreconditionRequired",
+    "ProblemType",
+    "RetryRequest",
+    "ServiceUnavailable",
+    "Unauthorized",
+    "UnprocessableContent",
+    "UnsupportedMediaType",
+    "code_for_status",
+    "problem_details",
+    "register",
+]

@@ -1,0 +1,51 @@
+"""/livez tells of the process, /readyz of what it needs."""
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from alchemist.api import health
+
+
+def execute(url, statement):
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_the_process_lives_without_a_database(committing, fresh_database):
+    client = committing(database_url=fresh_database.set(host="/nowhere", query={})).test_client()
+    assert (client.get("/livez").status_code, client.get("/livez").json["status"]) == (200, "ok")
+
+
+def test_it_is_ready_at_the_migration_of_its_code(committing):
+    answer = committing().test_client().get("/readyz")
+    assert (answer.status_code, answer.json["migration"]) == (200, health.latest_revision())
+
+
+def refused(answer):
+    assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
+    assert int(answer.headers["Retry-After"]) > 0
+    return True
+
+
+def test_it_is_not_ready_while_the_database_is_gone(committing, fresh_database):
+    gone = fresh_database.set(host="/nowhere", query={})
+    assert refused(committing(database_url=gone).test_client().get("/readyz"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE alembic_version SET version_num = '9999'",
+        "DELETE FROM alembic_version",
+        "DROP TABLE alembic_version",
+    ],
+)
+def test_it_is_not_ready_at_another_migration(committing, fresh_database, change):
+    client = committing().test_client()
+    assert client.get("/readyz").status_code == 200
+    execute(fresh_database, change)
+    assert refused(client.get("/readyz"))
+
+
+def test_it_is_not_ready_before_the_first_migration(committing, empty_database):
+    assert refused(committing(database_url=empty_database).test_client().get("/readyz"))

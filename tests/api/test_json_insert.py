@@ -1,0 +1,142 @@
+"""A new row: one statement, whatever hangs on it, and stored once whatever becomes of it."""
+
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from alchemist.database import engines
+from tests.factories import make_ingredient
+
+INGREDIENT = {"name": "Mandrake root", "description": None}
+UNIQUE = {
+    "ingredients": INGREDIENT,
+    "heroes": {"nickname": "Ada"},
+    "users": {"email": "ada@alchemist.example", "full_name": "Ada"},
+    "coupons": {"code": "SAGE", "init_count": 1},
+}
+
+
+def potion(*ingredients):
+    lines = [{"pk": str(one.pk), "amount": "1.500", "unit": "drop"} for one in ingredients]
+    return {"name": "Draught", "description": "Sleepy.", "ingredients": lines}
+
+
+def test_an_ingredient_is_one_statement(client, statements):
+    with statements() as seen:
+        assert client.post("/api/v2/ingredients", json=INGREDIENT).status_code == 201
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("many", [1, 5, 100])
+def test_a_potion_is_one_statement_however_many_ingredients_it_has(client, statements, many):
+    body = potion(*(make_ingredient() for _ in range(many)))
+    with statements() as seen:
+        assert client.post("/api/v2/potions", json=body).status_code == 201
+    assert len(seen) == 1
+
+
+def test_ingredients_are_looked_up_if_more_is_said_of_them_than_their_keys(client, statements):
+    ingredient = make_ingredient(name="Mandrake")
+    body = potion(ingredient)
+    body["ingredients"][0]["name"] = "Mandrake"
+    with statements() as seen:
+        assert client.post("/api/v2/potions", json=body).status_code == 201
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])
+def test_every_ingredient_that_is_not_there_is_told_and_nothing_is_stored(client, headers):
+    known = make_ingredient()
+    body = potion(known)
+    body["ingredients"][0:0] = [{"pk": str(UUID(int=1))}]
+    body["ingredients"].append({"pk": str(UUID(int=2))})
+    answer = client.post("/api/v2/potions", json=body, headers=headers)
+    assert answer.status_code == 422
+    assert [entry["pointer"] for entry in answer.json["errors"]] == [
+        "#/ingredients/0/pk",
+        "#/ingredients/2/pk",
+    ]
+    assert client.get("/api/v2/potions").json == []
+    assert client.get("/api/v2/audit?resource=potions").json == []
+
+
+def test_what_is_answered_is_what_is_stored(client):
+    body = potion(*(make_ingredient() for _ in range(3)))
+    answer = client.post("/api/v2/potions", json=body)
+    stored = client.get(answer.headers["Location"])
+    assert answer.get_data() == stored.get_data()
+    assert answer.headers["ETag"] == stored.headers["ETag"]
+    assert [line["pk"] for line in stored.json["ingredients"]] == [
+        line["pk"] for line in body["ingredients"]
+    ]
+    assert [line["amount"] for line in stored.json["ingredients"]] == ["1.500"] * 3
+
+
+def test_who_made_it_is_noted_with_the_fields_that_were_given(client):
+    headers = {"X-Request-ID": "mine"}
+    made = client.post("/api/v2/potions", json=potion(make_ingredient()), headers=headers).json
+    [entry] = client.get(f"/api/v2/audit?pk={made['pk']}").json
+    assert entry["action"] == "create"
+    assert entry["resource"] == "potions"
+    assert entry["fields"] == ["description", "ingredients", "name"]
+    assert entry["request_id"] == "mine"
+
+
+@pytest.fixture
+def losing(monkeypatch):
+    """Return what lets the first insertion lose its connection, before or after it is done."""
+    execute, lost = engines.DeadlineCursor.execute, iter([True])
+
+    def install(*, is_done):
+        def lose(cursor, statement, *args, **how):
+            if "INSERT" not in statement or not next(lost, False):
+                return execute(cursor, statement, *args, **how)
+            if is_done:
+                execute(cursor, statement, *args, **how)
+            cursor.connection.close()
+            raise psycopg.OperationalError("The connection is lost.")
+
+        monkeypatch.setattr(engines.DeadlineCursor, "execute", lose)
+
+    yield install
+    assert next(lost, None) is None
+
+
+def stored(database, kind):
+    with create_engine(database, poolclass=NullPool).connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM audit_log")) == 1
+        return connection.scalars(text(f"SELECT pk::text FROM {kind}")).all()
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
+    committing, fresh_database, losing, is_done
+):
+    client = committing().test_client()
+    losing(is_done=is_done)
+    answer = client.post("/api/v2/ingredients", json=INGREDIENT)
+    assert answer.status_code == 201
+    assert stored(fresh_database, "ingredients") == [answer.json["pk"]]
+
+
+@pytest.mark.parametrize("kind", UNIQUE)
+def test_a_row_is_known_again_whichever_of_its_constraints_tells(
+    committing, fresh_database, losing, kind
+):
+    """As after a restoration: it is told of the oldest index, and that is no longer the key's."""
+    engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"REINDEX INDEX CONCURRENTLY {kind}_pkey"))
+    client = committing().test_client()
+    losing(is_done=True)
+    answer = client.post(f"/api/v2/{kind}", json=UNIQUE[kind])
+    assert answer.status_code == 201, answer.text
+    assert stored(fresh_database, kind) == [answer.json["pk"]]
+
+
+def test_a_row_of_somebody_else_is_not_known_again(committing):
+    client = committing().test_client()
+    answers = [client.post("/api/v2/heroes", json=UNIQUE["heroes"]) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 409]

@@ -1,0 +1,221 @@
+"""URLs, queries and the identity of a request, whatever the operation."""
+
+import pytest
+
+from tests.factories import make_ingredient
+
+URL = "/api/v2/ingredients"
+OPERATIONS = ["list", "item", "create", "change", "delete"]
+
+
+@pytest.fixture
+def call(client):
+    """Return a caller of an operation by name that would succeed without the query."""
+
+    def act(operation, query=""):
+        one = f"{URL}/{make_ingredient().pk}"
+        path = URL if operation in ("list", "create") else one
+        method = {"create": "POST", "change": "PATCH", "delete": "DELETE"}.get(operation, "GET")
+        how = {"json": {"name": "Mandrake"}} if operation in ("create", "change") else {}
+        return client.open(path + query, method=method, headers={"If-Match": "*"}, **how)
+
+    return act
+
+
+def told(answer):
+    return {(entry["parameter"], entry["code"]) for entry in answer.json["errors"]}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_without_a_query_succeeds(call, operation):
+    assert call(operation).status_code in (200, 201, 204)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    "query", ["?colour=red", "?colour", "?colour=", "?Limit=5", "?=5", "?%00=1"]
+)
+def test_an_unknown_parameter_is_422(call, operation, query):
+    answer = call(operation, query)
+    assert (answer.status_code, answer.json["code"]) == (422, "unknown-parameter")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize(
+    "query",
+    ["?x=%", "?x=%f", "?x=%zz", "?%=1", "?x=%u0041", "?x=%C3%28", "?x=%ff", "?x=%ED%A0%80", "?%ff"],
+)
+def test_what_is_not_percent_encoded_utf_8_is_400(call, operation, query):
+    answer = call(operation, query)
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
+
+
+@pytest.mark.parametrize("path", ["/%ff", "/%C3%28", "/%zz", "/%"])
+def test_so_is_a_path(client, path):
+    answer = client.get(f"{URL}{path}")
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
+
+
+def test_text_that_is_sent_unescaped_is_read_as_utf_8(client):
+    """Servers hand over the bytes as they came: curl does not escape what its user types."""
+    make_ingredient(name="Wermut für Ähnliches")
+    raw = "name=Wermut+für+Ähnliches".encode().decode("latin-1")
+    overrides = {"QUERY_STRING": raw, "RAW_URI": f"{URL}?{raw}", "REQUEST_URI": f"{URL}?{raw}"}
+    answer = client.get(URL, environ_overrides=overrides)
+    assert [row["name"] for row in answer.json] == ["Wermut für Ähnliches"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_all_mistakes_of_a_query_are_told_at_once(call, operation):
+    answer = call(operation, "?a=1&b=2&b=3&c=4")
+    assert answer.status_code == 422
+    assert told(answer) == {
+        ("a", "unknown-parameter"),
+        ("b", "unknown-parameter"),
+        ("b", "repeated-parameter"),
+        ("c", "unknown-parameter"),
+    }
+
+
+def test_mistakes_of_the_query_and_of_the_body_are_told_together(client):
+    answer = client.post(f"{URL}?x=1", json={"name": 5})
+    assert {(entry.get("pointer"), entry.get("parameter")) for entry in answer.json["errors"]} == {
+        ("#/name", None),
+        (None, "x"),
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=5&limit=5", "limit=5&limit=6", "limit=5&%6cimit=5", "limit=5&limit", "limit=5&limit="],
+)
+def test_a_repeated_parameter_is_422(client, query):
+    answer = client.get(f"{URL}?{query}")
+    assert answer.status_code == 422
+    assert ("limit", "repeated-parameter") in told(answer)
+
+
+MISTAKEN = {
+    "limit=": "wrong-type",
+    "limit=ten": "wrong-type",
+    "limit=1.0": "wrong-type",
+    "limit=-1": "wrong-type",
+    "limit=%2B5": "wrong-type",
+    "limit=+5": "wrong-type",
+    "limit=1e1": "wrong-type",
+    "limit=1_0": "wrong-type",
+    "limit=%D9%A5": "wrong-type",
+    "limit=%00": "wrong-type",
+    "limit=0": "out-of-range",
+    "limit=201": "out-of-range",
+    "limit=999999999": "out-of-range",
+    "limit=99999999999999999999": None,
+    "count=": "not-one-of",
+    "count=yes": "not-one-of",
+    "count=EXACT": "not-one-of",
+    "sort=": "not-one-of",
+    "sort=-": "not-one-of",
+    "sort=colour": "not-one-of",
+    "sort=name,": "not-one-of",
+    "sort=name, pk": "not-one-of",
+    "sort=version": "not-one-of",
+    "sort=--name": "not-one-of",
+    "sort=name,-name": "duplicate",
+    "sort=name%00": "not-one-of",
+    "q=": "too-short",
+    "q=%20%20": "too-short",
+    "q=%00": "wrong-type",
+    f"q={'a' * 201}": "too-long",
+    "name=a%00": "wrong-type",
+    f"name={'a' * 128}": "too-long",
+}
+
+
+@pytest.mark.parametrize(("query", "code"), MISTAKEN.items(), ids=[text[:30] for text in MISTAKEN])
+def test_a_malformed_value_is_422(client, query, code):
+    answer = client.get(f"{URL}?{query}")
+    assert answer.status_code == 422
+    [entry] = answer.json["errors"]
+    assert entry["parameter"] == query.partition("=")[0]
+    assert code in (None, entry["code"])
+
+
+def test_a_list_tells_unknown_repeated_and_malformed_parameters_at_once(client):
+    answer = client.get(f"{URL}?colour=red&limit=0&sort=size&count=exact&count=exact")
+    assert answer.status_code == 422
+    assert told(answer) == {
+        ("colour", "unknown-parameter"),
+        ("limit", "out-of-range"),
+        ("sort", "not-one-of"),
+        ("count", "repeated-parameter"),
+    }
+
+
+def test_more_parameters_than_a_person_would_send_are_400(client):
+    assert client.get(f"{URL}?{'&'.join(f'x{n}=1' for n in range(500))}").status_code == 400
+
+
+def test_a_query_is_read_before_a_row_is_missed(client):
+    """404 goes first: who may not see a row learns nothing from its mistakes."""
+    missing = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
+    assert client.get(f"{URL}/{missing}?x=1").status_code == 404
+
+
+@pytest.mark.parametrize("given", ["abc", "A-b_c.9", "x" * 64])
+def test_a_plain_request_id_is_kept(client, given):
+    assert client.get(URL, headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize(
+    "given", ["", "a b", "x" * 65, "a;b", "é", '"a"', "a/b", "<script>", "a,b"]
+)
+def test_any_other_request_id_is_replaced(client, given):
+    made = client.get(URL, headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert made != given
+    assert len(made) == 32
+
+
+def test_every_request_has_an_id_of_its_own(client):
+    assert len({client.get(URL).headers["X-Request-ID"] for _ in range(5)}) == 5
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a b",
+        "a/b",
+        "a@b",
+        "a:b",
+        "a:1:2",
+        "a, b",
+        "\xff",
+        "<a>",
+        "[::1",
+        "::1",
+        "[g]",
+        "a\\b",
+        "a?",
+    ],
+)
+def test_a_host_that_is_none_is_400(client, host):
+    answer = client.get("/livez", environ_overrides={"HTTP_HOST": host})
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
+    assert answer.json["errors"][0]["header"] == "Host"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:", "a.example:8000", "127.0.0.1", "[::1]", "[::1]:80", "a_b", ""],
+)
+def test_a_host_may_be_a_name_or_an_address_with_a_port(client, host):
+    answer = client.get("/livez", environ_overrides={"HTTP_HOST": host})
+    assert answer.status_code == 200
+
+
+def test_a_trailing_slash_is_no_redirect(client):
+    assert client.get(f"{URL}/").status_code == 200
+
+
+def test_slashes_are_not_merged(client):
+    answer = client.get("/api/v2//ingredients")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")

@@ -1,0 +1,62 @@
+"""The verbs on rows, queries built once, and the connections that they use."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from alchemist import database as db
+from alchemist.domains.ingredients import service as ingredients
+from alchemist.domains.ingredients.models import Ingredient
+from tests.factories import make_ingredient
+
+URL = "/api/v2/ingredients"
+PK = UUID("01935f2e-7c1a-7b3e-9d3c-0123456789ab")
+
+
+def test_keys_are_in_creation_order(client):
+    pks = [make_ingredient().pk for _ in range(100)]
+    assert pks == sorted(pks)
+    assert {pk.version for pk in pks} == {7}
+
+
+def test_a_write_counts_versions_and_moves_the_time_of_change(client):
+    row = make_ingredient()
+    created, changed = row.created_at, row.updated_at
+    db.update(row, {"name": "Sage"})
+    assert (row.version, row.created_at) == (2, created)
+    assert row.updated_at > changed
+
+
+def test_a_query_is_built_once_for_each_set_of_arguments():
+    one, two = ingredients.list_query(name="a"), ingredients.list_query(name="b")
+    assert one.select is two.select
+    assert (one.parameters, two.parameters) == ({"name": "a"}, {"name": "b"})
+    assert ingredients.list_query(q="a").select is not one.select
+    assert ingredients.list_query(name=None).select is ingredients.list_query().select
+
+
+def test_the_entity_of_a_query_is_its_model():
+    assert ingredients.by_pk(PK).entity is Ingredient
+
+
+@pytest.mark.parametrize("engine", ["autocommit_engine", "transaction_engine"])
+def test_statements_and_locks_have_deadlines(committing, engine):
+    app = committing(statement_timeout=2.5, lock_timeout=0.25)
+    with app.extensions[engine].connect() as connection:
+        shown = [
+            connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("statement_timeout", "lock_timeout", "application_name")
+        ]
+    assert shown == ["2500ms", "250ms", "alchemist"]
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_statements_are_prepared_unless_that_is_switched_off(committing, prepared):
+    app = committing(threads=1, prepared_statements=prepared)
+    client = app.test_client()
+    for _ in range(10):
+        client.get(URL)
+    with app.extensions["engines"].autocommit.connect() as connection:
+        count = text("SELECT count(*) FROM pg_prepared_statements")
+        assert (connection.execute(count).scalar_one() > 0) is prepared

@@ -1,0 +1,523 @@
+"""Coupons, as an admin meets them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from alchemist import database as db
+from alchemist.domains.coupons.models import Coupon
+from tests.domains.orders.shop import told, unbalanced
+from tests.factories import make_coupon, make_order, make_user, sign_in
+
+URL = "/api/v2/coupons"
+ANY = {"If-Match": "*"}
+NOW = datetime.now(UTC)
+LATER, EARLIER = NOW + timedelta(days=1), NOW - timedelta(days=1)
+FIELDS = {
+    *("pk", "code", "init_count", "remaining_count", "percent_off"),
+    *("valid_from", "valid_until", "per_user_limit", "created_at", "updated_at"),
+}
+OPTIONAL = ["percent_off", "valid_from", "valid_until", "per_user_limit"]
+FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00:00"
+
+
+@pytest.fixture
+def post(closed, admin):
+    """Return what issues a coupon."""
+
+    def act(headers=admin, **values):
+        body = {"code": "Moonshine", "init_count": 10} | values
+        return closed.post(URL, json=body, headers=headers)
+
+    return act
+
+
+@pytest.fixture
+def patch(closed, admin):
+    """Return what changes a coupon."""
+
+    def act(coupon, headers=admin, **changes):
+        return closed.patch(f"{URL}/{coupon.pk}", json=changes, headers=headers | ANY)
+
+    return act
+
+
+@pytest.fixture
+def codes(closed, admin):
+    """Return what lists the codes that a query finds."""
+
+    def act(**query):
+        answer = closed.get(URL, query_string=query, headers=admin)
+        assert answer.status_code == 200, answer.text
+        return [coupon["code"] for coupon in answer.json]
+
+    return act
+
+
+def row(coupon):
+    db.session.rollback()
+    return db.session.get(Coupon, coupon.pk, populate_existing=True)
+
+
+def use(coupon, times=1):
+    for _ in range(times):
+        make_order(coupon_code=coupon.code)
+
+
+# Issuing
+
+
+def test_a_new_coupon_is_answered_with_every_field(post):
+    answer = post()
+    assert answer.status_code == 201, answer.text
+    assert set(answer.json) == FIELDS
+    counts = [answer.json[name] for name in ("code", "init_count", "remaining_count")]
+    assert counts == ["Moonshine", 10, 10]
+    assert [answer.json[name] for name in OPTIONAL] == [None] * 4
+
+
+def test_a_new_coupon_stands_at_its_location(closed, post, admin):
+    made = post()
+    shown = closed.get(made.location, headers=admin)
+    assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
+    assert shown.headers["ETag"] == made.headers["ETag"]
+
+
+def test_every_field_is_kept_as_it_was_sent(post):
+    values = {
+        "remaining_count": 7,
+        "percent_off": 15,
+        "valid_from": "2026-01-01T02:00:00+02:00",
+        "valid_until": "2026-12-31T23:59:59.5Z",
+        "per_user_limit": 2,
+    }
+    made = post(**values).json
+    assert [made[name] for name in values] == [
+        *(7, 15, "2026-01-01T00:00:00.000000+00:00", "2026-12-31T23:59:59.500000+00:00", 2)
+    ]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_what_is_optional_may_be_null(post, name):
+    assert post(**{name: None}).json[name] is None
+
+
+@pytest.mark.parametrize("remaining", [0, 4, 10])
+def test_some_of_its_uses_may_be_gone_before(post, remaining):
+    assert post(remaining_count=remaining).json["remaining_count"] == remaining
+    assert unbalanced() == []
+
+
+@pytest.mark.parametrize("count", [0, 1_000_000_000])
+def test_a_coupon_may_be_used_never_or_very_often(post, count):
+    answer = post(init_count=count)
+    assert (answer.json["init_count"], answer.json["remaining_count"]) == (count, count)
+
+
+@pytest.mark.parametrize("percent_off", [0, 1, 100])
+def test_a_percentage_is_one_of_0_to_100(post, percent_off):
+    assert post(percent_off=percent_off).json["percent_off"] == percent_off
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"code": ""}, ("#/code", "too-short")),
+        ({"code": " \t"}, ("#/code", "too-short")),
+        ({"code": "a" * 65}, ("#/code", "too-long")),
+        ({"code": None}, ("#/code", "not-nullable")),
+        ({"code": 7}, ("#/code", "wrong-type")),
+        ({"init_count": None}, ("#/init_count", "not-nullable")),
+        ({"init_count": -1}, ("#/init_count", "out-of-range")),
+        ({"init_count": 1_000_000_001}, ("#/init_count", "out-of-range")),
+        ({"init_count": 10**30}, ("#/init_count", "out-of-range")),
+        ({"init_count": "10"}, ("#/init_count", "wrong-type")),
+        ({"init_count": 1.0}, ("#/init_count", "wrong-type")),
+        ({"init_count": True}, ("#/init_count", "wrong-type")),
+        ({"remaining_count": None}, ("#/remaining_count", "not-nullable")),
+        ({"remaining_count": -1}, ("#/remaining_count", "out-of-range")),
+        ({"remaining_count": 11}, ("#/remaining_count", "out-of-range")),
+        ({"percent_off": -1}, ("#/percent_off", "out-of-range")),
+        ({"percent_off": 101}, ("#/percent_off", "out-of-range")),
+        ({"percent_off": 12.5}, ("#/percent_off", "wrong-type")),
+        ({"percent_off": "15"}, ("#/percent_off", "wrong-type")),
+        ({"per_user_limit": 0}, ("#/per_user_limit", "out-of-range")),
+        ({"per_user_limit": 2**31}, ("#/per_user_limit", "out-of-range")),
+        ({"valid_from": "2026-01-01"}, ("#/valid_from", "wrong-type")),
+        ({"valid_from": "2026-01-01T00:00:00"}, ("#/valid_from", "wrong-type")),
+        ({"valid_from": "infinity"}, ("#/valid_from", "wrong-type")),
+        ({"valid_from": "0001-01-01T00:00:00+01:00"}, ("#/valid_from", "wrong-type")),
+        ({"valid_until": "9999-12-31T23:59:59-01:00"}, ("#/valid_until", "wrong-type")),
+        ({"valid_until": "10000-01-01T00:00:00Z"}, ("#/valid_until", "wrong-type")),
+        ({"valid_until": 1767225600}, ("#/valid_until", "wrong-type")),
+        ({"used_before": 1}, ("#/used_before", "unknown-field")),
+        ({"is_left": True}, ("#/is_left", "unknown-field")),
+    ],
+)
+def test_a_value_that_is_none_is_told_with_its_pointer(post, values, expected):
+    answer = post(**values)
+    assert answer.status_code == 422, answer.text
+    assert told(answer) == {expected}
+
+
+def test_all_that_is_wrong_is_told_at_once(post):
+    answer = post(code="", init_count=-1, percent_off=101, per_user_limit=0, valid_from=1)
+    assert {pointer for pointer, _ in told(answer)} == {
+        *("#/code", "#/init_count", "#/percent_off", "#/per_user_limit", "#/valid_from")
+    }
+
+
+def test_what_does_not_go_together_is_told_at_once(post):
+    answer = post(remaining_count=11, valid_from=LAST, valid_until=FIRST)
+    assert told(answer) == {
+        ("#/remaining_count", "out-of-range"),
+        ("#/valid_until", "out-of-range"),
+    }
+
+
+def test_what_does_not_go_together_is_told_beside_what_is_wrong_by_itself(post):
+    answer = post(code=" ", remaining_count=11, valid_from=LAST, valid_until=FIRST)
+    assert told(answer) == {
+        ("#/code", "too-short"),
+        ("#/remaining_count", "out-of-range"),
+        ("#/valid_until", "out-of-range"),
+    }
+
+
+def test_what_is_wrong_by_itself_is_compared_with_nothing(post):
+    answer = post(init_count=-1, remaining_count=5, valid_from=LAST, valid_until="soon")
+    assert told(answer) == {("#/init_count", "out-of-range"), ("#/valid_until", "wrong-type")}
+
+
+@pytest.mark.parametrize("end", ["2026-05-01T12:00:00Z", "2026-05-01T13:59:59+02:00"])
+def test_a_window_ends_later_than_it_begins(post, end):
+    answer = post(valid_from="2026-05-01T12:00:00Z", valid_until=end)
+    assert told(answer) == {("#/valid_until", "out-of-range")}
+
+
+def test_a_window_is_a_microsecond_long_at_least(post):
+    answer = post(valid_from="2026-05-01T12:00:00Z", valid_until="2026-05-01T12:00:00.000001Z")
+    assert answer.status_code == 201
+
+
+# Codes
+
+
+@pytest.mark.parametrize(
+    ("taken", "code"),
+    [
+        ("Moonshine", "Moonshine"),
+        ("Moonshine", "MOONSHINE"),
+        ("Moonshine", " moonshine "),
+        ("ÄRGER", "ärger"),
+        ("ЗЕЛЬЕ", "зелье"),
+        ("A\u0308RGER", "ärger"),
+    ],
+)
+def test_a_code_is_taken_in_any_case(post, taken, code):
+    make_coupon(code=code.strip())
+    answer = post(code=taken)
+    assert (answer.status_code, told(answer)) == (409, {("#/code", "already-exists")})
+    assert taken in answer.json["detail"]
+
+
+def test_a_change_to_a_taken_code_is_a_conflict(patch):
+    make_coupon(code="Moonshine")
+    coupon = make_coupon(code="Sunshine")
+    answer = patch(coupon, code="MOONSHINE")
+    assert (answer.status_code, told(answer)) == (409, {("#/code", "already-exists")})
+    assert row(coupon).code == "Sunshine"
+
+
+def test_a_coupon_may_change_the_case_of_its_code(patch):
+    assert patch(make_coupon(code="Moonshine"), code="MoonShine").json["code"] == "MoonShine"
+
+
+# Lists
+
+
+@pytest.mark.parametrize("code", ["Ärger", "ÄRGER", "ärger", " ärger "])
+def test_a_coupon_is_found_by_its_code_in_any_case(codes, code):
+    make_coupon(code="Ärger")
+    make_coupon(code="Ärger2")
+    assert codes(code=code) == ["Ärger"]
+
+
+def test_coupons_are_found_by_whether_they_can_be_used(codes):
+    make_coupon(code="always")
+    make_coupon(code="open", valid_from=EARLIER, valid_until=LATER)
+    make_coupon(code="last", init_count=5, remaining_count=1)
+    make_coupon(code="gone", init_count=5, remaining_count=0)
+    make_coupon(code="never", init_count=0)
+    make_coupon(code="early", valid_from=LATER)
+    make_coupon(code="late", valid_until=EARLIER)
+    assert codes(active="true") == ["always", "open", "last"]
+    assert codes(active="false") == ["gone", "never", "early", "late"]
+    assert codes(active="false", code="GONE") == ["gone"]
+    assert codes(active="true", code="GONE") == []
+
+
+@pytest.mark.parametrize(("edge", "is_active"), [("valid_from", "true"), ("valid_until", "false")])
+def test_a_window_holds_its_beginning_but_not_its_end(codes, edge, is_active):
+    """The clock cannot be stopped at the edge, but what was just now is before the statement."""
+    make_coupon(code="edge", **{edge: datetime.now(UTC)})
+    assert codes(active=is_active) == ["edge"]
+
+
+def test_a_coupon_becomes_inactive_with_its_last_use(codes):
+    coupon = make_coupon(code="once", init_count=1)
+    assert codes(active="true") == ["once"]
+    use(coupon)
+    assert codes(active="false") == ["once"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "active=yes",
+        "active=1",
+        "active=",
+        "active=true&active=false",
+        "percent_off=1",
+        "q=a",
+        "sort=init_count",
+        f"code={'a' * 65}",
+    ],
+)
+def test_a_parameter_that_is_not_one_is_refused(closed, admin, query):
+    assert closed.get(f"{URL}?{query}", headers=admin).status_code == 422
+
+
+@pytest.mark.parametrize("sort", ["code", "-code", "created_at", "-created_at", "-pk", "pk"])
+@pytest.mark.parametrize("active", ["", "&active=true"])
+def test_every_documented_sort_key_is_walked_to_its_end(closed, admin, sort, active):
+    wanted = sorted(make_coupon(code=code).code for code in "cabed")
+    url, seen = f"{URL}?limit=2&sort={sort}{active}", []
+    while url:
+        answer = closed.get(url, headers=admin)
+        seen += [coupon["code"] for coupon in answer.json]
+        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = following and following[1]
+    assert sorted(seen) == wanted
+    if "code" in sort:
+        assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+
+
+def test_a_list_of_coupons_is_one_statement(client, statements):
+    make_coupon()
+    client.get(URL)
+    with statements() as seen:
+        assert len(client.get(f"{URL}?active=true").json) == 1
+    assert len(seen) == 1
+
+
+# Changes
+
+
+def test_what_is_absent_from_a_patch_is_kept(patch):
+    coupon = make_coupon(percent_off=15, per_user_limit=2, valid_until=LATER)
+    answer = patch(coupon, percent_off=20)
+    assert answer.status_code == 200
+    assert (answer.json["percent_off"], answer.json["per_user_limit"]) == (20, 2)
+    assert answer.json["valid_until"] == LATER.isoformat(timespec="microseconds")
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_null_clears_what_is_optional(patch, name):
+    values = {"percent_off": 1, "valid_from": EARLIER, "valid_until": LATER, "per_user_limit": 1}
+    answer = patch(make_coupon(**values), **{name: None})
+    assert [key for key in values if answer.json[key] is None] == [name]
+
+
+@pytest.mark.parametrize("name", ["code", "init_count"])
+def test_null_clears_nothing_that_is_required(patch, name):
+    assert told(patch(make_coupon(), **{name: None})) == {(f"#/{name}", "not-nullable")}
+
+
+@pytest.mark.parametrize(("init_count", "remaining"), [(20, 13), (10, 3), (7, 0)])
+def test_a_new_count_moves_what_remains(patch, init_count, remaining):
+    coupon = make_coupon(init_count=10, remaining_count=5)
+    use(coupon, 2)
+    answer = patch(coupon, init_count=init_count)
+    assert answer.status_code == 200, answer.text
+    counts = (answer.json["init_count"], answer.json["remaining_count"])
+    assert counts == (init_count, remaining)
+    assert unbalanced() == []
+
+
+@pytest.mark.parametrize("init_count", [6, 0])
+def test_a_count_below_what_was_used_is_a_conflict_that_says_how_much(patch, init_count):
+    coupon = make_coupon(init_count=10, remaining_count=5)
+    use(coupon, 2)
+    answer = patch(coupon, init_count=init_count)
+    assert (answer.status_code, told(answer)) == (409, {("#/init_count", "conflict")})
+    assert "7" in answer.json["detail"]
+    assert (row(coupon).init_count, row(coupon).remaining_count) == (10, 3)
+
+
+def test_what_was_given_back_is_not_used(client):
+    coupon = make_coupon(init_count=10)
+    order = make_order(coupon_code=coupon.code)
+    assert client.post(f"/api/v2/orders/{order.pk}/cancel").status_code == 200
+    answer = client.patch(f"{URL}/{coupon.pk}", json={"init_count": 0}, headers=ANY)
+    assert (answer.json["remaining_count"], unbalanced()) == (0, [])
+
+
+def test_what_remains_is_read_only_after_the_creation(patch):
+    coupon = make_coupon(init_count=10)
+    assert told(patch(coupon, remaining_count=9)) == {("#/remaining_count", "read-only")}
+    assert patch(coupon, remaining_count=10).status_code == 200
+    assert told(patch(coupon, init_count=11, remaining_count=11)) == {
+        ("#/remaining_count", "read-only")
+    }
+
+
+@pytest.mark.parametrize(("sent", "status"), [("true", 422), ("1.0", 422), ("1", 200)])
+def test_what_is_read_only_is_repeated_as_the_same_json(closed, admin, sent, status):
+    """Python takes true, 1 and 1.0 for one value."""
+    url, headers = f"{URL}/{make_coupon(init_count=1).pk}", admin | ANY
+    body = f'{{"remaining_count": {sent}}}'
+    answer = closed.patch(url, data=body, content_type="application/json", headers=headers)
+    assert answer.status_code == status, answer.text
+    if status == 422:
+        assert told(answer) == {("#/remaining_count", "read-only")}
+
+
+def test_what_was_got_may_be_sent_back(closed, admin):
+    url = f"{URL}/{make_coupon(percent_off=5, valid_until=LATER).pk}"
+    got = closed.get(url, headers=admin)
+    headers = admin | {"If-Match": got.headers["ETag"]}
+    assert closed.patch(url, json=got.json, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent", "value"),
+    [
+        ({"valid_until": NOW}, "valid_from", LATER),
+        ({"valid_until": NOW}, "valid_from", NOW),
+        ({"valid_from": NOW}, "valid_until", EARLIER),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"init_count": 0}, {"code": "taken"}])
+def test_a_half_window_is_compared_with_the_stored_half(patch, stored, sent, value, more):
+    """What does not fit is told where it was sent, and before what is a conflict."""
+    make_coupon(code="taken")
+    coupon = make_coupon(**stored, init_count=10, remaining_count=5)
+    answer = patch(coupon, **{sent: value.isoformat()}, **more)
+    assert (answer.status_code, told(answer)) == (422, {(f"#/{sent}", "out-of-range")})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"valid_from": LATER.isoformat(), "valid_until": None},
+        {"valid_from": LATER.isoformat(), "valid_until": LAST},
+        {"valid_from": None},
+    ],
+)
+def test_a_half_window_that_is_changed_too_is_compared_no_longer(patch, changes):
+    coupon = make_coupon(valid_from=EARLIER, valid_until=NOW)
+    assert patch(coupon, **changes).status_code == 200
+
+
+def test_a_use_changes_the_etag(closed, admin):
+    coupon = make_coupon()
+    url = f"{URL}/{coupon.pk}"
+    before = closed.get(url, headers=admin)
+    use(coupon)
+    after = closed.get(url, headers=admin)
+    assert (before.json["remaining_count"], after.json["remaining_count"]) == (10, 9)
+    assert after.json["updated_at"] > before.json["updated_at"]
+    stale = admin | {"If-Match": before.headers["ETag"]}
+    assert closed.patch(url, json={"init_count": 5}, headers=stale).status_code == 412
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_change_needs_if_match(closed, admin, method):
+    coupon = make_coupon()
+    answer = closed.open(f"{URL}/{coupon.pk}", method=method, json={}, headers=admin)
+    assert answer.status_code == 428
+    assert row(coupon) is not None
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_stale_etag_is_refused_with_the_coupon_as_it_is(closed, admin, patch, method):
+    coupon = make_coupon()
+    url = f"{URL}/{coupon.pk}"
+    old = closed.get(url, headers=admin).headers["ETag"]
+    changed = patch(coupon, percent_off=1)
+    headers = admin | {"If-Match": old}
+    answer = closed.open(url, method=method, json={"percent_off": 2}, headers=headers)
+    assert (answer.status_code, answer.json["current"]) == (412, changed.json)
+    assert answer.headers["ETag"] == changed.headers["ETag"]
+
+
+# Deletion
+
+
+def test_a_coupon_that_nobody_used_is_deleted(closed, admin, post):
+    url = post().location
+    assert closed.delete(url, headers=admin | ANY).status_code == 204
+    assert closed.get(url, headers=admin).status_code == 404
+    assert post().status_code == 201
+
+
+@pytest.mark.parametrize("is_released", [False, True])
+def test_a_redeemed_coupon_is_kept_and_its_redemptions_are_named(closed, admin, is_released):
+    coupon = make_coupon()
+    orders = [make_order(coupon_code=coupon.code) for _ in range(2)]
+    redemptions = [str(order.redemption_id) for order in orders]
+    if is_released:
+        for order in orders:
+            closed.post(f"/api/v2/orders/{order.pk}/cancel", headers=admin)
+    answer = closed.delete(f"{URL}/{coupon.pk}", headers=admin | ANY)
+    assert (answer.status_code, answer.json["code"]) == (409, "in-use")
+    assert all(pk in answer.text for pk in redemptions)
+    assert row(coupon) is not None
+
+
+# Access
+
+
+@pytest.mark.parametrize("role", ["customer", "merchant"])
+def test_coupons_are_for_admins(closed, role):
+    headers, url = sign_in(make_user(role=role)), f"{URL}/{make_coupon().pk}"
+    body = {"code": "Mine", "init_count": 1, "percent_off": 100}
+    answers = [
+        closed.get(URL, headers=headers),
+        closed.get(url, headers=headers),
+        closed.post(URL, json=body, headers=headers),
+        closed.patch(url, json={"percent_off": 100}, headers=headers | ANY),
+        closed.delete(url, headers=headers | ANY),
+    ]
+    assert [answer.status_code for answer in answers] == [403] * 5
+    permissions = [answer.json["errors"][0]["permission"] for answer in answers]
+    assert permissions == ["coupons:read"] * 2 + ["coupons:write"] * 3
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_coupons_are_not_public(closed, method):
+    assert closed.open(URL, method=method).status_code == 401
+
+
+@pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_a_coupon_that_is_not_there_is_404(closed, admin, method, pk):
+    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=admin | ANY)
+    assert answer.status_code == 404
+
+
+def test_what_a_client_has_is_not_sent_again(closed, admin):
+    url = f"{URL}/{make_coupon().pk}"
+    etag = closed.get(url, headers=admin).headers["ETag"]
+    answer = closed.get(url, headers=admin | {"If-None-Match": f"W/{etag}"})
+    assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
+
+
+def test_a_repeated_creation_is_answered_as_the_first(post, admin):
+    key = admin | {"Idempotency-Key": "one"}
+    first, second = post(key), post(key)
+    assert (first.status_code, second.data) == (201, first.data)
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert post(key, init_count=11).status_code == 422

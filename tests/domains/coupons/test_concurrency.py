@@ -1,0 +1,86 @@
+"""Coupons that many redeem at once: the counter and the ledger agree, whatever happens."""
+
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from alchemist import database as db
+from alchemist.cli import verify
+from alchemist.domains.users import auth
+from tests.concurrency import Client, codes, crowd
+from tests.factories import make_coupon, make_product, make_user, sign_in
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def client(shared_gunicorn):
+    with Client(shared_gunicorn) as client:
+        yield client
+
+
+@pytest.fixture
+def sound(module_database):
+    """Fail the test if the database contradicts itself after it."""
+    yield
+    assert [found for found in verify.run(module_database) if not found.holds] == []
+
+
+def redemption(coupon):
+    return lambda client: client.post(f"coupons/{coupon['pk']}/redemptions")
+
+
+def test_five_thousand_customers_get_the_thousand_uses_that_are_left(
+    shared_gunicorn, client, sound
+):
+    coupon = client.create("coupons", code="Rush", init_count=1500, remaining_count=1000)
+    answers = crowd(shared_gunicorn, [redemption(coupon)] * 5000)
+    assert Counter(answer.status for answer in answers) == {201: 1000, 409: 4000}
+    assert sum(answer.repeated for answer in answers) < 50
+    refused = [codes(answer) for answer in answers if answer.status == 409]
+    assert refused == [{"coupon-exhausted"}] * 4000
+    assert client.get(f"coupons/{coupon['pk']}")["remaining_count"] == 0
+
+
+def test_a_change_of_the_count_loses_no_redemption(shared_gunicorn, client, sound):
+    coupon = client.create("coupons", code="Moving", init_count=100)
+    url = f"coupons/{coupon['pk']}"
+    changes = [partial(Client.patch, path=url, body={"init_count": n}) for n in range(101, 151)]
+    jobs = [job for change in changes for job in (change, *[redemption(coupon)] * 4)]
+    answers = crowd(shared_gunicorn, [*jobs, *[redemption(coupon)] * 50])
+    assert {answer.status for answer in answers} <= {200, 201, 409}
+    kept = client.get(url)
+    redeemed = sum(answer.status == 201 for answer in answers)
+    assert kept["remaining_count"] == kept["init_count"] - redeemed
+    assert redeemed >= 100
+
+
+def test_a_limit_for_one_user_holds_in_all_of_their_sessions(committing, closed_gunicorn):
+    app = committing(open_access=False)
+    auth._token_cache.clear()
+    with app.app_context():
+        people = [sign_in(make_user()) for _ in "ab"]
+        coupon, product = make_coupon(init_count=500, per_user_limit=7), make_product()
+        url, code, product_id = f"coupons/{coupon.pk}/redemptions", coupon.code, str(product.pk)
+        db.session.commit()
+        database = app.extensions["engines"].transaction.url
+    order = {"items": [{"product_id": product_id, "quantity": 1}], "coupon_code": code}
+    asked = [
+        *(partial(Client.post, path=url, **headers) for headers in people),
+        *(partial(Client.post, path="orders", body=order, **headers) for headers in people),
+    ]
+    answers = crowd(closed_gunicorn, asked * 20)
+    assert Counter(answer.status for answer in answers) == {201: 14, 409: 66}
+    for person in range(2):
+        theirs = [answer.status for answer in answers[person::2]]
+        assert theirs.count(201) == 7
+    assert [found for found in verify.run(database) if not found.holds] == []
+
+
+def test_a_coupon_goes_or_is_redeemed(shared_gunicorn, client, sound):
+    for number in range(20):
+        coupon = client.create("coupons", code=f"Gone {number}", init_count=1)
+        delete = partial(Client.delete, path=f"coupons/{coupon['pk']}")
+        answers = crowd(shared_gunicorn, [delete, redemption(coupon)], 2)
+        assert [answer.status for answer in answers] in ([204, 404], [409, 201])

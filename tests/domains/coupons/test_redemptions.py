@@ -1,0 +1,362 @@
+"""Redeeming a coupon outside of an order: the counter, the ledger, and who sees it."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+
+from alchemist import database as db
+from alchemist.domains.coupons import service
+from alchemist.domains.coupons.models import Redemption
+from tests.domains.orders.shop import remaining, unbalanced
+from tests.factories import make_coupon, make_order, make_user, sign_in
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+EARLIER = datetime.now(UTC) - timedelta(days=1)
+FIELDS = {
+    *("pk", "coupon_id", "user_id", "order_id", "remaining_count", "released_at"),
+    *("created_at", "updated_at"),
+}
+NOBODY = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
+
+
+def url(coupon):
+    return f"/api/v2/coupons/{coupon.pk}/redemptions"
+
+
+@pytest.fixture
+def redeem(closed, mine):
+    """Return what redeems a coupon once."""
+
+    def act(coupon, headers=mine, **how):
+        return closed.post(url(coupon), headers=headers, **how)
+
+    return act
+
+
+@pytest.fixture
+def listed(closed):
+    """Return what lists the redemptions of a coupon that somebody sees."""
+
+    def act(coupon, headers):
+        answer = closed.get(url(coupon), headers=headers)
+        assert answer.status_code == 200, answer.text
+        return [redemption["pk"] for redemption in answer.json]
+
+    return act
+
+
+def ledger(coupon):
+    rows = select(func.count()).where(Redemption.coupon_id == coupon.pk)
+    return db.session.scalar(rows)
+
+
+def codes(answer):
+    assert answer.status_code == 409, answer.text
+    return [entry["code"] for entry in answer.json["errors"]]
+
+
+def test_a_redemption_is_answered_with_every_field(redeem, user):
+    coupon = make_coupon(init_count=10)
+    answer = redeem(coupon)
+    assert answer.status_code == 201, answer.text
+    assert set(answer.json) == FIELDS
+    assert answer.json["coupon_id"] == str(coupon.pk)
+    assert answer.json["user_id"] == str(user.pk)
+    assert answer.json["remaining_count"] == 9
+    assert answer.json["order_id"] is answer.json["released_at"] is None
+
+
+def test_a_redemption_stands_at_its_location(closed, redeem, mine):
+    made = redeem(make_coupon())
+    shown = closed.get(made.location, headers=mine)
+    assert made.location.endswith(made.json["pk"])
+    assert shown.json == made.json
+    assert shown.headers["ETag"] == made.headers["ETag"]
+
+
+def test_a_redemption_counts_down_and_is_written_down(redeem):
+    coupon = make_coupon(init_count=10)
+    counts = [redeem(coupon).json["remaining_count"] for _ in range(3)]
+    assert (counts, remaining(coupon), ledger(coupon)) == ([9, 8, 7], 7, 3)
+    assert unbalanced() == []
+
+
+def test_with_open_access_a_redemption_is_nobodys(client):
+    coupon = make_coupon(per_user_limit=1)
+    answers = [client.post(url(coupon)) for _ in range(2)]
+    assert answers[0].json["user_id"] is None
+    assert codes(answers[1]) == ["coupon-limit-reached"]
+
+
+def test_what_remains_is_what_remains_now(closed, redeem, mine):
+    coupon = make_coupon(init_count=10)
+    first = redeem(coupon)
+    redeem(coupon)
+    shown = closed.get(first.location, headers=mine)
+    assert shown.json["remaining_count"] == 8
+    assert shown.headers["ETag"] != first.headers["ETag"]
+
+
+# What forbids it
+
+
+def test_an_exhausted_coupon_says_how_many_uses_it_had(redeem):
+    coupon = make_coupon(init_count=2)
+    answers = [redeem(coupon) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 409]
+    assert answers[2].json["code"] == "coupon-exhausted"
+    assert "2" in answers[2].json["errors"][0]["detail"]
+    assert (remaining(coupon), ledger(coupon)) == (0, 2)
+
+
+@pytest.mark.parametrize("window", [{"valid_from": LATER}, {"valid_until": EARLIER}])
+def test_a_coupon_outside_of_its_window_says_when_it_is_valid(redeem, window):
+    coupon = make_coupon(**window)
+    answer = redeem(coupon)
+    assert codes(answer) == ["coupon-not-valid"]
+    [instant] = window.values()
+    assert instant.isoformat() in answer.json["errors"][0]["detail"]
+    assert (remaining(coupon), ledger(coupon)) == (10, 0)
+
+
+@pytest.mark.parametrize("window", [{"valid_from": EARLIER}, {"valid_until": LATER}])
+def test_a_coupon_inside_of_its_window_is_redeemed(redeem, window):
+    assert redeem(make_coupon(**window)).status_code == 201
+
+
+@pytest.mark.parametrize(("edge", "status"), [("valid_from", 201), ("valid_until", 409)])
+def test_a_window_holds_its_beginning_but_not_its_end(redeem, edge, status):
+    coupon = make_coupon(**{edge: datetime.now(UTC)})
+    assert redeem(coupon).status_code == status
+
+
+def test_a_user_uses_a_coupon_as_often_as_it_allows(redeem, admin):
+    coupon = make_coupon(per_user_limit=2)
+    answers = [redeem(coupon) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 409]
+    assert answers[2].json["code"] == "coupon-limit-reached"
+    assert answers[2].json["errors"][0]["detail"].count("2") == 2
+    assert redeem(coupon, headers=admin).status_code == 201
+
+
+def test_uses_in_orders_count_for_the_limit(redeem, user):
+    coupon = make_coupon(per_user_limit=1)
+    make_order(user=user, coupon_code=coupon.code)
+    assert codes(redeem(coupon)) == ["coupon-limit-reached"]
+
+
+def test_a_use_that_was_given_back_counts_no_longer(closed, redeem, user, mine):
+    coupon = make_coupon(init_count=1, per_user_limit=1)
+    order = make_order(user=user, coupon_code=coupon.code)
+    assert codes(redeem(coupon)) == ["coupon-exhausted", "coupon-limit-reached"]
+    assert closed.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine).status_code == 200
+    assert redeem(coupon).status_code == 201
+
+
+def test_a_lowered_limit_forbids_what_it_allowed_before(closed, redeem, admin):
+    coupon = make_coupon(per_user_limit=3)
+    redeem(coupon)
+    redeem(coupon)
+    headers = admin | {"If-Match": "*"}
+    closed.patch(f"/api/v2/coupons/{coupon.pk}", json={"per_user_limit": 1}, headers=headers)
+    answer = redeem(coupon)
+    assert codes(answer) == ["coupon-limit-reached"]
+    assert "1" in answer.json["errors"][0]["detail"]
+    assert "2" in answer.json["errors"][0]["detail"]
+
+
+def test_all_that_forbids_it_is_told_at_once(redeem, user):
+    coupon = make_coupon(init_count=1, per_user_limit=1)
+    service.redeem(coupon, user.pk)
+    db.session.refresh(coupon)
+    db.update(coupon, {"valid_until": EARLIER})
+    answer = redeem(coupon)
+    assert codes(answer) == ["coupon-exhausted", "coupon-not-valid", "coupon-limit-reached"]
+    assert answer.json["code"] == "conflict"
+
+
+@pytest.mark.parametrize("pk", ["x", "0", NOBODY])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_coupon_that_is_not_there_is_404(closed, mine, method, pk):
+    answer = closed.open(f"/api/v2/coupons/{pk}/redemptions", method=method, headers=mine)
+    assert answer.status_code == 404
+
+
+# Who sees it
+
+
+def test_one_sees_ones_own_redemptions_only(closed, listed, redeem, mine):
+    coupon = make_coupon()
+    own, other = redeem(coupon), redeem(coupon, sign_in(make_user()))
+    assert listed(coupon, mine) == [own.json["pk"]]
+    assert closed.get(own.location, headers=mine).status_code == 200
+    assert closed.get(other.location, headers=mine).status_code == 404
+
+
+def test_an_admin_sees_every_redemption(closed, listed, redeem, admin):
+    coupon = make_coupon()
+    made = [redeem(coupon), redeem(coupon, sign_in(make_user())), redeem(coupon, admin)]
+    redeem(make_coupon())
+    assert listed(coupon, admin) == [answer.json["pk"] for answer in made]
+    assert closed.get(made[1].location, headers=admin).json == made[1].json | {"remaining_count": 7}
+
+
+def test_an_admin_whose_token_is_not_for_any_sees_own_ones_only(listed, redeem):
+    admin, coupon = make_user(role="admin"), make_coupon()
+    redeem(coupon)
+    own = redeem(coupon, sign_in(admin))
+    assert listed(coupon, sign_in(admin, "redemptions:read")) == [own.json["pk"]]
+
+
+def test_a_redemption_of_another_coupon_is_not_found(closed, redeem, mine):
+    made, other = redeem(make_coupon()), make_coupon()
+    answer = closed.get(f"{url(other)}/{made.json['pk']}", headers=mine)
+    assert answer.status_code == 404
+
+
+def test_who_may_only_redeem_is_answered_their_redemption(closed, redeem, user):
+    narrowed = sign_in(user, "coupons:redeem")
+    made = redeem(make_coupon(), narrowed)
+    assert (made.status_code, made.json["user_id"]) == (201, str(user.pk))
+    assert closed.get(made.location, headers=narrowed).status_code == 403
+
+
+def test_who_may_not_redeem_does_not(redeem, user):
+    coupon = make_coupon()
+    answer = redeem(coupon, sign_in(user, "redemptions:read"))
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == "coupons:redeem"
+    assert remaining(coupon) == 10
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_redemptions_need_a_token(closed, method):
+    assert closed.open(url(make_coupon()), method=method).status_code == 401
+
+
+def test_the_redemption_of_an_order_names_it(closed, listed, user, mine):
+    coupon = make_coupon()
+    order = make_order(user=user, coupon_code=coupon.code)
+    [pk] = listed(coupon, mine)
+    shown = closed.get(f"{url(coupon)}/{pk}", headers=mine).json
+    assert (shown["order_id"], pk) == (str(order.pk), str(order.redemption_id))
+
+
+def test_what_was_given_back_stays_listed(closed, listed, user, mine):
+    coupon = make_coupon()
+    order = make_order(user=user, coupon_code=coupon.code)
+    pk = str(order.redemption_id)
+    before = closed.get(f"{url(coupon)}/{pk}", headers=mine)
+    closed.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine)
+    assert listed(coupon, mine) == [pk]
+    after = closed.get(f"{url(coupon)}/{pk}", headers=mine)
+    assert before.json["released_at"] is None
+    assert before.json["updated_at"] < after.json["released_at"] <= after.json["updated_at"]
+    assert (before.json["remaining_count"], after.json["remaining_count"]) == (9, 10)
+
+
+@pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at"])
+def test_every_documented_sort_key_is_walked_to_its_end(closed, redeem, mine, sort):
+    coupon = make_coupon()
+    wanted = [redeem(coupon).json["pk"] for _ in range(5)]
+    path, seen = f"{url(coupon)}?limit=2&sort={sort}", []
+    while path:
+        answer = closed.get(path, headers=mine)
+        seen += [redemption["pk"] for redemption in answer.json]
+        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        path = following and following[1]
+    assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+
+
+def test_a_cursor_of_one_coupon_does_not_fit_another(closed, redeem, mine):
+    one, other = make_coupon(), make_coupon()
+    for _ in range(2):
+        redeem(one)
+    link = closed.get(f"{url(one)}?limit=1", headers=mine).headers["Link"]
+    following = re.search('<([^>]+)>; rel="next"', link)[1]
+    moved = following.replace(str(one.pk), str(other.pk))
+    assert closed.get(moved, headers=mine).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["user_id=x", f"order_id={NOBODY}", "sort=user_id"])
+def test_a_parameter_that_is_not_one_is_refused(closed, mine, query):
+    assert closed.get(f"{url(make_coupon())}?{query}", headers=mine).status_code == 422
+
+
+def test_a_redemption_takes_no_parameters(redeem):
+    coupon = make_coupon()
+    assert redeem(coupon, query_string={"times": "2"}).status_code == 422
+    assert remaining(coupon) == 10
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
+def test_a_redemption_is_neither_changed_nor_deleted(closed, redeem, mine, method):
+    made = redeem(make_coupon())
+    answer = closed.open(made.location, method=method, headers=mine | {"If-Match": "*"})
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["Allow"]
+    assert closed.get(made.location, headers=mine).json == made.json
+
+
+# Idempotency keys
+
+
+def test_a_repeated_redemption_is_one(redeem, mine):
+    coupon = make_coupon()
+    key = mine | {"Idempotency-Key": "one"}
+    first, second = redeem(coupon, key), redeem(coupon, key)
+    assert (first.status_code, second.data) == (201, first.data)
+    assert second.headers["ETag"] == first.headers["ETag"]
+    assert second.location == first.location
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert (remaining(coupon), ledger(coupon)) == (9, 1)
+
+
+def test_a_key_of_one_coupon_is_none_of_another(redeem, mine):
+    key = mine | {"Idempotency-Key": "one"}
+    other = make_coupon()
+    assert redeem(make_coupon(), key).status_code == 201
+    assert redeem(other, key).status_code == 422
+    assert remaining(other) == 10
+
+
+def test_a_refusal_is_kept_under_its_key(closed, redeem, mine, admin):
+    coupon = make_coupon(init_count=0)
+    key = mine | {"Idempotency-Key": "one"}
+    first = redeem(coupon, key)
+    headers = admin | {"If-Match": "*"}
+    closed.patch(f"/api/v2/coupons/{coupon.pk}", json={"init_count": 1}, headers=headers)
+    second = redeem(coupon, key)
+    assert codes(first) == codes(second) == ["coupon-exhausted"]
+    assert second.data == first.data
+    assert remaining(coupon) == 1
+
+
+# The service
+
+
+def test_a_redemption_is_in_the_audit_log(closed, redeem, admin, user):
+    pk = redeem(make_coupon()).json["pk"]
+    log = closed.get("/api/v2/audit", headers=admin).json
+    [entry] = [entry for entry in log if entry["resource_pk"] == pk]
+    found = (entry["action"], entry["resource"], entry["user_id"])
+    assert found == ("create", "redemptions", str(user.pk))
+    assert entry["fields"] == ["coupon_id", "order_id", "user_id"]
+
+
+def test_a_use_is_given_back_once(closed, redeem):
+    coupon = make_coupon()
+    pk = UUID(redeem(coupon).json["pk"])
+    for _ in range(3):
+        service.release(pk)
+    assert (remaining(coupon), unbalanced()) == (10, [])
+
+
+def test_a_user_with_redemptions_is_kept(closed, redeem, admin, user):
+    pk = redeem(make_coupon()).json["pk"]
+    answer = closed.delete(f"/api/v2/users/{user.pk}", headers=admin | {"If-Match": "*"})
+    assert (answer.status_code, answer.json["code"]) == (409, "in-use")
+    assert pk in answer.text

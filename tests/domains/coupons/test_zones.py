@@ -1,0 +1,57 @@
+"""Windows at the ends of the calendar, on databases of any time zone."""
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+
+from alchemist import database as db
+from tests.domains.orders.shop import line
+from tests.factories import make_product
+
+FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00:00"
+
+
+@pytest.fixture(params=["UTC", "Pacific/Kiritimati", "America/New_York"])
+def client(request, fresh_database, committing):
+    """The client of an app whose database is in some time zone."""
+    engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    name = fresh_database.database
+    with engine.connect() as connection:
+        connection.execute(text(f"ALTER DATABASE \"{name}\" SET timezone = '{request.param}'"))
+    return committing().test_client()
+
+
+def issue(client, **window):
+    made = client.post("/api/v2/coupons", json={"code": "Always", "init_count": 9} | window)
+    assert made.status_code == 201, made.text
+    return made
+
+
+def test_the_longest_window_is_used_changed_and_closed(client):
+    made = issue(client, valid_from=FIRST, valid_until=LAST)
+    assert (made.json["valid_from"], made.json["valid_until"]) == (FIRST, LAST)
+    assert client.post(f"{made.location}/redemptions").status_code == 201
+    headers = {"If-Match": "*"}
+    changed = client.patch(made.location, json={"percent_off": 5}, headers=headers)
+    assert (changed.status_code, changed.json["valid_until"]) == (200, LAST)
+
+
+def test_an_order_redeems_a_coupon_of_the_longest_window(client):
+    issue(client, valid_from=FIRST, valid_until=LAST)
+    item = line(make_product())
+    db.session.commit()
+    answer = client.post("/api/v2/orders", json={"items": [item], "coupon_code": "always"})
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize("window", [{"valid_from": LAST}, {"valid_until": FIRST}])
+def test_the_edge_that_forbids_a_use_is_told_in_utc(client, window):
+    made = issue(client, **window)
+    answer = client.post(f"{made.location}/redemptions")
+    assert (answer.status_code, answer.json["code"]) == (409, "coupon-not-valid")
+    [instant] = window.values()
+    assert instant.replace(".000000", "") in answer.json["errors"][0]["detail"]
+
+
+def test_a_coupon_of_the_longest_window_is_deleted(client):
+    made = issue(client, valid_from=FIRST, valid_until=LAST)
+    assert client.delete(made.location, headers={"If-Match": "*"}).status_code == 204

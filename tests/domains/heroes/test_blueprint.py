@@ -1,0 +1,387 @@
+"""Heroes, as their owners, strangers and an admin meet them."""
+
+import re
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from alchemist import database as db
+from alchemist.domains.heroes.models import Hero
+from tests.factories import make_hero, make_user, sign_in
+
+URL = "/api/v2/heroes"
+ANY = {"If-Match": "*"}
+ROLES = ["mage", "assassin", "warrior", "priest", "tank"]
+
+
+@pytest.fixture
+def owner(closed):
+    return make_user()
+
+
+@pytest.fixture
+def mine(owner):
+    """The headers of a request of the owner."""
+    return sign_in(owner)
+
+
+@pytest.fixture
+def post(closed, mine):
+    """Return what creates a hero."""
+
+    def act(headers=mine, **values):
+        return closed.post(URL, json={"nickname": "Thistle"} | values, headers=headers)
+
+    return act
+
+
+@pytest.fixture
+def names(closed):
+    """Return what lists the nicknames that a query finds."""
+
+    def act(**query):
+        answer = closed.get(URL, query_string=query)
+        assert answer.status_code == 200, answer.text
+        return [hero["nickname"] for hero in answer.json]
+
+    return act
+
+
+def told(answer):
+    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
+
+
+def row(hero):
+    db.session.rollback()
+    return db.session.get(Hero, hero.pk, populate_existing=True)
+
+
+def test_a_new_hero_is_answered_with_every_field(post, owner):
+    answer = post(role="mage")
+    assert answer.status_code == 201
+    made = answer.json
+    assert set(made) == {"pk", "nickname", "role", "user_id", "created_at", "updated_at"}
+    assert (made["nickname"], made["role"], made["user_id"]) == ("Thistle", "mage", str(owner.pk))
+
+
+def test_a_new_hero_stands_at_its_location_for_anybody(closed, post):
+    made = post()
+    shown = closed.get(made.location)
+    assert shown.json == made.json
+    assert shown.headers["ETag"] == made.headers["ETag"]
+
+
+@pytest.mark.parametrize("role", [*ROLES, None])
+def test_a_hero_has_a_known_role_or_none(post, role):
+    assert post(role=role).json["role"] == role
+
+
+def test_a_hero_without_a_role_has_none(post):
+    assert post().json["role"] is None
+
+
+@pytest.mark.parametrize("role", ["king", "", "MAGE", "mage "])
+def test_an_unknown_role_is_told_with_its_pointer(post, role):
+    answer = post(role=role)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/role", "not-one-of")}
+
+
+def test_null_clears_the_role(closed, owner, mine):
+    hero = make_hero(user_id=owner.pk, role="tank")
+    answer = closed.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=mine | ANY)
+    assert answer.json["role"] is None
+
+
+def test_what_is_absent_from_a_patch_is_kept(closed, owner, mine):
+    hero = make_hero(user_id=owner.pk, role="tank")
+    answer = closed.patch(f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=mine | ANY)
+    assert (answer.json["nickname"], answer.json["role"]) == ("Moss", "tank")
+
+
+@pytest.mark.parametrize("length", [1, 255])
+def test_a_nickname_has_1_to_255_characters(post, length):
+    assert post(nickname="é" * length).json["nickname"] == "é" * length
+
+
+@pytest.mark.parametrize(
+    ("nickname", "code"), [("", "too-short"), (" \t", "too-short"), ("a" * 256, "too-long")]
+)
+def test_a_nickname_of_another_length_is_refused(post, nickname, code):
+    assert told(post(nickname=nickname)) == {("#/nickname", code)}
+
+
+@pytest.mark.parametrize("nickname", ["Thistle", " Thistle "])
+def test_a_taken_nickname_is_a_conflict_that_names_it(post, nickname):
+    make_hero(nickname="Thistle")
+    answer = post(nickname=nickname)
+    assert answer.status_code == 409
+    assert told(answer) == {("#/nickname", "already-exists")}
+    assert "Thistle" in answer.json["detail"]
+
+
+def test_a_change_to_a_taken_nickname_is_a_conflict(closed, owner, mine):
+    make_hero(nickname="Thistle")
+    hero = make_hero(nickname="Moss", user_id=owner.pk)
+    answer = closed.patch(f"{URL}/{hero.pk}", json={"nickname": "Thistle"}, headers=mine | ANY)
+    assert answer.status_code == 409
+    assert row(hero).nickname == "Moss"
+
+
+# Lists
+
+
+def test_heroes_are_found_by_role(names):
+    make_hero(nickname="Moss", role="mage")
+    make_hero(role="tank")
+    make_hero()
+    assert names(role="mage") == ["Moss"]
+
+
+def test_heroes_are_found_by_user(names, owner):
+    make_hero(nickname="Moss", user_id=owner.pk)
+    make_hero(user_id=make_user().pk)
+    make_hero()
+    assert names(user_id=str(owner.pk)) == ["Moss"]
+    assert names(user_id=str(uuid7())) == []
+
+
+@pytest.mark.parametrize("q", ["thistle", "THISTLE brother", "brother"])
+def test_heroes_are_found_by_words_of_their_nickname(names, q):
+    make_hero(nickname="Brother Thistle")
+    make_hero(nickname="Thistledown Brothers")
+    assert names(q=q) == ["Brother Thistle"]
+
+
+def test_filters_hold_together(names, owner):
+    make_hero(nickname="Brother Moss", role="mage", user_id=owner.pk)
+    make_hero(nickname="Sister Moss", role="tank", user_id=owner.pk)
+    make_hero(nickname="Father Moss", role="mage")
+    assert names(q="moss", role="mage", user_id=str(owner.pk)) == ["Brother Moss"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "role=king",
+        "role=null",
+        "user_id=x",
+        "user_id=",
+        "q=",
+        "nickname=Moss",
+        "role=mage&role=tank",
+    ],
+)
+def test_a_filter_that_is_not_one_is_refused(closed, query):
+    assert closed.get(f"{URL}?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("sort", ["nickname", "-nickname", "created_at", "-created_at", "-pk"])
+def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
+    wanted = sorted(make_hero(nickname=name, role="tank").nickname for name in "cabed")
+    url, seen = f"{URL}?role=tank&limit=2&sort={sort}", []
+    while url:
+        answer = closed.get(url)
+        seen += [hero["nickname"] for hero in answer.json]
+        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = following and following[1]
+    assert sorted(seen) == wanted
+    if "nickname" in sort:
+        assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+
+
+@pytest.mark.parametrize("sort", ["role", "user_id", "updated_at"])
+def test_another_sort_key_is_refused(closed, sort):
+    assert closed.get(f"{URL}?sort={sort}").status_code == 422
+
+
+def test_a_list_of_heroes_is_one_statement(closed, statements):
+    make_hero(user_id=make_user().pk)
+    closed.get(URL)
+    with statements() as seen:
+        assert closed.get(URL).status_code == 200
+    assert len(seen) == 1
+
+
+# Whose they are
+
+
+def test_nobody_creates_a_hero_of_somebody_else(post):
+    other = make_user()
+    answer = post(user_id=str(other.pk))
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == "heroes:write:any"
+    assert db.session.query(Hero).filter_by(user_id=other.pk).count() == 0
+
+
+def test_nobody_creates_a_hero_of_nobody(post):
+    assert post(user_id=None).status_code == 403
+
+
+def test_one_may_say_that_it_is_ones_own(post, owner):
+    assert post(user_id=str(owner.pk)).json["user_id"] == str(owner.pk)
+
+
+def test_nobody_learns_from_a_change_or_beside_another_mistake_which_users_exist(
+    closed, post, owner, mine
+):
+    url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
+    for more, status in [({}, 403), ({"role": "king"}, 422)]:
+        bodies = [{"user_id": str(pk)} | more for pk in (make_user().pk, uuid7())]
+        made = [post(**body) for body in bodies]
+        changed = [closed.patch(url, json=body, headers=mine | ANY) for body in bodies]
+        for one, other in (made, changed):
+            assert (one.status_code, one.json["errors"]) == (status, other.json["errors"])
+
+
+def test_an_unknown_user_is_told_with_all_else_that_is_wrong(client):
+    """Open access may give heroes to anybody, and so learn of whom there is."""
+    url, unknown = f"{URL}/{make_hero().pk}", {"user_id": str(uuid7())}
+    make_hero(nickname="Thistle")
+    cases = [
+        ({"role": "king"}, {("#/role", "not-one-of"), ("#/user_id", "unknown-reference")}),
+        ({}, {("#/user_id", "unknown-reference")}),
+    ]
+    for more, expected in cases:
+        body = {"nickname": "Thistle"} | unknown | more
+        for answer in (client.post(URL, json=body), client.patch(url, json=body, headers=ANY)):
+            assert (answer.status_code, told(answer)) == (422, expected)
+
+
+def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post, statements):
+    admin = sign_in(make_user(role="admin"))
+    post(admin, nickname="Moss")
+    with statements() as seen:
+        assert post(admin, user_id=str(uuid7())).status_code == 422
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
+def test_nobody_gives_a_hero_away(closed, owner, mine, whose):
+    hero = make_hero(user_id=owner.pk, nickname="Moss")
+    user_id = str(make_user().pk) if whose == "somebody else's" else None
+    changes = {"user_id": user_id, "nickname": "Changed"}
+    answer = closed.patch(f"{URL}/{hero.pk}", json=changes, headers=mine | ANY)
+    assert answer.status_code == 403
+    assert (row(hero).user_id, row(hero).nickname) == (owner.pk, "Moss")
+
+
+@pytest.mark.parametrize("is_owned", [True, False])
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_heroes_of_others_are_not_found_by_whoever_would_change_them(
+    closed, mine, method, is_owned
+):
+    hero = make_hero(user_id=make_user().pk if is_owned else None)
+    url, body = f"{URL}/{hero.pk}", {"nickname": "Stolen"}
+    answer = closed.open(url, method=method, json=body, headers=mine | ANY)
+    assert answer.status_code == 404
+    assert row(hero).nickname == hero.nickname
+
+
+def test_heroes_of_others_are_not_found_before_the_rest_is_looked_at(closed, mine):
+    """404 stands before 428, 412 and 422."""
+    url = f"{URL}/{make_hero().pk}"
+    assert closed.patch(url, json={"role": "king"}, headers=mine).status_code == 404
+
+
+def test_a_merchant_owns_no_more_than_a_customer(closed):
+    url = f"{URL}/{make_hero(user_id=make_user().pk).pk}"
+    merchant = sign_in(make_user(role="merchant"))
+    assert closed.delete(url, headers=merchant | ANY).status_code == 404
+
+
+def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(closed):
+    hero = make_hero(user_id=make_user().pk)
+    narrowed = sign_in(make_user(role="admin"), "heroes:write")
+    assert closed.delete(f"{URL}/{hero.pk}", headers=narrowed | ANY).status_code == 404
+
+
+def test_an_admin_changes_gives_and_deletes_any_hero(closed, owner):
+    admin = sign_in(make_user(role="admin")) | ANY
+    url = f"{URL}/{make_hero().pk}"
+    answer = closed.patch(url, json={"user_id": str(owner.pk)}, headers=admin)
+    assert answer.json["user_id"] == str(owner.pk)
+    assert closed.patch(url, json={"user_id": None}, headers=admin).json["user_id"] is None
+    assert closed.delete(url, headers=admin).status_code == 204
+    assert closed.get(url).status_code == 404
+
+
+def test_an_owner_deletes_their_hero(closed, owner, mine):
+    url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
+    assert closed.delete(url, headers=mine | ANY).status_code == 204
+    assert closed.get(url).status_code == 404
+
+
+def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post):
+    answer = post(sign_in(make_user(role="admin")), user_id=str(uuid7()))
+    assert answer.status_code == 422
+    assert told(answer) == {("#/user_id", "unknown-reference")}
+
+
+def test_nobody_learns_which_users_exist(post):
+    """A stranger's key and one that nobody has are answered alike."""
+    answers = [post(user_id=str(pk)) for pk in (make_user().pk, uuid7())]
+    assert [answer.status_code for answer in answers] == [403, 403]
+
+
+def test_with_open_access_a_hero_is_nobodys_by_default(client):
+    assert client.post(URL, json={"nickname": "Moss"}).json["user_id"] is None
+
+
+# If-Match
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_change_needs_if_match(closed, owner, mine, method):
+    hero = make_hero(user_id=owner.pk)
+    answer = closed.open(f"{URL}/{hero.pk}", method=method, json={}, headers=mine)
+    assert answer.status_code == 428
+    assert row(hero) is not None
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_stale_etag_is_refused_with_the_hero_as_it_is(closed, owner, mine, method):
+    url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
+    old = closed.get(url).headers["ETag"]
+    changed = closed.patch(url, json={"nickname": "Moss"}, headers=mine | {"If-Match": old})
+    assert changed.status_code == 200
+    headers = mine | {"If-Match": old}
+    answer = closed.open(url, method=method, json={"nickname": "Lost"}, headers=headers)
+    assert answer.status_code == 412
+    assert answer.json["current"] == changed.json
+    assert answer.headers["ETag"] == changed.headers["ETag"]
+
+
+def test_the_current_etag_lets_a_change_pass(closed, owner, mine):
+    url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
+    headers = mine | {"If-Match": closed.get(url).headers["ETag"]}
+    assert closed.delete(url, headers=headers).status_code == 204
+
+
+def test_what_a_client_has_is_not_sent_again(closed):
+    url = f"{URL}/{make_hero().pk}"
+    etag = closed.get(url).headers["ETag"]
+    answer = closed.get(url, headers={"If-None-Match": f"W/{etag}"})
+    assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
+
+
+@pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_a_hero_that_is_not_there_is_404(closed, mine, method, pk):
+    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+    assert answer.status_code == 404
+
+
+def test_a_key_of_two_users_makes_two_heroes(post):
+    answers = [
+        post(sign_in(make_user()) | {"Idempotency-Key": "one"}, nickname=name)
+        for name in ("Moss", "Fern")
+    ]
+    assert [answer.json.get("nickname") for answer in answers] == ["Moss", "Fern"]
+
+
+def test_a_key_of_one_user_with_two_tokens_makes_one_hero(post, owner):
+    answers = [post(sign_in(owner) | {"Idempotency-Key": "one"}) for _ in range(2)]
+    assert answers[0].data == answers[1].data
+    assert answers[1].headers["Idempotent-Replayed"] == "true"

@@ -1,0 +1,297 @@
+"""Orders over HTTP: lists, keys, and methods that are not there."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from alchemist import database as db
+from tests.domains.orders.shop import URL, line, remaining, steps, stock
+from tests.factories import make_coupon, make_order, make_product, make_user, sign_in
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def pks(closed, admin):
+    """Return what lists the orders that a query finds."""
+
+    def act(**query):
+        answer = closed.get(URL, query_string=query, headers=admin)
+        assert answer.status_code == 200, answer.text
+        return [order["pk"] for order in answer.json]
+
+    return act
+
+
+@pytest.fixture
+def placed(closed):
+    """Return what places an order at some hours after noon."""
+
+    def act(hours, **values):
+        order = make_order(**values)
+        return str(db.update(order, {"placed_at": NOON + timedelta(hours=hours)}).pk)
+
+    return act
+
+
+def after_noon(hours):
+    return (NOON + timedelta(hours=hours)).isoformat()
+
+
+# Lists
+
+
+def test_orders_are_found_by_status(closed, pks, admin):
+    orders = {status: make_order() for status in ("placed", "paid", "fulfilled", "cancelled")}
+    steps(closed, orders["paid"].pk, "pay", headers=admin)
+    steps(closed, orders["fulfilled"].pk, "pay", "fulfil", headers=admin)
+    steps(closed, orders["cancelled"].pk, "cancel", headers=admin)
+    for status, order in orders.items():
+        assert pks(status=status) == [str(order.pk)]
+
+
+def test_orders_are_found_by_user(pks, buyer):
+    own = make_order(user=buyer)
+    make_order(user=make_user())
+    make_order()
+    assert pks(user_id=str(buyer.pk)) == [str(own.pk)]
+    assert pks(user_id=str(uuid7())) == []
+
+
+def test_orders_are_found_by_product(pks):
+    tea, soup = make_product(), make_product()
+    both, one = make_order(tea, soup), make_order(tea)
+    assert pks(product_id=str(tea.pk)) == [str(both.pk), str(one.pk)]
+    assert pks(product_id=str(soup.pk)) == [str(both.pk)]
+
+
+def test_orders_are_found_by_when_they_were_placed(pks, placed):
+    early, noon, late = placed(-1), placed(0), placed(1)
+    assert pks(placed_after=after_noon(0)) == [noon, late]
+    assert pks(placed_before=after_noon(0)) == [early]
+    assert pks(placed_after=after_noon(0), placed_before=after_noon(1)) == [noon]
+    assert pks(placed_after="2026-05-01T14:00:00+02:00", placed_before=after_noon(1)) == [noon]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"placed_after": "0001-01-01T00:00:00Z"}, 1),
+        ({"placed_before": "0001-01-01T00:00:00Z"}, 0),
+        ({"placed_after": "9999-12-31T23:59:59.999999Z"}, 0),
+        ({"placed_before": "9999-12-31T23:59:59.999999Z"}, 1),
+    ],
+)
+def test_the_first_and_the_last_moment_are_moments(pks, query, count):
+    make_order()
+    assert len(pks(**query)) == count
+
+
+def test_filters_hold_together(closed, pks, placed, buyer, admin):
+    wanted = placed(1, user=buyer)
+    placed(-1, user=buyer)
+    placed(1)
+    steps(closed, placed(2, user=buyer), "cancel", headers=admin)
+    query = {"user_id": str(buyer.pk), "status": "placed", "placed_after": after_noon(0)}
+    assert pks(**query) == [wanted]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=sold",
+        "status=",
+        "user_id=x",
+        "product_id=x",
+        "hero_id=01935f2e-7c1a-7b3e-9d3c-0123456789ab",
+        "placed_after=2026-01-01",
+        "placed_after=2026-01-01T00:00:00",
+        "placed_after=infinity",
+        "placed_before=0001-01-01T00:00:00%2B01:00",
+        "placed_before=9999-12-31T23:59:59-01:00",
+        "placed_before=10000-01-01T00:00:00Z",
+        "status=paid&status=placed",
+        "sort=status",
+        "sort=created_at",
+    ],
+)
+def test_a_parameter_that_is_not_one_is_refused(closed, admin, query):
+    assert closed.get(f"{URL}?{query}", headers=admin).status_code == 422
+
+
+@pytest.mark.parametrize("sort", ["pk", "-pk", "placed_at", "-placed_at", "placed_at,-pk"])
+def test_every_documented_sort_key_is_walked_to_its_end(closed, placed, admin, sort):
+    made = [placed(hours) for hours in (3, 1, 2, 5, 4)]
+    wanted = made if "placed_at" not in sort else [made[i] for i in (1, 2, 0, 4, 3)]
+    url, seen = f"{URL}?limit=2&sort={sort}", []
+    while url:
+        answer = closed.get(url, headers=admin)
+        seen += [order["pk"] for order in answer.json]
+        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = following and following[1]
+    assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+
+
+def test_a_cursor_of_one_status_does_not_fit_another(closed, admin):
+    for _ in range(3):
+        make_order()
+    first = closed.get(f"{URL}?limit=1&status=placed", headers=admin)
+    following = re.search('<([^>]+)>; rel="next"', first.headers["Link"])[1]
+    assert closed.get(following, headers=admin).status_code == 200
+    other = following.replace("status=placed", "status=paid")
+    assert closed.get(other, headers=admin).status_code == 400
+
+
+def test_a_list_is_one_statement_however_long_its_orders_are(client, statements):
+    for length in (1, 3, 9):
+        make_order(*(make_product() for _ in range(length)), coupon_code=make_coupon().code)
+    client.get(URL)
+    with statements() as seen:
+        assert [len(order["items"]) for order in client.get(URL).json] == [1, 3, 9]
+    assert len(seen) == 1
+
+
+def test_a_list_shows_orders_as_they_show_themselves(client):
+    coupon = make_coupon(percent_off=30)
+    order = make_order(make_product(), make_product(), coupon_code=coupon.code)
+    assert client.get(URL).json == [client.get(f"{URL}/{order.pk}").json]
+
+
+# One order
+
+
+def test_what_a_client_has_is_not_sent_again(client):
+    url = f"{URL}/{make_order().pk}"
+    etag = client.get(url).headers["ETag"]
+    answer = client.get(url, headers={"If-None-Match": f"W/{etag}"})
+    assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
+
+
+@pytest.mark.parametrize("path", ["", "/pk"])
+def test_head_answers_as_get_without_a_body(client, path):
+    url = URL + path.replace("pk", str(make_order().pk))
+    got, head = client.get(url), client.head(url)
+    assert (head.status_code, head.data) == (200, b"")
+    assert head.headers.get("ETag") == got.headers.get("ETag")
+
+
+@pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
+def test_an_order_that_is_not_there_is_404(client, pk):
+    assert client.get(f"{URL}/{pk}").status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT", "POST"])
+def test_an_order_is_neither_changed_nor_deleted(client, method):
+    url = f"{URL}/{make_order().pk}"
+    answer = client.open(url, method=method, json={"status": "paid"}, headers={"If-Match": "*"})
+    assert answer.status_code == 405
+    allowed = set(answer.headers["Allow"].split(", "))
+    assert {"GET", "HEAD"} <= allowed
+    assert not allowed & {"PATCH", "DELETE", "PUT", "POST"}
+    assert client.get(url).json["status"] == "placed"
+
+
+@pytest.mark.parametrize("path", ["/pay", "/fulfil", "/cancel"])
+def test_a_transition_is_posted_only(client, path):
+    answer = client.get(f"{URL}/{make_order().pk}{path}")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+# Idempotency keys
+
+
+def test_a_repeated_order_is_placed_once(place, mine):
+    product, coupon = make_product(stock=5), make_coupon()
+    key = mine | {"Idempotency-Key": "one"}
+    body = {"coupon_code": coupon.code, "headers": key}
+    first, second = place(line(product, 2), **body), place(line(product, 2), **body)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.data == first.data
+    for name in ("ETag", "Location", "Content-Type"):
+        assert second.headers[name] == first.headers[name]
+    assert "Idempotent-Replayed" not in first.headers
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert (stock(product), remaining(coupon)) == (3, 9)
+
+
+def test_the_first_answer_is_given_again_whatever_happened_since(closed, place, mine):
+    product = make_product(stock=1)
+    key = mine | {"Idempotency-Key": "one"}
+    first = place(line(product), headers=key)
+    steps(closed, first.json["pk"], "cancel", headers=mine)
+    assert place(line(product), headers=key).data == first.data
+
+
+def test_a_key_of_another_order_is_refused(place, mine):
+    product = make_product(stock=5)
+    key = mine | {"Idempotency-Key": "one"}
+    place(line(product), headers=key)
+    answer = place(line(product, 2), headers=key)
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency-key-reused")
+    assert stock(product) == 4
+
+
+def test_a_key_of_a_quote_is_none_of_an_order(place, quote, mine):
+    product = make_product(stock=5)
+    key = mine | {"Idempotency-Key": "one"}
+    assert quote(line(product), headers=key).status_code == 200
+    assert place(line(product), headers=key).status_code == 422
+    assert stock(product) == 5
+
+
+def test_a_refusal_by_the_stock_is_kept(closed, place, mine, admin):
+    product = make_product(stock=0)
+    key = mine | {"Idempotency-Key": "one"}
+    first = place(line(product), headers=key)
+    closed.post(f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin)
+    second = place(line(product), headers=key)
+    assert (first.status_code, second.status_code) == (409, 409)
+    assert second.data == first.data
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert stock(product) == 1
+
+
+def test_an_order_that_is_none_leaves_no_key(place, mine):
+    product = make_product(stock=5)
+    key = mine | {"Idempotency-Key": "one"}
+    assert place(line(product, 0), headers=key).status_code == 422
+    assert place(line(product), headers=key).status_code == 201
+
+
+def test_what_costs_too_much_leaves_no_key(place, mine):
+    dear, cheap = make_product(price=9_999_999_999), make_product()
+    key = mine | {"Idempotency-Key": "one"}
+    assert place(line(dear, 2), headers=key).status_code == 422
+    assert place(line(cheap), headers=key).status_code == 201
+
+
+def test_one_key_of_two_buyers_places_two_orders(place):
+    product = make_product(stock=5)
+    answers = [
+        place(line(product), headers=sign_in(make_user()) | {"Idempotency-Key": "one"})
+        for _ in range(2)
+    ]
+    assert answers[0].json["pk"] != answers[1].json["pk"]
+    assert stock(product) == 3
+
+
+# The audit log
+
+
+def test_an_order_and_its_redemption_are_in_the_audit_log(closed, place, mine, admin, buyer):
+    made = place(line(make_product(stock=1)), coupon_code=make_coupon().code)
+    pk = made.json["pk"]
+    steps(closed, pk, "cancel", headers=mine)
+    log = closed.get("/api/v2/audit", query_string={"sort": "pk"}, headers=admin).json
+    own = [
+        (entry["action"], entry["resource"]) for entry in log if entry["user_id"] == str(buyer.pk)
+    ]
+    assert sorted(own) == [
+        ("create", "orders"),
+        ("create", "redemptions"),
+        ("update", "orders"),
+        ("update", "redemptions"),
+    ]

@@ -1,0 +1,305 @@
+"""Placing an order: all that it takes, and what it keeps."""
+
+from decimal import Decimal
+from itertools import pairwise
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+
+from alchemist import database as db
+from alchemist.domains.coupons.models import Redemption
+from alchemist.domains.orders.models import Order, OrderItem
+from tests.domains.orders.shop import URL, line, remaining, stock, told, unbalanced
+from tests.factories import make_coupon, make_hero, make_product, make_store, make_user, sign_in
+
+FIELDS = {
+    *("pk", "status", "placed_at", "user_id", "hero_id", "coupon_code", "items", "totals"),
+    *("allowed_transitions", "created_at", "updated_at"),
+}
+LINE = {"product_id", "name", "store_id", "currency", "quantity", "unit_price", "total"}
+
+
+def prices(answer):
+    assert answer.status_code == 201, answer.text
+    return [(item["unit_price"], item["total"]) for item in answer.json["items"]]
+
+
+def test_a_new_order_is_answered_with_every_field(place, buyer):
+    product = make_product(name="Moss tea", price=Decimal("2.50"))
+    answer = place(line(product, 2))
+    assert answer.status_code == 201, answer.text
+    assert set(answer.json) == FIELDS
+    assert answer.json["status"] == "placed"
+    assert answer.json["user_id"] == str(buyer.pk)
+    assert answer.json["hero_id"] is answer.json["coupon_code"] is None
+    assert answer.json["allowed_transitions"] == ["pay", "cancel"]
+    assert answer.json["items"] == [
+        {
+            "product_id": str(product.pk),
+            "name": "Moss tea",
+            "store_id": str(product.store_id),
+            "currency": "EUR",
+            "quantity": 2,
+            "unit_price": "2.50",
+            "total": "5.00",
+        }
+    ]
+    assert answer.json["totals"] == [
+        {"currency": "EUR", "subtotal": "5.00", "discount": "0.00", "total": "5.00"}
+    ]
+
+
+def test_a_new_order_stands_at_its_location(closed, place, mine):
+    made = place(line(make_product()))
+    shown = closed.get(made.location, headers=mine)
+    assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
+    assert shown.headers["ETag"] == made.headers["ETag"]
+
+
+def test_with_open_access_an_order_is_nobodys(client):
+    answer = client.post(URL, json={"items": [line(make_product())]})
+    assert (answer.status_code, answer.json["user_id"]) == (201, None)
+
+
+def test_lines_stand_in_the_order_of_the_request(place):
+    products = [make_product() for _ in range(6)]
+    wanted = [str(products[i].pk) for i in (3, 0, 5, 1, 4, 2)]
+    answer = place(*(line(pk) for pk in wanted))
+    assert [item["product_id"] for item in answer.json["items"]] == wanted
+
+
+# Prices
+
+
+def test_an_order_keeps_its_prices(closed, place, mine, admin):
+    product = make_product(price=Decimal("2.50"))
+    made = place(line(product, 2)).json
+    url = f"/api/v2/products/{product.pk}"
+    changed = closed.patch(url, json={"price": "9.00"}, headers=admin | {"If-Match": "*"})
+    assert changed.status_code == 200
+    assert closed.get(f"{URL}/{made['pk']}", headers=mine).json == made
+
+
+def test_an_order_keeps_its_currency(closed, place, mine, admin):
+    store = make_store(currency="EUR")
+    made = place(line(make_product(store))).json
+    url = f"/api/v2/stores/{store.pk}"
+    changed = closed.patch(url, json={"currency": "JPY"}, headers=admin | {"If-Match": "*"})
+    assert changed.json["currency"] == "JPY"
+    shown = closed.get(f"{URL}/{made['pk']}", headers=mine).json
+    assert (shown["items"], shown["totals"]) == (made["items"], made["totals"])
+
+
+def test_a_renamed_product_is_another_representation(closed, place, mine, admin):
+    product = make_product(name="Moss tea")
+    made = place(line(product))
+    url = f"/api/v2/products/{product.pk}"
+    closed.patch(url, json={"name": "Fern tea"}, headers=admin | {"If-Match": "*"})
+    shown = closed.get(made.location, headers=mine)
+    assert shown.json["items"][0]["name"] == "Fern tea"
+    assert shown.headers["ETag"] != made.headers["ETag"]
+
+
+def test_a_product_on_several_lines_is_added_up(place):
+    tea, soup = make_product(stock=5, price=Decimal(1)), make_product()
+    answer = place(line(tea, 2), line(soup), line(str(tea.pk).upper(), 3))
+    quantities = [(item["product_id"], item["quantity"]) for item in answer.json["items"]]
+    assert quantities == [(str(tea.pk), 5), (str(soup.pk), 1)]
+    assert (answer.json["items"][0]["total"], stock(tea)) == ("5.00", 0)
+
+
+def test_each_currency_has_its_total(place):
+    coupon = make_coupon(percent_off=50)
+    euros, yen = make_store(currency="EUR"), make_store(currency="JPY")
+    lines = [
+        line(make_product(euros, price=Decimal("0.01"))),
+        line(make_product(yen, price=Decimal(100)), 3),
+        line(make_product(euros, price=Decimal("0.02"))),
+    ]
+    answer = place(*lines, coupon_code=coupon.code)
+    assert answer.json["totals"] == [
+        {"currency": "EUR", "subtotal": "0.03", "discount": "0.02", "total": "0.01"},
+        {"currency": "JPY", "subtotal": "300.00", "discount": "150.00", "total": "150.00"},
+    ]
+    assert [item["total"] for item in answer.json["items"]] == ["0.00", "150.00", "0.01"]
+
+
+@pytest.mark.parametrize("percent_off", [None, 0, 1, 33, 99, 100])
+def test_lines_add_up_to_the_total(place, percent_off):
+    coupon = make_coupon(percent_off=percent_off)
+    store = make_store()
+    some = [make_product(store, price=Decimal(cents) / 100) for cents in (1, 0, 333, 99, 1, 1005)]
+    answer = place(*(line(one, 3) for one in some), coupon_code=coupon.code)
+    added = sum(Decimal(item["total"]) for item in answer.json["items"])
+    [total] = answer.json["totals"]
+    assert f"{added:.2f}" == total["total"]
+    assert Decimal(total["subtotal"]) - Decimal(total["discount"]) == added
+
+
+def test_what_is_free_can_be_ordered(place):
+    assert prices(place(line(make_product(price=Decimal(0)), 7))) == [("0.00", "0.00")]
+
+
+def test_a_coupon_of_100_percent_makes_it_free(place):
+    answer = place(line(make_product()), coupon_code=make_coupon(percent_off=100).code)
+    assert answer.json["totals"][0]["total"] == "0.00"
+
+
+def test_the_greatest_amount_can_be_ordered(place):
+    product = make_product(price=Decimal("9999999999.99"))
+    assert prices(place(line(product))) == [("9999999999.99", "9999999999.99")]
+
+
+def test_the_greatest_quantity_can_be_ordered(place):
+    product = make_product(price=Decimal("0.01"), stock=100_000_000)
+    answer = place(*[line(product, 1_000_000)] * 100)
+    assert answer.json["items"][0]["quantity"] == 100_000_000
+    assert stock(product) == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "pointer"),
+    [
+        ([("9999999999.99", 2)], "#/items/0/quantity"),
+        ([("0.01", 1), ("10000.00", 1_000_000)], "#/items/1/quantity"),
+        ([("9999999999.99", 1), ("0.01", 1)], "#/items"),
+    ],
+)
+def test_what_12_digits_cannot_say_is_refused(place, lines, pointer):
+    store, coupon = make_store(), make_coupon(percent_off=100)
+    some = [line(make_product(store, price=Decimal(price)), n) for price, n in lines]
+    answer = place(*some, coupon_code=coupon.code)
+    assert answer.status_code == 422
+    assert told(answer) == {(pointer, "out-of-range")}
+    assert remaining(coupon) == 10
+
+
+# Stock
+
+
+def test_an_order_takes_from_the_stock(place):
+    product = make_product(stock=5)
+    place(line(product, 2))
+    assert stock(product) == 3
+
+
+def test_the_last_one_can_be_bought(closed, place):
+    product = make_product(stock=3)
+    assert place(line(product, 3)).status_code == 201
+    shown = closed.get("/api/v2/products", query_string={"in_stock": "true"})
+    assert (stock(product), shown.json) == (0, [])
+
+
+def test_what_is_unlimited_stays_so(place):
+    product = make_product(stock=None)
+    assert place(line(product, 1_000_000)).status_code == 201
+    assert stock(product) is None
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(9, 4), (None, 0)])
+def test_a_line_remembers_what_it_took(place, limit, taken):
+    place(line(make_product(stock=limit), 4))
+    assert db.session.scalar(select(OrderItem.taken)) == taken
+
+
+def test_an_order_changes_the_etag_of_what_it_took_from(closed, place):
+    url = f"/api/v2/products/{(product := make_product(stock=3)).pk}"
+    before = closed.get(url)
+    place(line(product))
+    after = closed.get(url)
+    assert after.headers["ETag"] != before.headers["ETag"]
+    assert after.json["updated_at"] > before.json["updated_at"]
+
+
+# Coupons and heroes
+
+
+@pytest.mark.parametrize("code", ["Welcome10", "WELCOME10", " welcome10 "])
+def test_a_coupon_is_redeemed_in_any_case(place, buyer, code):
+    coupon = make_coupon(code="Welcome10", percent_off=10)
+    answer = place(line(make_product()), coupon_code=code)
+    assert answer.json["coupon_code"] == "Welcome10"
+    assert answer.json["totals"][0]["discount"] == "1.00"
+    ledger = db.session.scalars(select(Redemption)).one()
+    found = (ledger.coupon_id, ledger.user_id, ledger.order_id, ledger.released_at)
+    assert found == (coupon.pk, buyer.pk, UUID(answer.json["pk"]), None)
+    assert (remaining(coupon), unbalanced()) == (9, [])
+
+
+def test_a_coupon_without_a_percentage_takes_nothing_off(place):
+    coupon = make_coupon()
+    answer = place(line(make_product()), coupon_code=coupon.code)
+    assert answer.json["totals"][0]["discount"] == "0.00"
+    assert remaining(coupon) == 9
+
+
+def test_null_is_no_coupon_no_hero_and_no_belief(place):
+    nothing = {"coupon_code": None, "hero_id": None, "expected_totals": None}
+    assert place(line(make_product()), **nothing).status_code == 201
+
+
+def test_a_coupon_needs_the_permission_to_redeem(place, buyer):
+    coupon = make_coupon()
+    narrowed = sign_in(buyer, "orders:write")
+    answer = place(line(make_product()), coupon_code=coupon.code, headers=narrowed)
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == "coupons:redeem"
+    assert remaining(coupon) == 10
+    assert place(line(make_product()), headers=narrowed).status_code == 201
+
+
+def test_an_order_may_be_for_ones_own_hero(place, buyer):
+    hero = make_hero(user_id=buyer.pk)
+    assert place(line(make_product()), hero_id=str(hero.pk)).json["hero_id"] == str(hero.pk)
+
+
+@pytest.mark.parametrize("is_owned", [True, False])
+def test_an_order_is_not_for_a_hero_of_others(place, is_owned):
+    product = make_product(stock=3)
+    hero = make_hero(user_id=make_user().pk if is_owned else None)
+    answer = place(line(product), hero_id=str(hero.pk))
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == "heroes:write:any"
+    assert stock(product) == 3
+
+
+def test_an_admin_orders_for_any_hero(place, admin):
+    hero = make_hero(user_id=make_user().pk)
+    answer = place(line(make_product()), hero_id=str(hero.pk), headers=admin)
+    assert answer.json["hero_id"] == str(hero.pk)
+
+
+def test_nobody_says_for_whom_an_order_is_placed(place):
+    answer = place(line(make_product()), user_id=str(make_user().pk))
+    assert told(answer) == {("#/user_id", "unknown-field")}
+
+
+# What it costs
+
+
+def test_an_order_costs_the_same_statements_whatever_its_length(client, statements):
+    coupon, hero = make_coupon(percent_off=7, per_user_limit=9), make_hero()
+    counts = []
+    for length in (1, 5, 50):
+        lines = [line(make_product(stock=9)) for _ in range(length)]
+        body = {"items": lines, "coupon_code": coupon.code, "hero_id": str(hero.pk)}
+        with statements() as seen:
+            assert client.post(URL, json=body).status_code == 201
+        counts.append(len(seen))
+    assert counts[0] == counts[1] == counts[2] <= 8
+
+
+def test_stock_is_locked_in_the_order_of_the_keys(client, statements):
+    with statements() as seen:
+        client.post(URL, json={"items": [line(make_product(stock=1)), line(make_product())]})
+    [taking] = [one for one in seen if "UPDATE products" in one]
+    assert "MATERIALIZED" in taking
+    assert "ORDER BY products.pk FOR NO KEY UPDATE" in " ".join(taking.split())
+
+
+def test_orders_are_placed_one_after_the_other(place):
+    product = make_product(stock=20)
+    pks = [place(line(product)).json["pk"] for _ in range(3)]
+    assert all(one < other for one, other in pairwise(pks))
+    assert db.session.scalar(select(func.count()).select_from(Order)) == 3

@@ -1,0 +1,34 @@
+"""How PostgreSQL finds the orders of a seller."""
+
+import pytest
+
+from alchemist import database as db
+from alchemist.domains.orders import service
+from tests.api.pagination import plans
+from tests.factories import make_user
+
+
+@pytest.fixture
+def plan(client):
+    """Return what tells the plan of a query for any values."""
+
+    def act(query):
+        found = plans.recorded(lambda: db.session.execute(query.select, query.parameters))
+        return plans.generic(db.session.connection(), *found)
+
+    return act
+
+
+def test_a_sellers_orders_are_looked_up_and_not_tried_one_by_one(plan):
+    """A condition with OR would be tried on every order of everybody."""
+    pk = make_user().pk
+    found = plan(service.list_query(buyer=pk, seller=pk))
+    assert "products" in found
+    assert " OR " not in found
+
+
+def test_one_order_is_compared_with_its_own_lines(plan):
+    """And not with all that the seller has ever sold."""
+    pk = make_user().pk
+    found = plan(service.by_pk(pk, buyer=pk, seller=pk))
+    assert "order_id = $1" in found

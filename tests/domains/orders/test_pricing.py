@@ -1,0 +1,185 @@
+"""Prices: nothing is lost or invented, whatever is bought and whatever comes off."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alchemist.domains.orders import pricing
+from alchemist.domains.orders.pricing import LinePrice
+
+AMOUNTS = st.integers(0, pricing.MAX_AMOUNT)
+WEIGHTS = st.lists(st.one_of(st.integers(0, 5), AMOUNTS), max_size=100)
+PERCENTAGES = st.integers(0, 100)
+CHARGES = st.lists(
+    st.builds(LinePrice, st.sampled_from(["EUR", "JPY", "USD"]), AMOUNTS), max_size=20
+)
+
+
+@st.composite
+def discounts(draw):
+    """An amount to share out, and weights that are no less than it in all."""
+    weights = draw(WEIGHTS)
+    return draw(st.integers(0, sum(weights))), weights
+
+
+@given(discounts())
+def test_shares_add_up(discount):
+    amount, weights = discount
+    assert sum(pricing.allocate(amount, weights)) == amount
+
+
+@given(discounts())
+def test_no_share_is_negative_or_above_its_weight(discount):
+    amount, weights = discount
+    shares = pricing.allocate(amount, weights)
+    assert len(shares) == len(weights)
+    assert all(0 <= share <= weight for share, weight in zip(shares, weights, strict=True))
+
+
+@given(discounts())
+def test_no_share_is_a_cent_away_from_its_proportion(discount):
+    amount, weights = discount
+    for share, weight in zip(pricing.allocate(amount, weights), weights, strict=True):
+        proportion = Fraction(amount * weight, sum(weights) or 1)
+        assert abs(share - proportion) < 1
+
+
+@given(discounts())
+def test_the_largest_remainders_are_rounded_up(discount):
+    """Nobody who was rounded down has lost more than somebody who was rounded up."""
+    amount, weights = discount
+    parts = [Fraction(amount * weight, sum(weights) or 1) for weight in weights]
+    lost = [part - part.__floor__() for part in parts]
+    shares = pricing.allocate(amount, weights)
+    raised = [share > part for share, part in zip(shares, parts, strict=True)]
+    up = [rest for rest, is_raised in zip(lost, raised, strict=True) if is_raised]
+    down = [rest for rest, is_raised in zip(lost, raised, strict=True) if not is_raised]
+    assert not up or not down or min(up) >= max(down)
+
+
+def test_the_first_of_equals_gets_the_cent():
+    assert pricing.allocate(2, [1, 1, 1]) == [1, 1, 0]
+
+
+def test_the_cent_goes_to_who_lost_most_wherever_they_stand():
+    assert pricing.allocate(5, [10, 10, 29]) == [1, 1, 3]
+
+
+def test_nothing_is_shared_by_nobody():
+    assert pricing.allocate(0, []) == []
+
+
+@given(WEIGHTS)
+def test_nothing_shared_is_nothing_for_each(weights):
+    assert pricing.allocate(0, weights) == [0] * len(weights)
+
+
+@given(WEIGHTS)
+def test_all_shared_is_all_for_each(weights):
+    assert pricing.allocate(sum(weights), weights) == weights
+
+
+@pytest.mark.parametrize(
+    ("amount", "percentage", "expected"),
+    [
+        (1, 49, 0),
+        (1, 50, 1),
+        (3, 50, 2),
+        (10, 15, 2),
+        (10, 14, 1),
+        (50, 1, 1),
+        (49, 1, 0),
+        (999, 33, 330),
+        (pricing.MAX_AMOUNT, 99, 989_999_999_999),
+    ],
+)
+def test_half_a_cent_is_rounded_up(amount, percentage, expected):
+    assert pricing.percent(amount, percentage) == expected
+
+
+@given(AMOUNTS, PERCENTAGES)
+def test_a_percentage_is_within_half_a_cent_and_never_more_than_all(amount, percentage):
+    found = pricing.percent(amount, percentage)
+    assert -Fraction(1, 2) < found - Fraction(amount * percentage, 100) <= Fraction(1, 2)
+    assert 0 <= found <= amount
+
+
+@given(AMOUNTS)
+def test_0_percent_is_nothing_and_100_percent_is_all(amount):
+    assert (pricing.percent(amount, 0), pricing.percent(amount, 100)) == (0, amount)
+
+
+@given(CHARGES, PERCENTAGES)
+def test_totals_are_the_sums_of_the_lines_of_each_currency(charges, percentage):
+    pricing.discount(charges, percentage)
+    totals = {entry["currency"]: entry for entry in pricing.totals(charges)}
+    assert set(totals) == {charge.currency for charge in charges}
+    for currency, entry in totals.items():
+        alike = [charge for charge in charges if charge.currency == currency]
+        for name in ("subtotal", "discount", "total"):
+            added = sum(pricing.money(getattr(charge, name)) for charge in alike)
+            assert Decimal(entry[name]) == added
+
+
+@given(CHARGES, PERCENTAGES)
+def test_a_currency_is_discounted_by_its_own_percentage(charges, percentage):
+    pricing.discount(charges, percentage)
+    for entry in pricing.totals(charges):
+        subtotal, discount, total = (
+            pricing.cents(Decimal(entry[name])) for name in ("subtotal", "discount", "total")
+        )
+        assert discount == pricing.percent(subtotal, percentage)
+        assert total == subtotal - discount
+
+
+@given(CHARGES, PERCENTAGES)
+def test_no_line_costs_less_than_nothing(charges, percentage):
+    pricing.discount(charges, percentage)
+    assert all(0 <= charge.discount <= charge.subtotal for charge in charges)
+
+
+@given(st.lists(st.sampled_from(["EUR", "USD"]), max_size=5), PERCENTAGES)
+def test_what_is_free_stays_free(currencies, percentage):
+    charges = [LinePrice(currency, 0) for currency in currencies]
+    pricing.discount(charges, percentage)
+    assert all(charge.discount == charge.total == 0 for charge in charges)
+
+
+def test_a_free_line_gets_no_cent_of_the_discount():
+    charges = [LinePrice("EUR", 0), LinePrice("EUR", 5), LinePrice("EUR", 0)]
+    pricing.discount(charges, 50)
+    assert [charge.discount for charge in charges] == [0, 3, 0]
+
+
+def test_currencies_are_told_in_order_with_two_decimals():
+    charges = [LinePrice("USD", 5), LinePrice("EUR", 100), LinePrice("USD", pricing.MAX_AMOUNT - 5)]
+    assert pricing.totals(charges) == [
+        {"currency": "EUR", "subtotal": "1.00", "discount": "0.00", "total": "1.00"},
+        {
+            "currency": "USD",
+            "subtotal": "9999999999.99",
+            "discount": "0.00",
+            "total": "9999999999.99",
+        },
+    ]
+
+
+@given(AMOUNTS)
+def test_money_and_cents_are_each_others_inverse(amount):
+    assert pricing.cents(pricing.money(amount)) == amount
+
+
+@pytest.mark.parametrize(
+    ("charges", "expected"),
+    [
+        ([LinePrice("EUR", pricing.MAX_AMOUNT)], False),
+        ([LinePrice("EUR", pricing.MAX_AMOUNT), LinePrice("USD", pricing.MAX_AMOUNT)], False),
+        ([LinePrice("EUR", pricing.MAX_AMOUNT), LinePrice("EUR", 1)], True),
+        ([], False),
+    ],
+)
+def test_only_a_sum_in_one_currency_can_be_too_much(charges, expected):
+    assert pricing.exceeds_max_amount(charges) is expected

@@ -1,0 +1,266 @@
+"""Orders that cannot be placed: every reason is told at once, and nothing is left of them."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from alchemist.domains.coupons import service
+from tests.domains.orders.shop import everything, line, remaining, stock, told, unbalanced
+from tests.factories import make_coupon, make_order, make_product, make_store
+
+LATER = datetime.now(UTC) + timedelta(days=1)
+EARLIER = datetime.now(UTC) - timedelta(days=1)
+
+
+def entries(answer, code):
+    return [entry for entry in answer.json["errors"] if entry["code"] == code]
+
+
+# 422
+
+
+def test_everything_unknown_is_told_at_once(place):
+    known, unknown = make_product(), uuid7()
+    answer = place(
+        line(known, 0),
+        line(unknown),
+        line(known),
+        line(unknown, "1"),
+        coupon_code="Nowhere",
+        hero_id=str(unknown),
+        expected_totals=[{"currency": "EU", "total": 1}],
+    )
+    assert answer.status_code == 422
+    assert told(answer) == {
+        ("#/items/0/quantity", "out-of-range"),
+        ("#/items/1/product_id", "unknown-reference"),
+        ("#/items/3/product_id", "unknown-reference"),
+        ("#/items/3/quantity", "wrong-type"),
+        ("#/coupon_code", "unknown-reference"),
+        ("#/hero_id", "unknown-reference"),
+        ("#/expected_totals/0/currency", "not-one-of"),
+        ("#/expected_totals/0/total", "wrong-type"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"items": []}, ("#/items", "too-short")),
+        ({"items": None}, ("#/items", "not-nullable")),
+        ({"items": {}}, ("#/items", "wrong-type")),
+        ({"items": [None]}, ("#/items/0", "not-nullable")),
+        ({"items": ["x"]}, ("#/items/0", "wrong-type")),
+        ({"items": [{"quantity": 1}]}, ("#/items/0/product_id", "required")),
+        ({"coupon_code": ""}, ("#/coupon_code", "too-short")),
+        ({"coupon_code": "a" * 65}, ("#/coupon_code", "too-long")),
+        ({"coupon_code": 1}, ("#/coupon_code", "wrong-type")),
+        ({"hero_id": "x"}, ("#/hero_id", "wrong-type")),
+        ({"expected_totals": {}}, ("#/expected_totals", "wrong-type")),
+        ({"status": "paid"}, ("#/status", "unknown-field")),
+        ({"placed_at": "2026-01-01T00:00:00Z"}, ("#/placed_at", "unknown-field")),
+        ({"totals": []}, ("#/totals", "unknown-field")),
+    ],
+)
+def test_a_field_that_is_none_is_refused(place, values, expected):
+    answer = place(line(make_product()), **values)
+    assert answer.status_code == 422, answer.text
+    assert told(answer) == {expected}
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 1_000_001, 2**31, 2**63, 10**100, 1.5, 1.0, True, "1"])
+def test_a_quantity_that_is_none_is_refused(place, quantity):
+    product = make_product(stock=5)
+    answer = place(line(product, quantity))
+    assert answer.status_code == 422
+    assert {pointer for pointer, _ in told(answer)} == {"#/items/0/quantity"}
+    assert stock(product) == 5
+
+
+def test_the_price_of_a_line_is_not_the_clients_to_say(place):
+    answer = place(line(make_product()) | {"unit_price": "0.01"})
+    assert told(answer) == {("#/items/0/unit_price", "unknown-field")}
+
+
+def test_an_order_without_items_is_refused(place):
+    assert told(place(line(make_product()), items=None)) == {("#/items", "not-nullable")}
+
+
+def test_an_order_has_100_lines_at_most(place):
+    product = make_product()
+    assert place(*[line(product)] * 100).status_code == 201
+    answer = place(*[line(product)] * 101)
+    assert (answer.status_code, told(answer)) == (422, {("#/items", "too-long")})
+
+
+def test_what_is_wrong_is_told_before_what_stands_in_the_way(place):
+    gone, coupon = make_product(stock=0), make_coupon(init_count=0)
+    answer = place(line(gone), line(gone, 0), coupon_code=coupon.code)
+    assert (answer.status_code, told(answer)) == (422, {("#/items/1/quantity", "out-of-range")})
+
+
+@pytest.mark.parametrize("currencies", [["EUR", "EUR"], ["EUR", "USD", "EUR"]])
+def test_a_currency_is_expected_once(place, currencies):
+    """Or the client believed two things of it, of which one would not be looked at."""
+    expected = [{"currency": currency, "total": "10.00"} for currency in currencies]
+    answer = place(line(make_product()), expected_totals=expected)
+    assert answer.status_code == 422
+    pointer = f"#/expected_totals/{len(currencies) - 1}"
+    assert told(answer) == {(pointer, "duplicate")}
+
+
+# 409
+
+
+def test_each_line_that_is_out_of_stock_says_how_many_there_are(place):
+    few, enough, none = make_product(stock=3), make_product(stock=9), make_product(stock=0)
+    answer = place(line(few, 4), line(enough, 9), line(none), line(make_product()))
+    assert (answer.status_code, answer.json["code"]) == (409, "out-of-stock")
+    found = [
+        (entry["pointer"], entry["requested"], entry["available"])
+        for entry in answer.json["errors"]
+    ]
+    assert found == [("#/items/0", 4, 3), ("#/items/2", 1, 0)]
+    assert [stock(one) for one in (few, enough, none)] == [3, 9, 0]
+
+
+def test_lines_of_one_product_are_out_of_stock_together(place):
+    product = make_product(stock=3)
+    answer = place(line(make_product()), line(product, 2), line(product, 2))
+    [entry] = answer.json["errors"]
+    found = (entry["pointer"], entry["requested"], entry["available"])
+    assert found == ("#/items/1", 4, 3)
+
+
+def test_all_obstacles_are_told_together(place):
+    few, coupon = make_product(stock=1), make_coupon(init_count=0, valid_until=EARLIER)
+    answer = place(
+        line(few, 2),
+        coupon_code=coupon.code,
+        expected_totals=[{"currency": "EUR", "total": "1.00"}],
+    )
+    assert (answer.status_code, answer.json["code"]) == (409, "conflict")
+    assert told(answer) == {
+        ("#/items/0", "out-of-stock"),
+        ("#/coupon_code", "coupon-exhausted"),
+        ("#/coupon_code", "coupon-not-valid"),
+        ("#/expected_totals", "price-changed"),
+    }
+
+
+def test_a_coupon_that_becomes_valid_while_it_is_refused_refuses_the_order(place, monkeypatch):
+    coupon = make_coupon(valid_from=LATER, percent_off=50)
+    monkeypatch.setattr(service, "_rejection_reasons", lambda *_: ())
+    answer = place(line(make_product()), coupon_code=coupon.code)
+    assert (answer.status_code, told(answer)) == (409, {("#/coupon_code", "coupon-not-valid")})
+
+
+def test_an_exhausted_coupon_refuses_the_order(place):
+    product, coupon = make_product(stock=1), make_coupon(init_count=7, remaining_count=0)
+    answer = place(line(product), coupon_code=coupon.code)
+    assert (answer.status_code, answer.json["code"]) == (409, "coupon-exhausted")
+    assert "7" in answer.json["errors"][0]["detail"]
+    assert stock(product) == 1
+
+
+@pytest.mark.parametrize("window", [{"valid_from": LATER}, {"valid_until": EARLIER}])
+def test_a_coupon_outside_of_its_window_refuses_the_order(place, window):
+    product, coupon = make_product(stock=1), make_coupon(**window)
+    answer = place(line(product), coupon_code=coupon.code)
+    assert (answer.status_code, answer.json["code"]) == (409, "coupon-not-valid")
+    [instant] = window.values()
+    assert instant.isoformat() in answer.json["errors"][0]["detail"]
+    assert (stock(product), remaining(coupon)) == (1, 10)
+
+
+def test_a_user_uses_a_coupon_as_often_as_it_allows(place, admin):
+    coupon = make_coupon(per_user_limit=2)
+    answers = [place(line(make_product()), coupon_code=coupon.code) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [201, 201, 409]
+    assert answers[2].json["code"] == "coupon-limit-reached"
+    other = place(line(make_product()), coupon_code=coupon.code, headers=admin)
+    assert other.status_code == 201
+    assert (remaining(coupon), unbalanced()) == (7, [])
+
+
+def test_with_open_access_everybody_is_one_user(client):
+    coupon, product = make_coupon(per_user_limit=1), make_product()
+    body = {"items": [line(product)], "coupon_code": coupon.code}
+    answers = [client.post("/api/v2/orders", json=body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 409]
+
+
+# Expected totals
+
+
+@pytest.mark.parametrize("total", ["20.00", "20", "20.0"])
+def test_an_order_that_costs_what_its_client_believes_is_placed(place, total):
+    expected = [{"currency": "EUR", "total": total}]
+    assert place(line(make_product(), 2), expected_totals=expected).status_code == 201
+
+
+def test_totals_are_believed_in_any_order(place):
+    some = [make_product(make_store(currency=currency)) for currency in ("EUR", "USD")]
+    expected = [{"currency": currency, "total": "10.00"} for currency in ("USD", "EUR")]
+    assert place(*map(line, some), expected_totals=expected).status_code == 201
+
+
+def test_what_is_believed_is_the_total_after_the_discount(place):
+    coupon = make_coupon(percent_off=25)
+    expected = [{"currency": "EUR", "total": "7.50"}]
+    answer = place(line(make_product()), coupon_code=coupon.code, expected_totals=expected)
+    assert answer.status_code == 201
+
+
+def test_what_is_free_may_be_believed_so(place):
+    expected = [{"currency": "EUR", "total": "0"}]
+    answer = place(line(make_product(price=Decimal(0))), expected_totals=expected)
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        [],
+        [("EUR", "20.01")],
+        [("EUR", "19.99")],
+        [("USD", "20.00")],
+        [("EUR", "20.00"), ("USD", "0.00")],
+    ],
+)
+def test_an_order_that_costs_something_else_tells_what_it_costs(place, expected):
+    product = make_product(stock=2)
+    believed = [{"currency": currency, "total": total} for currency, total in expected]
+    answer = place(line(product, 2), expected_totals=believed)
+    assert (answer.status_code, answer.json["code"]) == (409, "price-changed")
+    [entry] = answer.json["errors"]
+    assert entry["totals"] == [{"currency": "EUR", "total": "20.00"}]
+    assert "20.00 EUR" in entry["detail"]
+    assert stock(product) == 2
+
+
+@pytest.mark.parametrize("total", ["-1", "-0", "1.005", "10000000000.00", "1e3", "NaN", ""])
+def test_a_total_that_is_no_amount_of_money_is_refused(place, total):
+    answer = place(line(make_product()), expected_totals=[{"currency": "EUR", "total": total}])
+    assert answer.status_code == 422
+    assert {pointer for pointer, _ in told(answer)} == {"#/expected_totals/0/total"}
+
+
+# Nothing is left
+
+
+@pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}])
+def test_an_order_that_fails_on_its_last_line_changes_nothing(place, mine, key):
+    coupon = make_coupon(percent_off=10)
+    some = [make_product(stock=9) for _ in range(4)]
+    gone = make_product(stock=0)
+    make_order(some[0])
+    before = everything()
+    answer = place(*map(line, [*some, gone]), coupon_code=coupon.code, headers=mine | key)
+    assert answer.status_code == 409
+    kept = [entry for entry in everything() if entry not in before]
+    assert len(kept) == len(key)
+    assert [entry for entry in before if entry not in everything()] == []
+    assert (remaining(coupon), [stock(one) for one in some]) == (10, [8, 9, 9, 9])

@@ -1,0 +1,201 @@
+"""Potions and their recipes, as a client meets them."""
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from tests.factories import make_ingredient, make_potion
+
+URL = "/api/v2/potions"
+ANY = {"If-Match": "*"}
+
+
+@pytest.fixture(params=["POST", "PATCH"])
+def write(request, client):
+    """Return a writer of some fields, once for a new potion and once for one that is there."""
+
+    def act(**values):
+        if request.param == "POST":
+            return client.post(URL, json={"name": "Brew", "ingredients": pks(1)} | values)
+        return client.patch(f"{URL}/{make_potion().pk}", json=values, headers=ANY)
+
+    return act
+
+
+def pks(count):
+    return [str(make_ingredient().pk) for _ in range(count)]
+
+
+def told(answer):
+    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
+
+
+def test_ingredients_are_answered_in_the_order_given(write):
+    [a, b, c] = [make_ingredient(name=name) for name in "abc"]
+    lines = [
+        {"pk": str(c.pk), "amount": "2.5", "unit": " g "},
+        str(a.pk),
+        {"pk": str(b.pk).upper(), "amount": None},
+    ]
+    answer = write(ingredients=lines)
+    assert answer.json["ingredients"] == [
+        {"pk": str(c.pk), "name": "c", "amount": "2.500", "unit": "g"},
+        {"pk": str(a.pk), "name": "a", "amount": None, "unit": None},
+        {"pk": str(b.pk), "name": "b", "amount": None, "unit": None},
+    ]
+
+
+@pytest.mark.parametrize("amount", ["0.001", "999999999.999", "1", "007", "1.10"])
+def test_an_amount_is_answered_with_three_decimals(write, amount):
+    [shown] = write(ingredients=[{"pk": pks(1)[0], "amount": amount}]).json["ingredients"]
+    assert shown["amount"] == f"{float(amount):.3f}"
+
+
+WRONG_LISTS = [
+    (None, "", "not-nullable"),
+    ("x", "", "wrong-type"),
+    (5, "", "wrong-type"),
+    ({}, "", "wrong-type"),
+    ([], "", "too-short"),
+    ([5], "/0", "wrong-type"),
+    ([None], "/0", "not-nullable"),
+    ([True], "/0", "wrong-type"),
+    ([[]], "/0", "wrong-type"),
+    (["x"], "/0", "wrong-type"),
+    (["01935f2e7c1a7b3e9d3c0123456789ab"], "/0", "wrong-type"),
+    (["{01935f2e-7c1a-7b3e-9d3c-0123456789ab}"], "/0", "wrong-type"),
+    ([{}], "/0/pk", "required"),
+    ([{"pk": None}], "/0/pk", "not-nullable"),
+    ([{"pk": 5}], "/0/pk", "wrong-type"),
+    ([{"pk": "x"}], "/0/pk", "wrong-type"),
+]
+WRONG_LINES = [
+    ({"amount": 2.5}, "amount", "wrong-type"),
+    ({"amount": 2}, "amount", "wrong-type"),
+    ({"amount": True}, "amount", "wrong-type"),
+    ({"amount": ""}, "amount", "wrong-type"),
+    ({"amount": "1e3"}, "amount", "wrong-type"),
+    ({"amount": "NaN"}, "amount", "wrong-type"),
+    ({"amount": "Infinity"}, "amount", "wrong-type"),
+    ({"amount": "1,5"}, "amount", "wrong-type"),
+    ({"amount": " 1"}, "amount", "wrong-type"),
+    ({"amount": "1\n"}, "amount", "wrong-type"),
+    ({"amount": "+1"}, "amount", "wrong-type"),
+    ({"amount": ".5"}, "amount", "wrong-type"),
+    ({"amount": "1."}, "amount", "wrong-type"),
+    ({"amount": "\u0661"}, "amount", "wrong-type"),
+    ({"amount": "0"}, "amount", "out-of-range"),
+    ({"amount": "0.000"}, "amount", "out-of-range"),
+    ({"amount": "-1"}, "amount", "out-of-range"),
+    ({"amount": "1.0001"}, "amount", "out-of-range"),
+    ({"amount": "1000000000"}, "amount", "out-of-range"),
+    ({"amount": "9" * 4000}, "amount", "out-of-range"),
+    ({"unit": 5}, "unit", "wrong-type"),
+    ({"unit": ""}, "unit", "too-short"),
+    ({"unit": "  "}, "unit", "too-short"),
+    ({"unit": "g" * 17}, "unit", "too-long"),
+    ({"colour": "red"}, "colour", "unknown-field"),
+    ({"name": 5}, "name", "wrong-type"),
+    ({"name": "Another"}, "name", "read-only"),
+]
+
+
+@pytest.mark.parametrize(("lines", "place", "code"), WRONG_LISTS)
+def test_a_list_that_is_none_is_refused_with_its_pointer(write, lines, place, code):
+    answer = write(ingredients=lines)
+    assert answer.status_code == 422
+    assert told(answer) == {(f"#/ingredients{place}", code)}
+
+
+@pytest.mark.parametrize(("line", "field", "code"), WRONG_LINES)
+def test_a_line_that_cannot_be_is_refused_with_its_pointer(write, line, field, code):
+    good, wrong = pks(2)
+    answer = write(ingredients=[good, {"pk": wrong} | line])
+    assert answer.status_code == 422
+    assert told(answer) == {(f"#/ingredients/1/{field}", code)}
+
+
+def test_unknown_ingredients_are_refused_each_with_its_pointer(write):
+    [good] = pks(1)
+    answer = write(ingredients=[str(uuid7()), good, {"pk": str(uuid7())}])
+    assert (answer.status_code, answer.json["code"]) == (422, "unknown-reference")
+    assert {entry["pointer"] for entry in answer.json["errors"]} == {
+        "#/ingredients/0",
+        "#/ingredients/2/pk",
+    }
+
+
+def test_an_ingredient_given_twice_is_refused_where_it_stands_again(write):
+    a, b = pks(2)
+    answer = write(ingredients=[a, b, {"pk": a.upper()}, b])
+    assert (answer.status_code, answer.json["code"]) == (422, "duplicate")
+    assert told(answer) == {("#/ingredients/2", "duplicate"), ("#/ingredients/3", "duplicate")}
+
+
+def test_all_mistakes_of_a_recipe_are_told_at_once(write):
+    a, b = pks(2)
+    lines = [a, {"pk": b, "amount": "0"}, 5, a, str(uuid7()), {"pk": str(uuid7()), "unit": ""}]
+    assert told(write(name="", ingredients=lines)) == {
+        ("#/name", "too-short"),
+        ("#/ingredients/1/amount", "out-of-range"),
+        ("#/ingredients/2", "wrong-type"),
+        ("#/ingredients/3", "duplicate"),
+        ("#/ingredients/4", "unknown-reference"),
+        ("#/ingredients/5/pk", "unknown-reference"),
+        ("#/ingredients/5/unit", "too-short"),
+    }
+
+
+def test_a_wrong_name_of_an_ingredient_is_told_beside_other_mistakes(write):
+    answer = write(name="", ingredients=[{"pk": pks(1)[0], "name": "Another"}])
+    assert told(answer) == {("#/name", "too-short"), ("#/ingredients/0/name", "read-only")}
+
+
+def test_a_recipe_has_at_most_100_lines(write):
+    parts = pks(101)
+    assert write(ingredients=parts[1:]).status_code in (200, 201)
+    assert told(write(ingredients=parts)) == {("#/ingredients", "too-long")}
+
+
+def test_a_recipe_is_required_for_a_new_potion(client):
+    assert told(client.post(URL, json={"name": "Brew"})) == {("#/ingredients", "required")}
+
+
+def test_a_client_may_send_back_what_it_got_names_included(client):
+    one = f"{URL}/{make_potion(make_ingredient(name='Café'), make_ingredient()).pk}"
+    before = client.get(one)
+    answer = client.patch(one, json=before.json, headers={"If-Match": before.headers["ETag"]})
+    assert (answer.status_code, answer.json) == (200, before.json)
+    assert answer.headers["ETag"] == before.headers["ETag"]
+
+
+@pytest.mark.parametrize("change", ["turn", "drop", "amount", "unit"])
+def test_a_changed_recipe_is_a_change_of_the_potion(client, change):
+    one = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
+    before = client.get(one)
+    lines = before.json["ingredients"]
+    changed = {
+        "turn": lines[::-1],
+        "drop": lines[1:],
+        "amount": [lines[0], lines[1] | {"amount": "1.000"}],
+        "unit": [lines[0] | {"unit": "g"}, lines[1]],
+    }[change]
+    after = client.patch(one, json={"ingredients": changed}, headers=ANY)
+    assert after.json["ingredients"] == changed
+    assert after.json["updated_at"] > before.json["updated_at"]
+    assert after.headers["ETag"] != before.headers["ETag"]
+
+
+def test_a_patch_without_a_recipe_keeps_it(client):
+    one = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
+    before = client.get(one).json["ingredients"]
+    after = client.patch(one, json={"name": "New"}, headers=ANY).json
+    assert (after["name"], after["ingredients"]) == ("New", before)
+
+
+def test_a_deleted_potion_takes_its_lines_and_leaves_its_ingredients(client):
+    ingredient = make_ingredient()
+    potion = f"{URL}/{make_potion(ingredient).pk}"
+    assert client.delete(potion, headers=ANY).status_code == 204
+    assert client.get(potion).status_code == 404
+    one = f"/api/v2/ingredients/{ingredient.pk}"
+    assert client.delete(one, headers=ANY).status_code == 204

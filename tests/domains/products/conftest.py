@@ -1,0 +1,16 @@
+"""Who meets products are those who meet stores, and a store of the owner."""
+
+import pytest
+
+from alchemist.domains.stores.models import Store
+from alchemist.domains.users.models import User
+from tests.domains.stores.conftest import admin, mine, owner, stranger
+from tests.factories import make_store
+
+__all__ = ["admin", "mine", "owner", "stranger"]
+
+
+@pytest.fixture
+def store(owner: User) -> Store:
+    """A store of the owner."""
+    return make_store(owner_id=owner.pk, name="The Crooked Ladle")

@@ -1,0 +1,451 @@
+"""Products: what they are, how they hang on their store and potion, and what keeps them."""
+
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from alchemist import database as db
+from alchemist.domains.products.models import Product
+from tests.factories import make_order, make_potion, make_product, make_store
+
+URL = "/api/v2/products"
+ANY = {"If-Match": "*"}
+
+
+@pytest.fixture
+def post(closed, store, mine):
+    """Return what offers a product."""
+
+    def act(headers=mine, **values):
+        body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
+        return closed.post(URL, json=body | values, headers=headers)
+
+    return act
+
+
+@pytest.fixture
+def patch(closed, mine):
+    """Return what changes a product."""
+
+    def act(product, headers=mine, **changes):
+        return closed.patch(f"{URL}/{product.pk}", json=changes, headers=headers | ANY)
+
+    return act
+
+
+@pytest.fixture(params=["POST", "PATCH"])
+def write(request, post, patch, store):
+    """Return a writer of some fields, once for a new product and once for one that is there."""
+    if request.param == "POST":
+        return post
+    return lambda **values: patch(make_product(store), **values)
+
+
+def told(answer):
+    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
+
+
+def row(product):
+    db.session.rollback()
+    return db.session.get(Product, product.pk, populate_existing=True)
+
+
+def test_a_new_product_is_answered_with_every_field(post, store):
+    answer = post()
+    assert answer.status_code == 201
+    made = answer.json
+    assert list(made) == [
+        *("pk", "store_id", "store", "name", "description", "price", "currency", "stock"),
+        *("potion_id", "created_at", "updated_at"),
+    ]
+    assert (made["name"], made["price"], made["store_id"]) == ("Apology", "12.50", str(store.pk))
+    assert (made["description"], made["stock"], made["potion_id"]) == (None, None, None)
+
+
+def test_a_product_tells_its_store_and_the_currency_of_it(post, store):
+    made = post().json
+    assert made["store"] == {"pk": str(store.pk), "name": "The Crooked Ladle"}
+    assert made["currency"] == "EUR"
+
+
+def test_a_new_product_stands_at_its_location_for_anybody(closed, post):
+    made = post(description="Corked.", stock=3, potion_id=str(make_potion().pk))
+    assert made.status_code == 201
+    shown = closed.get(made.location)
+    assert shown.json == made.json
+    assert shown.headers["ETag"] == made.headers["ETag"]
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (None, "not-nullable"),
+        (5, "wrong-type"),
+        ("", "too-short"),
+        (" \u2028", "too-short"),
+        ("é" * 256, "too-long"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(write, name, code):
+    answer = write(name=name)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/name", code)}
+
+
+@pytest.mark.parametrize("length", [1, 255])
+def test_a_name_has_1_to_255_characters(write, length):
+    assert write(name="é" * length).json["name"] == "é" * length
+
+
+def test_a_description_has_at_most_2000_characters(write):
+    assert write(description="é" * 2000).json["description"] == "é" * 2000
+    assert told(write(description="é" * 2001)) == {("#/description", "too-long")}
+
+
+@pytest.mark.parametrize(
+    ("price", "answered"),
+    [
+        ("9.9", "9.90"),
+        ("9", "9.00"),
+        ("9.99", "9.99"),
+        ("0", "0.00"),
+        ("0.00", "0.00"),
+        ("0.01", "0.01"),
+        ("0012.5", "12.50"),
+        ("9999999999.99", "9999999999.99"),
+    ],
+)
+def test_a_price_is_answered_with_two_decimals(write, price, answered):
+    assert write(price=price).json["price"] == answered
+
+
+@pytest.mark.parametrize(
+    ("price", "code"),
+    [
+        ("-0.01", "out-of-range"),
+        ("-1", "out-of-range"),
+        ("9.999", "out-of-range"),
+        ("10000000000", "out-of-range"),
+        ("9.9900", "out-of-range"),
+        ("1" * 400, "out-of-range"),
+        (9.99, "wrong-type"),
+        (9, "wrong-type"),
+        (True, "wrong-type"),
+        ("", "wrong-type"),
+        (" 9.99", "wrong-type"),
+        ("9,99", "wrong-type"),
+        ("+9.99", "wrong-type"),
+        (".99", "wrong-type"),
+        ("9.", "wrong-type"),
+        ("1e2", "wrong-type"),
+        ("NaN", "wrong-type"),
+        ("Infinity", "wrong-type"),
+        ("٩", "wrong-type"),
+        (["9.99"], "wrong-type"),
+        (None, "not-nullable"),
+    ],
+)
+def test_what_is_no_price_is_refused(write, price, code):
+    answer = write(price=price)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/price", code)}
+
+
+@pytest.mark.parametrize("stock", [0, 1, 1_000_000_000, None])
+def test_a_stock_is_a_number_or_unlimited(write, stock):
+    assert write(stock=stock).json["stock"] == stock
+
+
+@pytest.mark.parametrize(
+    ("stock", "code"),
+    [
+        (-1, "out-of-range"),
+        (1_000_000_001, "out-of-range"),
+        (10**30, "out-of-range"),
+        (1.0, "wrong-type"),
+        ("5", "wrong-type"),
+        (False, "wrong-type"),
+        ([], "wrong-type"),
+    ],
+)
+def test_what_is_no_stock_is_refused(write, stock, code):
+    answer = write(stock=stock)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/stock", code)}
+
+
+def test_what_a_new_product_needs_is_told_at_once(closed, mine):
+    answer = closed.post(URL, json={}, headers=mine)
+    assert answer.status_code == 422
+    assert told(answer) == {(f"#/{field}", "required") for field in ("store_id", "name", "price")}
+
+
+def test_all_that_is_wrong_with_a_product_is_told_at_once(post):
+    answer = post(
+        store_id=str(uuid7()),
+        potion_id=str(uuid7()),
+        name=" ",
+        description=5,
+        price="-1",
+        stock=-1,
+        currency="EUR",
+        store={"pk": "x"},
+        in_stock=True,
+        colour="green",
+    )
+    assert answer.status_code == 422
+    assert told(answer) == {
+        ("#/store_id", "unknown-reference"),
+        ("#/potion_id", "unknown-reference"),
+        ("#/name", "too-short"),
+        ("#/description", "wrong-type"),
+        ("#/price", "out-of-range"),
+        ("#/stock", "out-of-range"),
+        ("#/currency", "read-only"),
+        ("#/store", "read-only"),
+        ("#/in_stock", "unknown-field"),
+        ("#/colour", "unknown-field"),
+    }
+
+
+@pytest.mark.parametrize("field", ["store_id", "potion_id"])
+@pytest.mark.parametrize("value", ["", "x", 5, "0" * 32, [], {"pk": str(UUID(int=0))}])
+def test_what_is_no_key_is_refused(post, field, value):
+    answer = post(**{field: value})
+    assert answer.status_code == 422
+    assert told(answer) == {(f"#/{field}", "wrong-type")}
+
+
+def test_an_unknown_potion_is_named(post):
+    pk = uuid7()
+    [entry] = post(potion_id=str(pk)).json["errors"]
+    assert entry == {
+        "pointer": "#/potion_id",
+        "code": "unknown-reference",
+        "detail": f"No potion {pk}.",
+    }
+
+
+@pytest.mark.parametrize("field", ["description", "stock", "potion_id"])
+def test_what_may_be_empty_is_cleared_by_null(patch, store, field):
+    full = {"description": "Corked.", "stock": 3, "potion_id": make_potion().pk}
+    changed = patch(make_product(store, **full), **{field: None})
+    assert changed.status_code == 200
+    expected = full | {"potion_id": str(full["potion_id"])} | {field: None}
+    assert {name: changed.json[name] for name in full} == expected
+
+
+def test_what_is_absent_from_a_patch_is_kept(closed, patch, store):
+    product = make_product(store, description="Corked.", stock=3, potion_id=make_potion().pk)
+    before = closed.get(f"{URL}/{product.pk}").json
+    changed = patch(product, price="0.5").json
+    assert changed["updated_at"] > before["updated_at"]
+    assert changed == before | {"price": "0.50", "updated_at": changed["updated_at"]}
+
+
+# What is settled, and what hangs on the store
+
+
+def test_what_was_got_may_be_sent_back(closed, store, mine):
+    url = f"{URL}/{make_product(store, stock=3, potion_id=make_potion().pk).pk}"
+    got = closed.get(url)
+    headers = mine | {"If-Match": got.headers["ETag"]}
+    answer = closed.patch(url, json=got.json, headers=headers)
+    assert (answer.status_code, answer.json) == (200, got.json)
+
+
+def test_a_product_stays_in_its_store(patch, store, owner):
+    product = make_product(store)
+    other = make_store(owner_id=owner.pk)
+    answer = patch(product, store_id=str(other.pk), name="Moved")
+    assert answer.status_code == 422
+    assert told(answer) == {("#/store_id", "read-only")}
+    assert (row(product).store_id, row(product).name) == (store.pk, product.name)
+
+
+@pytest.mark.parametrize("store_id", [None, "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
+def test_a_store_that_is_none_is_read_only_too(patch, store, store_id):
+    assert told(patch(make_product(store), store_id=store_id)) == {("#/store_id", "read-only")}
+
+
+def test_the_store_that_it_is_in_may_be_repeated(patch, store):
+    answer = patch(make_product(store), store_id=str(store.pk), name="Renamed")
+    assert (answer.status_code, answer.json["name"]) == (200, "Renamed")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"currency": "CHF"},
+        {"store": {"pk": "01935f2e-7c1a-7b3e-9d3c-0123456789ab", "name": "Another"}},
+        {"store": None},
+        {"pk": "01935f2e-7c1a-7b3e-9d3c-0123456789ab"},
+        {"created_at": "2026-11-20T07:15:00.123456+00:00"},
+        {"updated_at": None},
+    ],
+)
+def test_what_is_read_only_is_not_changed(patch, store, change):
+    product = make_product(store)
+    answer = patch(product, name="Renamed", **change)
+    [field] = change
+    assert answer.status_code == 422
+    assert told(answer) == {(f"#/{field}", "read-only")}
+    assert row(product).name == product.name
+
+
+@pytest.mark.parametrize("change", [{"name": "The Straight Spoon"}, {"currency": "CHF"}])
+def test_a_change_of_what_it_shows_of_its_store_is_one_of_its_etag(
+    closed, patch, store, mine, change
+):
+    product = make_product(store)
+    url = f"{URL}/{product.pk}"
+    old = closed.get(url).headers["ETag"]
+    closed.patch(f"/api/v2/stores/{store.pk}", json=change, headers=mine | ANY)
+    shown = closed.get(url)
+    assert shown.headers["ETag"] != old
+    told = {"name": shown.json["store"]["name"], "currency": shown.json["currency"]}
+    assert told == {"name": "The Crooked Ladle", "currency": "EUR"} | change
+    stale = closed.patch(url, json={"price": "1"}, headers=mine | {"If-Match": old})
+    assert (stale.status_code, stale.json["current"]) == (412, shown.json)
+
+
+def test_a_change_of_what_it_does_not_show_of_its_store_is_none_of_its_etag(closed, store, mine):
+    url = f"{URL}/{make_product(store).pk}"
+    old = closed.get(url).headers["ETag"]
+    closed.patch(f"/api/v2/stores/{store.pk}", json={"city": "Gent"}, headers=mine | ANY)
+    assert closed.get(url).headers["ETag"] == old
+
+
+def test_a_new_currency_leaves_the_price_as_it_is(closed, store, mine):
+    product = make_product(store, price="12.50")
+    closed.patch(f"/api/v2/stores/{store.pk}", json={"currency": "JPY"}, headers=mine | ANY)
+    shown = closed.get(f"{URL}/{product.pk}").json
+    assert (shown["price"], shown["currency"]) == ("12.50", "JPY")
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["Apology", " Apology\t"])
+def test_a_name_that_the_store_has_is_a_conflict_that_names_it(post, name):
+    assert post().status_code == 201
+    answer = post(name=name)
+    assert (answer.status_code, answer.json["code"]) == (409, "already-exists")
+    assert told(answer) == {("#/name", "already-exists")}
+    assert "Apology" in answer.json["errors"][0]["detail"]
+
+
+def test_a_change_to_a_name_that_the_store_has_is_a_conflict(patch, store):
+    make_product(store, name="Apology")
+    product = make_product(store)
+    answer = patch(product, name="Apology")
+    assert answer.status_code == 409
+    assert told(answer) == {("#/name", "already-exists")}
+    assert row(product).name == product.name
+
+
+def test_another_store_and_another_case_are_no_conflict(post, owner):
+    make_product(make_store(owner_id=owner.pk), name="Apology")
+    assert [post().status_code, post(name="APOLOGY").status_code] == [201, 201]
+
+
+def test_a_deleted_name_is_free_again(closed, post, mine):
+    made = post()
+    assert closed.delete(made.location, headers=mine | ANY).status_code == 204
+    assert post().status_code == 201
+
+
+# If-Match
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_change_needs_if_match(closed, store, mine, method):
+    product = make_product(store)
+    answer = closed.open(f"{URL}/{product.pk}", method=method, json={}, headers=mine)
+    assert answer.status_code == 428
+    assert row(product) is not None
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_stale_etag_is_refused_with_the_product_as_it_is(closed, store, patch, mine, method):
+    product = make_product(store)
+    url = f"{URL}/{product.pk}"
+    old = closed.get(url).headers["ETag"]
+    changed = patch(product, price="99")
+    headers = mine | {"If-Match": old}
+    answer = closed.open(url, method=method, json={"price": "1"}, headers=headers)
+    assert answer.status_code == 412
+    assert answer.json["current"] == changed.json
+    assert answer.headers["ETag"] == changed.headers["ETag"]
+
+
+def test_an_order_that_takes_from_the_stock_makes_an_etag_stale(closed, store, mine):
+    product = make_product(store, stock=3)
+    url = f"{URL}/{product.pk}"
+    old = closed.get(url).headers["ETag"]
+    make_order(product)
+    answer = closed.patch(url, json={"stock": 3}, headers=mine | {"If-Match": old})
+    assert (answer.status_code, answer.json["current"]["stock"]) == (412, 2)
+
+
+def test_what_a_client_has_is_not_sent_again(closed):
+    url = f"{URL}/{make_product().pk}"
+    etag = closed.get(url).headers["ETag"]
+    answer = closed.get(url, headers={"If-None-Match": f"W/{etag}"})
+    assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
+
+
+@pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_a_product_that_is_not_there_is_404(closed, mine, method, pk):
+    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+    assert answer.status_code == 404
+
+
+# Deletion and repetition
+
+
+def test_a_product_that_was_ordered_is_kept_and_the_orders_are_named(closed, store, mine):
+    product = make_product(store)
+    orders = {make_order(product).pk for _ in range(2)}
+    answer = closed.delete(f"{URL}/{product.pk}", headers=mine | ANY)
+    assert (answer.status_code, answer.json["code"]) == (409, "in-use")
+    details = {entry["detail"] for entry in answer.json["errors"]}
+    assert details == {f"Order {pk} contains it." for pk in orders}
+    assert row(product) is not None
+
+
+def test_a_potion_that_is_for_sale_is_kept_and_the_products_are_named(closed, admin):
+    potion = make_potion()
+    products = {make_product(potion_id=potion.pk).pk for _ in range(2)}
+    url = f"/api/v2/potions/{potion.pk}"
+    answer = closed.delete(url, headers=admin | ANY)
+    assert (answer.status_code, answer.json["code"]) == (409, "in-use")
+    details = {entry["detail"] for entry in answer.json["errors"]}
+    assert details == {f"Product {pk} sells it." for pk in products}
+    assert closed.get(url).status_code == 200
+
+
+def test_a_potion_that_is_no_longer_for_sale_goes(closed, patch, store, admin):
+    potion = make_potion()
+    product = make_product(store, potion_id=potion.pk)
+    assert patch(product, potion_id=None).status_code == 200
+    assert closed.delete(f"/api/v2/potions/{potion.pk}", headers=admin | ANY).status_code == 204
+
+
+def test_a_repeated_creation_offers_one_product(post, mine):
+    first, second = (post(mine | {"Idempotency-Key": "one"}) for _ in range(2))
+    assert second.data == first.data
+    assert second.headers["Idempotent-Replayed"] == "true"
+
+
+def test_a_conflict_is_kept_under_its_key(post, closed, mine, store):
+    product = make_product(store, name="Apology")
+    first = post(mine | {"Idempotency-Key": "one"})
+    closed.delete(f"{URL}/{product.pk}", headers=mine | ANY)
+    second = post(mine | {"Idempotency-Key": "one"})
+    assert (first.status_code, second.data) == (409, first.data)

@@ -1,0 +1,163 @@
+"""Whose products are: those of one's own stores, which is what a merchant writes."""
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from alchemist import database as db
+from alchemist.domains.products.models import Product
+from tests.factories import make_product, make_store, make_user, sign_in
+
+URL = "/api/v2/products"
+ANY = {"If-Match": "*"}
+WRITES = [
+    ("PATCH", "", {"name": "Stolen"}),
+    ("DELETE", "", None),
+    ("POST", "/restock", {"quantity": 1}),
+]
+every_write = pytest.mark.parametrize(("method", "path", "body"), WRITES)
+
+
+@pytest.fixture
+def post(closed, store, mine):
+    """Return what offers a product."""
+
+    def act(headers=mine, **values):
+        body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
+        return closed.post(URL, json=body | values, headers=headers)
+
+    return act
+
+
+def row(product):
+    db.session.rollback()
+    return db.session.get(Product, product.pk, populate_existing=True)
+
+
+def permission(answer):
+    assert answer.status_code == 403
+    return answer.json["errors"][0]["permission"]
+
+
+@pytest.mark.parametrize("is_owned", [True, False])
+def test_nobody_offers_a_product_in_a_store_of_others(post, is_owned):
+    other = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
+    assert permission(post(store_id=str(other.pk))) == "products:write:any"
+    assert db.session.query(Product).count() == 0
+
+
+def test_a_store_of_others_is_refused_whatever_else_is_wrong(post):
+    answer = post(store_id=str(make_store().pk), price="free", potion_id=str(uuid7()))
+    assert permission(answer) == "products:write:any"
+
+
+def test_a_store_that_does_not_exist_is_told_with_its_pointer(post):
+    pk = uuid7()
+    answer = post(store_id=str(pk))
+    assert answer.status_code == 422
+    assert answer.json["errors"] == [
+        {"pointer": "#/store_id", "code": "unknown-reference", "detail": f"No store {pk}."}
+    ]
+
+
+def test_an_admin_offers_a_product_in_any_store(post, admin):
+    assert post(admin, store_id=str(make_store().pk)).status_code == 201
+
+
+def test_an_admin_whose_token_has_not_the_permission_for_any_offers_nothing_there(post):
+    narrowed = sign_in(make_user(role="admin"), "products:write")
+    assert permission(post(narrowed)) == "products:write:any"
+
+
+@every_write
+@pytest.mark.parametrize("is_owned", [True, False])
+def test_products_of_others_are_not_found_by_whoever_would_change_them(
+    closed, stranger, method, path, body, is_owned
+):
+    other = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
+    product = make_product(other, stock=3)
+    url = f"{URL}/{product.pk}{path}"
+    answer = closed.open(url, method=method, json=body, headers=stranger | ANY)
+    assert answer.status_code == 404
+    assert (row(product).name, row(product).stock) == (product.name, 3)
+
+
+@every_write
+def test_products_of_others_are_not_found_before_the_rest_is_looked_at(
+    closed, stranger, method, path, body
+):
+    """404 stands before 428, 412, 415 and 422."""
+    url = f"{URL}/{make_product().pk}{path}"
+    headers = stranger | {"If-Match": '"precondition-failed"', "Content-Type": "text/plain"}
+    answer = closed.open(url, method=method, data=b"{", headers=headers)
+    assert answer.status_code == 404
+
+
+@every_write
+def test_an_owner_changes_restocks_and_deletes_their_products(
+    closed, store, mine, method, path, body
+):
+    product = make_product(store, stock=3)
+    url = f"{URL}/{product.pk}{path}"
+    answer = closed.open(url, method=method, json=body, headers=mine | ANY)
+    assert answer.status_code in (200, 204)
+
+
+@every_write
+def test_an_admin_changes_restocks_and_deletes_any_product(closed, admin, method, path, body):
+    product = make_product(stock=3)
+    url = f"{URL}/{product.pk}{path}"
+    answer = closed.open(url, method=method, json=body, headers=admin | ANY)
+    assert answer.status_code in (200, 204)
+
+
+@every_write
+def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(
+    closed, store, method, path, body
+):
+    url = f"{URL}/{make_product(store, stock=3).pk}{path}"
+    narrowed = sign_in(make_user(role="admin"), "products:write")
+    answer = closed.open(url, method=method, json=body, headers=narrowed | ANY)
+    assert answer.status_code == 404
+
+
+@every_write
+def test_a_customer_changes_no_product_not_even_in_a_store_that_was_theirs(
+    closed, method, path, body
+):
+    user = make_user()
+    product = make_product(make_store(owner_id=user.pk), stock=3)
+    url = f"{URL}/{product.pk}{path}"
+    answer = closed.open(url, method=method, json=body, headers=sign_in(user) | ANY)
+    assert permission(answer) == "products:write"
+
+
+@every_write
+def test_an_owner_whose_token_is_for_stores_changes_no_product(
+    closed, owner, store, method, path, body
+):
+    url = f"{URL}/{make_product(store, stock=3).pk}{path}"
+    narrowed = sign_in(owner, "stores:write")
+    answer = closed.open(url, method=method, json=body, headers=narrowed | ANY)
+    assert permission(answer) == "products:write"
+
+
+@every_write
+def test_products_go_with_their_store_to_its_new_owner(
+    closed, store, mine, stranger, admin, method, path, body
+):
+    url = f"{URL}/{make_product(store, stock=3).pk}{path}"
+    receiver = make_user(role="merchant")
+    given = {"owner_id": str(receiver.pk)}
+    closed.patch(f"/api/v2/stores/{store.pk}", json=given, headers=admin | ANY)
+    answers = [
+        closed.open(url, method=method, json=body, headers=headers | ANY).status_code
+        for headers in (mine, stranger, sign_in(receiver))
+    ]
+    assert answers[:2] == [404, 404]
+    assert answers[2] in (200, 204)
+
+
+def test_anybody_reads_every_product(closed):
+    product = make_product(make_store(owner_id=make_user(role="merchant").pk))
+    assert closed.get(f"{URL}/{product.pk}").status_code == 200
+    assert [found["pk"] for found in closed.get(URL).json] == [str(product.pk)]

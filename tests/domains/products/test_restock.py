@@ -1,0 +1,195 @@
+"""Restocking: what is added is added once, to whatever there is by then."""
+
+import pytest
+
+from alchemist import database as db
+from alchemist.domains.products.models import Product
+from tests.factories import make_order, make_product
+
+URL = "/api/v2/products"
+MOST = 1_000_000_000
+
+
+@pytest.fixture
+def restock(closed, mine):
+    """Return what adds to the stock of a product."""
+
+    def act(product, headers=None, **body):
+        url = f"{URL}/{product.pk}/restock"
+        return closed.post(url, json=body, headers=mine | (headers or {}))
+
+    return act
+
+
+def stock(product):
+    db.session.rollback()
+    return db.session.get(Product, product.pk, populate_existing=True).stock
+
+
+def told(answer):
+    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
+
+
+def test_restocking_answers_the_product_as_it_is_then(closed, restock, store):
+    product = make_product(store, stock=3)
+    answer = restock(product, quantity=4)
+    assert (answer.status_code, answer.json["stock"]) == (200, 7)
+    shown = closed.get(f"{URL}/{product.pk}")
+    assert answer.json == shown.json
+    assert answer.headers["ETag"] == shown.headers["ETag"]
+
+
+def test_restocking_is_a_change_of_the_product(closed, restock, store):
+    product = make_product(store, stock=3)
+    before = closed.get(f"{URL}/{product.pk}")
+    after = restock(product, quantity=4)
+    assert after.headers["ETag"] != before.headers["ETag"]
+    changed = {name for name in before.json if after.json[name] != before.json[name]}
+    assert changed == {"stock", "updated_at"}
+    assert after.json["updated_at"] > before.json["updated_at"]
+
+
+def test_restocking_adds_to_what_was_left_by_an_order(restock, store):
+    product = make_product(store, stock=3)
+    make_order(product)
+    assert restock(product, quantity=10).json["stock"] == 12
+
+
+def test_what_was_out_of_stock_is_in_stock_again(closed, restock, store):
+    product = make_product(store, stock=0)
+    assert closed.get(f"{URL}?in_stock=true").json == []
+    assert restock(product, quantity=1).status_code == 200
+    assert len(closed.get(f"{URL}?in_stock=true").json) == 1
+
+
+def test_an_unlimited_stock_is_not_added_to(restock, store):
+    product = make_product(store)
+    answer = restock(product, quantity=1)
+    assert (answer.status_code, answer.json["code"]) == (409, "conflict")
+    assert "unlimited" in answer.json["detail"]
+    assert stock(product) is None
+
+
+def test_a_stock_is_filled_to_the_brim(restock, store):
+    assert restock(make_product(store, stock=1), quantity=MOST - 1).json["stock"] == MOST
+
+
+def test_what_does_not_fit_is_refused_with_what_there_is(restock, store):
+    product = make_product(store, stock=2)
+    answer = restock(product, quantity=MOST - 1)
+    assert answer.status_code == 409
+    assert "2" in answer.json["detail"]
+    assert str(MOST) in answer.json["detail"]
+    assert stock(product) == 2
+
+
+@pytest.mark.parametrize(
+    ("quantity", "code"),
+    [
+        (0, "out-of-range"),
+        (-1, "out-of-range"),
+        (MOST + 1, "out-of-range"),
+        (10**30, "out-of-range"),
+        (1.0, "wrong-type"),
+        ("1", "wrong-type"),
+        (True, "wrong-type"),
+        (None, "not-nullable"),
+    ],
+)
+def test_what_is_no_quantity_is_refused(restock, store, quantity, code):
+    product = make_product(store, stock=3)
+    answer = restock(product, quantity=quantity)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/quantity", code)}
+    assert stock(product) == 3
+
+
+def test_all_that_is_wrong_with_a_body_is_told_at_once(restock, store):
+    answer = restock(make_product(store, stock=3), stock=5, name="Apology")
+    assert told(answer) == {
+        ("#/quantity", "required"),
+        ("#/stock", "unknown-field"),
+        ("#/name", "unknown-field"),
+    }
+
+
+def test_a_422_is_found_before_the_conflict_of_an_unlimited_stock(restock, store):
+    assert restock(make_product(store), quantity=0).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "status"),
+    [
+        (b"", "application/json", 400),
+        (b"{", "application/json", 400),
+        (b'{"quantity": 1, "quantity": 2}', "application/json", 400),
+        (b'{"quantity": 1}', "text/plain", 415),
+        (b'{"quantity": 1}', "application/merge-patch+json", 415),
+        (b"[]", "application/json", 422),
+        (b"1", "application/json", 422),
+    ],
+)
+def test_a_body_that_is_none_adds_nothing(closed, mine, store, body, media_type, status):
+    product = make_product(store, stock=3)
+    url = f"{URL}/{product.pk}/restock"
+    answer = closed.post(url, data=body, content_type=media_type, headers=mine)
+    assert answer.status_code == status
+    assert stock(product) == 3
+
+
+@pytest.mark.parametrize("pk", ["0", "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
+def test_a_product_that_is_not_there_is_404_before_the_body_is_looked_at(closed, mine, pk):
+    url = f"{URL}/{pk}/restock"
+    answer = closed.post(url, data=b"{", content_type="text/plain", headers=mine)
+    assert answer.status_code == 404
+
+
+def test_restocking_takes_no_parameters(closed, mine, store):
+    url = f"{URL}/{make_product(store, stock=3).pk}/restock?quantity=1"
+    answer = closed.post(url, json={"quantity": 1}, headers=mine)
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["parameter"] == "quantity"
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_nothing_but_post_is_allowed(closed, mine, store, method):
+    url = f"{URL}/{make_product(store, stock=3).pk}/restock"
+    answer = closed.open(url, method=method, headers=mine)
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_an_if_match_that_is_sent_is_heeded(restock, store):
+    product = make_product(store, stock=3)
+    answer = restock(product, {"If-Match": '"precondition-failed"'}, quantity=1)
+    assert (answer.status_code, answer.json["current"]["stock"]) == (412, 3)
+    assert stock(product) == 3
+
+
+def test_a_repeated_restocking_adds_once(restock, store):
+    product = make_product(store, stock=3)
+    key = {"Idempotency-Key": "one"}
+    first, second = (restock(product, key, quantity=4) for _ in range(2))
+    assert second.data == first.data
+    assert "Idempotent-Replayed" not in first.headers
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert stock(product) == 7
+
+
+def test_a_key_with_another_quantity_or_product_is_refused(restock, store):
+    product, other = make_product(store, stock=3), make_product(store, stock=3)
+    key = {"Idempotency-Key": "one"}
+    restock(product, key, quantity=4)
+    answers = [restock(product, key, quantity=5), restock(other, key, quantity=4)]
+    assert [answer.status_code for answer in answers] == [422, 422]
+    assert (stock(product), stock(other)) == (7, 3)
+
+
+def test_a_refused_conflict_is_kept_under_its_key(restock, store):
+    product = make_product(store)
+    key = {"Idempotency-Key": "one"}
+    first = restock(product, key, quantity=1)
+    db.update(db.session.get(Product, product.pk), {"stock": 0})
+    second = restock(product, key, quantity=1)
+    assert (first.status_code, second.data) == (409, first.data)
+    assert stock(product) == 0

@@ -1,0 +1,30 @@
+"""Who meets stores: the merchant who owns one, a stranger of the trade, and an admin."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from alchemist.domains.users.models import User
+from tests.factories import make_user, sign_in
+
+
+@pytest.fixture
+def owner(closed: FlaskClient) -> User:
+    return make_user(role="merchant")
+
+
+@pytest.fixture
+def mine(owner: User) -> dict[str, str]:
+    """The headers of a request of the owner."""
+    return sign_in(owner)
+
+
+@pytest.fixture
+def stranger(closed: FlaskClient) -> dict[str, str]:
+    """The headers of a request of another merchant."""
+    return sign_in(make_user(role="merchant"))
+
+
+@pytest.fixture
+def admin(closed: FlaskClient) -> dict[str, str]:
+    """The headers of a request of an admin."""
+    return sign_in(make_user(role="admin"))

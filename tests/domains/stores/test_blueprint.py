@@ -1,0 +1,459 @@
+"""Stores: what they are, how they are found, and how they are kept from being lost."""
+
+import re
+from uuid import UUID
+
+import pytest
+
+from alchemist import database as db
+from alchemist.domains.stores.models import Store
+from alchemist.domains.stores.schemas import CURRENCIES
+from tests.factories import make_product, make_store, make_user
+
+URL = "/api/v2/stores"
+ANY = {"If-Match": "*"}
+ADDRESS = {
+    "name": "The Crooked Ladle",
+    "street": "7 Tallow Lane",
+    "zipcode": "1000",
+    "city": "Brassel",
+    "country": "Belgium",
+    "currency": "EUR",
+}
+TEXTS = ["name", "street", "zipcode", "city", "country"]
+OPTIONAL = {
+    "domain": "https://ladle.example",
+    "phone": "+32 2 555 01 23",
+    "email": "ladle@alchemist.example",
+}
+
+
+@pytest.fixture
+def post(closed, mine):
+    """Return what opens a store."""
+
+    def act(headers=mine, **values):
+        return closed.post(URL, json=ADDRESS | values, headers=headers)
+
+    return act
+
+
+@pytest.fixture(params=["POST", "PATCH"])
+def write(request, closed, post, owner, mine):
+    """Return a writer of some fields, once for a new store and once for one that is there."""
+
+    def act(**values):
+        if request.param == "POST":
+            return post(**values)
+        store = make_store(owner_id=owner.pk)
+        return closed.patch(f"{URL}/{store.pk}", json=values, headers=mine | ANY)
+
+    return act
+
+
+@pytest.fixture
+def names(closed):
+    """Return what lists the names that a query finds."""
+
+    def act(**query):
+        answer = closed.get(URL, query_string=query)
+        assert answer.status_code == 200, answer.text
+        return [store["name"] for store in answer.json]
+
+    return act
+
+
+def told(answer):
+    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
+
+
+def row(store):
+    db.session.rollback()
+    return db.session.get(Store, store.pk, populate_existing=True)
+
+
+def test_a_new_store_is_answered_with_every_field(post, owner):
+    answer = post()
+    assert answer.status_code == 201
+    made = answer.json
+    assert list(made) == [
+        *("pk", "name", "street", "zipcode", "city", "country", "currency"),
+        *("domain", "phone", "email", "owner_id", "created_at", "updated_at"),
+    ]
+    assert {name: made[name] for name in ADDRESS} == ADDRESS
+    assert {made[name] for name in OPTIONAL} == {None}
+
+
+def test_a_new_store_stands_at_its_location_for_anybody(closed, post):
+    made = post(**OPTIONAL)
+    shown = closed.get(made.location)
+    assert shown.json == made.json
+    assert shown.headers["ETag"] == made.headers["ETag"]
+
+
+def test_names_may_repeat(post):
+    assert {post().status_code for _ in range(2)} == {201}
+
+
+# Fields
+
+
+@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "not-nullable"),
+        (5, "wrong-type"),
+        ([], "wrong-type"),
+        ("", "too-short"),
+        ("\u3000\t", "too-short"),
+        ("é" * 256, "too-long"),
+    ],
+)
+def test_a_text_that_cannot_be_is_refused(write, field, value, code):
+    answer = write(**{field: value})
+    assert answer.status_code == 422
+    assert told(answer) == {(f"#/{field}", code)}
+
+
+@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize("length", [1, 255])
+def test_a_text_has_1_to_255_characters(write, field, length):
+    assert write(**{field: "é" * length}).json[field] == "é" * length
+
+
+@pytest.mark.parametrize("field", [*TEXTS, "phone"])
+def test_a_text_is_kept_without_the_white_space_around_it_and_composed(write, field):
+    assert write(**{field: " e\u0301 5\t"}).json[field] == "é 5"
+
+
+def test_what_a_new_store_needs_is_told_at_once(closed, mine):
+    answer = closed.post(URL, json={}, headers=mine)
+    assert answer.status_code == 422
+    assert told(answer) == {(f"#/{field}", "required") for field in ADDRESS}
+
+
+@pytest.mark.parametrize("currency", ["EUR", "USD", "JPY", "BHD", "CHF"])
+def test_a_store_sells_in_any_currency_of_iso_4217(write, currency):
+    assert write(currency=currency).json["currency"] == currency
+
+
+@pytest.mark.parametrize(
+    ("currency", "code"),
+    [
+        ("eur", "not-one-of"),
+        (" EUR", "not-one-of"),
+        ("EU", "not-one-of"),
+        ("EURO", "not-one-of"),
+        ("ZZZ", "not-one-of"),
+        ("XAU", "not-one-of"),
+        ("XXX", "not-one-of"),
+        ("XTS", "not-one-of"),
+        ("DEM", "not-one-of"),
+        ("978", "not-one-of"),
+        ("", "not-one-of"),
+        (None, "not-nullable"),
+        (978, "wrong-type"),
+        (["EUR"], "wrong-type"),
+    ],
+)
+def test_what_is_no_currency_is_refused(write, currency, code):
+    answer = write(currency=currency)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/currency", code)}
+
+
+def test_the_currencies_are_those_that_people_pay_with():
+    assert len(CURRENCIES) > 150
+    assert {"EUR", "USD", "JPY", "GBP", "ZWG"} <= set(CURRENCIES)
+    assert not {"XAU", "XDR", "XXX", "XTS"} & set(CURRENCIES)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "https://ladle.example",
+        "http://ladle.example:8080/menu?of=day#top",
+        "http://localhost",
+        "http://127.0.0.1/",
+    ],
+)
+def test_a_domain_is_a_url_of_the_web(write, domain):
+    assert write(domain=domain).json["domain"] == domain
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "ladle.example",
+        "//ladle.example",
+        "ftp://ladle.example",
+        "javascript:alert(1)",
+        "https://",
+        "https://la dle.example",
+        "",
+        5,
+    ],
+)
+def test_a_domain_that_is_no_url_of_the_web_is_refused(write, domain):
+    answer = write(domain=domain)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/domain", "wrong-type")}
+
+
+def test_a_domain_has_at_most_255_characters(write):
+    long = "https://ladle.example/".ljust(255, "a")
+    assert write(domain=long).json["domain"] == long
+    assert told(write(domain=f"{long}a")) == {("#/domain", "too-long")}
+
+
+def test_a_phone_has_at_most_64_characters(write):
+    assert write(phone="5" * 64).json["phone"] == "5" * 64
+    assert told(write(phone="5" * 65)) == {("#/phone", "too-long")}
+
+
+def test_an_email_is_kept_in_lower_case(write):
+    assert write(email=" Ladle@Alchemist.Example").json["email"] == "ladle@alchemist.example"
+
+
+@pytest.mark.parametrize("email", ["ladle", "ladle@", "a b@alchemist.example"])
+def test_what_is_no_email_is_refused(write, email):
+    answer = write(email=email)
+    assert answer.status_code == 422
+    assert told(answer) == {("#/email", "wrong-type")}
+
+
+def test_stores_may_share_an_email(post):
+    assert {post(**OPTIONAL).status_code for _ in range(2)} == {201}
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_what_may_be_empty_is_cleared_by_null(closed, owner, mine, field):
+    url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
+    changed = closed.patch(url, json={field: None}, headers=mine | ANY)
+    assert changed.status_code == 200
+    assert {name: changed.json[name] for name in OPTIONAL} == OPTIONAL | {field: None}
+
+
+def test_what_is_absent_from_a_patch_is_kept(closed, owner, mine):
+    url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
+    before = closed.get(url).json
+    changed = closed.patch(url, json={"name": "Changed"}, headers=mine | ANY).json
+    assert changed["updated_at"] > before["updated_at"]
+    assert changed == before | {"name": "Changed", "updated_at": changed["updated_at"]}
+
+
+def test_all_that_is_wrong_with_a_store_is_told_at_once(write):
+    answer = write(
+        name=" ",
+        street=5,
+        zipcode=None,
+        city="a" * 256,
+        country="",
+        currency="EURO",
+        domain="ladle",
+        phone="5" * 65,
+        email="ladle",
+        owner_id="me",
+        motto="Hot",
+        created_at="2026-11-20T07:15:00.000000+00:00",
+    )
+    assert answer.status_code == 422
+    assert told(answer) == {
+        ("#/name", "too-short"),
+        ("#/street", "wrong-type"),
+        ("#/zipcode", "not-nullable"),
+        ("#/city", "too-long"),
+        ("#/country", "too-short"),
+        ("#/currency", "not-one-of"),
+        ("#/domain", "wrong-type"),
+        ("#/phone", "too-long"),
+        ("#/email", "wrong-type"),
+        ("#/owner_id", "wrong-type"),
+        ("#/motto", "unknown-field"),
+        ("#/created_at", "read-only"),
+    }
+
+
+def test_what_was_got_may_be_sent_back(closed, owner, mine):
+    url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
+    got = closed.get(url)
+    headers = mine | {"If-Match": got.headers["ETag"]}
+    answer = closed.patch(url, json=got.json, headers=headers)
+    assert (answer.status_code, answer.json) == (200, got.json)
+
+
+@pytest.mark.parametrize("field", ["pk", "created_at", "updated_at"])
+def test_what_is_read_only_is_not_changed(closed, owner, mine, field):
+    store = make_store(owner_id=owner.pk)
+    before = closed.get(f"{URL}/{store.pk}").json
+    body = {field: str(UUID(int=0)), "name": "Changed"}
+    answer = closed.patch(f"{URL}/{store.pk}", json=body, headers=mine | ANY)
+    assert told(answer) == {(f"#/{field}", "read-only")}
+    assert closed.get(f"{URL}/{store.pk}").json == before
+
+
+# Lists
+
+
+@pytest.mark.parametrize("field", ["city", "country", "currency"])
+def test_stores_are_found_by_where_they_are_and_what_they_take(names, field):
+    wanted = {"city": "Gent", "country": "France", "currency": "CHF"}[field]
+    make_store(name="The Ladle", **{field: wanted})
+    make_store()
+    assert names(**{field: wanted}) == ["The Ladle"]
+
+
+def test_a_city_is_matched_exactly(names):
+    make_store(city="Gent")
+    assert names(city="Gen") == names(city="gent") == []
+
+
+def test_stores_are_found_by_owner(names, owner):
+    make_store(name="The Ladle", owner_id=owner.pk)
+    make_store(owner_id=make_user().pk)
+    make_store()
+    assert names(owner_id=str(owner.pk)) == ["The Ladle"]
+
+
+@pytest.mark.parametrize("q", ["crooked", "LADLE crooked", "tallow", "brassel ladle 7"])
+def test_q_finds_words_of_name_street_and_city_in_any_order_and_case(names, q):
+    make_store(name="The Crooked Ladle", street="7 Tallow Lane", city="Brassel")
+    make_store(name="The Straight Spoon", street="8 Wax Road", city="Gent")
+    assert names(q=q) == ["The Crooked Ladle"]
+
+
+@pytest.mark.parametrize("q", ["crook", "belgium", "crooked spoon"])
+def test_q_finds_whole_words_of_what_it_searches_and_all_of_them(names, q):
+    make_store(name="The Crooked Ladle")
+    assert names(q=q) == []
+
+
+def test_filters_hold_together(names, owner):
+    make_store(name="The Ladle", city="Gent", currency="CHF", owner_id=owner.pk)
+    make_store(name="The Ladle", city="Gent", currency="CHF")
+    make_store(name="The Ladle", city="Gent", owner_id=owner.pk)
+    query = {"q": "ladle", "city": "Gent", "currency": "CHF", "owner_id": str(owner.pk)}
+    assert names(**query) == ["The Ladle"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("currency=eur", "currency"),
+        ("currency=", "currency"),
+        ("owner_id=x", "owner_id"),
+        ("owner_id=", "owner_id"),
+        ("q=", "q"),
+        ("name=Ladle", "name"),
+        ("zipcode=1000", "zipcode"),
+        ("city=Gent&city=Brassel", "city"),
+        ("sort=city", "sort"),
+        ("sort=currency", "sort"),
+        ("sort=owner_id", "sort"),
+    ],
+)
+def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(closed, query, parameter):
+    answer = closed.get(f"{URL}?{query}")
+    assert answer.status_code == 422
+    assert {entry["parameter"] for entry in answer.json["errors"]} == {parameter}
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "created_at", "-created_at", "-pk"])
+def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
+    wanted = sorted(make_store(name=name, city="Gent").name for name in "cabed")
+    url, seen = f"{URL}?city=Gent&limit=2&sort={sort}", []
+    while url:
+        answer = closed.get(url)
+        seen += [store["name"] for store in answer.json]
+        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = following and following[1]
+    assert sorted(seen) == wanted
+    if "name" in sort:
+        assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+
+
+def test_a_list_of_stores_is_one_statement(closed, statements):
+    make_store(owner_id=make_user().pk)
+    closed.get(URL)
+    with statements() as seen:
+        assert closed.get(URL).status_code == 200
+    assert len(seen) == 1
+
+
+# If-Match
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_change_needs_if_match(closed, owner, mine, method):
+    store = make_store(owner_id=owner.pk)
+    answer = closed.open(f"{URL}/{store.pk}", method=method, json={}, headers=mine)
+    assert answer.status_code == 428
+    assert row(store) is not None
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_stale_etag_is_refused_with_the_store_as_it_is(closed, owner, mine, method):
+    url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
+    old = closed.get(url).headers["ETag"]
+    changed = closed.patch(url, json={"currency": "CHF"}, headers=mine | {"If-Match": old})
+    assert changed.status_code == 200
+    headers = mine | {"If-Match": old}
+    answer = closed.open(url, method=method, json={"name": "Lost"}, headers=headers)
+    assert answer.status_code == 412
+    assert answer.json["current"] == changed.json
+    assert answer.headers["ETag"] == changed.headers["ETag"]
+
+
+def test_a_412_is_found_before_a_422(closed, owner, mine):
+    url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
+    headers = mine | {"If-Match": '"precondition-failed"'}
+    assert closed.patch(url, json={"currency": "EURO"}, headers=headers).status_code == 412
+
+
+def test_what_a_client_has_is_not_sent_again(closed):
+    url = f"{URL}/{make_store().pk}"
+    etag = closed.get(url).headers["ETag"]
+    answer = closed.get(url, headers={"If-None-Match": f"W/{etag}"})
+    assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
+
+
+@pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_a_store_that_is_not_there_is_404(closed, mine, method, pk):
+    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+    assert answer.status_code == 404
+
+
+# Deletion and repetition
+
+
+def test_a_store_with_products_is_kept_and_they_are_named(closed, owner, mine):
+    store = make_store(owner_id=owner.pk)
+    products = {str(make_product(store).pk) for _ in range(2)}
+    answer = closed.delete(f"{URL}/{store.pk}", headers=mine | ANY)
+    assert (answer.status_code, answer.json["code"]) == (409, "in-use")
+    details = [entry["detail"] for entry in answer.json["errors"]]
+    assert sorted(details) == sorted(f"Product {pk} is sold there." for pk in products)
+    assert row(store) is not None
+
+
+def test_a_store_without_products_is_closed(closed, owner, mine):
+    url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
+    answer = closed.delete(url, headers=mine | ANY)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert closed.get(url).status_code == 404
+
+
+def test_a_user_with_a_store_is_kept_and_it_is_named(closed, owner, admin):
+    store = make_store(owner_id=owner.pk)
+    answer = closed.delete(f"/api/v2/users/{owner.pk}", headers=admin | ANY)
+    assert (answer.status_code, answer.json["code"]) == (409, "in-use")
+    assert [entry["detail"] for entry in answer.json["errors"]] == [f"Store {store.pk} is theirs."]
+
+
+def test_a_repeated_creation_opens_one_store(post, mine):
+    first, second = (post(mine | {"Idempotency-Key": "one"}) for _ in range(2))
+    assert second.data == first.data
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert db.session.query(Store).count() == 1

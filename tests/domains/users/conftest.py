@@ -1,0 +1,32 @@
+"""Admins, and apps without open access whose requests commit for real."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import URL, Connection, NullPool, create_engine
+
+from alchemist.domains.users import auth
+from tests.factories import make_user, sign_in
+
+
+@pytest.fixture
+def admin(closed: FlaskClient) -> dict[str, str]:
+    """The headers of an admin's request."""
+    return sign_in(make_user(role="admin"))
+
+
+@pytest.fixture
+def committing(committing: Callable[..., Flask]) -> Callable[..., Flask]:
+    auth._token_cache.clear()
+    return partial(committing, open_access=False)
+
+
+@pytest.fixture
+def stored(fresh_database: URL) -> Iterator[Connection]:
+    """A connection of somebody else to the database of this test, in AUTOCOMMIT."""
+    engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection

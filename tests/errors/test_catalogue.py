@@ -1,0 +1,64 @@
+"""The codes of refusals: each that the sources can raise has its explanation."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import alchemist
+from alchemist.errors import PROBLEM_TYPES
+
+CODE = re.compile(r"[a-z]+(-[a-z]+)*")
+# Which argument of a call is a code.
+POSITIONS = {"Complaint": 0, "rule": 0, "at": 3}
+
+
+def codes_raised() -> set[str]:
+    files = Path(alchemist.__file__).parent.rglob("*.py")
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
+    return {text for node in nodes for place in places(node) if (text := constant(place))}
+
+
+def places(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what stands where a code belongs: members, arguments and attributes of that name."""
+    match node:
+        case ast.Dict():
+            pairs = zip(node.keys, node.values, strict=True)
+            yield from (value for key, value in pairs if key and constant(key) == "code")
+        case ast.Call():
+            yield from (keyword.value for keyword in node.keywords if keyword.arg == "code")
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            yield from node.args[POSITIONS.get(name, len(node.args)) :][:1]
+        case ast.AnnAssign(target=ast.Name(id="code"), value=ast.AST() as value):
+            yield value
+        case ast.Assign(targets=[ast.Name(id="code")]):
+            yield node.value
+
+
+def constant(node: ast.AST) -> str:
+    value = getattr(node, "value", None)
+    return value if isinstance(value, str) else ""
+
+
+def test_every_code_that_is_raised_is_explained():
+    raised = codes_raised()
+    assert {
+        "precondition-failed",
+        "in-use",
+        "too-long",
+        "request-in-progress",
+        "invalid-cursor",
+    } <= raised
+    assert raised <= set(PROBLEM_TYPES)
+
+
+@pytest.mark.parametrize("code", PROBLEM_TYPES)
+def test_an_explanation_is_whole(code):
+    problem = PROBLEM_TYPES[code]
+    assert CODE.fullmatch(code)
+    assert 400 <= problem.status <= 599
+    assert problem.meaning.endswith(".")
+    assert problem.meaning.count("`") % 2 == 0
+    assert problem.example

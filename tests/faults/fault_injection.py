@@ -1,0 +1,90 @@
+"""The service as clients of the harness meet it: it can be told to die, or be given a defect."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, insert, text
+from sqlalchemy.orm import Session
+
+from alchemist import database as db
+from alchemist import errors
+from alchemist.api import json_insert
+from alchemist.app import create_app
+from alchemist.domains.coupons import blueprint
+from alchemist.domains.coupons import service as coupons
+from alchemist.domains.coupons.models import Coupon, Redemption
+from alchemist.domains.orders import service as orders
+from alchemist.domains.orders import stock
+
+# A worker that finds this file after a COMMIT removes it and dies before it has answered.
+LAST_WORDS = Path(os.environ["FAULTS_LAST_WORDS"])
+
+# Reads, and writes back what it has computed of that: who read at the same time is forgotten.
+READ_MODIFY_WRITE = text("""
+    WITH wanted AS (
+        SELECT * FROM unnest(CAST(:product_ids AS uuid[]), CAST(:quantities AS int[]))
+            WITH ORDINALITY AS wanted(product_id, quantity, n)
+    ), seen AS MATERIALIZED (
+        SELECT products.*, quantity, n FROM products JOIN wanted ON product_id = products.pk
+    ), taken AS (
+        UPDATE products SET stock = seen.stock - seen.quantity FROM seen
+        WHERE products.pk = seen.pk AND seen.stock >= seen.quantity RETURNING products.pk
+    )
+    SELECT seen.pk AS product_id, quantity, seen.name, price AS unit_price, stock,
+        taken.pk IS NOT NULL AS is_taken, currency
+    FROM seen JOIN stores ON stores.pk = store_id LEFT JOIN taken ON taken.pk = seen.pk ORDER BY n
+""")
+
+
+def _look(query: db.Query) -> Any:
+    """Find a row without holding it."""
+    return db.session.scalars(query.select, query.parameters).one()
+
+
+def _redeem_as_seen(coupon: Coupon, user_id: Any, order_id: Any = None) -> Any:
+    """Check what was read, and write back one less."""
+    if coupon.remaining_count == 0:
+        detail = "All of its uses are gone."
+        raise errors.Conflict.at_location("pointer", "#/coupon_code", detail, "coupon-exhausted")
+    counted = text("UPDATE coupons SET remaining_count = :left WHERE pk = :pk")
+    db.session.execute(counted, {"left": coupon.remaining_count - 1, "pk": coupon.pk})
+    ledger = db.table(Redemption)
+    row = {"coupon_id": coupon.pk, "user_id": user_id, "order_id": order_id}
+    return db.session.execute(insert(ledger).values(**row).returning(ledger.c.pk)).one()
+
+
+def _seed(defect: str) -> None:
+    """Break what the harness must then find broken."""
+    if defect == "read-modify-write":
+        stock.RESERVE_STOCK = READ_MODIFY_WRITE
+    elif defect == "unguarded-coupon":
+        orders._lock_coupon = lambda code: _look(coupons.by_code(code))
+        blueprint.lock = _look
+        coupons.redeem = _redeem_as_seen
+
+
+def _die_after_commit(session: Session) -> None:
+    if not session.in_nested_transaction():
+        _die()
+
+
+def _store_and_die(*args: Any) -> str | None:
+    """Store what is new, which needs no COMMIT."""
+    stored = store(*args)
+    _die()
+    return stored
+
+
+def _die() -> None:
+    with suppress(FileNotFoundError):
+        LAST_WORDS.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+store, json_insert.insert_returning_json = json_insert.insert_returning_json, _store_and_die
+_seed(os.environ.get("FAULTS_DEFECT", ""))
+event.listen(db.session.session_factory, "after_commit", _die_after_commit)
+app = create_app()
