@@ -43,7 +43,7 @@ LAYERS: dict[str, list[str]] = {
         *("blueprint", "api", "idempotency", "security_headers", "access_log", "health"),
     ],
     "api.fields": ["messages", "schema", "strings", "uuids", "datetimes", "numbers", "nested"],
-    "api.pagination": ["keyset", "leading_index", "cursor", "list_query", "page"],
+    "api.pagination": ["leading_index", "keyset", "cursor", "list_query", "page"],
     "domains": [
         *("users", "ingredients", "stores", "coupons", "heroes", "potions", "products", "orders"),
         "audit",
@@ -68,7 +68,7 @@ LAYERS: dict[str, list[str]] = {
         *("event_loop", "thread_pool", "worker"),
     ],
     "embedded": ["spawn", "data_directory", "postgres"],
-    "cli": ["errors", "migrations", "dev_server", "tokens", "sample_data", "verify", "commands"],
+    "cli": ["dev_server", "errors", "migrations", "tokens", "sample_data", "verify", "commands"],
     "cli.verify": ["assertion", "constraints", "invariants"],
 }
 LAYERS |= {f"domains.{domain}": DOMAIN for domain in LAYERS["domains"]}

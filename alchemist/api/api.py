@@ -13,8 +13,8 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from alchemist import errors
 from alchemist.api import pagination
 
-from . import fields, json_body, openapi
-from .request import Request, request
+from . import fields, openapi
+from .request import JSON, MERGE_PATCH, Request, request
 from .resource import close_session
 
 ERROR_HEADERS = {
@@ -27,10 +27,10 @@ ERROR_HEADERS = {
     },
     412: openapi.ETAG_HEADERS,
     415: {
-        "Accept": openapi.header("The media type that a POST takes.", json_body.JSON),
+        "Accept": openapi.header("The media type that a POST takes.", JSON),
         "Accept-Patch": openapi.header(
             "The media types that a PATCH takes (RFC 5789).",
-            f"{json_body.JSON}, {json_body.MERGE_PATCH}",
+            f"{JSON}, {MERGE_PATCH}",
         ),
     },
     503: openapi.RETRY_AFTER_HEADERS,

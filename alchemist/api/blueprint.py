@@ -18,8 +18,8 @@ from alchemist import errors
 from alchemist.api.pagination import ListQuerySchema, Page, paginate
 
 from . import etags, fields, json_insert, json_select, openapi
-from .json_body import JSON, MERGE_PATCH, StrictParser
-from .request import request
+from .json_body import StrictParser
+from .request import JSON, MERGE_PATCH, request
 from .resource import Resource
 from .response import JsonResponse
 

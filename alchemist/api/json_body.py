@@ -13,13 +13,11 @@ from alchemist.errors import ErrorDetail
 
 from . import references
 from .fields import CodedMessage
-from .request import Request, unknown_parameter
+from .request import JSON, MERGE_PATCH, Request, unknown_parameter
 
 MAX_NESTING = 32
 # Of one object: far above any that is known, and low enough to name each that is unknown.
 MAX_MEMBERS = 100
-JSON = "application/json"
-MERGE_PATCH = "application/merge-patch+json"
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
 # A media type and its parameters (RFC 9110 §8.3.1), of which werkzeug skips what it cannot read.

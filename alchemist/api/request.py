@@ -16,6 +16,8 @@ from werkzeug.utils import cached_property
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
 # Bytes.
 MAX_BODY = 1024 * 1024
 MAX_DRAINED = MAX_BODY + 64 * 1024

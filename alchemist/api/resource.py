@@ -16,8 +16,7 @@ from alchemist import errors
 from alchemist.database import session
 
 from . import database_errors
-from .json_body import JSON
-from .request import request
+from .request import JSON, request
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from flask import Response
 from werkzeug.datastructures import Headers
 
-from .json_body import JSON
+from .request import JSON
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -18,9 +18,8 @@ from alchemist import database as db
 from alchemist.api import JsonResponse, database_errors, fields, openapi
 from alchemist.api.blueprint import PARSER, QueryFactory, get_representation, store_and_represent
 from alchemist.api.fields import CodedMessage
-from alchemist.api.json_body import JSON
 from alchemist.api.json_select import json_object
-from alchemist.api.request import request
+from alchemist.api.request import JSON, request
 
 MAX_ROWS = 10_000
 

@@ -168,14 +168,14 @@ def test_a_database_that_is_gone_is_503(committing, fresh_database):
         assert "nowhere" not in answer.text
 
 
-@pytest.mark.parametrize("engine", ["autocommit_engine", "transaction_engine"])
+@pytest.mark.parametrize("engine", ["autocommit", "transaction"])
 def test_an_exhausted_pool_is_503_soon(committing, engine):
     app = committing(threads=1, pool_timeout=0.05)
     client = app.test_client()
     place = client.post(URL, json={"name": "a"}).headers["Location"]
-    with app.extensions[engine].connect():
+    with getattr(app.extensions["engines"], engine).connect():
         read, write = client.get(URL), client.delete(place, headers={"If-Match": "*"})
-    exhausted, served = (read, write) if engine == "autocommit_engine" else (write, read)
+    exhausted, served = (read, write) if engine == "autocommit" else (write, read)
     assert_problem(exhausted, 503)
     assert "Retry-After" in exhausted.headers
     assert served.status_code in (200, 204)

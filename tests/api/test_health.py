@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
-from alchemist.api import health
+from alchemist import database as db
 
 
 def execute(url, statement):
@@ -18,7 +18,7 @@ def test_the_process_lives_without_a_database(committing, fresh_database):
 
 def test_it_is_ready_at_the_migration_of_its_code(committing):
     answer = committing().test_client().get("/readyz")
-    assert (answer.status_code, answer.json["migration"]) == (200, health.latest_revision())
+    assert (answer.status_code, answer.json["migration"]) == (200, db.latest_revision())
 
 
 def refused(answer):

@@ -11,6 +11,7 @@ from alchemist import config
 from alchemist import database as db
 from alchemist.app import create_app
 from alchemist.config import ConfigurationError
+from alchemist.domains.heroes import service as heroes
 from tests.factories import make_hero, make_user, sign_in
 
 HEROES = "/api/v2/heroes"
@@ -85,13 +86,13 @@ def test_an_answer_to_one_who_may_not_is_secured(closed):
     assert_secure(answer.headers)
 
 
-def fail():
+def fail(**_filters):
     raise ZeroDivisionError
 
 
 def test_a_defect_is_answered_securely(app, closed, monkeypatch):
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
-    monkeypatch.setattr(db, "fetch_autocommit", fail)
+    monkeypatch.setattr(heroes, "list_query", fail)
     answer = closed.get(HEROES)
     assert (answer.status_code, answer.json["code"]) == (500, "internal")
     assert_secure(answer.headers)

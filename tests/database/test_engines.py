@@ -120,9 +120,9 @@ def test_outside_of_a_request_nothing_is_limited(client):
     assert isinf(deadline.remaining())
 
 
-@pytest.mark.parametrize("engine", ["autocommit_engine", "transaction_engine"])
+@pytest.mark.parametrize("engine", ["autocommit", "transaction"])
 def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
-    pool = client.application.extensions[engine]
+    pool = getattr(client.application.extensions["engines"], engine)
     deadline.start(0.05)
     try:
         with pytest.raises(engines.DeadlineExceeded):

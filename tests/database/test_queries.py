@@ -40,10 +40,10 @@ def test_the_entity_of_a_query_is_its_model():
     assert ingredients.by_pk(PK).entity is Ingredient
 
 
-@pytest.mark.parametrize("engine", ["autocommit_engine", "transaction_engine"])
+@pytest.mark.parametrize("engine", ["autocommit", "transaction"])
 def test_statements_and_locks_have_deadlines(committing, engine):
     app = committing(statement_timeout=2.5, lock_timeout=0.25)
-    with app.extensions[engine].connect() as connection:
+    with getattr(app.extensions["engines"], engine).connect() as connection:
         shown = [
             connection.execute(text(f"SHOW {name}")).scalar_one()
             for name in ("statement_timeout", "lock_timeout", "application_name")

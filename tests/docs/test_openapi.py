@@ -351,7 +351,7 @@ def test_the_caller_may_be_nobody(documents):
 
 def test_a_refusal_names_the_permission_that_is_missing(documents):
     document = documents["v2"]
-    assert "permission" in document["components"]["schemas"]["ProblemEntry"]["properties"]
+    assert "permission" in document["components"]["schemas"]["ErrorDetail"]["properties"]
     forbidden = document["components"]["responses"]["Forbidden"]["content"]
     shown = forbidden["application/problem+json"]["examples"]["forbidden"]["value"]
     assert shown["errors"][0]["permission"] == "potions:write"

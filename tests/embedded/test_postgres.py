@@ -29,10 +29,10 @@ from pathlib import Path
 from alchemist import embedded
 print("begun", flush=True)
 try:
-    with embedded.Server(Path(sys.argv[1]), durable=sys.argv[2] == "durable") as server:
+    with embedded.EmbeddedPostgres(Path(sys.argv[1]), durable=sys.argv[2] == "durable") as server:
         print("ready", flush=True)
         signal.pause()
-except embedded.Unusable as refusal:
+except embedded.EmbeddedPostgresError as refusal:
     sys.exit(f"REFUSED {refusal}")
 """
 STRANGER = "daemon"
@@ -444,7 +444,7 @@ def test_a_cluster_of_another_version_is_one_clear_line(data):
     assert "made by PostgreSQL 17, and this is 18" in refusal(data)
 
 
-@pytest.mark.parametrize("need", ["FIRST_START", "LATER_START"])
+@pytest.mark.parametrize("need", ["MIN_FREE_MB_FIRST", "MIN_FREE_MB"])
 def test_a_small_disk_is_one_clear_line(data, monkeypatch, need):
     monkeypatch.setattr(postgres, need, 10**9)
     assert "Not enough disk" in refusal(data)

@@ -12,7 +12,7 @@ from alchemist.errors import PROBLEM_TYPES
 
 CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 # Which argument of a call is a code.
-POSITIONS = {"Complaint": 0, "rule": 0, "at": 3}
+POSITIONS = {"CodedMessage": 0, "constraint_error": 0, "at_location": 3}
 
 
 def codes_raised() -> set[str]:

@@ -35,7 +35,8 @@ def downgrade(url, to="base", **how):
 # Waits for a line, so that all of them begin at once.
 MIGRATOR = """
 import sys, alembic.command, alchemist.app
-from alchemist import config, db
+from alchemist import config
+from alchemist import database as db
 input()
 verb, revision = sys.argv[1:]
 getattr(alembic.command, verb)(db.alembic_config(config.load().database_url), revision)

@@ -43,7 +43,7 @@ def test_with_reload_a_new_worker_has_new_code(fresh_database, copied, tmp_path)
     server = Gunicorn(fresh_database, tmp_path, **options)
     server.code = copied
     with server:
-        file = copied / "alchemist" / "health.py"
+        file = copied / "alchemist" / "api" / "health.py"
         file.write_text(file.read_text().replace('status="ok"', 'status="changed"'))
         # gunicorn looks for changes once a second, and not for those before its first look.
         server.process.send_signal(signal.SIGHUP)
