@@ -130,18 +130,18 @@ def repeated(body):
             seen.add(value.lower())
 
 
-def told(found, wanted):
-    return sorted(entry["pointer"] for entry in found if entry["code"] == wanted)
+def pointers_with(errors, code):
+    return sorted(error["pointer"] for error in errors if error["code"] == code)
 
 
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(body=bodies)
-def test_exactly_what_leads_nowhere_and_what_stands_twice_is_told(rows, body):
+def test_exactly_what_leads_nowhere_and_what_stands_twice_is_pointers_with(rows, body):
     found = references.reference_errors(SCHEMA, body)
-    assert told(found, "unknown-reference") == sorted(lost(body))
-    assert told(found, "duplicate") == sorted(repeated(body))
+    assert pointers_with(found, "unknown-reference") == sorted(lost(body))
+    assert pointers_with(found, "duplicate") == sorted(repeated(body))
     assert {entry["code"] for entry in found} <= {"unknown-reference", "duplicate"}
 
 
@@ -198,7 +198,7 @@ def test_a_read_only_field_may_repeat_what_is_stored(rows, name):
     )
 
 
-def test_a_read_only_field_that_says_otherwise_is_told(rows):
+def test_a_read_only_field_that_says_otherwise_is_pointers_with(rows):
     body = {"one": {"pk": str(UUID(int=1)), "name": "ingredients 2"}}
     [entry] = references.reference_errors(SCHEMA, body)
     assert (entry["pointer"], entry["code"]) == ("#/one/name", "read-only")
@@ -206,7 +206,9 @@ def test_a_read_only_field_that_says_otherwise_is_told(rows):
 
 def test_a_read_only_field_of_what_is_not_there_is_not_told_as_well(rows):
     body = {"one": {"pk": str(UUID(int=9)), "name": "x"}}
-    assert told(references.reference_errors(SCHEMA, body), "unknown-reference") == ["#/one/pk"]
+    assert pointers_with(references.reference_errors(SCHEMA, body), "unknown-reference") == [
+        "#/one/pk"
+    ]
     assert len(references.reference_errors(SCHEMA, body)) == 1
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.answers import parameters_and_codes
 from tests.factories import make_ingredient
 
 URL = "/api/v2/ingredients"
@@ -20,10 +21,6 @@ def call(client):
         return client.open(path + query, method=method, headers={"If-Match": "*"}, **how)
 
     return act
-
-
-def told(answer):
-    return {(entry["parameter"], entry["code"]) for entry in answer.json["errors"]}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -69,7 +66,7 @@ def test_text_that_is_sent_unescaped_is_read_as_utf_8(client):
 def test_all_mistakes_of_a_query_are_told_at_once(call, operation):
     answer = call(operation, "?a=1&b=2&b=3&c=4")
     assert answer.status_code == 422
-    assert told(answer) == {
+    assert parameters_and_codes(answer) == {
         ("a", "unknown-parameter"),
         ("b", "unknown-parameter"),
         ("b", "repeated-parameter"),
@@ -92,7 +89,7 @@ def test_mistakes_of_the_query_and_of_the_body_are_told_together(client):
 def test_a_repeated_parameter_is_422(client, query):
     answer = client.get(f"{URL}?{query}")
     assert answer.status_code == 422
-    assert ("limit", "repeated-parameter") in told(answer)
+    assert ("limit", "repeated-parameter") in parameters_and_codes(answer)
 
 
 MISTAKEN = {
@@ -143,7 +140,7 @@ def test_a_malformed_value_is_422(client, query, code):
 def test_a_list_tells_unknown_repeated_and_malformed_parameters_at_once(client):
     answer = client.get(f"{URL}?colour=red&limit=0&sort=size&count=exact&count=exact")
     assert answer.status_code == 422
-    assert told(answer) == {
+    assert parameters_and_codes(answer) == {
         ("colour", "unknown-parameter"),
         ("limit", "out-of-range"),
         ("sort", "not-one-of"),

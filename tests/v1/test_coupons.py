@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 from alchemist import database as db
 from alchemist.domains.coupons import service
 from alchemist.domains.coupons.models import Coupon
+from tests.answers import error_pointers
 from tests.factories import make_coupon, make_user, sign_in
 
 URL = "/api/v1/coupons/"
@@ -106,7 +107,7 @@ def test_a_taken_code_is_a_conflict(create, code):
 def test_a_field_that_is_wrong_is_told_with_its_pointer(create, field, value):
     answer = create(**{field: value})
     assert answer.status_code == 422
-    assert {entry["pointer"] for entry in answer.json["errors"]} == {f"#/{field}"}
+    assert error_pointers(answer) == {f"#/{field}"}
 
 
 def test_counts_that_do_not_go_together_are_told_beside_what_else_is_wrong(create):

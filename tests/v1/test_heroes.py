@@ -7,6 +7,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.heroes.models import Hero
+from tests.answers import error_pointers
 from tests.factories import make_hero, make_user, sign_in
 
 URL = "/api/v1/heroes"
@@ -143,7 +144,7 @@ def test_a_taken_nickname_is_a_conflict(closed, hero, mine):
 def test_a_field_that_is_wrong_is_told_with_its_pointer(closed, mine, body, pointer):
     answer = closed.post(URL, json=body, headers=mine)
     assert answer.status_code == 422
-    assert {entry["pointer"] for entry in answer.json["errors"]} == {pointer}
+    assert error_pointers(answer) == {pointer}
 
 
 @pytest.mark.parametrize(

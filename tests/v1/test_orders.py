@@ -13,6 +13,7 @@ from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.orders import service
 from alchemist.domains.orders.models import Order
 from alchemist.domains.products.models import Product
+from tests.answers import error_pointers
 from tests.factories import make_coupon, make_order, make_product, make_store, make_user, sign_in
 
 URL = "/api/v1/orders/"
@@ -169,7 +170,7 @@ def test_a_complaint_names_the_field_as_the_client_did(closed, mine, name):
     answer = closed.post(URL, json={"items": [{name: "x", "quantity": 0}]}, headers=mine)
     assert answer.status_code == 422
     wrong = {f"#/items/0/{name}", "#/items/0/quantity"}
-    assert {entry["pointer"] for entry in answer.json["errors"]} == wrong
+    assert error_pointers(answer) == wrong
 
 
 @pytest.mark.parametrize(
@@ -190,7 +191,7 @@ def test_a_complaint_names_the_field_as_the_client_did(closed, mine, name):
 def test_a_field_that_is_wrong_is_told_with_its_pointer(closed, mine, body, pointer):
     answer = closed.post(URL, json=body, headers=mine)
     assert answer.status_code == 422
-    assert {entry["pointer"] for entry in answer.json["errors"]} == {pointer}
+    assert error_pointers(answer) == {pointer}
 
 
 def test_products_that_are_not_there_are_400_in_the_old_words(place):

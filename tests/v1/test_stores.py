@@ -7,6 +7,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.stores.models import Store
+from tests.answers import error_pointers
 from tests.factories import make_product, make_store, make_user, sign_in
 
 URL = "/api/v1/stores/"
@@ -202,7 +203,7 @@ def test_every_mistake_is_told_at_once(closed, mine):
     answer = closed.post(URL, json=body, headers=mine)
     assert answer.status_code == 422
     wrong = {"#/name", "#/email", "#/domain", "#/country", "#/phone"}
-    assert {entry["pointer"] for entry in answer.json["errors"]} == wrong
+    assert error_pointers(answer) == wrong
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"name": "a", "name": "b"}', b'{"name": NaN}'])

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from alchemist import database as db
+from tests.answers import error_pointers
 from tests.factories import make_user, sign_in
 
 URL = "/api/v1/user"
@@ -101,7 +102,7 @@ def test_a_taken_email_is_a_conflict(create, email):
 def test_a_field_that_is_wrong_is_told_with_its_pointer(create, field, value):
     answer = create(**{field: value})
     assert answer.status_code == 422
-    assert {entry["pointer"] for entry in answer.json["errors"]} == {f"#/{field}"}
+    assert error_pointers(answer) == {f"#/{field}"}
 
 
 @pytest.mark.parametrize("query", ["", "?id=", "?id=x", f"?id={'g' * 32}", "?ID=1"])

@@ -8,6 +8,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.heroes.models import Hero
+from tests.answers import pointers_and_codes
 from tests.factories import make_hero, make_user, sign_in
 
 URL = "/api/v2/heroes"
@@ -48,10 +49,6 @@ def names(closed):
     return act
 
 
-def told(answer):
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
-
-
 def row(hero):
     db.session.rollback()
     return db.session.get(Hero, hero.pk, populate_existing=True)
@@ -85,7 +82,7 @@ def test_a_hero_without_a_role_has_none(post):
 def test_an_unknown_role_is_told_with_its_pointer(post, role):
     answer = post(role=role)
     assert answer.status_code == 422
-    assert told(answer) == {("#/role", "not-one-of")}
+    assert pointers_and_codes(answer) == {("#/role", "not-one-of")}
 
 
 def test_null_clears_the_role(closed, owner, mine):
@@ -109,7 +106,7 @@ def test_a_nickname_has_1_to_255_characters(post, length):
     ("nickname", "code"), [("", "too-short"), (" \t", "too-short"), ("a" * 256, "too-long")]
 )
 def test_a_nickname_of_another_length_is_refused(post, nickname, code):
-    assert told(post(nickname=nickname)) == {("#/nickname", code)}
+    assert pointers_and_codes(post(nickname=nickname)) == {("#/nickname", code)}
 
 
 @pytest.mark.parametrize("nickname", ["Thistle", " Thistle "])
@@ -117,7 +114,7 @@ def test_a_taken_nickname_is_a_conflict_that_names_it(post, nickname):
     make_hero(nickname="Thistle")
     answer = post(nickname=nickname)
     assert answer.status_code == 409
-    assert told(answer) == {("#/nickname", "already-exists")}
+    assert pointers_and_codes(answer) == {("#/nickname", "already-exists")}
     assert "Thistle" in answer.json["detail"]
 
 
@@ -246,7 +243,7 @@ def test_an_unknown_user_is_told_with_all_else_that_is_wrong(client):
     for more, expected in cases:
         body = {"nickname": "Thistle"} | unknown | more
         for answer in (client.post(URL, json=body), client.patch(url, json=body, headers=ANY)):
-            assert (answer.status_code, told(answer)) == (422, expected)
+            assert (answer.status_code, pointers_and_codes(answer)) == (422, expected)
 
 
 def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post, statements):
@@ -316,7 +313,7 @@ def test_an_owner_deletes_their_hero(closed, owner, mine):
 def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post):
     answer = post(sign_in(make_user(role="admin")), user_id=str(uuid7()))
     assert answer.status_code == 422
-    assert told(answer) == {("#/user_id", "unknown-reference")}
+    assert pointers_and_codes(answer) == {("#/user_id", "unknown-reference")}
 
 
 def test_nobody_learns_which_users_exist(post):

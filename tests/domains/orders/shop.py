@@ -25,10 +25,6 @@ def line(product: Any, quantity: Any = 1) -> dict[str, Any]:
     return {"product_id": str(pk), "quantity": quantity}
 
 
-def told(answer: Any) -> set[tuple[str, str]]:
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
-
-
 def stock(product: Product) -> int | None:
     return db.session.scalar(select(Product.stock).where(Product.pk == product.pk))
 

@@ -6,7 +6,8 @@ from sqlalchemy import select
 from alchemist import database as db
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.orders.models import TRANSITIONS
-from tests.domains.orders.shop import URL, line, remaining, steps, stock, told, unbalanced
+from tests.answers import pointers_and_codes
+from tests.domains.orders.shop import URL, line, remaining, steps, stock, unbalanced
 from tests.factories import make_coupon, make_product, make_user, sign_in
 
 WAYS = {
@@ -247,6 +248,6 @@ def test_an_order_that_is_not_there_is_404(closed, admin, verb, pk):
 def test_an_order_that_was_refused_can_be_placed_as_soon_as_it_can(place, closed, admin):
     product = make_product(stock=0)
     refused = place(line(product))
-    assert told(refused) == {("#/items/0", "out-of-stock")}
+    assert pointers_and_codes(refused) == {("#/items/0", "out-of-stock")}
     closed.post(f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin)
     assert place(line(product)).status_code == 201

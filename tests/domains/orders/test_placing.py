@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from alchemist import database as db
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.orders.models import Order, OrderItem
-from tests.domains.orders.shop import URL, line, remaining, stock, told, unbalanced
+from tests.answers import pointers_and_codes
+from tests.domains.orders.shop import URL, line, remaining, stock, unbalanced
 from tests.factories import make_coupon, make_hero, make_product, make_store, make_user, sign_in
 
 FIELDS = {
@@ -171,7 +172,7 @@ def test_what_12_digits_cannot_say_is_refused(place, lines, pointer):
     some = [line(make_product(store, price=Decimal(price)), n) for price, n in lines]
     answer = place(*some, coupon_code=coupon.code)
     assert answer.status_code == 422
-    assert told(answer) == {(pointer, "out-of-range")}
+    assert pointers_and_codes(answer) == {(pointer, "out-of-range")}
     assert remaining(coupon) == 10
 
 
@@ -272,7 +273,7 @@ def test_an_admin_orders_for_any_hero(place, admin):
 
 def test_nobody_says_for_whom_an_order_is_placed(place):
     answer = place(line(make_product()), user_id=str(make_user().pk))
-    assert told(answer) == {("#/user_id", "unknown-field")}
+    assert pointers_and_codes(answer) == {("#/user_id", "unknown-field")}
 
 
 # What it costs

@@ -3,6 +3,7 @@
 import pytest
 from uuid_utils.compat import uuid7
 
+from tests.answers import error_pointers, pointers_and_codes
 from tests.factories import make_ingredient, make_potion
 
 URL = "/api/v2/potions"
@@ -23,10 +24,6 @@ def write(request, client):
 
 def pks(count):
     return [str(make_ingredient().pk) for _ in range(count)]
-
-
-def told(answer):
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
 
 
 def test_ingredients_are_answered_in_the_order_given(write):
@@ -103,7 +100,7 @@ WRONG_LINES = [
 def test_a_list_that_is_none_is_refused_with_its_pointer(write, lines, place, code):
     answer = write(ingredients=lines)
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/ingredients{place}", code)}
+    assert pointers_and_codes(answer) == {(f"#/ingredients{place}", code)}
 
 
 @pytest.mark.parametrize(("line", "field", "code"), WRONG_LINES)
@@ -111,14 +108,14 @@ def test_a_line_that_cannot_be_is_refused_with_its_pointer(write, line, field, c
     good, wrong = pks(2)
     answer = write(ingredients=[good, {"pk": wrong} | line])
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/ingredients/1/{field}", code)}
+    assert pointers_and_codes(answer) == {(f"#/ingredients/1/{field}", code)}
 
 
 def test_unknown_ingredients_are_refused_each_with_its_pointer(write):
     [good] = pks(1)
     answer = write(ingredients=[str(uuid7()), good, {"pk": str(uuid7())}])
     assert (answer.status_code, answer.json["code"]) == (422, "unknown-reference")
-    assert {entry["pointer"] for entry in answer.json["errors"]} == {
+    assert error_pointers(answer) == {
         "#/ingredients/0",
         "#/ingredients/2/pk",
     }
@@ -128,13 +125,16 @@ def test_an_ingredient_given_twice_is_refused_where_it_stands_again(write):
     a, b = pks(2)
     answer = write(ingredients=[a, b, {"pk": a.upper()}, b])
     assert (answer.status_code, answer.json["code"]) == (422, "duplicate")
-    assert told(answer) == {("#/ingredients/2", "duplicate"), ("#/ingredients/3", "duplicate")}
+    assert pointers_and_codes(answer) == {
+        ("#/ingredients/2", "duplicate"),
+        ("#/ingredients/3", "duplicate"),
+    }
 
 
 def test_all_mistakes_of_a_recipe_are_told_at_once(write):
     a, b = pks(2)
     lines = [a, {"pk": b, "amount": "0"}, 5, a, str(uuid7()), {"pk": str(uuid7()), "unit": ""}]
-    assert told(write(name="", ingredients=lines)) == {
+    assert pointers_and_codes(write(name="", ingredients=lines)) == {
         ("#/name", "too-short"),
         ("#/ingredients/1/amount", "out-of-range"),
         ("#/ingredients/2", "wrong-type"),
@@ -147,17 +147,22 @@ def test_all_mistakes_of_a_recipe_are_told_at_once(write):
 
 def test_a_wrong_name_of_an_ingredient_is_told_beside_other_mistakes(write):
     answer = write(name="", ingredients=[{"pk": pks(1)[0], "name": "Another"}])
-    assert told(answer) == {("#/name", "too-short"), ("#/ingredients/0/name", "read-only")}
+    assert pointers_and_codes(answer) == {
+        ("#/name", "too-short"),
+        ("#/ingredients/0/name", "read-only"),
+    }
 
 
 def test_a_recipe_has_at_most_100_lines(write):
     parts = pks(101)
     assert write(ingredients=parts[1:]).status_code in (200, 201)
-    assert told(write(ingredients=parts)) == {("#/ingredients", "too-long")}
+    assert pointers_and_codes(write(ingredients=parts)) == {("#/ingredients", "too-long")}
 
 
 def test_a_recipe_is_required_for_a_new_potion(client):
-    assert told(client.post(URL, json={"name": "Brew"})) == {("#/ingredients", "required")}
+    assert pointers_and_codes(client.post(URL, json={"name": "Brew"})) == {
+        ("#/ingredients", "required")
+    }
 
 
 def test_a_client_may_send_back_what_it_got_names_included(client):

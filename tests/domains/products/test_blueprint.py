@@ -7,6 +7,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.products.models import Product
+from tests.answers import pointers_and_codes
 from tests.factories import make_order, make_potion, make_product, make_store
 
 URL = "/api/v2/products"
@@ -40,10 +41,6 @@ def write(request, post, patch, store):
     if request.param == "POST":
         return post
     return lambda **values: patch(make_product(store), **values)
-
-
-def told(answer):
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
 
 
 def row(product):
@@ -93,7 +90,7 @@ def test_a_new_product_stands_at_its_location_for_anybody(closed, post):
 def test_a_name_that_cannot_be_is_refused(write, name, code):
     answer = write(name=name)
     assert answer.status_code == 422
-    assert told(answer) == {("#/name", code)}
+    assert pointers_and_codes(answer) == {("#/name", code)}
 
 
 @pytest.mark.parametrize("length", [1, 255])
@@ -103,7 +100,7 @@ def test_a_name_has_1_to_255_characters(write, length):
 
 def test_a_description_has_at_most_2000_characters(write):
     assert write(description="é" * 2000).json["description"] == "é" * 2000
-    assert told(write(description="é" * 2001)) == {("#/description", "too-long")}
+    assert pointers_and_codes(write(description="é" * 2001)) == {("#/description", "too-long")}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +149,7 @@ def test_a_price_is_answered_with_two_decimals(write, price, answered):
 def test_what_is_no_price_is_refused(write, price, code):
     answer = write(price=price)
     assert answer.status_code == 422
-    assert told(answer) == {("#/price", code)}
+    assert pointers_and_codes(answer) == {("#/price", code)}
 
 
 @pytest.mark.parametrize("stock", [0, 1, 1_000_000_000, None])
@@ -175,13 +172,15 @@ def test_a_stock_is_a_number_or_unlimited(write, stock):
 def test_what_is_no_stock_is_refused(write, stock, code):
     answer = write(stock=stock)
     assert answer.status_code == 422
-    assert told(answer) == {("#/stock", code)}
+    assert pointers_and_codes(answer) == {("#/stock", code)}
 
 
 def test_what_a_new_product_needs_is_told_at_once(closed, mine):
     answer = closed.post(URL, json={}, headers=mine)
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/{field}", "required") for field in ("store_id", "name", "price")}
+    assert pointers_and_codes(answer) == {
+        (f"#/{field}", "required") for field in ("store_id", "name", "price")
+    }
 
 
 def test_all_that_is_wrong_with_a_product_is_told_at_once(post):
@@ -198,7 +197,7 @@ def test_all_that_is_wrong_with_a_product_is_told_at_once(post):
         colour="green",
     )
     assert answer.status_code == 422
-    assert told(answer) == {
+    assert pointers_and_codes(answer) == {
         ("#/store_id", "unknown-reference"),
         ("#/potion_id", "unknown-reference"),
         ("#/name", "too-short"),
@@ -217,7 +216,7 @@ def test_all_that_is_wrong_with_a_product_is_told_at_once(post):
 def test_what_is_no_key_is_refused(post, field, value):
     answer = post(**{field: value})
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/{field}", "wrong-type")}
+    assert pointers_and_codes(answer) == {(f"#/{field}", "wrong-type")}
 
 
 def test_an_unknown_potion_is_named(post):
@@ -263,13 +262,15 @@ def test_a_product_stays_in_its_store(patch, store, owner):
     other = make_store(owner_id=owner.pk)
     answer = patch(product, store_id=str(other.pk), name="Moved")
     assert answer.status_code == 422
-    assert told(answer) == {("#/store_id", "read-only")}
+    assert pointers_and_codes(answer) == {("#/store_id", "read-only")}
     assert (row(product).store_id, row(product).name) == (store.pk, product.name)
 
 
 @pytest.mark.parametrize("store_id", [None, "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 def test_a_store_that_is_none_is_read_only_too(patch, store, store_id):
-    assert told(patch(make_product(store), store_id=store_id)) == {("#/store_id", "read-only")}
+    assert pointers_and_codes(patch(make_product(store), store_id=store_id)) == {
+        ("#/store_id", "read-only")
+    }
 
 
 def test_the_store_that_it_is_in_may_be_repeated(patch, store):
@@ -293,7 +294,7 @@ def test_what_is_read_only_is_not_changed(patch, store, change):
     answer = patch(product, name="Renamed", **change)
     [field] = change
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/{field}", "read-only")}
+    assert pointers_and_codes(answer) == {(f"#/{field}", "read-only")}
     assert row(product).name == product.name
 
 
@@ -335,7 +336,7 @@ def test_a_name_that_the_store_has_is_a_conflict_that_names_it(post, name):
     assert post().status_code == 201
     answer = post(name=name)
     assert (answer.status_code, answer.json["code"]) == (409, "already-exists")
-    assert told(answer) == {("#/name", "already-exists")}
+    assert pointers_and_codes(answer) == {("#/name", "already-exists")}
     assert "Apology" in answer.json["errors"][0]["detail"]
 
 
@@ -344,7 +345,7 @@ def test_a_change_to_a_name_that_the_store_has_is_a_conflict(patch, store):
     product = make_product(store)
     answer = patch(product, name="Apology")
     assert answer.status_code == 409
-    assert told(answer) == {("#/name", "already-exists")}
+    assert pointers_and_codes(answer) == {("#/name", "already-exists")}
     assert row(product).name == product.name
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from alchemist import database as db
 from alchemist.domains.products.models import Product
+from tests.answers import pointers_and_codes
 from tests.factories import make_order, make_product
 
 URL = "/api/v2/products"
@@ -24,10 +25,6 @@ def restock(closed, mine):
 def stock(product):
     db.session.rollback()
     return db.session.get(Product, product.pk, populate_existing=True).stock
-
-
-def told(answer):
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
 
 
 def test_restocking_answers_the_product_as_it_is_then(closed, restock, store):
@@ -100,13 +97,13 @@ def test_what_is_no_quantity_is_refused(restock, store, quantity, code):
     product = make_product(store, stock=3)
     answer = restock(product, quantity=quantity)
     assert answer.status_code == 422
-    assert told(answer) == {("#/quantity", code)}
+    assert pointers_and_codes(answer) == {("#/quantity", code)}
     assert stock(product) == 3
 
 
 def test_all_that_is_wrong_with_a_body_is_told_at_once(restock, store):
     answer = restock(make_product(store, stock=3), stock=5, name="Apology")
-    assert told(answer) == {
+    assert pointers_and_codes(answer) == {
         ("#/quantity", "required"),
         ("#/stock", "unknown-field"),
         ("#/name", "unknown-field"),

@@ -8,6 +8,7 @@ import pytest
 from alchemist import database as db
 from alchemist.domains.stores.models import Store
 from alchemist.domains.stores.schemas import CURRENCIES
+from tests.answers import pointers_and_codes
 from tests.factories import make_product, make_store, make_user
 
 URL = "/api/v2/stores"
@@ -63,10 +64,6 @@ def names(closed):
     return act
 
 
-def told(answer):
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
-
-
 def row(store):
     db.session.rollback()
     return db.session.get(Store, store.pk, populate_existing=True)
@@ -113,7 +110,7 @@ def test_names_may_repeat(post):
 def test_a_text_that_cannot_be_is_refused(write, field, value, code):
     answer = write(**{field: value})
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/{field}", code)}
+    assert pointers_and_codes(answer) == {(f"#/{field}", code)}
 
 
 @pytest.mark.parametrize("field", TEXTS)
@@ -130,7 +127,7 @@ def test_a_text_is_kept_without_the_white_space_around_it_and_composed(write, fi
 def test_what_a_new_store_needs_is_told_at_once(closed, mine):
     answer = closed.post(URL, json={}, headers=mine)
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/{field}", "required") for field in ADDRESS}
+    assert pointers_and_codes(answer) == {(f"#/{field}", "required") for field in ADDRESS}
 
 
 @pytest.mark.parametrize("currency", ["EUR", "USD", "JPY", "BHD", "CHF"])
@@ -160,7 +157,7 @@ def test_a_store_sells_in_any_currency_of_iso_4217(write, currency):
 def test_what_is_no_currency_is_refused(write, currency, code):
     answer = write(currency=currency)
     assert answer.status_code == 422
-    assert told(answer) == {("#/currency", code)}
+    assert pointers_and_codes(answer) == {("#/currency", code)}
 
 
 def test_the_currencies_are_those_that_people_pay_with():
@@ -198,18 +195,18 @@ def test_a_domain_is_a_url_of_the_web(write, domain):
 def test_a_domain_that_is_no_url_of_the_web_is_refused(write, domain):
     answer = write(domain=domain)
     assert answer.status_code == 422
-    assert told(answer) == {("#/domain", "wrong-type")}
+    assert pointers_and_codes(answer) == {("#/domain", "wrong-type")}
 
 
 def test_a_domain_has_at_most_255_characters(write):
     long = "https://ladle.example/".ljust(255, "a")
     assert write(domain=long).json["domain"] == long
-    assert told(write(domain=f"{long}a")) == {("#/domain", "too-long")}
+    assert pointers_and_codes(write(domain=f"{long}a")) == {("#/domain", "too-long")}
 
 
 def test_a_phone_has_at_most_64_characters(write):
     assert write(phone="5" * 64).json["phone"] == "5" * 64
-    assert told(write(phone="5" * 65)) == {("#/phone", "too-long")}
+    assert pointers_and_codes(write(phone="5" * 65)) == {("#/phone", "too-long")}
 
 
 def test_an_email_is_kept_in_lower_case(write):
@@ -220,7 +217,7 @@ def test_an_email_is_kept_in_lower_case(write):
 def test_what_is_no_email_is_refused(write, email):
     answer = write(email=email)
     assert answer.status_code == 422
-    assert told(answer) == {("#/email", "wrong-type")}
+    assert pointers_and_codes(answer) == {("#/email", "wrong-type")}
 
 
 def test_stores_may_share_an_email(post):
@@ -259,7 +256,7 @@ def test_all_that_is_wrong_with_a_store_is_told_at_once(write):
         created_at="2026-11-20T07:15:00.000000+00:00",
     )
     assert answer.status_code == 422
-    assert told(answer) == {
+    assert pointers_and_codes(answer) == {
         ("#/name", "too-short"),
         ("#/street", "wrong-type"),
         ("#/zipcode", "not-nullable"),
@@ -289,7 +286,7 @@ def test_what_is_read_only_is_not_changed(closed, owner, mine, field):
     before = closed.get(f"{URL}/{store.pk}").json
     body = {field: str(UUID(int=0)), "name": "Changed"}
     answer = closed.patch(f"{URL}/{store.pk}", json=body, headers=mine | ANY)
-    assert told(answer) == {(f"#/{field}", "read-only")}
+    assert pointers_and_codes(answer) == {(f"#/{field}", "read-only")}
     assert closed.get(f"{URL}/{store.pk}").json == before
 
 

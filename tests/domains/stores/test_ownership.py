@@ -5,6 +5,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.stores.models import Store
+from tests.answers import error_pointers
 from tests.factories import make_store, make_user, sign_in
 
 URL = "/api/v2/stores"
@@ -157,7 +158,7 @@ def test_an_unknown_owner_is_told_with_all_else_that_is_wrong(closed, post, admi
         closed.patch(url, json=unknown, headers=admin | ANY),
     ):
         assert answer.status_code == 422
-        pointers = {entry["pointer"] for entry in answer.json["errors"]}
+        pointers = error_pointers(answer)
         assert pointers == {"#/owner_id", "#/currency"}
 
 

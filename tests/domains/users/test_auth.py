@@ -55,7 +55,7 @@ def basic(text):
 def test_whatever_is_wrong_with_a_token_the_answer_is_the_same(closed, token, how):
     unknown = with_header(closed, f"Bearer {token_format.generate()}")
     answer = with_header(closed, REFUSED[how](token[1]))
-    assert (answer.status_code, told(answer)) == (401, told(unknown))
+    assert (answer.status_code, without_request_id(answer)) == (401, without_request_id(unknown))
 
 
 @pytest.mark.parametrize("end", ["expired", "revoked", "deleted"])
@@ -69,11 +69,11 @@ def test_a_token_that_was_good_is_refused_as_one_that_never_was(closed, token, e
     db.session.execute(text(statements[end]), {"pk": made.pk})
     answer = with_header(closed, f"Bearer {secret}")
     unknown = with_header(closed, f"Bearer {token_format.generate()}")
-    assert (answer.status_code, told(answer)) == (401, told(unknown))
+    assert (answer.status_code, without_request_id(answer)) == (401, without_request_id(unknown))
 
 
-def told(answer):
-    """Return all that an answer tells, but for what names the request."""
+def without_request_id(answer):
+    """Return the headers and the body of an answer, without the id of the request."""
     names = {"X-Request-ID", "Content-Length"}
     headers = sorted((name, value) for name, value in answer.headers if name not in names)
     return headers, answer.text.replace(answer.headers["X-Request-ID"], "")

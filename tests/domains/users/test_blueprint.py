@@ -9,6 +9,7 @@ from sqlalchemy import text
 from alchemist import database as db
 from alchemist.domains.users.models import User
 from alchemist.domains.users.permissions import ADMIN, CUSTOMER
+from tests.answers import error_pointers, pointers_and_codes
 from tests.factories import bearer, make_hero, make_token, make_user, sign_in
 
 URL = "/api/v2/users"
@@ -47,10 +48,6 @@ def emails(closed, admin):
         return [user["email"] for user in answer.json]
 
     return act
-
-
-def told(answer):
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
 
 
 def row(user):
@@ -115,14 +112,14 @@ INVALID = [
 def test_what_is_no_email_is_told_with_its_pointer(post, email):
     answer = post(email=email)
     assert answer.status_code == 422
-    assert ("#/email", "wrong-type") in told(answer)
+    assert ("#/email", "wrong-type") in pointers_and_codes(answer)
 
 
 @pytest.mark.parametrize("email", [None, 5, "", "   ", [], {}, True])
 def test_an_email_that_is_no_text_is_told_with_its_pointer(post, email):
     answer = post(email=email)
     assert answer.status_code == 422
-    assert {pointer for pointer, _ in told(answer)} == {"#/email"}
+    assert error_pointers(answer) == {"#/email"}
 
 
 LONG = [f"ada@{'.'.join(['a' * 60] * 5)}.example", f"{'a' * 300}@a.example"]
@@ -132,12 +129,12 @@ LONG = [f"ada@{'.'.join(['a' * 60] * 5)}.example", f"{'a' * 300}@a.example"]
 def test_an_email_beyond_254_characters_in_lower_case_is_told_with_its_pointer(post, email):
     answer = post(email=email)
     assert answer.status_code == 422
-    assert {pointer for pointer, _ in told(answer)} == {"#/email"}
+    assert error_pointers(answer) == {"#/email"}
 
 
 def test_all_that_is_wrong_with_a_user_is_told_at_once(post):
     answer = post(email="ada", full_name=" ", role="king", nickname="Addy")
-    assert told(answer) == {
+    assert pointers_and_codes(answer) == {
         ("#/email", "wrong-type"),
         ("#/full_name", "too-short"),
         ("#/role", "not-one-of"),
@@ -151,7 +148,7 @@ def test_a_full_name_has_1_to_255_characters(post, length):
 
 
 def test_a_full_name_of_256_characters_is_too_long(post):
-    assert told(post(full_name="a" * 256)) == {("#/full_name", "too-long")}
+    assert pointers_and_codes(post(full_name="a" * 256)) == {("#/full_name", "too-long")}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +158,7 @@ def test_a_taken_email_is_a_conflict_in_any_case(post, taken):
     assert post().status_code == 201
     answer = post(email=taken)
     assert answer.status_code == 409
-    assert told(answer) == {("#/email", "already-exists")}
+    assert pointers_and_codes(answer) == {("#/email", "already-exists")}
 
 
 def test_a_conflict_names_the_taken_email(post):
@@ -183,7 +180,7 @@ def test_a_change_to_a_taken_email_is_a_conflict(patch):
     make_user(email="ada@alchemist.example")
     answer = patch(make_user(), email="ADA@alchemist.example")
     assert answer.status_code == 409
-    assert told(answer) == {("#/email", "already-exists")}
+    assert pointers_and_codes(answer) == {("#/email", "already-exists")}
 
 
 def test_a_user_keeps_the_email_that_is_sent_back_in_capitals(patch):
@@ -195,7 +192,7 @@ def test_a_user_keeps_the_email_that_is_sent_back_in_capitals(patch):
 def test_nothing_of_a_user_can_be_cleared(patch, field):
     answer = patch(make_user(), **{field: None})
     assert answer.status_code == 422
-    assert told(answer) == {(f"#/{field}", "not-nullable")}
+    assert pointers_and_codes(answer) == {(f"#/{field}", "not-nullable")}
 
 
 def test_what_was_got_may_be_sent_back(closed, admin):

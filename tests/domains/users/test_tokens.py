@@ -10,6 +10,7 @@ from sqlalchemy import text
 from alchemist import database as db
 from alchemist.domains.users import auth, service, token_format
 from alchemist.domains.users.permissions import ADMIN, CUSTOMER
+from tests.answers import error_pointers, pointers_and_codes
 from tests.domains.users import database_dump
 from tests.factories import bearer, make_token, make_user, sign_in
 
@@ -50,10 +51,6 @@ def post(closed, user, mine):
 
 def url(user):
     return f"/api/v2/users/{user.pk}/tokens"
-
-
-def told(answer):
-    return {(entry["pointer"], entry["code"]) for entry in answer.json["errors"]}
 
 
 def labels(user):
@@ -139,13 +136,13 @@ def test_a_token_lasts_as_long_as_asked_for(post):
 def test_a_token_that_has_expired_already_is_refused(post, user, expires_at):
     answer = post(expires_at=expires_at)
     assert answer.status_code == 422
-    assert {pointer for pointer, _ in told(answer)} == {"#/expires_at"}
+    assert error_pointers(answer) == {"#/expires_at"}
     assert "Till" not in labels(user)
 
 
 @pytest.mark.parametrize("expires_at", ["2099-01-01T00:00:00", "tomorrow", 5, "2099-01-01"])
 def test_an_expiry_that_is_no_instant_is_refused(post, expires_at):
-    assert told(post(expires_at=expires_at)) == {("#/expires_at", "wrong-type")}
+    assert pointers_and_codes(post(expires_at=expires_at)) == {("#/expires_at", "wrong-type")}
 
 
 @pytest.mark.parametrize("length", [1, 127])
@@ -157,18 +154,20 @@ def test_a_label_has_1_to_127_characters(post, length):
     ("label", "code"), [("", "too-short"), (" ", "too-short"), ("a" * 128, "too-long")]
 )
 def test_a_label_of_another_length_is_refused(post, label, code):
-    assert told(post(label=label)) == {("#/label", code)}
+    assert pointers_and_codes(post(label=label)) == {("#/label", code)}
 
 
 def test_a_token_needs_a_label(closed, user, mine):
-    assert told(closed.post(url(user), json={}, headers=mine)) == {("#/label", "required")}
+    assert pointers_and_codes(closed.post(url(user), json={}, headers=mine)) == {
+        ("#/label", "required")
+    }
 
 
 @pytest.mark.parametrize("name", ["token", "digest", "user_id", "revoked_at", "pk"])
 def test_what_a_token_is_made_with_is_no_choice_of_the_caller(post, name):
     answer = post(**{name: "x"})
     assert answer.status_code == 422
-    assert {pointer for pointer, _ in told(answer)} == {f"#/{name}"}
+    assert error_pointers(answer) == {f"#/{name}"}
 
 
 def test_a_key_is_refused_for_what_is_answered_once(post, mine, user):
@@ -201,7 +200,7 @@ def test_a_token_without_any_permission_may_nothing_that_needs_one(closed, post)
 def test_an_unknown_permission_is_told_with_its_pointer(post, permission):
     answer = post(permissions=["me:read", permission])
     assert answer.status_code == 422
-    assert told(answer) == {("#/permissions/1", "not-one-of")}
+    assert pointers_and_codes(answer) == {("#/permissions/1", "not-one-of")}
 
 
 @pytest.mark.parametrize("permissions", ["me:read", {"me:read": True}, [5], [None]])
