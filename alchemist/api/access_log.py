@@ -111,10 +111,10 @@ def _log_request_fields(response: Response) -> None:
 
 def _error_fields(status: int) -> dict[str, str]:
     """Return why a request was not granted; the cause only if it is not the caller's."""
-    if status < 400 or request.refusal is None:
+    if status < 400 or request.error is None:
         return {}
-    cause = request.refusal.__cause__ or request.refusal
-    return {"code": request.refusal.problem.code} | (
+    cause = request.error.__cause__ or request.error
+    return {"code": request.error.problem_type.code} | (
         _exception_fields(cause) if status >= 500 else {}
     )
 

@@ -175,7 +175,7 @@ def _describe_common_fields(self: Any, field: Any, ret: dict[str, Any], **_: Any
 
 def _document_shorthand(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Document that a field takes a short form where it is written."""
-    short = getattr(field, "short_form", None)
+    short = getattr(field, "shorthand_schema", None)
     if short is None or not field.root.exclude:
         return {}
     long = dict(ret)
@@ -185,7 +185,7 @@ def _document_shorthand(self: Any, field: Any, ret: dict[str, Any], **_: Any) ->
 
 def _document_request_type(self: Any, field: Any, **_: Any) -> dict[str, Any]:
     """Document what a field takes, where that is more than what it answers."""
-    more: dict[str, Any] = getattr(field, "written", {})
+    more: dict[str, Any] = getattr(field, "request_schema", {})
     return more if more and field.root.exclude else {}
 
 

@@ -44,7 +44,7 @@ def get_representation(schema: Schema, query: db.Query) -> Representation:
     """Return the document of the row that `query` finds; raise NotFound."""
     row = db.fetch_one(json_select.select_json(query.select, schema), query.parameters)
     if row is None:
-        raise errors.NotFound(f"{query.entity.__name__} does not exist")
+        raise errors.NotFound(f"{query.model.__name__} does not exist")
     return Representation(row[0], etags.compute(row[0]))
 
 
@@ -58,8 +58,10 @@ def lock_for_update(schema: Schema, query: db.Query, *, conditional: bool = True
     if not conditional and "If-Match" not in request.headers:
         return row
     document = get_representation(schema, query)
-    request.stored = json.loads(document.body)
-    etags.require_match(request.headers.get("If-Match"), document.etag, request.stored)
+    request.current_representation = json.loads(document.body)
+    etags.require_match(
+        request.headers.get("If-Match"), document.etag, request.current_representation
+    )
     return row
 
 
@@ -83,7 +85,7 @@ def parse_body(expected: Schema | None) -> list[Any]:
         return [PARSER.parse(expected, request, location="json")]
     if request.body:
         PARSER.parse(EMPTY_BODY_SCHEMA, request, location="json")
-    request.settle()
+    request.raise_for_errors()
     return []
 
 
@@ -141,7 +143,7 @@ class Blueprint(flask_smorest.Blueprint):
             def act(self: Any, **path: Any) -> Any:
                 return view(self, parser.parse(expected, request, location="json"), **path)
 
-            body = openapi.request_body(schema.writable(), [JSON])
+            body = openapi.request_body(schema.for_request_body(), [JSON])
             return openapi.with_openapi(act, view, requestBody=body)
 
         return decorator
@@ -182,7 +184,7 @@ class Blueprint(flask_smorest.Blueprint):
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
                 document = get_representation(shown, view(self, **path))
-                request.settle()
+                request.raise_for_errors()
                 known = request.headers.get("If-None-Match")
                 if known and etags.matches_weakly(known, document.etag):
                     return Response(status=304, headers={"ETag": document.etag})
@@ -219,7 +221,7 @@ class Blueprint(flask_smorest.Blueprint):
 
     def update(self, schema: type[fields.Schema], find: QueryFactory) -> Callable[[View], View]:
         """Hold the row, read the merge patch (RFC 7396), and answer the row as the view left it."""
-        shown, patch = schema(), schema.patch()
+        shown, patch = schema(), schema.for_patch()
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
@@ -237,7 +239,7 @@ class Blueprint(flask_smorest.Blueprint):
                 responses=responses,
                 parameters=[openapi.IF_MATCH],
                 requestBody=openapi.request_body(
-                    schema.writable(partial=True), (JSON, MERGE_PATCH)
+                    schema.for_request_body(partial=True), (JSON, MERGE_PATCH)
                 ),
             )
 
@@ -267,7 +269,9 @@ class Blueprint(flask_smorest.Blueprint):
                 **openapi.error_responses(404, 406, 409, 412, 413, 415),
             }
             body = (
-                {"requestBody": openapi.request_body(taking.writable(), [JSON])} if taking else {}
+                {"requestBody": openapi.request_body(taking.for_request_body(), [JSON])}
+                if taking
+                else {}
             )
             return openapi.with_openapi(act, view, responses=responses, **body)
 
@@ -282,7 +286,7 @@ class Blueprint(flask_smorest.Blueprint):
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
                 row = lock_for_update(shown, find(**path), conditional=conditional)
-                request.settle()
+                request.raise_for_errors()
                 view(self, row)
                 return Response(status=204)
 

@@ -1,4 +1,4 @@
-"""Maps database errors to API errors, by SQLSTATE and by the name of the constraint."""
+"""Maps database errors to API errors, by SQLSTATE and by constraint name."""
 
 import json
 from contextlib import suppress
@@ -15,15 +15,15 @@ from alchemist.database.constraints import ConstraintError, constraint_errors, f
 from alchemist.database.engines import DeadlineExceeded
 from alchemist.errors import PROBLEM_TYPES
 
-# Contention, interruption, want of resources: the same request may succeed a moment later.
+# Contention, shutdown, exhausted resources: the same request may succeed a moment later.
 TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 TRANSIENT_SQLSTATES = ("25006", "25P03", "25P04", "55P03")
 RETRYABLE_SQLSTATES = ("40001", "40P01")
 
-# Values that validation let pass and that yet cannot be stored: code and detail by sqlstate.
+# Values that pass validation but cannot be stored: problem code and detail by SQLSTATE.
 OUT_OF_RANGE = ("out-of-range", "A value is out of range.")
-INVALID_FORMAT = ("wrong-type", "A value has another form than what stores it.")
-INVALID_CHARACTER = ("wrong-type", "A text holds a character that cannot be stored.")
+INVALID_FORMAT = ("wrong-type", "A value does not have the format of its column.")
+INVALID_CHARACTER = ("wrong-type", "A text contains a character that cannot be stored.")
 TOO_LONG = ("too-long", "A value is too long to be stored.")
 DATA_ERRORS = {
     "22001": TOO_LONG,
@@ -36,99 +36,106 @@ DATA_ERRORS = {
 
 
 def is_retryable(error: DBAPIError | errors.RetryRequest) -> bool:
-    """Tell whether the request, begun anew, may well succeed, or come to know what is wrong.
+    """Return whether retrying the whole request is safe and useful.
 
-    Nothing of it was committed, or what was has the key that it will have again. A row that it
-    refers to may have gone since it was looked up, and is looked up again, once.
+    It is safe because nothing was committed, or the committed row has the same pk on the retry.
     """
     if isinstance(error, errors.RetryRequest):
         return True
     state = sqlstate(error)
-    is_first = not getattr(request, "is_begun_anew", False)
-    is_of_reference = state == "23503" and request.method != "DELETE" and is_first
-    is_of_trust = state.startswith("23") and getattr(request, "is_trusted", False)
-    is_repeatable = is_of_reference or is_of_trust or state in RETRYABLE_SQLSTATES
-    return error.connection_invalidated or is_repeatable
+    is_retry = getattr(request, "is_retry", False)
+    # A referenced row was deleted after the lookup. The retry looks it up again and names it.
+    is_foreign_key_race = state == "23503" and request.method != "DELETE" and not is_retry
+    # The lookup was skipped. The retry does it.
+    references_were_unchecked = state.startswith("23") and getattr(
+        request, "references_unchecked", False
+    )
+    is_race = is_foreign_key_race or references_were_unchecked or state in RETRYABLE_SQLSTATES
+    return error.connection_invalidated or is_race
 
 
 def sqlstate(error: DBAPIError) -> str:
+    """Return the SQLSTATE of an error, or the empty string if the driver raised it itself."""
     return getattr(error.orig, "sqlstate", None) or ""
 
 
 def to_api_error(error: SQLAlchemyError) -> errors.ApiError | None:
-    """Return what an exception of the database means to the client, None if it is a defect."""
+    """Return the API error for an exception of the database, or None if it is a bug."""
     if isinstance(error, StaleDataError):
         return errors.Conflict("The row was changed at the same time.")
     if isinstance(error, DeadlineExceeded):
         return errors.ServiceUnavailable("The request took too long.")
     if isinstance(error, PoolTimeout):
         return errors.ServiceUnavailable("Every connection to the database is in use.")
-    return _of_driver(error) if isinstance(error, DBAPIError) else None
+    return _from_dbapi_error(error) if isinstance(error, DBAPIError) else None
 
 
-def _of_driver(error: DBAPIError) -> errors.ApiError | None:
-    # NUL is refused by the driver itself, without a state.
+def _from_dbapi_error(error: DBAPIError) -> errors.ApiError | None:
+    # psycopg itself rejects NUL, without a SQLSTATE.
     state = sqlstate(error) or ("22021" if isinstance(error, DataError) else "")
     if state == "23502":
-        return _null(error)
+        return _not_null_error(error)
     if state.startswith("23"):
-        return _violation(error)
+        return _constraint_violation(error)
     if state.startswith("22") or state in DATA_ERRORS:
         code, detail = DATA_ERRORS.get(state, OUT_OF_RANGE)
         return errors.UnprocessableContent(detail, code=code)
     if state.startswith(TRANSIENT_CLASSES) or state in TRANSIENT_SQLSTATES:
         return errors.ServiceUnavailable("The database is busy.")
-    # A connection that could not be made, or was lost, has no sqlstate.
+    # A failed or lost connection has no SQLSTATE.
     is_lost = not state and isinstance(error, OperationalError)
     return errors.ServiceUnavailable("The database does not answer.") if is_lost else None
 
 
-def _null(error: DBAPIError) -> errors.ApiError | None:
-    """Refuse a null that the client has sent; one that the service has made up is a defect."""
+def _not_null_error(error: DBAPIError) -> errors.ApiError | None:
+    """Return the error for a null that the client sent; any other null is a bug."""
     column = error.orig.diag.column_name  # type: ignore[union-attr]
-    sent = getattr(request, "sent", None)
-    if not isinstance(sent, dict) or sent.get(column, ...) is not None:
+    body = getattr(request, "json_body", None)
+    if not isinstance(body, dict) or body.get(column, ...) is not None:
         return None
     return errors.UnprocessableContent.at_location(
         "pointer", f"#/{column}", "This field cannot be null.", "not-nullable"
     )
 
 
-def _violation(error: DBAPIError) -> errors.ApiError | None:
+def _constraint_violation(error: DBAPIError) -> errors.ApiError | None:
     name = error.orig.diag.constraint_name  # type: ignore[union-attr]
-    found = constraint_errors().get(name)
-    if found is None:
+    constraint = constraint_errors().get(name)
+    if constraint is None:
         return None
-    # PostgreSQL gives both sides of a reference one name; only a DELETE breaks the far one.
+    # PostgreSQL reports the same name for both sides of a foreign key. Only a DELETE violates it
+    # on the referenced side.
     if request.method == "DELETE" and name in foreign_keys():
-        return _in_use(name, found)
-    detail = _taken(found) if found.code == "already-exists" else found.detail
-    kind = (
-        errors.Conflict if PROBLEM_TYPES[found.code].status == 409 else errors.UnprocessableContent
-    )
-    return kind.at_location("pointer", found.pointer, detail, found.code)
+        return _still_referenced(name, constraint)
+    is_duplicate = constraint.code == "already-exists"
+    detail = _duplicate_detail(constraint) if is_duplicate else constraint.detail
+    is_conflict = PROBLEM_TYPES[constraint.code].status == 409
+    error_class = errors.Conflict if is_conflict else errors.UnprocessableContent
+    return error_class.at_location("pointer", constraint.pointer, detail, constraint.code)
 
 
-def _taken(found: ConstraintError) -> str:
-    """Name the value that is taken, if it is one that the request has sent."""
-    sent = getattr(request, "sent", None)
-    value = sent.get(found.pointer.removeprefix("#/")) if isinstance(sent, dict) else None
+def _duplicate_detail(constraint: ConstraintError) -> str:
+    """Return the detail of a unique violation, with the value if the request contains it."""
+    body = getattr(request, "json_body", None)
+    name = constraint.pointer.removeprefix("#/")
+    value = body.get(name) if isinstance(body, dict) else None
     if value is None:
-        return found.detail
-    return f"{found.detail} It is {json.dumps(value, ensure_ascii=False)}."
+        return constraint.detail
+    return f"{constraint.detail} It is {json.dumps(value, ensure_ascii=False)}."
 
 
-def _in_use(name: str, found: ConstraintError) -> errors.ApiError:
-    """Name a few of the rows that still refer to the one of this request."""
-    constraint = foreign_keys()[name]
-    table, column = constraint.table, constraint.columns[0]
+def _still_referenced(name: str, constraint: ConstraintError) -> errors.ApiError:
+    """Return the error of a DELETE, with up to ten of the rows that refer to the row."""
+    foreign_key = foreign_keys()[name]
+    table, column = foreign_key.table, foreign_key.columns[0]
     pk = (request.view_args or {})["pk"]
-    some = select(table.c[found.referrer]).where(column == pk).distinct().limit(10)
-    entries: list[errors.ErrorDetail] = []
-    # Whether they can be read or not, they are there.
+    referencing = table.c[constraint.referencing_column]
+    stmt = select(referencing).where(column == pk).distinct().limit(10)
+    details: list[errors.ErrorDetail] = []
+    # The examples help, but the answer is the same without them.
     with suppress(SQLAlchemyError):
-        entries += [
-            {"code": "in-use", "detail": found.in_use.format(pk)}
-            for (pk,) in db.fetch_autocommit(some)
+        details += [
+            {"code": "in-use", "detail": constraint.referenced_detail.format(pk)}
+            for (pk,) in db.fetch_autocommit(stmt)
         ]
-    return errors.Conflict("Others still refer to it.", entries, code="in-use")
+    return errors.Conflict("Other rows still refer to it.", details, code="in-use")

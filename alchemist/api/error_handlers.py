@@ -1,4 +1,4 @@
-"""Turns exceptions into problem details: the one place where an error becomes a response."""
+"""Flask error handlers: turn every exception into problem details (RFC 9457)."""
 
 import json
 from collections.abc import Callable
@@ -9,54 +9,56 @@ from werkzeug.exceptions import HTTPException
 
 from alchemist.errors import PROBLEM_TYPES, ApiError, code_for_status, problem_details
 
+# For codes where werkzeug's own description reveals too much or explains too little.
+DETAIL_OVERRIDES = {
+    "internal": PROBLEM_TYPES["internal"].example,
+    "not-found": "There is nothing at this path.",
+    "method-not-allowed": "This resource does not support the method.",
+}
 
-def problem_response(refusal: ApiError) -> Response:
-    request.refusal = refusal  # type: ignore[attr-defined]
-    members = problem_details(
-        refusal.problem,
-        refusal.detail,
+
+def problem_response(error: ApiError) -> Response:
+    """Return the response to an error, and remember the error for the access log."""
+    request.error = error  # type: ignore[attr-defined]
+    problem = problem_details(
+        error.problem_type,
+        error.detail,
         request.id,  # type: ignore[attr-defined]
-        errors=refusal.entries or None,
-        **refusal.members,
+        errors=error.errors or None,
+        **error.extensions,
     )
     return Response(
-        json.dumps(members, ensure_ascii=False),
-        refusal.problem.status,
-        refusal.headers,
+        json.dumps(problem, ensure_ascii=False),
+        error.problem_type.status,
+        error.headers,
         mimetype="application/problem+json",
     )
 
 
-# Where the framework's own words would tell too much, or too little.
-_DETAILS = {
-    "internal": PROBLEM_TYPES["internal"].example,
-    "not-found": "There is nothing at this path.",
-    "method-not-allowed": "This resource does not offer the method.",
-}
+def from_http_exception(exception: HTTPException) -> ApiError:
+    """Return the ApiError for an exception of werkzeug, with its headers except Content-Type."""
+    code = code_for_status(exception.code or 500)
+    detail = DETAIL_OVERRIDES.get(code) or exception.description or PROBLEM_TYPES[code].example
+    headers = {name: value for name, value in exception.get_headers() if name != "Content-Type"}
+    error = ApiError(detail, code=code, headers=headers)
+    error.__cause__ = getattr(exception, "original_exception", None)
+    return error
 
 
-def from_http_exception(error: HTTPException) -> ApiError:
-    """Return the refusal that stands for an exception of the framework, its headers kept."""
-    code = code_for_status(error.code or 500)
-    detail = _DETAILS.get(code) or error.description or PROBLEM_TYPES[code].example
-    headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-    refusal = ApiError(detail, code=code, headers=headers)
-    refusal.__cause__ = getattr(error, "original_exception", None)
-    return refusal
+def init_app(app: Flask, translate_db_error: Callable[[SQLAlchemyError], ApiError | None]) -> None:
+    """Register the handlers; `translate_db_error` returns None for an error that is a bug."""
 
+    def handle_database_error(exception: SQLAlchemyError) -> Response:
+        if error := translate_db_error(exception):
+            error.__cause__ = exception
+            return problem_response(error)
+        raise exception
 
-def init_app(app: Flask, of_database: Callable[[SQLAlchemyError], ApiError | None]) -> None:
-    """Answer every exception; `of_database` tells what the database's mean."""
-
-    def database(error: SQLAlchemyError) -> Response:
-        if refusal := of_database(error):
-            refusal.__cause__ = error
-            return problem_response(refusal)
-        raise error
-
-    def http(error: HTTPException) -> Response:
-        return error.response if error.response else problem_response(from_http_exception(error))  # type: ignore[return-value]
+    def handle_http_exception(exception: HTTPException) -> Response:
+        if exception.response:
+            return exception.response  # type: ignore[return-value]
+        return problem_response(from_http_exception(exception))
 
     app.register_error_handler(ApiError, problem_response)
-    app.register_error_handler(SQLAlchemyError, database)
-    app.register_error_handler(HTTPException, http)
+    app.register_error_handler(SQLAlchemyError, handle_database_error)
+    app.register_error_handler(HTTPException, handle_http_exception)

@@ -130,7 +130,7 @@ def _run_in_savepoint(act: Callable[..., Response], *args: Any, **path: Any) -> 
         return error_handlers.problem_response(refusal)
     except IntegrityError as error:
         meant = database_errors.to_api_error(error)
-        if isinstance(meant, errors.Conflict) and not request.is_trusted:
+        if isinstance(meant, errors.Conflict) and not request.references_unchecked:
             return error_handlers.problem_response(meant)
         raise
 

@@ -173,8 +173,8 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: Any, schema: Schema) -> Any:
         _check_media_type(req)
-        req.sent = loads_strict(req.body)
-        return req.sent
+        req.json_body = loads_strict(req.body)
+        return req.json_body
 
     def load_querystring(self, req: Any, schema: Schema) -> Any:
         return req.parameters()
@@ -183,11 +183,11 @@ class StrictParser(FlaskParser):
         """Let a client send back what it got: drop read-only members that equal what is stored."""
         if location != "json" or not isinstance(location_data, dict):
             return location_data
-        may_trust = self.trusting and not req.is_begun_anew and not req.complaints
-        req.is_trusted = may_trust and references.can_skip_lookup(schema, location_data)
-        if not req.is_trusted:
-            req.dangling = references.reference_errors(schema, location_data)
-        stored = req.stored or {}
+        may_trust = self.trusting and not req.is_retry and not req.validation_errors
+        req.references_unchecked = may_trust and references.can_skip_lookup(schema, location_data)
+        if not req.references_unchecked:
+            req.reference_errors = references.reference_errors(schema, location_data)
+        stored = req.current_representation or {}
         return {
             name: value
             for name, value in location_data.items()
@@ -207,12 +207,14 @@ class StrictParser(FlaskParser):
         error_headers: Any,
     ) -> NoReturn:
         ((location, messages),) = error.messages_dict.items()
-        if req.is_trusted:
-            req.dangling = references.reference_errors(schema, req.sent)
+        if req.references_unchecked:
+            req.reference_errors = references.reference_errors(schema, req.json_body)
         found = [
             _relabel_read_only(entry, schema) for entry in to_error_details(messages, location)
         ]
-        raise errors.UnprocessableContent.from_errors([*req.complaints, *found, *req.dangling])
+        raise errors.UnprocessableContent.from_errors(
+            [*req.validation_errors, *found, *req.reference_errors]
+        )
 
     def parse(self, argmap: Any, req: Any = None, **how: Any) -> Any:
         """Return the values of the request; raise for all of its mistakes, references included."""
@@ -220,7 +222,7 @@ class StrictParser(FlaskParser):
         proxy: Any = req or self.get_default_request()
         checked = proxy._get_current_object()
         values = super().parse(argmap, checked, **how)
-        checked.settle()
+        checked.raise_for_errors()
         return values
 
 

@@ -55,7 +55,7 @@ def _column(
     relationship = row._aliased_insp.mapper.relationships.get(path[0])
     if relationship is None:
         column: ColumnElement[Any] = getattr(row, path[0])
-        return field.project(column) if hasattr(field, "project") else column
+        return field.to_sql(column) if hasattr(field, "to_sql") else column
     model = relationship.entity.class_
     other = aliased(model, sources.get(model))
     if len(path) > 1:

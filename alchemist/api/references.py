@@ -47,12 +47,12 @@ class Reference:
 
     @property
     def model(self) -> type[Any]:
-        assert self.known.to is not None  # noqa: S101  or it would not be a reference
-        return self.known.to
+        assert self.known.references is not None  # noqa: S101  or it would not be a reference
+        return self.known.references
 
     @property
     def columns(self) -> set[str]:
-        return {*self.claims, *(self.known.owner or ())[:1]}
+        return {*self.claims, *(self.known.owner_check or ())[:1]}
 
 
 class Target(NamedTuple):
@@ -98,15 +98,15 @@ def pointer(path: Path) -> str:
 
 def _may_reveal(reference: Reference) -> bool:
     """Tell whether the caller may learn if the row is there."""
-    permission = reference.known.known_to
+    permission = reference.known.visible_to
     return permission is None or request.caller.own(permission) is None
 
 
 def _check_owners(found: Iterable[tuple[Reference, dict[str, Any] | None]]) -> None:
     """Raise Forbidden where rows of others may not be made use of."""
     for reference, row in found:
-        if row and reference.known.owner:
-            column, permission = reference.known.owner
+        if row and reference.known.owner_check:
+            column, permission = reference.known.owner_check
             if (owner := request.caller.own(permission)) and row[column] != str(owner):
                 raise errors.Forbidden.missing_permission(f"{permission}:any")
 
@@ -213,7 +213,7 @@ def _repeated_values(schema: Schema, value: dict[str, Any], path: Path) -> Itera
 def _reference_field(known: Field[Any]) -> Pk | NameReference | None:
     """Return the field that names a row: this one, or the key of a nested object's short form."""
     key = known.schema.fields.get("pk") if isinstance(known, Nested) else known
-    return key if isinstance(key, Pk | NameReference) and key.to else None
+    return key if isinstance(key, Pk | NameReference) and key.references else None
 
 
 def _parse_key(known: Pk | NameReference, value: str) -> UUID | str | None:
@@ -229,10 +229,10 @@ def _parse_key(known: Pk | NameReference, value: str) -> UUID | str | None:
 def _duplicates(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
     """Yield a complaint for each member of a unique list whose key stands in it before."""
     for name, known in schema.load_fields.items():
-        if isinstance(known, List) and known.unique and isinstance(body, dict):
+        if isinstance(known, List) and known.unique_by and isinstance(body, dict):
             seen: set[str] = set()
             for index, member in enumerate(_members(known, body.get(name))):
-                key = member.get(known.unique) if isinstance(member, dict) else member
+                key = member.get(known.unique_by) if isinstance(member, dict) else member
                 if isinstance(key, str):
                     if key.lower() in seen:
                         yield _error((name, index), "duplicate", "It is given twice.")

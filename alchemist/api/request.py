@@ -34,16 +34,16 @@ class Request(flask.Request):
     # Who asks, as `authorize` found; its text tells one caller from another.
     caller: Any
     # The representation of the row that this request changes, as it is stored.
-    stored: dict[str, Any] | None = None
+    current_representation: dict[str, Any] | None = None
     # Why it is not granted.
-    refusal: errors.ApiError | None = None
+    error: errors.ApiError | None = None
     # The JSON value of its body, as soon as that was read.
-    sent: Any = None
+    json_body: Any = None
     # What its body says of other rows, and is not so.
-    dangling: Sequence[ErrorDetail] = ()
+    reference_errors: Sequence[ErrorDetail] = ()
     # Whether it was begun before, and whether the rows that it refers to were not looked up.
-    is_begun_anew = False
-    is_trusted = False
+    is_retry = False
+    references_unchecked = False
 
     @cached_property
     def id(self) -> str:
@@ -57,12 +57,12 @@ class Request(flask.Request):
         return uuid7()
 
     @cached_property
-    def complaints(self) -> list[ErrorDetail]:
+    def validation_errors(self) -> list[ErrorDetail]:
         """What is wrong with this request so far; `settle` refuses it for all of them at once."""
         return []
 
-    def settle(self) -> None:
-        if found := [*self.complaints, *self.dangling]:
+    def raise_for_errors(self) -> None:
+        if found := [*self.validation_errors, *self.reference_errors]:
             raise errors.UnprocessableContent.from_errors(found)
 
     def check_host(self) -> None:
@@ -77,18 +77,18 @@ class Request(flask.Request):
     @property
     def authority(self) -> str:
         """For whom it is: the host of an absolute target (RFC 9112 §3.2.2), else Host."""
-        absolute = ABSOLUTE.match(self._target)
+        absolute = ABSOLUTE.match(self.raw_target)
         return absolute[1] if absolute else self.host
 
     @property
-    def _target(self) -> str:
+    def raw_target(self) -> str:
         """What stands in the request line, as it was sent."""
         uri: str = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or ""
         return uri
 
     def check_url(self) -> None:
         """Refuse a URL that is not UTF-8: WSGI would replace what it cannot decode in silence."""
-        uri = self._target
+        uri = self.raw_target
         if "%" not in uri and uri.isascii():
             return
         try:
@@ -110,13 +110,13 @@ class Request(flask.Request):
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             for name in sorted({name for name in names if names.count(name) > 1}):
-                self.complaints.append(repeated_parameter(name))
+                self.validation_errors.append(repeated_parameter(name))
         return found
 
-    def refuse_parameters(self) -> None:
+    def reject_query_parameters(self) -> None:
         """Complain about every parameter of an operation that takes none."""
         for name in self.parameters():
-            self.complaints.append(unknown_parameter(name))
+            self.validation_errors.append(unknown_parameter(name))
 
     @cached_property
     def body(self) -> bytes:

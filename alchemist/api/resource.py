@@ -50,9 +50,9 @@ class Resource(MethodView):
                 if not database_errors.is_retryable(error):
                     raise
                 session.rollback()
-                if not request.is_trusted:
+                if not request.references_unchecked:
                     time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
-                request.is_begun_anew = True
+                request.is_retry = True
             else:
                 return _commit(response)
         return _commit(view(**path))
@@ -62,7 +62,7 @@ class Resource(MethodView):
         if request.headers.get("Accept", "*/*") not in ("*/*", JSON) and not _accepts_json():
             raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
         if request.query_string and not getattr(view, "takes_query", False):
-            request.refuse_parameters()
+            request.reject_query_parameters()
 
 
 def close_session(_error: BaseException | None = None) -> None:

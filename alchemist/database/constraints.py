@@ -1,4 +1,4 @@
-"""What each constraint means to a client, declared beside the constraint in the model."""
+"""The API error of each constraint, declared with the constraint in the model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,40 +19,39 @@ from .models import Base
 
 @dataclass(frozen=True)
 class ConstraintError:
-    """What a constraint means to a client.
+    """The error that a violation of a constraint means: problem code, JSON pointer and detail.
 
-    `in_use` is said when a row cannot go because another refers to it; `{}` stands for the key
-    of the referring row, which is read from the column `referrer` of the referring table.
+    `referenced_detail` is the detail of a DELETE of a row that others refer to. Its `{}` is
+    replaced by the value of `referencing_column` in the referring table.
     """
 
     code: str
     pointer: str
     detail: str
-    in_use: str = ""
-    referrer: str = "pk"
+    referenced_detail: str = ""
+    referencing_column: str = "pk"
 
 
-def constraint_error(code: str, pointer: str, detail: str, **how: str) -> dict[str, Any]:
-    """Return the `info` of a constraint in a model: code and pointer for whoever breaks it."""
-    return {"rule": ConstraintError(code, pointer, detail, **how)}
+def constraint_error(code: str, pointer: str, detail: str, **options: str) -> dict[str, Any]:
+    """Return the `info` of a constraint in a model; `options` are fields of ConstraintError."""
+    return {"error": ConstraintError(code, pointer, detail, **options)}
 
 
 def not_blank(name: str) -> CheckConstraint:
-    """Return the constraint that a text has at least one character."""
-    told = constraint_error("too-short", f"#/{name}", "Must not be blank.")
-    return CheckConstraint(f"{name} <> ''", name, info=told)
+    """Return the constraint that a text column is not the empty string."""
+    info = constraint_error("too-short", f"#/{name}", "Must not be blank.")
+    return CheckConstraint(f"{name} <> ''", name, info=info)
 
 
-def _rule(constraint: Constraint | Index) -> ConstraintError:
-    if isinstance(constraint, ForeignKeyConstraint):
-        found: ConstraintError = constraint.elements[0].info["rule"]
-        return found
+def _error_of(constraint: Constraint | Index) -> ConstraintError:
     if isinstance(constraint, PrimaryKeyConstraint):
         return ConstraintError("already-exists", "#/pk", "The key is taken.")
-    return constraint.info["rule"]  # type: ignore[no-any-return]
+    if isinstance(constraint, ForeignKeyConstraint):
+        return constraint.elements[0].info["error"]  # type: ignore[no-any-return]
+    return constraint.info["error"]  # type: ignore[no-any-return]
 
 
-def _named(table: Table) -> Iterator[tuple[str, Constraint | Index]]:
+def _named_constraints(table: Table) -> Iterator[tuple[str, Constraint | Index]]:
     for constraint in table.constraints:
         yield str(constraint.name), constraint
     for index in table.indexes:
@@ -62,19 +61,20 @@ def _named(table: Table) -> Iterator[tuple[str, Constraint | Index]]:
 
 @cache
 def constraint_errors() -> dict[str, ConstraintError]:
-    """Return the one map from a constraint's name to its meaning, as the models declare it."""
+    """Return the error of every constraint and unique index of the models, by its name."""
     return {
-        name: _rule(constraint)
+        name: _error_of(constraint)
         for table in Base.metadata.tables.values()
-        for name, constraint in _named(table)
+        for name, constraint in _named_constraints(table)
     }
 
 
 @cache
 def foreign_keys() -> dict[str, ForeignKeyConstraint]:
+    """Return every foreign key constraint of the models, by its name."""
     return {
         name: constraint
         for table in Base.metadata.tables.values()
-        for name, constraint in _named(table)
+        for name, constraint in _named_constraints(table)
         if isinstance(constraint, ForeignKeyConstraint)
     }

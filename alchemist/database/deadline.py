@@ -1,4 +1,4 @@
-"""What the request of this thread has used so far: statements, and time, which it has little of."""
+"""The deadline and the statement counter of the current request, one pair per thread."""
 
 import math
 import threading
@@ -6,8 +6,9 @@ from time import monotonic
 
 
 class _RequestState(threading.local):
-    began = 0.0
-    ends = math.inf
+    # Both in seconds of the monotonic clock.
+    started_at = 0.0
+    deadline = math.inf
     statements = 0
 
 
@@ -15,30 +16,32 @@ _state = _RequestState()
 
 
 def start(seconds: float) -> None:
-    _state.began = monotonic()
-    _state.ends = _state.began + seconds
+    """Start a request that may take this many seconds."""
+    _state.started_at = monotonic()
+    _state.deadline = _state.started_at + seconds
     _state.statements = 0
 
 
 def clear(_error: object = None) -> None:
-    """Let what this thread does next take as long as it needs."""
-    _state.ends = math.inf
+    """Remove the deadline: the request is over. Takes the argument of a Flask teardown function."""
+    _state.deadline = math.inf
 
 
 def remaining() -> float:
-    """Return the seconds that are left to the request; without one there is no limit."""
-    return _state.ends - monotonic()
+    """Return the seconds until the deadline of the request, or infinity outside of a request."""
+    return _state.deadline - monotonic()
 
 
 def elapsed_ms() -> float:
-    """Return the milliseconds since the request began."""
-    return (monotonic() - _state.began) * 1000
+    """Return the milliseconds since the request started."""
+    return (monotonic() - _state.started_at) * 1000
 
 
 def statement_count() -> int:
-    """Return how many statements went to PostgreSQL; BEGIN, COMMIT and ROLLBACK are not counted."""
+    """Return the number of statements of the request, without BEGIN, COMMIT and ROLLBACK."""
     return _state.statements
 
 
 def count_statement() -> None:
+    """Count a statement of the request."""
     _state.statements += 1

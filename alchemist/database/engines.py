@@ -1,4 +1,4 @@
-"""Engines, whose connections nobody waits for longer than a request may last."""
+"""Engines that never wait longer than the deadline of the request: for pool, connect or query."""
 
 from math import isinf
 from threading import Lock
@@ -22,22 +22,22 @@ from alchemist.config import Settings
 
 from . import deadline
 
-# Seconds for an address of the database's to answer at all; libpq takes no less.
+# Seconds for one address of the database to accept a connection; the minimum of libpq.
 CONNECT_TIMEOUT = 2
-# Seconds for a request that is over to roll back.
+# Seconds that a request past its deadline still has for a ROLLBACK.
 ROLLBACK_TIMEOUT = 0.1
-# Seconds between two attempts to reach a database that did not answer.
+# Seconds between two connection attempts while the circuit breaker is open.
 PROBE_INTERVAL = 1
 
 T = TypeVar("T")
 
 
 class DeadlineExceeded(PoolTimeout):
-    """A request that has no time left for what it would do next."""
+    """The deadline of the request leaves no time for the next step."""
 
 
 class DeadlineCursor(psycopg.Cursor[Any]):
-    """Counts its statements, and begins none for which no time is left."""
+    """A cursor that counts its statements, and starts none after the deadline."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Self:
         _check_deadline()
@@ -55,16 +55,16 @@ def _check_deadline() -> None:
 
 
 class DeadlineConnection(psycopg.Connection[Any]):
-    """Waits for PostgreSQL as long as the request may last, and then hangs up.
+    """A connection that is closed when a wait for PostgreSQL reaches the deadline of the request.
 
-    The limits of PostgreSQL hold for one statement, and none of them while it is stopped or out of
-    reach. It notices the hanging up, and undoes what it was at.
+    PostgreSQL's own timeouts apply to one statement each, and not at all while the server is
+    stopped or unreachable. The server rolls back when it notices the disconnect.
     """
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        left = deadline.remaining()
-        if not isinf(left):
-            timeout = max(left, ROLLBACK_TIMEOUT)
+        remaining = deadline.remaining()
+        if not isinf(remaining):
+            timeout = max(remaining, ROLLBACK_TIMEOUT)
         try:
             return super().wait(gen, interval, timeout)
         except _WaitTimeout as error:
@@ -73,7 +73,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn["DeadlineConnection"]:
-        """Try one address, if there is time to: the name of a host may have many of them."""
+        """Connect to one of the addresses of the host, if there is time for another attempt."""
         if deadline.remaining() < CONNECT_TIMEOUT:
             raise psycopg.errors.ConnectionTimeout("No time is left for another address.")
         connection: DeadlineConnection = yield from super()._connect_gen(conninfo)
@@ -81,79 +81,82 @@ class DeadlineConnection(psycopg.Connection[Any]):
 
 
 class DeadlinePool(QueuePool):
-    """Lets nobody queue whose request would be over before its turn came."""
+    """A pool that rejects a request at once if its deadline comes before the pool timeout."""
 
     def connect(self) -> PoolProxiedConnection:
         if deadline.remaining() < self.timeout():
             raise DeadlineExceeded("No time is left to wait for a connection.")
         return super().connect()
 
-    def lose(self, connection: PoolProxiedConnection, error: BaseException) -> None:
-        """Close a connection that has died, and those that are as old when their turn comes.
+    def invalidate(self, connection: PoolProxiedConnection, error: BaseException) -> None:
+        """Close this connection now, and every one that was opened before it at its next checkout.
 
-        `Engine.dispose` would leave open what other threads hold: it comes back to a pool that is
-        no longer anybody's.
+        `Engine.dispose` would leave the connections that other threads use attached to a discarded
+        pool, and open.
         """
         self._invalidate(connection, error)
 
 
 class CircuitBreaker:
-    """The way to a database. If nobody answers there, one request at a time asks again.
+    """Opens connections, and stops trying for a while after a connect timeout.
 
-    Else all threads would wait for it in vain, and none be left for what needs no database.
+    Then only one request per second tries again, and the others fail at once. Otherwise all
+    threads would wait for the database, and none would be free for requests that do not need it.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._silent_until = 0.0
+        self._open_until = 0.0
 
     def connect(
-        self, _dialect: object, _record: object, args: Any, options: Any
+        self, _dialect: object, _record: object, args: Any, kwargs: Any
     ) -> DeadlineConnection:
         if deadline.remaining() < CONNECT_TIMEOUT:
             raise psycopg.OperationalError("No time is left to connect.")
-        if not self._may_be_tried():
+        if not self._allows_attempt():
             raise psycopg.OperationalError("The database did not answer a moment ago.")
         try:
-            connection = DeadlineConnection.connect(*args, cursor_factory=DeadlineCursor, **options)
+            connection = DeadlineConnection.connect(*args, cursor_factory=DeadlineCursor, **kwargs)
         except psycopg.errors.ConnectionTimeout:
-            self._silent_until = monotonic() + PROBE_INTERVAL
+            self._open_until = monotonic() + PROBE_INTERVAL
             raise
-        self._silent_until = 0.0
+        self._open_until = 0.0
         return connection
 
-    def _may_be_tried(self) -> bool:
-        if not self._silent_until:
+    def _allows_attempt(self) -> bool:
+        if not self._open_until:
             return True
         with self._lock:
-            is_due = monotonic() >= self._silent_until
+            is_due = monotonic() >= self._open_until
             if is_due:
-                self._silent_until = monotonic() + PROBE_INTERVAL
+                self._open_until = monotonic() + PROBE_INTERVAL
         return is_due
 
 
 def is_cached_plan_error(error: BaseException) -> bool:
-    """Tell whether the prepared statements of a connection are useless, and it with them.
+    """Return whether PostgreSQL rejected a prepared statement because its result type changed.
 
-    PostgreSQL refuses them after a migration that changed the type of a column that they return,
-    again and again. The error has no state of its own.
+    It does so on every execution after a migration changed the type of a column that the
+    statement returns, so the connection is useless. The error shares SQLSTATE 0A000 with others;
+    it is recognised by its source function.
     """
-    diagnosis = getattr(error, "diag", None)
-    return getattr(diagnosis, "source_function", None) == "RevalidateCachedQuery"
+    diagnostic = getattr(error, "diag", None)
+    return getattr(diagnostic, "source_function", None) == "RevalidateCachedQuery"
 
 
 def _treat_cached_plan_error_as_disconnect(context: ExceptionContext) -> None:
-    """Take a connection that is stale for dead, and its pool with it."""
+    """Let SQLAlchemy discard the connection, and those of its pool that are as old."""
     if is_cached_plan_error(context.original_exception):
         context.is_disconnect = True
 
 
 def create_engines(settings: Settings) -> tuple[Engine, Engine]:
-    """Return the engines of transactions and of AUTOCOMMIT, each with one connection a thread.
+    """Return the engine for transactions and the one for autocommit.
 
-    No pre-ping: a request whose connection turns out dead before its COMMIT runs once more.
-    AUTOCOMMIT costs neither BEGIN nor ROLLBACK and keeps what is prepared.
+    Each has one connection per thread.
     """
+    # No `pool_pre_ping`: a request that loses its connection before COMMIT is retried. Autocommit
+    # saves BEGIN and ROLLBACK, and keeps prepared statements, which psycopg drops on ROLLBACK.
     common: dict[str, Any] = {
         "connect_args": _connect_args(settings),
         "hide_parameters": True,
@@ -166,28 +169,29 @@ def create_engines(settings: Settings) -> tuple[Engine, Engine]:
     autocommit = create_engine(
         settings.database_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
     )
-    line = CircuitBreaker()
+    breaker = CircuitBreaker()
     for engine in (transaction, autocommit):
-        event.listen(engine, "do_connect", line.connect)
+        event.listen(engine, "do_connect", breaker.connect)
         event.listen(engine, "handle_error", _treat_cached_plan_error_as_disconnect)
     return transaction, autocommit
 
 
 def _connect_args(settings: Settings) -> dict[str, Any]:
-    limits = {
+    timeouts = {
         "statement_timeout": settings.statement_timeout,
         "lock_timeout": settings.lock_timeout,
         "idle_in_transaction_session_timeout": settings.request_timeout,
-        # How soon a statement ends, and lets go of its locks, when nobody waits for it any more.
+        # How soon a statement ends, and releases its locks, after its client has disconnected.
         "client_connection_check_interval": 0.5,
     }
-    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
-    connect: dict[str, Any] = {
-        # Elsewhere the first or the last hours of the calendar are of no year that Python knows.
+    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in timeouts.items()]
+    connect_args: dict[str, Any] = {
+        # In another time zone, the first or last hours of PostgreSQL's calendar fall outside of
+        # the years that Python's datetime supports.
         "options": " ".join([*options, "-c timezone=UTC"]),
         "application_name": "alchemist",
         "connect_timeout": CONNECT_TIMEOUT,
     }
     if not settings.prepared_statements:
-        connect["prepare_threshold"] = None
-    return connect
+        connect_args["prepare_threshold"] = None
+    return connect_args

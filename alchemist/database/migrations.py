@@ -1,4 +1,4 @@
-"""The migrations: alembic's configuration, and the newest revision of this code."""
+"""Alembic's configuration, and the latest migration of this code."""
 
 from functools import cache
 from pathlib import Path
@@ -13,15 +13,15 @@ PROJECT_ROOT = Path(__file__).parent.parent.parent
 
 
 def alembic_config(url: URL) -> "Config":
-    """Return the configuration with which alembic's commands work on the database at `url`."""
-    from alembic.config import Config  # noqa: PLC0415  slow, and the service itself needs none
+    """Return the configuration for alembic's commands on the database at `url`."""
+    from alembic.config import Config  # noqa: PLC0415  slow, and the service does not migrate
 
     return Config(PROJECT_ROOT / "alembic.ini", attributes={"url": url})
 
 
 @cache
 def latest_revision() -> str | None:
-    """Return the newest revision among the migrations of this code."""
+    """Return the latest revision of this code, or None without migrations."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415  slow, and only /readyz needs it
 
     return ScriptDirectory(str(PROJECT_ROOT / "migrations")).get_current_head()

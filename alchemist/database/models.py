@@ -1,4 +1,4 @@
-"""The base of the models, and the columns that most of them share."""
+"""The declarative base, and the columns that most models share."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +9,8 @@ from uuid_utils.compat import uuid7
 
 
 class Base(DeclarativeBase):
+    """The base of every model: text and time zone types, and the names of constraints."""
+
     type_annotation_map = {str: Text, datetime: DateTime(timezone=True)}
     metadata = MetaData(
         naming_convention={
@@ -22,16 +24,19 @@ class Base(DeclarativeBase):
 
 
 def table(model: type[Base]) -> Table:
-    """Return what a model is mapped to, for statements that need no objects."""
+    """Return the table of a model, for Core statements."""
     return Base.metadata.tables[model.__tablename__]
 
 
 class Versioned:
-    """A row with a key in creation order, its two instants, and a counter of its writes."""
+    """A row with a UUIDv7 key, creation and update times, and a version counter.
+
+    The version is checked by every UPDATE and DELETE of the unit of work.
+    """
 
     pk: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=1)
-    # The clock and not now(): a writer that waited for a lock began before the one it waited for.
+    # clock_timestamp(), not now(): now() is the start of the transaction, before any lock wait.
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.now(), onupdate=func.clock_timestamp(), sort_order=1
     )

@@ -13,42 +13,43 @@ Parameters = Mapping[str, Any] | None
 
 @dataclass(frozen=True)
 class Query:
-    """A SELECT that exists once per shape, and the values of this call."""
+    """A shared SELECT with bound parameters, and the values of one call."""
 
     select: Select[Any]
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def entity(self) -> type[Any]:
-        found: type[Any] = self.select.column_descriptions[0]["entity"]
-        return found
+    def model(self) -> type[Any]:
+        """The model whose rows it selects."""
+        entity: type[Any] = self.select.column_descriptions[0]["entity"]
+        return entity
 
 
 P = ParamSpec("P")
 
 
 def cached_query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
-    """Call `build` once for each set of given arguments, with bound parameters for values.
+    """Decorate a function that builds a SELECT, so that it runs once for each set of arguments.
 
-    An argument that is None counts as not given, so a filter is `if name is not None: …`. One that
-    is true or false is no value: it decides the shape.
-    Building a SELECT and its cache key costs more than running it, hence the detour.
+    `build` gets a bound parameter in place of each value. None means “not passed”, so a filter is
+    `if name is not None: …`. A boolean is passed as it is: it decides the shape of the statement.
     """
-    names = signature(build)
+    # Building a SELECT and its cache key costs more than running it.
+    build_signature = signature(build)
 
     @cache
-    def built(values: frozenset[str], choices: frozenset[tuple[str, bool]]) -> Select[Any]:
-        return build(**{name: bindparam(name) for name in values}, **dict(choices))  # type: ignore[arg-type, call-arg]
+    def build_cached(names: frozenset[str], flags: frozenset[tuple[str, bool]]) -> Select[Any]:
+        return build(**{name: bindparam(name) for name in names}, **dict(flags))  # type: ignore[arg-type, call-arg]
 
     @wraps(build)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Query:
-        arguments = names.bind(*args, **kwargs).arguments
-        values, choices = {}, set()
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Query:
+        arguments = build_signature.bind(*args, **kwargs).arguments
+        values, flags = {}, set()
         for name, value in arguments.items():
             if isinstance(value, bool):
-                choices.add((name, value))
+                flags.add((name, value))
             elif value is not None:
                 values[name] = value
-        return Query(built(frozenset(values), frozenset(choices)), values)
+        return Query(build_cached(frozenset(values), frozenset(flags)), values)
 
-    return call
+    return wrapper

@@ -107,12 +107,12 @@ def lock_row(query: Query) -> Any:
     NO KEY: whoever merely refers to the row (a foreign key check) does not wait.
     """
     found = session.scalars(
-        query.select.with_for_update(key_share=True, of=query.entity),
+        query.select.with_for_update(key_share=True, of=query.model),
         query.parameters,
         execution_options={"populate_existing": True},
     ).one_or_none()
     if found is None:
-        raise errors.NotFound(f"{query.entity.__name__} does not exist")
+        raise errors.NotFound(f"{query.model.__name__} does not exist")
     return found
 
 

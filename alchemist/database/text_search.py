@@ -1,4 +1,4 @@
-"""Full-text search: the vector that an index holds, and the condition that uses it."""
+"""Full-text search: the vector that is indexed, and the condition that uses the index."""
 
 from typing import Any
 
@@ -6,23 +6,19 @@ from sqlalchemy import Boolean, ColumnElement, func, text
 
 
 def search_vector(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the text-search vector of some columns, as an index and its queries must spell it.
-
-    Constants are text: a bound parameter would keep a generic plan from using the index.
-    """
+    """Return the text-search vector of text columns, the same for an index and its queries."""
+    # Constants are literals: with bound parameters, a generic plan could not use the index.
     first, *others = (func.coalesce(column, text("''")) for column in columns)
-    vector: ColumnElement[Any] = first
-    for other in others:
-        vector = vector.op("||")(text("' '")).op("||")(other)
-    return func.to_tsvector(text("'simple'::regconfig"), vector)
+    document: ColumnElement[Any] = first
+    for column in others:
+        document = document.op("||")(text("' '")).op("||")(column)
+    return func.to_tsvector(text("'simple'::regconfig"), document)
 
 
-def matches_words(vector: ColumnElement[Any], wanted: Any) -> ColumnElement[bool]:
-    """Return the condition that every word of `wanted` stands in `vector`, in any order or case.
-
-    All words are asked for twice, which finds the same rows. PostgreSQL takes a word that it knows
-    nothing of for one in 200 rows, and would rather walk along the keys until it has met enough of
-    those; of a word that is asked for twice, it expects so few that it looks them up.
-    """
-    query = func.plainto_tsquery(text("'simple'::regconfig"), wanted)
+def matches_words(vector: ColumnElement[Any], words: Any) -> ColumnElement[bool]:
+    """Return the condition that `vector` contains every word of `words`, in any order and case."""
+    query = func.plainto_tsquery(text("'simple'::regconfig"), words)
+    # The query is ANDed with itself: the same rows, but a lower row estimate. PostgreSQL takes a
+    # word without statistics for one in 200 rows, and would scan in key order until it had found
+    # enough of them; with the lower estimate it uses the GIN index.
     return vector.op("@@", return_type=Boolean())(query.op("&&")(query))

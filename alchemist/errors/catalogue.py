@@ -186,7 +186,7 @@ for _problem in (
         "invalid",
         422,
         "Several rules are broken; `errors` lists each with its place and its own code.",
-        "2 values of the request are not as they must be.",
+        "2 values of the request are invalid.",
     ),
     ("required", 422, "A field that must be sent is absent.", "This field is required."),
     ("not-nullable", 422, "The field cannot be empty.", "This field cannot be null."),

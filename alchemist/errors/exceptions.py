@@ -1,4 +1,4 @@
-"""The exceptions that a request may end with, each with its problem type."""
+"""Exceptions that end a request with an error response, each with its problem type."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,10 +10,12 @@ ErrorDetail = dict[str, Any]
 
 
 class ApiError(Exception):
-    """A request that is not granted, for a reason that its sender can act on.
+    """An error that the client is answered with, as problem details (RFC 9457).
 
-    `entries` say where: each has a `code`, a `detail`, and a `pointer` (body, RFC 6901), a
-    `parameter` (query or path) or a `header`. If all of them share a code, the answer has it too.
+    `detail` is for people. Each of `errors` has a `code`, a `detail`, and one location: `pointer`
+    (into the body, RFC 6901 §6), `parameter` (query or path) or `header`. Without `code`, the
+    problem has the code that all of `errors` share, else the code of the class. `status` overrides
+    the status of the problem type. `extensions` are extension members (RFC 9457 §3.2).
     """
 
     code: ClassVar[str] = "bad-request"
@@ -21,95 +23,109 @@ class ApiError(Exception):
     def __init__(
         self,
         detail: str,
-        entries: Sequence[ErrorDetail] = (),
+        errors: Sequence[ErrorDetail] = (),
         *,
         code: str | None = None,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
-        **members: Any,
+        **extensions: Any,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.entries = list(entries)
-        codes = {entry["code"] for entry in entries}
-        problem = PROBLEM_TYPES[code or (codes.pop() if len(codes) == 1 else self.code)]
-        self.problem = replace(problem, status=status) if status else problem
+        self.errors = list(errors)
+        codes = {error["code"] for error in errors}
+        problem_type = PROBLEM_TYPES[code or (codes.pop() if len(codes) == 1 else self.code)]
+        self.problem_type = replace(problem_type, status=status) if status else problem_type
         self.headers = dict(headers or {})
-        self.members = members
+        self.extensions = extensions
 
     @classmethod
-    def at_location(cls, where: str, place: str, detail: str, code: str | None = None) -> Self:
-        """Return a refusal with one entry; `where` is pointer, parameter or header."""
-        return cls(detail, [{where: place, "code": code or cls.code, "detail": detail}])
+    def at_location(cls, kind: str, location: str, detail: str, code: str | None = None) -> Self:
+        """Return an error about one value; `kind` is `pointer`, `parameter` or `header`."""
+        return cls(detail, [{kind: location, "code": code or cls.code, "detail": detail}])
 
 
 class BadRequest(ApiError):
-    """Syntax that cannot be read: 400."""
+    """The syntax of the request is wrong: 400 (RFC 9110 §15.5.1)."""
 
     code = "malformed-request"
 
 
 class Unauthorized(ApiError):
-    """Nobody that is known, where somebody is needed: 401."""
+    """The request has no valid credentials, and needs some: 401 (RFC 9110 §15.5.2)."""
 
     code = "unauthorized"
 
 
 class Forbidden(ApiError):
-    """Somebody who may not: 403."""
+    """The caller lacks a permission: 403 (RFC 9110 §15.5.4)."""
 
     code = "forbidden"
 
     @classmethod
     def missing_permission(cls, permission: str) -> Self:
+        """Return the error that names the permission the caller lacks."""
         detail = f"This needs the permission {permission}."
         return cls(detail, [{"code": "forbidden", "detail": detail, "permission": permission}])
 
 
 class NotFound(ApiError):
+    """The row does not exist, or the caller may not see it: 404 (RFC 9110 §15.5.5)."""
+
     code = "not-found"
 
 
 class NotAcceptable(ApiError):
+    """The Accept header excludes every representation: 406 (RFC 9110 §15.5.7)."""
+
     code = "not-acceptable"
 
 
 class Conflict(ApiError):
-    """A valid request that stored rows stand in the way of: 409."""
+    """The request is valid, but conflicts with stored rows: 409 (RFC 9110 §15.5.10)."""
 
     code = "conflict"
 
 
 class PreconditionFailed(ApiError):
+    """The If-Match header does not match the current ETag: 412 (RFC 9110 §15.5.13)."""
+
     code = "precondition-failed"
 
 
 class ContentTooLarge(ApiError):
+    """The body exceeds the limit: 413 (RFC 9110 §15.5.14)."""
+
     code = "content-too-large"
 
 
 class UnsupportedMediaType(ApiError):
+    """The media type or coding of the body is not accepted: 415 (RFC 9110 §15.5.16)."""
+
     code = "unsupported-media-type"
 
 
 class UnprocessableContent(ApiError):
-    """A well-formed request that breaks rules: 422; `entries` name every one of them."""
+    """The request is well-formed, but its values are invalid: 422 (RFC 9110 §15.5.21)."""
 
     code = "invalid"
 
     @classmethod
-    def from_errors(cls, entries: Sequence[ErrorDetail]) -> Self:
-        if len(entries) == 1:
-            return cls(entries[0]["detail"], entries)
-        return cls(f"{len(entries)} values of the request are not as they must be.", entries)
+    def from_errors(cls, errors: Sequence[ErrorDetail]) -> Self:
+        """Return one exception for all errors of a request."""
+        if len(errors) == 1:
+            return cls(errors[0]["detail"], errors)
+        return cls(f"{len(errors)} values of the request are invalid.", errors)
 
 
 class PreconditionRequired(ApiError):
+    """The request needs an If-Match header: 428 (RFC 6585 §3)."""
+
     code = "precondition-required"
 
 
 class ServiceUnavailable(ApiError):
-    """The service cannot answer now; the same request may succeed soon: 503."""
+    """The same request may succeed after `retry_after` seconds: 503 (RFC 9110 §15.6.4)."""
 
     code = "unavailable"
 
@@ -118,4 +134,4 @@ class ServiceUnavailable(ApiError):
 
 
 class RetryRequest(ServiceUnavailable):
-    """What the request has read is no longer so; begun anew, it finds what is."""
+    """Data that the request read has changed meanwhile: the service retries the whole request."""

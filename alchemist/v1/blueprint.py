@@ -155,7 +155,7 @@ class Blueprint(api.Blueprint):
 
         Done `silently`, the answer is empty.
         """
-        shown, patch = schema(), schema.patch()
+        shown, patch = schema(), schema.for_patch()
 
         def decorator(view: View) -> View:
             def act(self: Any, **path: UUID) -> Response:
@@ -166,7 +166,7 @@ class Blueprint(api.Blueprint):
                     return Response(status=204)
                 return JsonResponse(get_representation(shown, find(**path)).body)
 
-            body = openapi.request_body(schema.writable(partial=True), [JSON])
+            body = openapi.request_body(schema.for_request_body(partial=True), [JSON])
             edited = openapi.with_openapi(act, view, requestBody=body)
             answer = (204, "Changed.", None) if silently else (200, "The row.", schema)
             return _with_response(edited, edited, *answer, 404, 409, 413, 415)
@@ -204,7 +204,7 @@ def _with_v1_details(absent: str | None = None, taken: str | None = None) -> Ite
     except IntegrityError as error:
         refusal = database_errors.to_api_error(error)
         if taken and isinstance(refusal, errors.Conflict):
-            raise errors.Conflict(taken, refusal.entries) from error
+            raise errors.Conflict(taken, refusal.errors) from error
         raise
 
 

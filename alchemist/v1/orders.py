@@ -51,7 +51,7 @@ class NaiveUtcDateTime(UtcDateTime):
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
     @staticmethod
-    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.to_char(func.timezone(UTC_ZONE, column), NaiveUtcDateTime.form)
 
 
@@ -62,7 +62,7 @@ class Total(MoneyNumber):
         return float(value[0]["total"]) if len(value) == 1 else None
 
     @staticmethod
-    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
         is_one = func.json_array_length(column) == 1
         return case((is_one, func.trim_scale(column[0]["total"].as_numeric(12, 2))))
 
@@ -134,7 +134,7 @@ def place(items: Sequence[Mapping[str, Any]]) -> Order:
     try:
         return service.place(request.caller.user_id, items=items, in_one_currency=True)
     except errors.UnprocessableContent as refused:
-        entries = [_to_v1_error(entry, items) for entry in refused.entries]
+        entries = [_to_v1_error(entry, items) for entry in refused.errors]
         absent = [entry for entry in entries if entry["code"] == "unknown-reference"]
         if not absent:
             raise

@@ -75,11 +75,11 @@ class PotionCreateSchema(Schema):
         metadata=POTION_NAME_DESCRIPTION,
     )
     ingredients = List(
-        RecipeLine(to=Ingredient, example=EXAMPLE_HONEY_PK),
+        RecipeLine(references=Ingredient, example=EXAMPLE_HONEY_PK),
         required=True,
         min=1,
         max=100,
-        unique="pk",
+        unique_by="pk",
         metadata=RECIPE_DESCRIPTION,
     )
 

@@ -56,7 +56,7 @@ class MoneyNumber(marshmallow_fields.Decimal):
         super().__init__(metadata=metadata, **how)
 
     @property
-    def written(self) -> dict[str, Any]:
+    def request_schema(self) -> dict[str, Any]:
         return {"type": ["number", "string"], "pattern": self.exact.metadata["pattern"]}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
@@ -70,12 +70,12 @@ class MoneyNumber(marshmallow_fields.Decimal):
         return None if value is None else float(value)
 
     @staticmethod
-    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.trim_scale(column)
 
 
 class ProductSchema(Schema):
-    settled = ("store_id",)
+    immutable_fields = ("store_id",)
 
     product_id = Pk(
         dump_only=True,

@@ -48,7 +48,7 @@ class HexPk(Pk):
         return super()._deserialize(value, attr, data, **kwargs)
 
     @staticmethod
-    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.replace(cast(column, String), "-", "")
 
 

@@ -202,9 +202,9 @@ def test_a_statement_that_takes_too_long_is_503(committing, fresh_database):
 
 def test_a_refusal_with_entries_of_one_code_has_that_code():
     entries = [{"pointer": "#/a", "code": "not-nullable", "detail": "x"}] * 2
-    assert errors.UnprocessableContent.from_errors(entries).problem.code == "not-nullable"
+    assert errors.UnprocessableContent.from_errors(entries).problem_type.code == "not-nullable"
     mixed = [*entries, {"pointer": "#/b", "code": "required", "detail": "x"}]
-    assert errors.UnprocessableContent.from_errors(mixed).problem.code == "invalid"
+    assert errors.UnprocessableContent.from_errors(mixed).problem_type.code == "invalid"
 
 
 @pytest.mark.parametrize("problem", PROBLEM_TYPES.values(), ids=PROBLEM_TYPES)

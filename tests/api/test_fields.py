@@ -26,7 +26,7 @@ from alchemist.domains.products.schemas import Money
 class Label(Schema):
     """A row with a field that is read-only, and one that its creation decides."""
 
-    settled = ("shelf",)
+    immutable_fields = ("shelf",)
 
     pk = Pk(dump_only=True)
     shelf = Text(required=True, max=5)
@@ -58,26 +58,26 @@ def test_what_is_settled_is_sent_at_creation():
 
 
 def test_a_patch_takes_neither_what_is_settled_nor_what_is_read_only():
-    assert codes(Label.patch(), {"shelf": "top", "pk": "x"}) == {
+    assert codes(Label.for_patch(), {"shelf": "top", "pk": "x"}) == {
         "shelf": ["unknown-field"],
         "pk": ["unknown-field"],
     }
 
 
 def test_a_patch_takes_a_part_of_the_rest():
-    assert Label.patch().load({}) == {}
-    assert Label.patch().load({"note": None}) == {"note": None}
-    assert codes(Label.patch(), {"text": None}) == {"text": ["not-nullable"]}
+    assert Label.for_patch().load({}) == {}
+    assert Label.for_patch().load({"note": None}) == {"note": None}
+    assert codes(Label.for_patch(), {"text": None}) == {"text": ["not-nullable"]}
 
 
 def test_what_is_documented_as_writable_is_what_can_be_written():
-    assert set(Label.writable().fields) == {"shelf", "text", "note"}
-    assert set(Label.writable(partial=True).fields) == {"text", "note"}
+    assert set(Label.for_request_body().fields) == {"shelf", "text", "note"}
+    assert set(Label.for_request_body(partial=True).fields) == {"text", "note"}
 
 
 def test_what_is_settled_is_answered_like_the_rest():
     assert set(Label().dump_fields) == {"pk", "shelf", "text", "note"}
-    assert set(Label.patch().dump_fields) == {"pk", "shelf", "text", "note"}
+    assert set(Label.for_patch().dump_fields) == {"pk", "shelf", "text", "note"}
 
 
 # Instants
@@ -136,9 +136,9 @@ def test_a_flag_is_documented_as_a_boolean():
 
 
 def test_a_name_is_text_and_knows_its_row():
-    field = NameReference(to=Coupon.code, min=1, max=64)
+    field = NameReference(column=Coupon.code, min=1, max=64)
     assert field.deserialize(" Welcome ") == "Welcome"
-    assert field.to is Coupon
+    assert field.references is Coupon
     assert code(field, "a" * 65) == "too-long"
     assert code(field, " ") == "too-short"
     assert code(field, 5) == "wrong-type"
@@ -177,7 +177,7 @@ def test_money_has_no_sign(text):
 
 
 def test_a_positive_number_is_not_zero():
-    field = DecimalString(digits=5, places=2, positive=True, example="1.00")
+    field = DecimalString(precision=5, scale=2, positive=True, example="1.00")
     assert code(field, "0.00") == "out-of-range"
     assert field.deserialize("0.01") == Decimal("0.01")
 

@@ -381,7 +381,7 @@ class RecipeLine(Schema):
     """A line that shows its ingredient as an object, and one field of it beside."""
 
     position = marshmallow_fields.Integer()
-    amount = DecimalString(digits=12, places=3, example="1.000")
+    amount = DecimalString(precision=12, scale=3, example="1.000")
     ingredient = Nested(Shelf)
     since = UtcDateTime(attribute="ingredient.created_at")
 

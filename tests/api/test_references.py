@@ -27,28 +27,28 @@ MOST = 4
 
 
 class Line(Schema):
-    ingredient_id = Pk(to=Ingredient)
-    store_id = Pk(to=Store)
+    ingredient_id = Pk(references=Ingredient)
+    store_id = Pk(references=Store)
     note = Text(max=10)
 
 
 class Repeating(Schema):
     """What refers to an ingredient and repeats its name."""
 
-    pk = Pk(to=Ingredient, attribute="ingredient_id")
+    pk = Pk(references=Ingredient, attribute="ingredient_id")
     name = Text(max=127, attribute="ingredient.name", metadata={"readOnly": True})
 
 
 class Everything(Schema):
     """A body that refers in every way there is."""
 
-    ingredient_id = Pk(to=Ingredient, allow_none=True)
-    potion_id = Pk(to=Potion)
-    store_id = Pk(to=Store)
+    ingredient_id = Pk(references=Ingredient, allow_none=True)
+    potion_id = Pk(references=Potion)
+    store_id = Pk(references=Store)
     free_id = Pk()
-    shown_id = Pk(to=Potion, dump_only=True)
-    code = NameReference(to=Coupon.code, min=1, max=64)
-    keys = List(Pk(to=Ingredient), unique=True, max=MOST)
+    shown_id = Pk(references=Potion, dump_only=True)
+    code = NameReference(column=Coupon.code, min=1, max=64)
+    keys = List(Pk(references=Ingredient), unique_by="pk", max=MOST)
     lines = List(Nested(Line), max=MOST)
     one = Nested(Repeating)
 

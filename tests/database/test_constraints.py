@@ -174,7 +174,7 @@ def breaking(client, monkeypatch):
 
     def run(table, change, cause, **sent):
         def create(**_values):
-            request.sent |= sent
+            request.json_body |= sent
             with pytest.raises(IntegrityError) as broken:
                 db.session.execute(text(f"UPDATE {table} SET {change}"))
             found = broken.value.orig.diag

@@ -37,7 +37,7 @@ def test_a_query_is_built_once_for_each_set_of_arguments():
 
 
 def test_the_entity_of_a_query_is_its_model():
-    assert ingredients.by_pk(PK).entity is Ingredient
+    assert ingredients.by_pk(PK).model is Ingredient
 
 
 @pytest.mark.parametrize("engine", ["autocommit", "transaction"])

@@ -142,7 +142,7 @@ def test_what_postgresql_shows_is_the_dump_of_the_row(client):
         (OrderSchema(), orders.by_pk(order.pk), ()),
         (OrderDetailSchema(), orders.by_pk(order.pk), (of_order.selectinload(Product.store),)),
     ):
-        row = loaded(query.entity, *options)
+        row = loaded(query.model, *options)
         assert shown(schema, query) == schema.dump(row)
 
 

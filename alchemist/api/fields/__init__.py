@@ -1,4 +1,4 @@
-"""The types of the contract: strict in, exact out, each with its SQL and its documentation."""
+"""The fields of the contract: each validates strictly, and documents itself."""
 
 from .datetimes import UTC_ZONE, UtcDateTime
 from .messages import DEFAULT_MESSAGES, CodedMessage

@@ -1,4 +1,4 @@
-"""What is wrong with a value, and the problem code of that."""
+"""Validation messages that carry a problem code."""
 
 from typing import Any, Self
 
@@ -6,14 +6,14 @@ from marshmallow import validate
 
 
 class CodedMessage(str):
-    """A message of marshmallow's that knows its problem code."""
+    """A marshmallow error message with the problem code of the error."""
 
     code: str
 
     def __new__(cls, code: str, text: str) -> Self:
-        complaint = super().__new__(cls, text)
-        complaint.code = code
-        return complaint
+        message = super().__new__(cls, text)
+        message.code = code
+        return message
 
     def format(self, *args: object, **kwargs: object) -> "CodedMessage":
         return CodedMessage(self.code, super().format(*args, **kwargs))
@@ -32,14 +32,19 @@ DEFAULT_MESSAGES: dict[str, Any] = {
 def length_validators(
     minimum: int | None, maximum: int | None, unit: str
 ) -> list[validate.Validator]:
-    """Return one validator for each bound, so that each has its own code."""
-    # One character that is no white space, that is.
-    least = {"characters": "Must not be blank.", "members": "Must have at least one member."}
-    low = least[unit] if minimum == 1 else f"Must have at least {{min}} {unit}."
-    high = f"Must have at most {{max}} {unit}."
-    bounds: list[validate.Validator] = []
+    """Return one validator for each bound, so that each error has its own code.
+
+    `unit` is what the length counts: `characters` (code points) or `items`.
+    """
+    # Strings are trimmed first, so that a minimum of 1 means: not blank.
+    one = {"characters": "Must not be blank.", "items": "Must have at least one item."}
+    too_short = one[unit] if minimum == 1 else f"Must have at least {{min}} {unit}."
+    too_long = f"Must have at most {{max}} {unit}."
+    validators: list[validate.Validator] = []
     if minimum is not None:
-        bounds.append(validate.Length(min=minimum, error=CodedMessage("too-short", low)))
+        error = CodedMessage("too-short", too_short)
+        validators.append(validate.Length(min=minimum, error=error))
     if maximum is not None:
-        bounds.append(validate.Length(max=maximum, error=CodedMessage("too-long", high)))
-    return bounds
+        error = CodedMessage("too-long", too_long)
+        validators.append(validate.Length(max=maximum, error=error))
+    return validators

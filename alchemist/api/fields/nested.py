@@ -1,4 +1,4 @@
-"""What holds other fields: lists and objects."""
+"""Fields that contain other fields: lists and objects."""
 
 from typing import Any
 
@@ -8,31 +8,38 @@ from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
 
 
 class List(fields.List[Any]):
-    """A list with bounds on its length.
+    """A list of `min` to `max` items.
 
-    `unique` is the member of its objects, or what its texts are short for, that no two share.
+    `unique_by` names the field of its objects that must be distinct; an item that is a plain
+    string stands for that field.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a list."),
-        "many": CodedMessage("too-long", "Must have at most {max} members."),
+        "too_many": CodedMessage("too-long", "Must have at most {max} items."),
     }
 
     def __init__(
-        self, inner: Any, *, max: int = 100, min: int = 0, unique: str | None = None, **how: Any
+        self,
+        inner: Any,
+        *,
+        max: int = 100,
+        min: int = 0,
+        unique_by: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.max, self.unique = max, unique
-        super().__init__(inner, validate=length_validators(min or None, max, "members"), **how)
+        self.max, self.unique_by = max, unique_by
+        super().__init__(inner, validate=length_validators(min or None, max, "items"), **kwargs)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
-        # Before its members are looked at: they could all be wrong, and be as many as fit a body.
+        # Before the items are validated: a body of 1 MiB has room for an error in each of many.
         if isinstance(value, list) and len(value) > self.max:
-            raise self.make_error("many", max=self.max)
+            raise self.make_error("too_many", max=self.max)
         return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Nested(fields.Nested):
-    """An object inside an object, whole even where only a part of the outer one is sent."""
+    """A nested object, which is complete even in a PATCH: it is never loaded as partial."""
 
     default_error_messages = DEFAULT_MESSAGES | {
         "type": CodedMessage("wrong-type", "Not an object."),

@@ -1,4 +1,4 @@
-"""Numbers: whole ones, and exact decimals that are no floats on either side of the wire."""
+"""Numbers: integers, and exact decimals in JSON strings."""
 
 import re
 from decimal import Decimal
@@ -11,60 +11,59 @@ from .messages import DEFAULT_MESSAGES, CodedMessage
 
 
 class DecimalString(fields.Field[Decimal]):
-    """A decimal number as a string: never a float on either side of the wire.
+    """A decimal number in a JSON string, never a float.
 
-    `digits` in all, `places` of them after the point; answered with all its places.
+    `precision` and `scale` are those of SQL's NUMERIC: digits in all, and after the point.
+    Serialized with all `scale` decimals.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
         "type": CodedMessage("wrong-type", "Not a decimal number in a string, such as “2.5”."),
-        "range": CodedMessage("out-of-range", "{bound}."),
+        "range": CodedMessage("out-of-range", "{range_message}."),
     }
 
     def __init__(
-        self, *, digits: int, places: int, positive: bool = False, example: str, **how: Any
+        self, *, precision: int, scale: int, positive: bool = False, example: str, **kwargs: Any
     ) -> None:
-        whole = digits - places
-        self.places = places
+        integer_digits = precision - scale
+        self.scale = scale
         self.positive = positive
-        self.form = re.compile(rf"[0-9]{{1,{whole}}}(\.[0-9]{{1,{places}}})?", re.ASCII)
-        self.bound = (
-            f"Must be {'greater than 0' if positive else '0 or more'}, with at most {whole} "
-            f"digits before the point and {places} after it"
+        digits = rf"[0-9]{{1,{integer_digits}}}(\.[0-9]{{1,{scale}}})?"
+        self.pattern = re.compile(digits, re.ASCII)
+        self.range_message = (
+            f"Must be {'greater than 0' if positive else '0 or more'}, with at most "
+            f"{integer_digits} digits before the point and {scale} after it"
         )
         nonzero = r"(?=.*[1-9])" if positive else ""
-        metadata = {
-            "pattern": rf"^{nonzero}[0-9]{{1,{whole}}}(\.[0-9]{{1,{places}}})?$",
-            "examples": [example],
-        }
-        super().__init__(metadata=how.pop("metadata", {}) | metadata, **how)
+        metadata = {"pattern": rf"^{nonzero}{digits}$", "examples": [example]}
+        super().__init__(metadata=kwargs.pop("metadata", {}) | metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value, re.ASCII):
             raise self.make_error("type")
-        if not self.form.fullmatch(value) or (self.positive and not Decimal(value)):
-            raise self.make_error("range", bound=self.bound)
+        if not self.pattern.fullmatch(value) or (self.positive and not Decimal(value)):
+            raise self.make_error("range", range_message=self.range_message)
         return Decimal(value)
 
     def _serialize(self, value: Decimal | str | None, *args: Any, **kwargs: Any) -> str | None:
-        return None if value is None else f"{Decimal(value):.{self.places}f}"
+        return None if value is None else f"{Decimal(value):.{self.scale}f}"
 
     @staticmethod
-    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return cast(column, String)
 
 
 class StrictInteger(fields.Integer):
-    """A whole number: digits in a query, a JSON integer in a body."""
+    """An integer from `min` to `max`, in a body a JSON integer."""
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a whole number."),
         "too_large": CodedMessage("out-of-range", "The number is too large."),
     }
 
-    def __init__(self, *, min: int, max: int, **how: Any) -> None:
+    def __init__(self, *, min: int, max: int, **kwargs: Any) -> None:
         error = CodedMessage("out-of-range", "Must be between {min} and {max}.")
-        super().__init__(strict=True, validate=validate.Range(min, max, error=error), **how)
+        super().__init__(strict=True, validate=validate.Range(min, max, error=error), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if type(value) is not int:
@@ -73,7 +72,7 @@ class StrictInteger(fields.Integer):
 
 
 class QueryInteger(StrictInteger):
-    """A whole number in a query."""
+    """An integer in a query: 1 to 9 ASCII digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):

@@ -1,4 +1,4 @@
-"""The schema that the others are made from: what it does not know it refuses."""
+"""The base of all schemas of v2."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Self
@@ -10,39 +10,38 @@ from .messages import CodedMessage
 
 
 class Schema(marshmallow.Schema):
-    """A strict schema: what it does not know it refuses."""
+    """A strict schema: unknown fields are errors."""
 
     error_messages = {
         "type": CodedMessage("wrong-type", "Not an object."),
         "unknown": CodedMessage("unknown-field", "Unknown field."),
     }
 
-    # Fields that are decided by the creation of a row, and read-only from then on.
-    settled: ClassVar[tuple[str, ...]] = ()
+    # Fields that a POST sets, and that are read-only in a PATCH.
+    immutable_fields: ClassVar[tuple[str, ...]] = ()
 
     class Meta:
         unknown = RAISE
 
     @classmethod
-    def patch(cls) -> Self:
-        """Return the schema of a merge patch."""
-        return cls(partial=True, dump_only=cls.settled)
+    def for_patch(cls) -> Self:
+        """Return the schema that loads a merge patch (RFC 7396)."""
+        return cls(partial=True, dump_only=cls.immutable_fields)
 
     @classmethod
-    def writable(cls, *, partial: bool = False) -> Self:
-        """Return the schema without what a client may only read, for the documentation."""
-        settled = cls.settled if partial else ()
-        return cls(exclude=[*_read_only(cls()), *settled], partial=partial)
+    def for_request_body(cls, *, partial: bool = False) -> Self:
+        """Return the schema without read-only fields, to document a request body with.
 
-    @property
-    def is_written(self) -> bool:
-        return bool(self.exclude)
+        `partial` is for the body of a PATCH.
+        """
+        immutable = cls.immutable_fields if partial else ()
+        return cls(exclude=[*_read_only_fields(cls()), *immutable], partial=partial)
 
 
-def _read_only(schema: marshmallow.Schema) -> Iterator[str]:
+def _read_only_fields(schema: marshmallow.Schema) -> Iterator[str]:
     for name, field in schema.fields.items():
         inner = field.inner if isinstance(field, fields.List) else field
         if field.dump_only or field.metadata.get("readOnly"):
             yield name
         elif isinstance(inner, fields.Nested):
-            yield from (f"{name}.{nested}" for nested in _read_only(inner.schema))
+            yield from (f"{name}.{nested}" for nested in _read_only_fields(inner.schema))

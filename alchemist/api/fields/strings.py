@@ -1,4 +1,4 @@
-"""Text, and what is said in words: a name, a choice, true and false."""
+"""Text, references by name, enumerations and booleans."""
 
 from typing import Any
 from unicodedata import normalize
@@ -10,25 +10,28 @@ from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
 
 
 class Text(fields.String):
-    """Text without surrounding white space, in NFC; lengths count code points.
+    """Text without surrounding white space, in NFC, of `min` to `max` code points.
 
-    NUL and lone surrogates are refused: PostgreSQL and UTF-8 cannot hold them.
+    NUL and lone surrogates are errors: PostgreSQL and UTF-8 cannot store them.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a string."),
-        "unstorable": CodedMessage("wrong-type", "Holds a NUL character or half a surrogate pair."),
+        "invalid_characters": CodedMessage(
+            "wrong-type", "Contains a NUL character or a lone surrogate."
+        ),
     }
 
-    def __init__(self, *, max: int, min: int = 0, example: str | None = None, **how: Any) -> None:
-        # White space at the edges does not count, so that one character must be another. Half a
-        # surrogate pair is not mentioned: it has no place in UTF-8.
+    def __init__(
+        self, *, max: int, min: int = 0, example: str | None = None, **kwargs: Any
+    ) -> None:
+        # With a minimum, one character must remain after trimming. The pattern does not mention
+        # lone surrogates: UTF-8 has none.
         pattern = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$" if min else r"^[^\x00]*$"
         metadata = {"pattern": pattern, "examples": example and [example]}
-        described = how.pop("metadata", {}) | {k: v for k, v in metadata.items() if v}
-        super().__init__(
-            validate=length_validators(min or None, max, "characters"), metadata=described, **how
-        )
+        metadata = kwargs.pop("metadata", {}) | {k: v for k, v in metadata.items() if v}
+        validators = length_validators(min or None, max, "characters")
+        super().__init__(validate=validators, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
@@ -36,33 +39,36 @@ class Text(fields.String):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise self.make_error("unstorable") from error
+            raise self.make_error("invalid_characters") from error
         if "\0" in value:
-            raise self.make_error("unstorable")
+            raise self.make_error("invalid_characters")
         return normalize("NFC", value).strip()
 
 
 class NameReference(Text):
-    """The name of a row in any case, in place of its key; `to` is the column that holds it."""
+    """A reference to a row by a unique name, in any case, instead of its primary key.
 
-    owner = known_to = None
+    `column` is the column that contains the name.
+    """
 
-    def __init__(self, *, to: InstrumentedAttribute[str], **how: Any) -> None:
-        self.to: Any = to.class_
-        self.column = to
-        super().__init__(**how)
+    owner_check = visible_to = None
+
+    def __init__(self, *, column: InstrumentedAttribute[str], **kwargs: Any) -> None:
+        self.references: Any = column.class_
+        self.column = column
+        super().__init__(**kwargs)
 
 
 class Enum(fields.String):
-    """One of a few words."""
+    """One of a few strings."""
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a string."),
     }
 
-    def __init__(self, *choices: str, **how: Any) -> None:
+    def __init__(self, *choices: str, **kwargs: Any) -> None:
         error = CodedMessage("not-one-of", "Must be one of: {choices}.")
-        super().__init__(validate=validate.OneOf(choices, error=error), **how)
+        super().__init__(validate=validate.OneOf(choices, error=error), **kwargs)
 
 
 class QueryBoolean(fields.Field[bool]):
@@ -72,9 +78,9 @@ class QueryBoolean(fields.Field[bool]):
         "invalid": CodedMessage("not-one-of", "Must be one of: true, false."),
     }
 
-    def __init__(self, **how: Any) -> None:
-        described = {"type": "boolean", "examples": [True]}
-        super().__init__(metadata=described | how.pop("metadata", {}), **how)
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"type": "boolean", "examples": [True]}
+        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if value not in ("true", "false"):

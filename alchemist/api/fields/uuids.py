@@ -1,4 +1,4 @@
-"""Primary keys, one in a body and many in a query."""
+"""UUID fields: one in a body, or a comma-separated list in a query."""
 
 import re
 from typing import Any
@@ -12,11 +12,13 @@ CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 
 
 class Pk(fields.UUID):
-    """A primary key in its canonical form of 36 characters; `to` is the model it refers to.
+    """A primary key in its canonical form of 36 characters (RFC 9562 §4).
 
-    `owner` is the column that says whose the row is, and the permission that the caller needs
-    for rows of others with `:any`. `known_to` is the permission that whoever may learn whether the
-    row is there has with `:any`; to others nothing is said of it, and the foreign key decides.
+    `references` is the model whose row it names; the parser checks that the row exists.
+    `owner_check` is a pair: the column that holds the owner of the row, and the permission that a
+    caller needs with `:any` to refer to rows of other owners.
+    `visible_to` is a permission: only callers that have it with `:any` get an `unknown-reference`
+    error from the lookup; for all others the foreign key constraint decides.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
@@ -26,15 +28,15 @@ class Pk(fields.UUID):
     def __init__(
         self,
         *,
-        to: type[Any] | None = None,
-        owner: tuple[str, str] | None = None,
-        known_to: str | None = None,
+        references: type[Any] | None = None,
+        owner_check: tuple[str, str] | None = None,
+        visible_to: str | None = None,
         example: str | None = None,
-        **how: Any,
+        **kwargs: Any,
     ) -> None:
-        self.to, self.owner, self.known_to = to, owner, known_to
-        described = {"examples": [example]} if example else {}
-        super().__init__(metadata=how.pop("metadata", {}) | described, **how)
+        self.references, self.owner_check, self.visible_to = references, owner_check, visible_to
+        examples = {"examples": [example]} if example else {}
+        super().__init__(metadata=kwargs.pop("metadata", {}) | examples, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
         if not isinstance(value, str) or not CANONICAL_UUID.fullmatch(value):
@@ -43,23 +45,23 @@ class Pk(fields.UUID):
 
 
 class UuidList(fields.Field[list[UUID]]):
-    """Primary keys in a query, separated by commas, none of them twice, at most 100."""
+    """From 1 to 100 distinct primary keys in a query parameter, separated by commas."""
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a list of UUIDs separated by commas."),
-        "duplicate": CodedMessage("duplicate", "A key is given twice."),
-        "many": CodedMessage("too-long", "Must have at most 100 keys."),
+        "duplicate": CodedMessage("duplicate", "A key appears twice."),
+        "too_many": CodedMessage("too-long", "Must have at most 100 keys."),
     }
 
-    def __init__(self, **how: Any) -> None:
-        described = {
+    def __init__(self, **kwargs: Any) -> None:
+        array_schema = {
             "type": "array",
             "items": {"type": "string", "format": "uuid"},
             "minItems": 1,
             "maxItems": 100,
             "uniqueItems": True,
         }
-        super().__init__(metadata=how.pop("metadata", {}) | described, **how)
+        super().__init__(metadata=kwargs.pop("metadata", {}) | array_schema, **kwargs)
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> list[UUID]:
         parts = value.split(",")
@@ -69,5 +71,5 @@ class UuidList(fields.Field[list[UUID]]):
         if len(set(pks)) < len(pks):
             raise self.make_error("duplicate")
         if len(pks) > 100:
-            raise self.make_error("many")
+            raise self.make_error("too_many")
         return pks

@@ -48,7 +48,7 @@ def paginate(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any
     order: SortOrder = args["sort"]
     limit: int = args["limit"]
     cursor = args["cursor"]
-    after = [] if cursor is None else decode_cursor(cursor, place, order, query.entity)
+    after = [] if cursor is None else decode_cursor(cursor, place, order, query.model)
     statement = _page_statement(query.select, schema, order, bool(after), bool(args["count"]))
     values = {f"after_{key.name}": value for key, value in zip(order, after, strict=False)}
     bounds = {"limit": limit, "more": limit + 1}
@@ -94,5 +94,5 @@ def _page_statement(
 
 def _as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
     if column.type.python_type is datetime:
-        return fields.UtcDateTime.project(column)
+        return fields.UtcDateTime.to_sql(column)
     return cast(column, String)

@@ -119,7 +119,7 @@ class Redemption(Versioned, Base):
                 "unknown-reference",
                 "#",
                 "The coupon does not exist.",
-                in_use="Redemption {} is of it.",
+                referenced_detail="Redemption {} is of it.",
             ),
         )
     )
@@ -130,7 +130,7 @@ class Redemption(Versioned, Base):
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
-                in_use="Redemption {} is theirs.",
+                referenced_detail="Redemption {} is theirs.",
             ),
         )
     )

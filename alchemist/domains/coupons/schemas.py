@@ -38,7 +38,7 @@ def exceeds_init_count(values: Mapping[str, Any]) -> bool:
 
 
 class CouponSchema(Schema):
-    settled = ("remaining_count",)
+    immutable_fields = ("remaining_count",)
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     code = Text(

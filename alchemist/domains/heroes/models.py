@@ -23,7 +23,7 @@ class Hero(Versioned, Base):
                 "unknown-reference",
                 "#/user_id",
                 "The user does not exist.",
-                in_use="Hero {} is theirs.",
+                referenced_detail="Hero {} is theirs.",
             ),
         )
     )

@@ -27,8 +27,8 @@ class HeroSchema(Schema):
         *ROLES, allow_none=True, metadata={"description": ROLE_DESCRIPTION, "examples": ["priest"]}
     )
     user_id = Pk(
-        to=User,
-        known_to="heroes:write",
+        references=User,
+        visible_to="heroes:write",
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
         metadata={"description": "Whose hero it is; by default one's own."},

@@ -42,7 +42,7 @@ class Order(Versioned, Base):
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
-                in_use="Order {} is theirs.",
+                referenced_detail="Order {} is theirs.",
             ),
         )
     )
@@ -53,7 +53,7 @@ class Order(Versioned, Base):
                 "unknown-reference",
                 "#/hero_id",
                 "The hero does not exist.",
-                in_use="Order {} is for them.",
+                referenced_detail="Order {} is for them.",
             ),
         )
     )
@@ -117,8 +117,8 @@ class OrderItem(Base):
                 "unknown-reference",
                 "#/items",
                 "A product does not exist.",
-                in_use="Order {} contains it.",
-                referrer="order_id",
+                referenced_detail="Order {} contains it.",
+                referencing_column="order_id",
             ),
         ),
     )

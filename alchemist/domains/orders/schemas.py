@@ -42,7 +42,7 @@ VERBS = sorted({verb for allowed in TRANSITIONS.values() for verb in allowed})
 class OrderItemCreateSchema(Schema):
     product_id = Pk(
         required=True,
-        to=Product,
+        references=Product,
         example=EXAMPLE_PRODUCT_PK,
         metadata={"description": "What is bought; on several lines it is added up."},
     )
@@ -74,7 +74,7 @@ class OrderCreateSchema(Schema):
         metadata={"description": "What is bought."},
     )
     coupon_code = NameReference(
-        to=Coupon.code,
+        column=Coupon.code,
         min=1,
         max=64,
         allow_none=True,
@@ -83,8 +83,8 @@ class OrderCreateSchema(Schema):
     )
     hero_id = Pk(
         allow_none=True,
-        to=Hero,
-        owner=("user_id", "heroes:write"),
+        references=Hero,
+        owner_check=("user_id", "heroes:write"),
         example=EXAMPLE_HERO_PK,
         metadata={"description": "Whom it is for."},
     )
@@ -92,7 +92,7 @@ class OrderCreateSchema(Schema):
         Nested(ExpectedTotalSchema),
         allow_none=True,
         max=100,
-        unique="currency",
+        unique_by="currency",
         metadata={
             "description": "What the client believes it costs: one entry for each currency. If it "
             "costs something else it is not placed.",
@@ -140,7 +140,7 @@ class AllowedTransitions(List):
         return list(TRANSITIONS[value])
 
     @staticmethod
-    def project(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
         verbs = {
             status: literal_column(f"'{json.dumps(list(allowed))}'::json", JSON)
             for status, allowed in TRANSITIONS.items()

@@ -165,7 +165,7 @@ def _redeem(
     try:
         return coupons.redeem(coupon, user_id, order_id).pk, []
     except errors.Conflict as refused:
-        return None, [{"pointer": "#/coupon_code", **entry} for entry in refused.entries]
+        return None, [{"pointer": "#/coupon_code", **entry} for entry in refused.errors]
 
 
 def pay(order: Order) -> None:

@@ -47,8 +47,8 @@ class PotionIngredient(Base):
                 "unknown-reference",
                 "#/ingredients",
                 "An ingredient does not exist.",
-                in_use="Potion {} contains it.",
-                referrer="potion_id",
+                referenced_detail="Potion {} contains it.",
+                referencing_column="potion_id",
             ),
         ),
     )

@@ -30,7 +30,7 @@ EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK = (
 class PotionIngredientSchema(Schema):
     pk = Pk(
         required=True,
-        to=Ingredient,
+        references=Ingredient,
         attribute="ingredient_id",
         example=EXAMPLE_HONEY_PK,
         metadata={"description": "The key of the ingredient."},
@@ -42,8 +42,8 @@ class PotionIngredientSchema(Schema):
         metadata={"readOnly": True, "description": "The name of the ingredient."},
     )
     amount = DecimalString(
-        digits=12,
-        places=3,
+        precision=12,
+        scale=3,
         positive=True,
         allow_none=True,
         example="1.500",
@@ -64,7 +64,7 @@ class PotionIngredientField(Nested):
     default_error_messages = DEFAULT_MESSAGES | {
         "type": CodedMessage("wrong-type", "Neither a UUID nor an object."),
     }
-    short_form: ClassVar[dict[str, Any]] = {
+    shorthand_schema: ClassVar[dict[str, Any]] = {
         "type": "string",
         "format": "uuid",
         "description": "The key of the ingredient alone.",
@@ -97,7 +97,7 @@ class PotionSchema(Schema):
         required=True,
         min=1,
         max=100,
-        unique="pk",
+        unique_by="pk",
         metadata={"description": "The recipe, in order; each ingredient stands in it once."},
     )
     created_at = UtcDateTime(dump_only=True)

@@ -32,7 +32,7 @@ class Product(Versioned, Base):
                 "unknown-reference",
                 "#/store_id",
                 "The store does not exist.",
-                in_use="Product {} is sold there.",
+                referenced_detail="Product {} is sold there.",
             ),
         )
     )
@@ -43,7 +43,7 @@ class Product(Versioned, Base):
                 "unknown-reference",
                 "#/potion_id",
                 "The potion does not exist.",
-                in_use="Product {} sells it.",
+                referenced_detail="Product {} sells it.",
             ),
         )
     )

@@ -35,7 +35,7 @@ class Money(DecimalString):
 
     def __init__(self, *, meaning: str, example: str, **how: Any) -> None:
         metadata = {"description": meaning}
-        super().__init__(digits=12, places=2, example=example, metadata=metadata, **how)
+        super().__init__(precision=12, scale=2, example=example, metadata=metadata, **how)
 
 
 class ProductStoreSchema(Schema):
@@ -48,13 +48,13 @@ class ProductStoreSchema(Schema):
 
 
 class ProductSchema(Schema):
-    settled = ("store_id",)
+    immutable_fields = ("store_id",)
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     store_id = Pk(
         required=True,
-        to=Store,
-        owner=("owner_id", "products:write"),
+        references=Store,
+        owner_check=("owner_id", "products:write"),
         example=EXAMPLE_STORE_PK,
         metadata={"description": "Where it is sold; it stays there."},
     )
@@ -87,7 +87,7 @@ class ProductSchema(Schema):
     )
     potion_id = Pk(
         allow_none=True,
-        to=Potion,
+        references=Potion,
         example=POTION,
         metadata={"description": "The potion in it, if it is one."},
     )

@@ -19,7 +19,7 @@ class Store(Versioned, Base):
                 "unknown-reference",
                 "#/owner_id",
                 "The user does not exist.",
-                in_use="Store {} is theirs.",
+                referenced_detail="Store {} is theirs.",
             ),
         )
     )

@@ -63,8 +63,8 @@ class StoreSchema(Schema):
     )
     email = Email(allow_none=True, metadata={"description": "Where to write to."})
     owner_id = Pk(
-        to=User,
-        known_to="stores:write",
+        references=User,
+        visible_to="stores:write",
         allow_none=True,
         example=EXAMPLE_MERCHANT_PK,
         metadata={"description": "Who runs it; by default who creates it."},

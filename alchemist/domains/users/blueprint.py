@@ -192,7 +192,7 @@ class Me(Resource):
 
         With open access there is no user.
         """
-        request.settle()
+        request.raise_for_errors()
         caller = request.caller
         user = (
             get_representation(USER_PARAMETER, service.by_pk(caller.user_id)).body
