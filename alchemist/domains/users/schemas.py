@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from unicodedata import normalize
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from marshmallow import ValidationError
 
 from alchemist.api.fields import CodedMessage, Enum, List, Nested, Pk, Schema, Text, UtcDateTime
@@ -24,6 +24,9 @@ EMAIL_EXAMPLES = ("ada@alchemist.example", "ada.ingram@alchemist.example")
 EMAIL_DESCRIPTION = "Of a person; nobody else has it, in any case."
 FULL_NAME_DESCRIPTION = "As the person writes it."
 
+# Mail within a network is delivered to `local`, `test` and the like (RFC 6761), never to `invalid`.
+SPECIAL_USE_DOMAIN_NAMES[:] = ["invalid"]
+
 
 class Email(Text):
     """An e-mail address in lower case: one person has one, however it is typed."""
@@ -40,8 +43,11 @@ class Email(Text):
         text = super()._deserialize(value, attr, data, **kwargs)
         if ANONYMOUS_EMAIL.fullmatch(text):
             return text
+        is_local = text.lower().endswith("@localhost")
         try:
-            address = validate_email(text, check_deliverability=False).normalized
+            address = validate_email(
+                text, check_deliverability=False, globally_deliverable=not is_local
+            ).normalized
             # In this order: some letters have their small form in two characters.
             return normalize("NFC", address.lower())
         except EmailNotValidError as error:
