@@ -16,8 +16,8 @@ from alchemist.server import BufferingWorker, error_responses
 
 try:
     _settings = load()
-except ConfigurationError as mistakes:
-    sys.exit(str(mistakes))
+except ConfigurationError as error:
+    sys.exit(str(error))
 
 bind = _settings.bind
 workers = _settings.workers
@@ -62,8 +62,8 @@ def on_starting(server: Arbiter) -> None:
         try:
             for bind in server.cfg.bind:
                 check_open_access(bind)
-        except ConfigurationError as mistakes:
-            sys.exit(str(mistakes))
+        except ConfigurationError as error:
+            sys.exit(str(error))
 
 
 def when_ready(server: Arbiter) -> None:

@@ -36,7 +36,7 @@ V1 = (
 
 
 def create_app(settings: config.Settings | None = None) -> Flask:
-    """Return the WSGI application; raise `config.Misconfigured` with every mistake at once."""
+    """Return the WSGI application; raise `config.ConfigurationError` with all errors."""
     settings = settings or config.load()
     app = Flask(__name__, static_folder=None)
     # Nothing here is a coroutine, and nobody needs to ask ten times a request.

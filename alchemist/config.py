@@ -1,4 +1,4 @@
-"""Settings, read from the environment and `.env`, validated together."""
+"""The settings, read from the environment and `.env`, and validated together."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -20,33 +20,33 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
-# Waiting for the one ends before the other does.
+# Each first timeout must be shorter than the second.
 TIMEOUT_ORDER = (
     ("lock_timeout", "statement_timeout"),
     ("statement_timeout", "request_timeout"),
 )
-# A port may be without a host, which is every address of the machine.
+# The host may be missing: gunicorn then listens on every address of the machine.
 TCP_BIND = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
 SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
 URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
-# Read by the test suite, not by the service.
+# The test suite reads them, not the service.
 TEST_ONLY_VARIABLES = {"ALCHEMIST_TEST_DATABASE_URL"}
 
 
 class ConfigurationError(Exception):
-    """Every mistake of an environment, a line each, beginning with the variable or the file."""
+    """Every error of the configuration: one line each, which begins with its variable or file."""
 
-    def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
 
 
 def database_url(text: str) -> URL:
-    """Return the SQLAlchemy URL of a PostgreSQL URL as people write it; raise ValidationError."""
+    """Parse the URL of a PostgreSQL database; raise ValidationError."""
     try:
         text.encode()
         url = make_url(text)
-        # As the system does it to look the name up.
+        # The resolver encodes the host name like this, and a name that is too long fails.
         (url.host or "").encode("idna")
     except (ArgumentError, ValueError) as error:
         raise ValidationError("Not a URL.") from error
@@ -58,7 +58,7 @@ def database_url(text: str) -> URL:
 
 
 def check_bind(text: str) -> None:
-    """Raise ValidationError if gunicorn could not read it; it may be several, with commas."""
+    """Raise ValidationError unless gunicorn can parse it: addresses, separated by commas."""
     if not all(_is_bind(bind.strip()) for bind in text.split(",")):
         raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
 
@@ -68,15 +68,15 @@ def _is_bind(text: str) -> bool:
     return int(tcp[2]) <= 65535 if tcp else bool(SOCKET_BIND.fullmatch(text))
 
 
-def _setting(meaning: str, default: Any, **how: Any) -> Any:
-    return field(default=default, metadata={"meaning": meaning, **how})
+def _setting(description: str, default: Any, **options: Any) -> Any:
+    return field(default=default, metadata={"description": description, **options})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One field a variable: `database_url` is DATABASE_URL, every other `x` is ALCHEMIST_X."""
+    """One field for each variable: `database_url` is DATABASE_URL, any other `x` is ALCHEMIST_X."""
 
-    database_url: URL = field(metadata={"meaning": "The PostgreSQL database (14 to 18)."})
+    database_url: URL = field(metadata={"description": "The PostgreSQL database (14 to 18)."})
     bind: str = _setting(
         "Where gunicorn listens: `host:port` or `unix:path`.",
         "127.0.0.1:8000",
@@ -87,40 +87,43 @@ class Settings:
         "Threads of each worker; its connection pools are as large.", 4, validate=Range(1, 64)
     )
     client_timeout: float = _setting(
-        "Seconds in which a request must arrive, and in which its answer must be taken.",
+        "Seconds that a client has to send a request, and to receive the response.",
         10.0,
         validate=Range(0.1, 300),
     )
     pool_timeout: float = _setting(
-        "Seconds that a request waits for a connection before it is answered 503.",
+        "Seconds that a request waits for a database connection; then the response is 503.",
         1.0,
         validate=Range(0.01, 5),
     )
     request_timeout: float = _setting(
-        "Seconds after which a request is answered 503, whatever it still waits for.",
+        "Seconds until a request that still waits for the database is answered 503.",
         5.0,
-        # Less would leave no time to connect.
+        # With less there is no time to connect.
         validate=Range(3, 60),
     )
     statement_timeout: float = _setting(
-        "Seconds after which PostgreSQL ends a statement.", 4.0, validate=Range(0.01, 30)
+        "Seconds after which PostgreSQL cancels a statement.", 4.0, validate=Range(0.01, 30)
     )
-    # Above PostgreSQL's deadlock_timeout of 1 s: else both sides of a deadlock give up, where one
-    # could have gone on.
+    # Longer than PostgreSQL's deadlock_timeout of 1 s: otherwise both transactions of a deadlock
+    # fail, although one of them could continue.
     lock_timeout: float = _setting(
         "Seconds that a statement waits for a lock.", 1.5, validate=Range(0.01, 30)
     )
     prepared_statements: bool = _setting(
-        "Whether to prepare statements; off behind a PgBouncer older than 1.21.", True
+        "Whether to use prepared statements; turn it off behind a PgBouncer before 1.21.", True
     )
     open_access: bool = _setting(
-        "Whether everybody may do everything; for development, on a loopback address only.", False
+        "Whether every caller has every permission; for development, on a loopback address only.",
+        False,
     )
     cors_origins: tuple[str, ...] = _setting(
         "Origins whose scripts may call the API, separated by commas.", ()
     )
     log_level: str = _setting(
-        "How much is logged.", "info", validate=OneOf(["debug", "info", "warning", "error"])
+        "The lowest level that is logged.",
+        "info",
+        validate=OneOf(["debug", "info", "warning", "error"]),
     )
 
 
@@ -142,10 +145,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_open_access(bind: str) -> None:
-    """Raise Misconfigured if others than this machine could reach what is open to everybody."""
+    """Raise ConfigurationError if other machines can reach an address with open access."""
     if not bind.startswith(("unix:", "fd://")) and not is_loopback(hostname(bind)):
         raise ConfigurationError(
-            [f"{env_name('open_access')}: {bind} can be reached from elsewhere: bind to 127.0.0.1."]
+            [f"{env_name('open_access')}: other machines can reach {bind}: bind to 127.0.0.1."]
         )
 
 
@@ -154,10 +157,7 @@ def env_name(name: str) -> str:
 
 
 def load_dotenv() -> dict[str, str]:
-    """Let a `.env` in the current directory fill what the environment leaves open; return it.
-
-    Raises Misconfigured if it cannot be read: nobody knows then which settings were meant.
-    """
+    """Set the variables of `.env` in the current directory that the environment lacks."""
     text = _read_dotenv(Path(".env"))
     if mistakes := [f".env: Line {line} is no assignment." for line in _invalid_lines(text)]:
         raise ConfigurationError(mistakes)
@@ -195,7 +195,7 @@ def _is_assignment(binding: Binding) -> bool:
 
 
 def load() -> Settings:
-    """Return the settings of this process's environment; raise Misconfigured with all mistakes."""
+    """Read and validate all settings; raise ConfigurationError with every error."""
     file = load_dotenv()
     env = Env(eager=False)
     env.add_parser("database_url", database_url)
@@ -203,19 +203,19 @@ def load() -> Settings:
     try:
         env.seal()
     except EnvValidationError as error:
-        found: Any = error.error_messages
-        mistakes = [f"{name}: {' '.join(messages)}" for name, messages in found.items()]
-        raise ConfigurationError([*mistakes, *_unknown_variables(file)]) from error
+        invalid: Any = error.error_messages
+        errors = [f"{name}: {' '.join(messages)}" for name, messages in invalid.items()]
+        raise ConfigurationError([*errors, *_unknown_variables(file)]) from error
     settings = Settings(**values)
-    if mistakes := [*_timeout_errors(settings), *_unknown_variables(file)]:
-        raise ConfigurationError(mistakes)
+    if errors := [*_timeout_errors(settings), *_unknown_variables(file)]:
+        raise ConfigurationError(errors)
     if settings.open_access:
         check_open_access(settings.bind)
     return settings
 
 
 def _parse_setting(env: Env, setting: Any) -> Any:
-    how = {key: value for key, value in setting.metadata.items() if key != "meaning"}
+    options = {key: value for key, value in setting.metadata.items() if key != "description"}
     if setting.name == "database_url":
         return env.database_url("DATABASE_URL")
     parsers: dict[Any, Any] = {
@@ -225,13 +225,13 @@ def _parse_setting(env: Env, setting: Any) -> Any:
         str: env.str,
         tuple[str, ...]: _origins_parser(env),
     }
-    return parsers[setting.type](env_name(setting.name), setting.default, **how)
+    return parsers[setting.type](env_name(setting.name), setting.default, **options)
 
 
 def _origins_parser(env: Env) -> Any:
-    """Return the parser of a list of origins, which have a scheme, a host and nothing else."""
+    """Return a parser of a list of origins: scheme, host and optional port (RFC 6454 §6.2)."""
 
-    def parse(name: str, default: Any, **how: Any) -> tuple[str, ...]:
+    def parse(name: str, default: Any, **_options: Any) -> tuple[str, ...]:
         return tuple(
             env.list(name, list(default), subcast=str.strip, validate=_check_origins) or ()
         )
@@ -246,19 +246,20 @@ def _check_origins(origins: list[str]) -> None:
 
 def _timeout_errors(settings: Settings) -> Iterator[str]:
     for inner, outer in TIMEOUT_ORDER:
-        longest = getattr(settings, outer)
-        if getattr(settings, inner) >= longest:
-            yield f"{env_name(inner)}: Must be less than {env_name(outer)}, which is {longest}."
+        limit = getattr(settings, outer)
+        if getattr(settings, inner) >= limit:
+            yield f"{env_name(inner)}: Must be less than {env_name(outer)}, which is {limit}."
     if settings.pool_timeout + settings.statement_timeout > settings.request_timeout:
         yield (
-            f"{env_name('pool_timeout')}: With {env_name('statement_timeout')} it must not exceed "
-            f"{env_name('request_timeout')}, which is {settings.request_timeout}."
+            f"{env_name('pool_timeout')}: The sum with {env_name('statement_timeout')} must not "
+            f"exceed {env_name('request_timeout')}, which is {settings.request_timeout}."
         )
 
 
 def _unknown_variables(file: Iterable[str]) -> Iterator[str]:
-    known = {env_name(setting.name) for setting in fields(Settings)} | TEST_ONLY_VARIABLES
-    for name in sorted({*environ, *file} - known):
+    names = {env_name(setting.name) for setting in fields(Settings)} | TEST_ONLY_VARIABLES
+    for name in sorted({*environ, *file} - names):
         if name.startswith("ALCHEMIST_"):
-            hint = get_close_matches(name, known, n=1)
-            yield f"{name}: There is no such setting." + (f" Is it {hint[0]}?" if hint else "")
+            matches = get_close_matches(name, names, n=1)
+            hint = f" Did you mean {matches[0]}?" if matches else ""
+            yield f"{name}: There is no such setting.{hint}"

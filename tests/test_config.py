@@ -1,4 +1,4 @@
-"""Settings: read from the environment and `.env`, and refused all at once."""
+"""Settings: read from the environment and `.env`, with all errors reported together."""
 
 import os
 from dataclasses import fields
@@ -13,7 +13,7 @@ URL = "postgresql://alchemist:swordfish@localhost/alchemist"
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
-    """Set this process's environment to these variables alone, in an empty directory."""
+    """Return a function that sets the variables of the environment, in an empty directory."""
     before = dict(os.environ)
     monkeypatch.chdir(tmp_path)
 
@@ -25,21 +25,22 @@ def environment(tmp_path, monkeypatch):
 
     replace()
     yield replace
-    # `.env` is read into the environment itself, which monkeypatch would not notice.
+    # load_dotenv() changes os.environ directly, and monkeypatch does not undo that.
     os.environ.clear()
     os.environ.update(before)
 
 
-def mistakes(environment, **variables):
+def load_errors(environment, **variables):
+    """Return the errors of load() with these variables."""
     environment(**variables)
-    with pytest.raises(config.ConfigurationError) as caught:
+    with pytest.raises(config.ConfigurationError) as raised:
         config.load()
-    assert str(caught.value) == "\n".join(caught.value.mistakes)
-    return caught.value.mistakes
+    assert str(raised.value) == "\n".join(raised.value.errors)
+    return raised.value.errors
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_three_schemes_name_one_driver(environment, scheme):
+def test_three_url_schemes_select_the_same_driver(environment, scheme):
     environment(DATABASE_URL=URL.replace("postgresql", scheme))
     url = config.load().database_url
     assert (url.drivername, url.host, url.password) == (
@@ -56,19 +57,19 @@ def test_three_schemes_name_one_driver(environment, scheme):
         *("postgresql://h:x/", f"postgresql://{'h' * 64}/d", "postgresql://h/\udcff"),
     ],
 )
-def test_any_other_url_is_refused_by_the_name_of_its_variable(environment, url):
-    [mistake] = mistakes(environment, DATABASE_URL=url)
-    assert mistake.startswith("DATABASE_URL: ")
+def test_an_invalid_url_is_reported_with_its_variable(environment, url):
+    [error] = load_errors(environment, DATABASE_URL=url)
+    assert error.startswith("DATABASE_URL: ")
 
 
-def test_the_url_is_the_only_setting_that_must_be_there(environment):
-    [mistake] = mistakes(environment)
-    assert mistake.startswith("DATABASE_URL: ")
+def test_the_url_is_the_only_required_setting(environment):
+    [error] = load_errors(environment)
+    assert error.startswith("DATABASE_URL: ")
     environment(DATABASE_URL=URL)
     assert config.load().workers == 2
 
 
-WRONG = {
+INVALID_VALUES = {
     "ALCHEMIST_BIND": [
         *("", ":", "foo", "8000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:abc", "127.0.0.1:99999"),
         *("127.0.0.1:-1", "127.0.0.1:8000:1", "127.0.0.1: 8000", "a b:8000", "http://a:8000"),
@@ -87,11 +88,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, values in WRONG.items() for value in values]
+    ("name", "value"),
+    [(name, value) for name, values in INVALID_VALUES.items() for value in values],
 )
-def test_a_mistake_is_told_with_the_name_of_its_variable(environment, name, value):
-    [mistake] = mistakes(environment, DATABASE_URL=URL, **{name: value})
-    assert mistake.startswith(f"{name}: ")
+def test_an_invalid_value_is_reported_with_its_variable(environment, name, value):
+    [error] = load_errors(environment, DATABASE_URL=URL, **{name: value})
+    assert error.startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize(
@@ -102,30 +104,32 @@ def test_a_mistake_is_told_with_the_name_of_its_variable(environment, name, valu
         *("tcp://0.0.0.0:8000", "127.0.0.1:8000,unix:http.sock"),
     ],
 )
-def test_what_gunicorn_listens_on_may_be_written_in_its_ways(environment, bind):
+def test_bind_accepts_the_formats_of_gunicorn(environment, bind):
     environment(DATABASE_URL=URL, ALCHEMIST_BIND=bind)
     assert config.load().bind == bind
-    for one in bind.split(","):
-        assert parse_address(one)
+    for address in bind.split(","):
+        assert parse_address(address)
 
 
 @pytest.mark.parametrize(("inner", "outer"), config.TIMEOUT_ORDER)
-def test_a_limit_that_is_not_inside_of_the_next_is_told_with_both_names(environment, inner, outer):
+def test_an_inner_timeout_that_is_not_shorter_is_reported_with_both_variables(
+    environment, inner, outer
+):
     inner, outer = config.env_name(inner), config.env_name(outer)
-    longer = {"ALCHEMIST_REQUEST_TIMEOUT": "4", "ALCHEMIST_STATEMENT_TIMEOUT": "3"}
-    mistake, *_ = mistakes(environment, DATABASE_URL=URL, **longer | {inner: longer[outer]})
-    assert mistake.startswith(f"{inner}: ")
-    assert outer in mistake
+    values = {"ALCHEMIST_REQUEST_TIMEOUT": "4", "ALCHEMIST_STATEMENT_TIMEOUT": "3"}
+    error, *_ = load_errors(environment, DATABASE_URL=URL, **values | {inner: values[outer]})
+    assert error.startswith(f"{inner}: ")
+    assert outer in error
 
 
-def test_a_request_has_time_to_wait_for_a_connection_and_then_for_a_statement(environment):
-    [mistake] = mistakes(environment, DATABASE_URL=URL, ALCHEMIST_POOL_TIMEOUT="1.1")
-    assert mistake.startswith("ALCHEMIST_POOL_TIMEOUT: ")
-    assert "ALCHEMIST_STATEMENT_TIMEOUT" in mistake
-    assert "ALCHEMIST_REQUEST_TIMEOUT" in mistake
+def test_pool_and_statement_timeout_fit_into_the_request_timeout(environment):
+    [error] = load_errors(environment, DATABASE_URL=URL, ALCHEMIST_POOL_TIMEOUT="1.1")
+    assert error.startswith("ALCHEMIST_POOL_TIMEOUT: ")
+    assert "ALCHEMIST_STATEMENT_TIMEOUT" in error
+    assert "ALCHEMIST_REQUEST_TIMEOUT" in error
 
 
-def test_the_defaults_are_nested(environment):
+def test_the_default_timeouts_are_nested(environment):
     environment(DATABASE_URL=URL)
     settings = config.load()
     for inner, outer in config.TIMEOUT_ORDER:
@@ -133,11 +137,11 @@ def test_the_defaults_are_nested(environment):
     assert settings.pool_timeout + settings.statement_timeout <= settings.request_timeout
 
 
-def test_every_mistake_is_told_at_once(environment):
-    found = mistakes(
+def test_all_errors_are_reported_together(environment):
+    errors = load_errors(
         environment, ALCHEMIST_WORKERS="0", ALCHEMIST_LOG_LEVEL="loud", ALCHEMIST_COLOUR="red"
     )
-    assert {mistake.partition(":")[0] for mistake in found} == {
+    assert {error.partition(":")[0] for error in errors} == {
         "DATABASE_URL",
         "ALCHEMIST_WORKERS",
         "ALCHEMIST_LOG_LEVEL",
@@ -145,18 +149,18 @@ def test_every_mistake_is_told_at_once(environment):
     }
 
 
-def test_a_misspelt_variable_is_told_with_the_one_that_was_meant(environment):
-    [mistake] = mistakes(environment, DATABASE_URL=URL, ALCHEMIST_TREADS="8")
-    assert mistake.startswith("ALCHEMIST_TREADS: ")
-    assert "ALCHEMIST_THREADS" in mistake
+def test_a_misspelt_variable_is_reported_with_the_correct_name(environment):
+    [error] = load_errors(environment, DATABASE_URL=URL, ALCHEMIST_TREADS="8")
+    assert error.startswith("ALCHEMIST_TREADS: ")
+    assert "ALCHEMIST_THREADS" in error
 
 
-def test_a_variable_of_the_tests_is_no_mistake(environment):
+def test_a_variable_of_the_test_suite_is_accepted(environment):
     environment(DATABASE_URL=URL, ALCHEMIST_TEST_DATABASE_URL="postgresql://localhost/x")
     assert config.load()
 
 
-def test_a_file_fills_what_the_environment_leaves_open(environment, tmp_path):
+def test_dotenv_sets_only_variables_that_the_environment_lacks(environment, tmp_path):
     environment(ALCHEMIST_THREADS="7")
     lines = [f"DATABASE_URL={URL}", "ALCHEMIST_THREADS=9", "ALCHEMIST_WORKERS=3"]
     (tmp_path / ".env").write_text("\n".join(lines))
@@ -164,43 +168,43 @@ def test_a_file_fills_what_the_environment_leaves_open(environment, tmp_path):
     assert (settings.threads, settings.workers) == (7, 3)
 
 
-def test_a_mistake_in_a_file_is_told_like_any_other(environment, tmp_path):
+def test_errors_in_dotenv_are_reported_like_errors_in_the_environment(environment, tmp_path):
     (tmp_path / ".env").write_text("ALCHEMIST_WORKERS=0\nALCHEMIST_COLOUR=red\n")
-    found = mistakes(environment, DATABASE_URL=URL)
-    assert {mistake.partition(":")[0] for mistake in found} == {
+    errors = load_errors(environment, DATABASE_URL=URL)
+    assert {error.partition(":")[0] for error in errors} == {
         "ALCHEMIST_WORKERS",
         "ALCHEMIST_COLOUR",
     }
 
 
-UNREADABLE = {
+INVALID_CONTENTS = {
     "Latin-1": "ALCHEMIST_LOG_LEVEL=gehört".encode("latin-1"),
     "UTF-16": f"DATABASE_URL={URL}".encode("utf-16"),
-    "no text": b"ALCHEMIST_WORKERS=3\0",
+    "NUL": b"ALCHEMIST_WORKERS=3\0",
 }
 
 
-@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
-def test_a_file_that_is_no_text_is_one_mistake(environment, tmp_path, content):
+@pytest.mark.parametrize("content", INVALID_CONTENTS.values(), ids=INVALID_CONTENTS)
+def test_a_dotenv_that_is_not_text_is_one_error(environment, tmp_path, content):
     (tmp_path / ".env").write_bytes(content)
-    [mistake] = mistakes(environment)
-    assert mistake.startswith(".env: Must be ")
+    [error] = load_errors(environment)
+    assert error.startswith(".env: Must be ")
 
 
-def test_a_directory_in_place_of_the_file_is_one_mistake(environment, tmp_path):
+def test_a_directory_named_dotenv_is_one_error(environment, tmp_path):
     (tmp_path / ".env").mkdir()
-    assert mistakes(environment) == [".env: Cannot be read (Is a directory)."]
+    assert load_errors(environment) == [".env: Cannot be read (Is a directory)."]
 
 
-def test_a_file_that_may_not_be_read_is_one_mistake(environment, monkeypatch):
-    def refuse(*arguments, **how):
+def test_an_unreadable_dotenv_is_one_error(environment, monkeypatch):
+    def deny(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(config.Path, "read_text", refuse)
-    assert mistakes(environment) == [".env: Cannot be read (Permission denied)."]
+    monkeypatch.setattr(config.Path, "read_text", deny)
+    assert load_errors(environment) == [".env: Cannot be read (Permission denied)."]
 
 
-NO_ASSIGNMENTS = [
+INVALID_LINES = [
     "swordfish",
     "DATABASE_URL: swordfish",
     "ALCHEMIST_WORKERS",
@@ -210,25 +214,25 @@ NO_ASSIGNMENTS = [
 ]
 
 
-@pytest.mark.parametrize("line", NO_ASSIGNMENTS)
-def test_a_line_that_is_no_assignment_is_told_by_its_number(environment, tmp_path, line):
+@pytest.mark.parametrize("line", INVALID_LINES)
+def test_an_invalid_line_is_reported_with_its_number(environment, tmp_path, line):
     lines = ["# the shop", "ALCHEMIST_THREADS=7", "", line, "", "   ", line]
     (tmp_path / ".env").write_text("\r\n".join(lines))
-    found = mistakes(environment, DATABASE_URL=URL)
-    assert found == [".env: Line 4 is no assignment.", ".env: Line 7 is no assignment."]
+    errors = load_errors(environment, DATABASE_URL=URL)
+    assert errors == [".env: Line 4 is no assignment.", ".env: Line 7 is no assignment."]
 
 
-def test_a_file_may_have_what_shells_and_editors_add(environment, tmp_path):
+def test_dotenv_may_contain_shell_syntax_and_a_byte_order_mark(environment, tmp_path):
     lines = ["\ufeffALCHEMIST_WORKERS=3", "export ALCHEMIST_THREADS='7'  # of each", "OTHER="]
     (tmp_path / ".env").write_text("\n".join(lines), "utf-8")
     environment(DATABASE_URL=URL)
     assert (config.load().workers, config.load().threads) == (3, 7)
 
 
-def test_a_file_of_a_directory_above_is_not_read(environment, tmp_path, monkeypatch):
+def test_dotenv_of_a_parent_directory_is_ignored(environment, tmp_path, monkeypatch):
     (tmp_path / ".env").write_text("ALCHEMIST_WORKERS=3")
-    (tmp_path / "below").mkdir()
-    monkeypatch.chdir(tmp_path / "below")
+    (tmp_path / "child").mkdir()
+    monkeypatch.chdir(tmp_path / "child")
     environment(DATABASE_URL=URL)
     assert config.load().workers == 2
 
@@ -236,22 +240,22 @@ def test_a_file_of_a_directory_above_is_not_read(environment, tmp_path, monkeypa
 @pytest.mark.parametrize(
     "url", [URL, URL.replace("postgresql", "mysql"), URL.replace("localhost", "localhost:port")]
 )
-def test_a_password_is_never_shown(environment, url):
+def test_a_password_is_never_printed(environment, url):
     environment(DATABASE_URL=url)
     try:
-        shown = repr(config.load())
+        output = repr(config.load())
     except config.ConfigurationError as error:
-        shown = f"{error!r} {error} {error.mistakes}"
-    assert "swordfish" not in shown
+        output = f"{error!r} {error} {error.errors}"
+    assert "swordfish" not in output
 
 
-def test_settings_cannot_be_changed(environment):
+def test_settings_are_immutable(environment):
     environment(DATABASE_URL=URL)
     with pytest.raises(AttributeError):
         config.load().threads = 8
 
 
 @pytest.mark.parametrize("setting", fields(config.Settings), ids=lambda setting: setting.name)
-def test_every_setting_says_what_it_means(setting):
-    assert setting.metadata["meaning"].endswith(".")
+def test_every_setting_has_a_description(setting):
+    assert setting.metadata["description"].endswith(".")
     assert config.env_name(setting.name) == config.env_name(setting.name).upper()

@@ -192,7 +192,7 @@ def test_a_loopback_address_or_a_unix_socket_is_fine(bind):
 def test_another_address_is_refused_by_its_name(bind):
     with pytest.raises(ConfigurationError) as refused:
         config.check_open_access(bind)
-    [mistake] = refused.value.mistakes
+    [mistake] = refused.value.errors
     assert mistake.startswith("ALCHEMIST_OPEN_ACCESS: ")
     assert bind in mistake
 

@@ -33,8 +33,8 @@ def default(setting) -> str:
 
 @pytest.mark.parametrize("setting", fields(config.Settings), ids=lambda setting: setting.name)
 def test_every_setting_stands_in_its_table(setting):
-    name, meaning = config.env_name(setting.name), setting.metadata["meaning"]
-    assert f"| `{name}` | {default(setting)} | {meaning} |" in README
+    name, description = config.env_name(setting.name), setting.metadata["description"]
+    assert f"| `{name}` | {default(setting)} | {description} |" in README
 
 
 def test_its_table_has_no_other_settings():

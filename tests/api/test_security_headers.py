@@ -316,4 +316,4 @@ def test_origins_are_separated_by_commas(origins, value, found):
 def test_what_is_no_origin_is_refused_at_the_start(origins, value):
     with pytest.raises(ConfigurationError) as refused:
         origins(value)
-    assert any(line.startswith("ALCHEMIST_CORS_ORIGINS: ") for line in refused.value.mistakes)
+    assert any(line.startswith("ALCHEMIST_CORS_ORIGINS: ") for line in refused.value.errors)
