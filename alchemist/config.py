@@ -1,7 +1,7 @@
 """The settings, read from the environment and `.env`, and validated together."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import lru_cache
@@ -11,8 +11,7 @@ from os import environ
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
-from dotenv.parser import Binding, parse_stream
+import dotenv
 from environs import Env, EnvValidationError
 from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
@@ -156,47 +155,24 @@ def env_name(name: str) -> str:
     return name.upper() if name == "database_url" else f"ALCHEMIST_{name.upper()}"
 
 
-def load_dotenv() -> dict[str, str]:
+def load_dotenv() -> None:
     """Set the variables of `.env` in the current directory that the environment lacks."""
-    text = _read_dotenv(Path(".env"))
-    if mistakes := [f".env: Line {line} is no assignment." for line in _invalid_lines(text)]:
-        raise ConfigurationError(mistakes)
-    file = {name: value or "" for name, value in dotenv_values(stream=StringIO(text)).items()}
-    for name, value in file.items():
-        environ.setdefault(name, value)
-    return file
-
-
-def _read_dotenv(path: Path) -> str:
     try:
-        text = path.read_text("utf-8-sig")
+        dotenv.load_dotenv(stream=StringIO(Path(".env").read_text("utf-8-sig")))
     except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError as error:
-        raise ConfigurationError([f"{path}: Must be UTF-8."]) from error
+        return
     except OSError as error:
-        raise ConfigurationError([f"{path}: Cannot be read ({error.strerror})."]) from error
-    if "\0" in text:
-        raise ConfigurationError([f"{path}: Must be text."])
-    return text
-
-
-def _invalid_lines(text: str) -> Iterator[int]:
-    """Yield the numbers of the lines that neither assign nor comment."""
-    for binding in parse_stream(StringIO(text)):
-        written = binding.original.string
-        above = written[: len(written) - len(written.lstrip())].count("\n")
-        if binding.error or not _is_assignment(binding):
-            yield binding.original.line + above
-
-
-def _is_assignment(binding: Binding) -> bool:
-    return binding.key is None or (binding.value is not None and "=" not in binding.key)
+        raise ConfigurationError([f".env: Cannot be read ({error.strerror})."]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([".env: Must be UTF-8."]) from error
+    except ValueError as error:
+        # A NUL byte, or a name with "=": the operating system accepts neither.
+        raise ConfigurationError([f".env: Must be variables and values ({error})."]) from error
 
 
 def load() -> Settings:
     """Read and validate all settings; raise ConfigurationError with every error."""
-    file = load_dotenv()
+    load_dotenv()
     env = Env(eager=False)
     env.add_parser("database_url", database_url)
     values = {setting.name: _parse_setting(env, setting) for setting in fields(Settings)}
@@ -205,9 +181,9 @@ def load() -> Settings:
     except EnvValidationError as error:
         invalid: Any = error.error_messages
         errors = [f"{name}: {' '.join(messages)}" for name, messages in invalid.items()]
-        raise ConfigurationError([*errors, *_unknown_variables(file)]) from error
+        raise ConfigurationError([*errors, *_unknown_variables()]) from error
     settings = Settings(**values)
-    if errors := [*_timeout_errors(settings), *_unknown_variables(file)]:
+    if errors := [*_timeout_errors(settings), *_unknown_variables()]:
         raise ConfigurationError(errors)
     if settings.open_access:
         check_open_access(settings.bind)
@@ -256,9 +232,9 @@ def _timeout_errors(settings: Settings) -> Iterator[str]:
         )
 
 
-def _unknown_variables(file: Iterable[str]) -> Iterator[str]:
+def _unknown_variables() -> Iterator[str]:
     names = {env_name(setting.name) for setting in fields(Settings)} | TEST_ONLY_VARIABLES
-    for name in sorted({*environ, *file} - names):
+    for name in sorted(environ.keys() - names):
         if name.startswith("ALCHEMIST_"):
             matches = get_close_matches(name, names, n=1)
             hint = f" Did you mean {matches[0]}?" if matches else ""

@@ -387,9 +387,9 @@ def test_every_mistake_of_the_environment_is_a_line(outside, monkeypatch):
     "command",
     [["dev", "--port", "0"], ["migrate"], ["load-examples"], ["verify"], ["token", "list"]],
 )
-def test_a_mistake_in_dotenv_is_one_clear_line(outside, command):
-    (outside / ".env").write_text("# The shop's.\nDATABASE_URL: postgresql://localhost/x\n")
-    assert refuse(*command) == [".env: Line 2 is no assignment."]
+def test_a_dotenv_that_is_not_utf_8_is_one_clear_line(outside, command):
+    (outside / ".env").write_bytes("DATABASE_URL=postgresql://localhost/x".encode("utf-16"))
+    assert refuse(*command) == [".env: Must be UTF-8."]
     assert not (outside / ".alchemist").exists()
 
 
