@@ -73,7 +73,7 @@ def _drop(server: URL, url: URL) -> None:
 
 
 @contextmanager
-def _lent(config: pytest.Config, template: URL | None) -> Iterator[URL]:
+def temporary_database(config: pytest.Config, template: URL | None) -> Iterator[URL]:
     server = config.stash[SERVER]
     url = _create(server, template)
     try:
@@ -91,21 +91,21 @@ def template(pytestconfig: pytest.Config) -> URL:
 @pytest.fixture(scope="session")
 def database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
     """The migrated database of this worker; what a test writes there is rolled back."""
-    with _lent(pytestconfig, template) as url:
+    with temporary_database(pytestconfig, template) as url:
         yield url
 
 
 @pytest.fixture
 def fresh_database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
     """A migrated database of one test, which may commit what it likes."""
-    with _lent(pytestconfig, template) as url:
+    with temporary_database(pytestconfig, template) as url:
         yield url
 
 
 @pytest.fixture
 def empty_database(pytestconfig: pytest.Config) -> Iterator[URL]:
     """A database without any table."""
-    with _lent(pytestconfig, None) as url:
+    with temporary_database(pytestconfig, None) as url:
         yield url
 
 
@@ -117,7 +117,7 @@ def gunicorn(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
 
 
 @pytest.fixture
-def closed_gunicorn(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
+def gunicorn_with_auth(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
     """The same, without open access."""
     with Gunicorn(fresh_database, tmp_path, ALCHEMIST_OPEN_ACCESS="false") as server:
         yield server
@@ -126,7 +126,7 @@ def closed_gunicorn(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn]:
 @pytest.fixture(scope="module")
 def module_database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
     """A migrated database of one module, whose tests do not mind each other's rows."""
-    with _lent(pytestconfig, template) as url:
+    with temporary_database(pytestconfig, template) as url:
         yield url
 
 
@@ -140,7 +140,7 @@ def shared_gunicorn(
 
 
 @contextmanager
-def _committing(url: URL) -> Iterator[Callable[..., Flask]]:
+def _app_factory(url: URL) -> Iterator[Callable[..., Flask]]:
     before = db.session.session_factory.kw.get("bind"), db.current_engines()
     made: list[Flask] = []
 
@@ -159,16 +159,16 @@ def _committing(url: URL) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture
-def committing(app: Flask, fresh_database: URL) -> Iterator[Callable[..., Flask]]:
+def make_committing_app(app: Flask, fresh_database: URL) -> Iterator[Callable[..., Flask]]:
     """Return what makes apps, by their settings, whose requests commit for real."""
-    with _committing(fresh_database) as make:
+    with _app_factory(fresh_database) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
 def module_app(app: Flask, module_database: URL) -> Iterator[Flask]:
     """The app on the database of the module."""
-    with _committing(module_database) as make:
+    with _app_factory(module_database) as make:
         yield make()
 
 
@@ -248,7 +248,9 @@ def client(app: Flask, transaction: None) -> FlaskClient:
 
 
 @pytest.fixture
-def closed(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+def client_with_auth(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> FlaskClient:
     """The client of an app without open access, which has seen no token yet."""
     monkeypatch.setitem(app.extensions, "open_access", False)
     auth._token_cache.clear()

@@ -262,9 +262,9 @@ def body_of(method: str, path: str, cast: SimpleNamespace) -> Any:
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("operation", TABLE)
-def test_everybody_gets_what_the_table_says(closed, cast, operation, who):
+def test_everybody_gets_what_the_table_says(client_with_auth, cast, operation, who):
     expected = int(TABLE[operation].split()[WHO.index(who)])
-    answer = ask(closed, cast, operation, who)
+    answer = ask(client_with_auth, cast, operation, who)
     assert answer.status_code == expected, answer.text
     if expected == 401:
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -274,13 +274,17 @@ def test_everybody_gets_what_the_table_says(closed, cast, operation, who):
 
 @pytest.mark.parametrize("who", ["expired", "revoked"])
 @pytest.mark.parametrize("operation", TABLE)
-def test_a_token_that_is_no_longer_good_is_refused_everywhere(closed, cast, operation, who):
-    assert ask(closed, cast, operation, who).status_code == 401
+def test_a_token_that_is_no_longer_good_is_refused_everywhere(
+    client_with_auth, cast, operation, who
+):
+    assert ask(client_with_auth, cast, operation, who).status_code == 401
 
 
 @pytest.mark.parametrize("operation", TABLE)
-def test_what_writes_is_told_by_the_audit_log_and_nothing_else_is(closed, cast, operation):
-    request_id = ask(closed, cast, operation, "admin").headers["X-Request-ID"]
+def test_what_writes_is_told_by_the_audit_log_and_nothing_else_is(
+    client_with_auth, cast, operation
+):
+    request_id = ask(client_with_auth, cast, operation, "admin").headers["X-Request-ID"]
     told = text("SELECT count(*) FROM audit_log WHERE request_id = :id AND user_id IS NOT NULL")
     writes = not operation.startswith("GET ") and not operation.endswith("/quote")
     assert bool(db.session.scalar(told, {"id": request_id})) == writes

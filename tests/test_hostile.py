@@ -28,7 +28,7 @@ MOST = int(os.environ.get("HOSTILE_REQUESTS", "3"))
 
 
 @pytest.fixture
-def send(app, closed):
+def send(app, client_with_auth):
     """Return what sends requests of an admin to the furnished apothecary."""
     for kind, batch in sample_data._batches():
         sample_data._add(db.session.connection(), sample_data.SAMPLE_TABLES[kind], batch)

@@ -160,8 +160,8 @@ def test_it_is_off_unless_asked_for(monkeypatch, tmp_path, database):
     assert config.Settings(database_url=database).open_access is False
 
 
-def test_without_it_and_without_a_token_a_write_is_refused(closed_gunicorn):
-    gunicorn = closed_gunicorn
+def test_without_it_and_without_a_token_a_write_is_refused(gunicorn_with_auth):
+    gunicorn = gunicorn_with_auth
     answer = gunicorn.request("POST", URL, '{"name": "M"}', **{"Content-Type": "application/json"})
     assert answer.status == 401
     assert gunicorn.request("GET", URL).body == b"[]"

@@ -46,20 +46,22 @@ def admin_token(server: Gunicorn) -> str:
 
 
 @pytest.fixture
-def token(closed_gunicorn: Gunicorn) -> str:
-    return admin_token(closed_gunicorn)
+def token(gunicorn_with_auth: Gunicorn) -> str:
+    return admin_token(gunicorn_with_auth)
 
 
 @pytest.fixture
-def furnished(closed_gunicorn: Gunicorn, token: str) -> Gunicorn:
+def furnished(gunicorn_with_auth: Gunicorn, token: str) -> Gunicorn:
     """The service with the example apothecary, and ingredients enough for the longest recipe."""
-    url = database_url(closed_gunicorn.environment["DATABASE_URL"])
+    url = database_url(gunicorn_with_auth.environment["DATABASE_URL"])
     sample_data.load(url, lambda _done, _total: None)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     for number in range(40):
         body = f'{{"name": "Reserve {number}"}}'
-        assert closed_gunicorn.request("POST", "/api/v2/ingredients", body, **headers).status == 201
-    return closed_gunicorn
+        assert (
+            gunicorn_with_auth.request("POST", "/api/v2/ingredients", body, **headers).status == 201
+        )
+    return gunicorn_with_auth
 
 
 def run(server: Gunicorn, token: str, version: str, configuration: str, directory: Path) -> str:

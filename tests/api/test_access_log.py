@@ -86,11 +86,11 @@ def test_a_line_counts_the_statements_of_its_request_alone(client, lines):
     assert creation > 1
 
 
-def test_a_line_names_the_caller_and_the_token(closed, lines):
+def test_a_line_names_the_caller_and_the_token(client_with_auth, lines):
     user = make_user(role="admin")
     headers = sign_in(user)
-    closed.get("/api/v2/me", headers=headers)
-    closed.get(POTIONS)
+    client_with_auth.get("/api/v2/me", headers=headers)
+    client_with_auth.get(POTIONS)
     told, anonymous = lines()
     assert told["user_id"] == str(user.pk)
     assert re.fullmatch(r"[0-9a-f-]{36}", told["token_id"])
@@ -134,9 +134,11 @@ def test_a_defect_is_a_line_of_level_error_beside_its_stack(app, client, lines, 
     assert "ZeroDivisionError" not in answer.text
 
 
-def test_an_outage_is_a_line_of_level_warning_with_its_reason(committing, fresh_database, lines):
+def test_an_outage_is_a_line_of_level_warning_with_its_reason(
+    make_committing_app, fresh_database, lines
+):
     gone = fresh_database.set(host="/nowhere", query={})
-    assert committing(database_url=gone).test_client().get(POTIONS).status_code == 503
+    assert make_committing_app(database_url=gone).test_client().get(POTIONS).status_code == 503
     [line] = lines()
     assert (line["level"], line["code"]) == ("warning", "unavailable")
     assert line["exception"] == "sqlalchemy.exc.OperationalError"

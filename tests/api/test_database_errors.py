@@ -143,11 +143,11 @@ def test_the_longest_texts_fit_into_their_indexes(client, kind, sent):
 
 
 def test_a_migration_under_prepared_statements_costs_no_request(
-    committing, fresh_database, monkeypatch
+    make_committing_app, fresh_database, monkeypatch
 ):
     """Plans are for a type of result; each connection has its own, of each statement."""
     monkeypatch.setattr(auth, "TOKEN_CACHE_TTL", 0)
-    client = committing(open_access=False).test_client()
+    client = make_committing_app(open_access=False).test_client()
     headers = sign_in(make_user(role="admin"))
     db.session.commit()
     url = client.post(URL, json={"name": "Mandrake"}, headers=headers).headers["Location"]

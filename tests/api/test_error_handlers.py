@@ -136,9 +136,9 @@ def raise_a_secret():
 
 
 @pytest.fixture
-def broken(committing, caplog):
+def broken(make_committing_app, caplog):
     """The caller of an app with views that fail."""
-    app = committing()
+    app = make_committing_app()
     app.add_url_rule("/defect", view_func=raise_a_secret)
     app.add_url_rule("/teapot", endpoint="teapot", view_func=lambda: abort(418))
     app.add_url_rule("/gateway", endpoint="gateway", view_func=lambda: abort(502))
@@ -159,9 +159,9 @@ def test_a_status_without_a_code_is_the_first_of_its_kind(broken, path, status):
     assert_problem(broken.get(path), status)
 
 
-def test_a_database_that_is_gone_is_503(committing, fresh_database):
+def test_a_database_that_is_gone_is_503(make_committing_app, fresh_database):
     gone = fresh_database.set(host="/nowhere", query={})
-    client = committing(database_url=gone).test_client()
+    client = make_committing_app(database_url=gone).test_client()
     for answer in (client.get(URL), client.post(URL, json={"name": "a"}), client.get(MISSING)):
         assert_problem(answer, 503)
         assert int(answer.headers["Retry-After"]) > 0
@@ -169,8 +169,8 @@ def test_a_database_that_is_gone_is_503(committing, fresh_database):
 
 
 @pytest.mark.parametrize("engine", ["autocommit", "transaction"])
-def test_an_exhausted_pool_is_503_soon(committing, engine):
-    app = committing(threads=1, pool_timeout=0.05)
+def test_an_exhausted_pool_is_503_soon(make_committing_app, engine):
+    app = make_committing_app(threads=1, pool_timeout=0.05)
     client = app.test_client()
     place = client.post(URL, json={"name": "a"}).headers["Location"]
     with getattr(app.extensions["engines"], engine).connect():
@@ -182,8 +182,8 @@ def test_an_exhausted_pool_is_503_soon(committing, engine):
     assert client.get(URL).status_code == 200
 
 
-def test_failures_do_not_use_up_the_pool(committing):
-    app = committing(threads=1, pool_timeout=0.05)
+def test_failures_do_not_use_up_the_pool(make_committing_app):
+    app = make_committing_app(threads=1, pool_timeout=0.05)
     client = app.test_client()
     for _ in range(3):
         client.post(URL, json={"name": 5})
@@ -193,10 +193,10 @@ def test_failures_do_not_use_up_the_pool(committing):
     assert client.post(URL, json={"name": "a"}).status_code == 201
 
 
-def test_a_statement_that_takes_too_long_is_503(committing, fresh_database):
+def test_a_statement_that_takes_too_long_is_503(make_committing_app, fresh_database):
     with create_engine(fresh_database, poolclass=NullPool).begin() as connection:
         connection.execute(text(SLOW))
-    client = committing(statement_timeout=0.1).test_client()
+    client = make_committing_app(statement_timeout=0.1).test_client()
     assert_problem(client.post(URL, json={"name": "a"}), 503)
 
 

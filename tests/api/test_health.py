@@ -11,13 +11,15 @@ def execute(url, statement):
         connection.execute(text(statement))
 
 
-def test_the_process_lives_without_a_database(committing, fresh_database):
-    client = committing(database_url=fresh_database.set(host="/nowhere", query={})).test_client()
+def test_the_process_lives_without_a_database(make_committing_app, fresh_database):
+    client = make_committing_app(
+        database_url=fresh_database.set(host="/nowhere", query={})
+    ).test_client()
     assert (client.get("/livez").status_code, client.get("/livez").json["status"]) == (200, "ok")
 
 
-def test_it_is_ready_at_the_migration_of_its_code(committing):
-    answer = committing().test_client().get("/readyz")
+def test_it_is_ready_at_the_migration_of_its_code(make_committing_app):
+    answer = make_committing_app().test_client().get("/readyz")
     assert (answer.status_code, answer.json["migration"]) == (200, db.latest_revision())
 
 
@@ -27,9 +29,9 @@ def refused(answer):
     return True
 
 
-def test_it_is_not_ready_while_the_database_is_gone(committing, fresh_database):
+def test_it_is_not_ready_while_the_database_is_gone(make_committing_app, fresh_database):
     gone = fresh_database.set(host="/nowhere", query={})
-    assert refused(committing(database_url=gone).test_client().get("/readyz"))
+    assert refused(make_committing_app(database_url=gone).test_client().get("/readyz"))
 
 
 @pytest.mark.parametrize(
@@ -40,12 +42,12 @@ def test_it_is_not_ready_while_the_database_is_gone(committing, fresh_database):
         "DROP TABLE alembic_version",
     ],
 )
-def test_it_is_not_ready_at_another_migration(committing, fresh_database, change):
-    client = committing().test_client()
+def test_it_is_not_ready_at_another_migration(make_committing_app, fresh_database, change):
+    client = make_committing_app().test_client()
     assert client.get("/readyz").status_code == 200
     execute(fresh_database, change)
     assert refused(client.get("/readyz"))
 
 
-def test_it_is_not_ready_before_the_first_migration(committing, empty_database):
-    assert refused(committing(database_url=empty_database).test_client().get("/readyz"))
+def test_it_is_not_ready_before_the_first_migration(make_committing_app, empty_database):
+    assert refused(make_committing_app(database_url=empty_database).test_client().get("/readyz"))

@@ -82,12 +82,12 @@ def test_a_potion_stands_though_its_ingredient_has_another_name(client):
     repeated(client, "potions", body, lambda _: patch(client, change, name="Rhizome"), 201)
 
 
-def test_a_product_stands_though_its_store_is_somebody_elses(closed):
+def test_a_product_stands_though_its_store_is_somebody_elses(client_with_auth):
     merchant, admin, other = make_user(role="merchant"), make_user(role="admin"), make_user()
     store = make_store(owner_id=merchant.pk)
 
     def hand_over(_):
-        answer = closed.patch(
+        answer = client_with_auth.patch(
             f"/api/v2/stores/{store.pk}",
             json={"owner_id": str(other.pk)},
             headers=ANY | sign_in(admin),
@@ -95,7 +95,7 @@ def test_a_product_stands_though_its_store_is_somebody_elses(closed):
         assert answer.status_code == 200, answer.text
 
     body = {"store_id": str(store.pk), "name": "Vial", "price": "1.00"}
-    repeated(closed, "products", body, hand_over, 201, sign_in(merchant))
+    repeated(client_with_auth, "products", body, hand_over, 201, sign_in(merchant))
 
 
 @pytest.mark.parametrize("body", [{"name": 1}, {}, []])

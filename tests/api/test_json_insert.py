@@ -112,9 +112,9 @@ def stored(database, kind):
 
 @pytest.mark.parametrize("is_done", [False, True])
 def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
-    committing, fresh_database, losing, is_done
+    make_committing_app, fresh_database, losing, is_done
 ):
-    client = committing().test_client()
+    client = make_committing_app().test_client()
     losing(is_done=is_done)
     answer = client.post("/api/v2/ingredients", json=INGREDIENT)
     assert answer.status_code == 201
@@ -123,20 +123,20 @@ def test_a_row_whose_connection_is_lost_is_stored_once_and_answered(
 
 @pytest.mark.parametrize("kind", UNIQUE)
 def test_a_row_is_known_again_whichever_of_its_constraints_tells(
-    committing, fresh_database, losing, kind
+    make_committing_app, fresh_database, losing, kind
 ):
     """As after a restoration: it is told of the oldest index, and that is no longer the key's."""
     engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"REINDEX INDEX CONCURRENTLY {kind}_pkey"))
-    client = committing().test_client()
+    client = make_committing_app().test_client()
     losing(is_done=True)
     answer = client.post(f"/api/v2/{kind}", json=UNIQUE[kind])
     assert answer.status_code == 201, answer.text
     assert stored(fresh_database, kind) == [answer.json["pk"]]
 
 
-def test_a_row_of_somebody_else_is_not_known_again(committing):
-    client = committing().test_client()
+def test_a_row_of_somebody_else_is_not_known_again(make_committing_app):
+    client = make_committing_app().test_client()
     answers = [client.post("/api/v2/heroes", json=UNIQUE["heroes"]) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 409]

@@ -214,9 +214,9 @@ def test_a_read_only_field_of_what_is_not_there_is_not_told_as_well(rows):
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])
 def test_what_goes_after_it_was_looked_up_is_told_with_its_pointer(
-    committing, fresh_database, monkeypatch, headers
+    make_committing_app, fresh_database, monkeypatch, headers
 ):
-    client = committing().test_client()
+    client = make_committing_app().test_client()
     kept, gone = make_ingredient(), make_ingredient()
     db.session.commit()
     pk, look = gone.pk, references.reference_errors

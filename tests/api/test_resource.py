@@ -33,9 +33,9 @@ FAILING = """
 
 
 @pytest.fixture
-def client(committing):
+def client(make_committing_app):
     """The caller of an app that commits for real."""
-    return committing().test_client()
+    return make_committing_app().test_client()
 
 
 @pytest.fixture
@@ -140,13 +140,15 @@ def test_a_real_deadlock_is_repeated_and_succeeds(client, other):
     assert [line["pk"] for line in client.get(url).json["ingredients"]] == change["ingredients"]
 
 
-def test_a_real_serialization_failure_is_repeated_and_succeeds(committing, fresh_database, other):
+def test_a_real_serialization_failure_is_repeated_and_succeeds(
+    make_committing_app, fresh_database, other
+):
     """Under REPEATABLE READ, whoever waited for a row that changed must begin anew."""
     admin = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         setting = "SET default_transaction_isolation = 'repeatable read'"
         connection.execute(text(f'ALTER DATABASE "{fresh_database.database}" {setting}'))
-    client = committing().test_client()
+    client = make_committing_app().test_client()
     row = committed(make_ingredient, name="Mandrake")
     other.execute(text("UPDATE ingredients SET description = 'Screams.', version = version + 1"))
     with ThreadPoolExecutor(1) as pool:
@@ -158,8 +160,8 @@ def test_a_real_serialization_failure_is_repeated_and_succeeds(committing, fresh
     assert (changed["name"], changed["description"]) == ("Root", "Screams.")
 
 
-def test_a_row_that_stays_locked_is_503(committing, other):
-    client = committing(lock_timeout=0.05).test_client()
+def test_a_row_that_stays_locked_is_503(make_committing_app, other):
+    client = make_committing_app(lock_timeout=0.05).test_client()
     row = committed(make_ingredient)
     other.execute(text("SELECT pk FROM ingredients FOR UPDATE"))
     answer = client.patch(f"{URL}/{row.pk}", json={"name": "a"}, headers=ANY)
@@ -258,8 +260,8 @@ def test_a_commit_that_fails_is_an_ordinary_error(client, other):
     assert names(other) == []
 
 
-def test_a_read_holds_no_transaction_even_while_it_lasts(committing):
-    app = committing()
+def test_a_read_holds_no_transaction_even_while_it_lasts(make_committing_app):
+    app = make_committing_app()
     with app.app_context():
         db.fetch_autocommit(text("SELECT 1"))
     connection = app.extensions["engines"].autocommit.raw_connection()

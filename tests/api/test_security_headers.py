@@ -32,7 +32,7 @@ def assert_secure(headers):
 
 
 @pytest.fixture
-def admin(closed):
+def admin(client_with_auth):
     return sign_in(make_user(role="admin"))
 
 
@@ -55,33 +55,33 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("status", ANSWERS)
-def test_every_answer_is_secured(closed, admin, status):
+def test_every_answer_is_secured(client_with_auth, admin, status):
     hero = make_hero(nickname="Thistle")
     method, path, body, headers = ANSWERS[status]
     url = path.format(hero=f"{HEROES}/{hero.pk}")
-    answer = closed.open(url, method=method, json=body, headers=admin | headers)
+    answer = client_with_auth.open(url, method=method, json=body, headers=admin | headers)
     assert answer.status_code == status
     assert_secure(answer.headers)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/api/v1/", "/", "/problems/not-found"])
-def test_what_stands_beside_the_api_is_secured(closed, path):
-    assert_secure(closed.get(path).headers)
+def test_what_stands_beside_the_api_is_secured(client_with_auth, path):
+    assert_secure(client_with_auth.get(path).headers)
 
 
 @pytest.mark.parametrize("path", ["/api/docs", "/api/openapi.json"])
-def test_the_documentation_is_secured_where_it_is(closed, path):
-    answer = closed.get(path)
+def test_the_documentation_is_secured_where_it_is(client_with_auth, path):
+    answer = client_with_auth.get(path)
     assert answer.status_code in (200, 404)
     assert_secure(answer.headers)
 
 
-def test_a_preflight_is_secured(closed):
-    assert_secure(closed.options(HEROES).headers)
+def test_a_preflight_is_secured(client_with_auth):
+    assert_secure(client_with_auth.options(HEROES).headers)
 
 
-def test_an_answer_to_one_who_may_not_is_secured(closed):
-    answer = closed.get("/api/v2/audit", headers=sign_in(make_user()))
+def test_an_answer_to_one_who_may_not_is_secured(client_with_auth):
+    answer = client_with_auth.get("/api/v2/audit", headers=sign_in(make_user()))
     assert answer.status_code == 403
     assert_secure(answer.headers)
 
@@ -90,10 +90,10 @@ def fail(**_filters):
     raise ZeroDivisionError
 
 
-def test_a_defect_is_answered_securely(app, closed, monkeypatch):
+def test_a_defect_is_answered_securely(app, client_with_auth, monkeypatch):
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
     monkeypatch.setattr(heroes, "list_query", fail)
-    answer = closed.get(HEROES)
+    answer = client_with_auth.get(HEROES)
     assert (answer.status_code, answer.json["code"]) == (500, "internal")
     assert_secure(answer.headers)
 
@@ -121,13 +121,13 @@ def test_what_the_server_itself_refuses_is_secured(gunicorn):
         assert_secure(headers)
 
 
-def test_no_answer_names_the_servers_software_in_detail(closed):
-    answer = closed.get(HEROES)
+def test_no_answer_names_the_servers_software_in_detail(client_with_auth):
+    answer = client_with_auth.get(HEROES)
     assert "X-Powered-By" not in answer.headers
 
 
-def test_an_answer_differs_by_who_asks(closed):
-    assert "Authorization" in closed.get(HEROES).vary
+def test_an_answer_differs_by_who_asks(client_with_auth):
+    assert "Authorization" in client_with_auth.get(HEROES).vary
 
 
 # CORS
@@ -168,10 +168,10 @@ def preflight(client, method, *headers, origin=ORIGIN, path=HEROES):
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, "null", "http://localhost:8000"])
-def test_no_origin_is_let_in_by_default(closed, origin):
-    assert shared_with(closed.get(HEROES, headers={"Origin": origin})) == {}
-    assert shared_with(preflight(closed, "GET", origin=origin)) == {}
-    assert shared_with(closed.get("/nowhere", headers={"Origin": origin})) == {}
+def test_no_origin_is_let_in_by_default(client_with_auth, origin):
+    assert shared_with(client_with_auth.get(HEROES, headers={"Origin": origin})) == {}
+    assert shared_with(preflight(client_with_auth, "GET", origin=origin)) == {}
+    assert shared_with(client_with_auth.get("/nowhere", headers={"Origin": origin})) == {}
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, OTHER])

@@ -227,8 +227,8 @@ def names_of(*kinds: Any) -> set[str]:
     return {one.name for table in tables for one in table.constraints if isinstance(one, kinds)}
 
 
-def test_a_limit_that_was_lowered_after_its_use_is_no_damage(committing, fresh_database):
-    with committing().app_context():
+def test_a_limit_that_was_lowered_after_its_use_is_no_damage(make_committing_app, fresh_database):
+    with make_committing_app().app_context():
         coupon = make_coupon(per_user_limit=2)
         for _ in range(2):
             coupons.redeem(db.lock_row(coupons.by_pk(coupon.pk)), None)

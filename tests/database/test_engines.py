@@ -30,11 +30,11 @@ SLOW = """
 
 
 @pytest.fixture
-def client(committing, monkeypatch):
+def client(make_committing_app, monkeypatch):
     """The caller of an app whose requests end after a second, long before their statements."""
     monkeypatch.setattr(engines, "CONNECT_TIMEOUT", 0.1)
     limits = {"request_timeout": 1, "statement_timeout": 30, "pool_timeout": 0.1}
-    return committing(**limits).test_client()
+    return make_committing_app(**limits).test_client()
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
     pool.connect().close()
 
 
-def test_a_request_that_has_no_time_to_connect_is_in_nobodys_way(committing):
-    engine = committing().extensions["engines"].autocommit
+def test_a_request_that_has_no_time_to_connect_is_in_nobodys_way(make_committing_app):
+    engine = make_committing_app().extensions["engines"].autocommit
     deadline.start(1.5)
     try:
         with pytest.raises(OperationalError, match="No time is left to connect"):
@@ -143,23 +143,25 @@ def test_a_request_that_has_no_time_to_connect_is_in_nobodys_way(committing):
     engine.connect().close()
 
 
-def test_addresses_that_do_not_answer_are_tried_while_there_is_time(committing, fresh_database):
+def test_addresses_that_do_not_answer_are_tried_while_there_is_time(
+    make_committing_app, fresh_database
+):
     with ExitStack() as stack:
         silent = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(8)]
         ports = ",".join(str(address.getsockname()[1]) for address in silent)
         hosts = ",".join(["127.0.0.1"] * len(silent))
         url = fresh_database.set(host=None, port=None, query={"host": hosts, "port": ports})
-        client = committing(database_url=url, request_timeout=3).test_client()
+        client = make_committing_app(database_url=url, request_timeout=3).test_client()
         began = monotonic()
         assert_over(client.get(URL), began)
 
 
 def test_a_database_that_does_not_answer_keeps_one_request_waiting_and_not_all(
-    committing, fresh_database
+    make_committing_app, fresh_database
 ):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = fresh_database.set(host="127.0.0.1", port=silent.getsockname()[1], query={})
-        client = committing(database_url=url).test_client()
+        client = make_committing_app(database_url=url).test_client()
         client.get(URL)
         began = monotonic()
         seen = {client.get(URL).status_code for _ in range(20)}
@@ -168,9 +170,9 @@ def test_a_database_that_does_not_answer_keeps_one_request_waiting_and_not_all(
         assert seen == {503}
 
 
-def test_connections_that_die_leave_no_more_than_there_may_be(committing, other):
+def test_connections_that_die_leave_no_more_than_there_may_be(make_committing_app, other):
     """One dies while other threads hold theirs: those are ended when they come back."""
-    app = committing()
+    app = make_committing_app()
     engine = app.extensions["engines"].autocommit
     mine = text(
         "SELECT count(*) FROM pg_stat_activity"

@@ -41,8 +41,8 @@ def test_the_entity_of_a_query_is_its_model():
 
 
 @pytest.mark.parametrize("engine", ["autocommit", "transaction"])
-def test_statements_and_locks_have_deadlines(committing, engine):
-    app = committing(statement_timeout=2.5, lock_timeout=0.25)
+def test_statements_and_locks_have_deadlines(make_committing_app, engine):
+    app = make_committing_app(statement_timeout=2.5, lock_timeout=0.25)
     with getattr(app.extensions["engines"], engine).connect() as connection:
         shown = [
             connection.execute(text(f"SHOW {name}")).scalar_one()
@@ -52,8 +52,8 @@ def test_statements_and_locks_have_deadlines(committing, engine):
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-def test_statements_are_prepared_unless_that_is_switched_off(committing, prepared):
-    app = committing(threads=1, prepared_statements=prepared)
+def test_statements_are_prepared_unless_that_is_switched_off(make_committing_app, prepared):
+    app = make_committing_app(threads=1, prepared_statements=prepared)
     client = app.test_client()
     for _ in range(10):
         client.get(URL)

@@ -112,9 +112,9 @@ def test_a_create_and_a_list_can_be_executed(page):
     expect(listed.locator(".live-responses-table")).to_contain_text("Left-hand nettle")
 
 
-def test_who_has_authorized_themselves_may_create(browser, closed_gunicorn):
+def test_who_has_authorized_themselves_may_create(browser, gunicorn_with_auth):
     noise: list[str] = []
-    service = f"http://127.0.0.1:{closed_gunicorn.port}"
+    service = f"http://127.0.0.1:{gunicorn_with_auth.port}"
     with watched(browser, service, noise) as page:
         page.goto("/api/docs")
         created = operation(page, "createIngredient")
@@ -122,7 +122,7 @@ def test_who_has_authorized_themselves_may_create(browser, closed_gunicorn):
         # The browser itself notes the refusal.
         assert len(noise) == 1
         assert "401" in noise.pop()
-        authorize(page, admin_token(closed_gunicorn))
+        authorize(page, admin_token(gunicorn_with_auth))
         assert status_of_executed(created, "201") == "201"
         page.reload()
         assert status_of_executed(operation(page, "listUsers")) == "200"

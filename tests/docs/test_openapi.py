@@ -321,15 +321,19 @@ def test_an_operation_says_how_those_are_refused_who_may_not(operation, document
 
 
 @every_operation
-def test_those_are_refused_as_it_is_said_who_may_not(closed, operation, documents, version):
+def test_those_are_refused_as_it_is_said_who_may_not(
+    client_with_auth, operation, documents, version
+):
     """Nobody, then somebody with a token that is none, and then somebody who may do nothing."""
     nothing = sign_in(make_user(role="admin"), "me:read")
     permission = operation["x-permission"]
     if permission not in (None, "me:read"):
-        assert_as_documented(closed, operation, documents[version], "401", {})
-        refusal = assert_as_documented(closed, operation, documents[version], "403", nothing)
+        assert_as_documented(client_with_auth, operation, documents[version], "401", {})
+        refusal = assert_as_documented(
+            client_with_auth, operation, documents[version], "403", nothing
+        )
         assert refusal["errors"][0]["permission"] == permission
-    assert_as_documented(closed, operation, documents[version], "401", bearer("alc_none"))
+    assert_as_documented(client_with_auth, operation, documents[version], "401", bearer("alc_none"))
 
 
 def assert_as_documented(client, operation, document, status, headers) -> Json:

@@ -70,11 +70,11 @@ REVISIONS = [
 
 
 @pytest.fixture
-def full_database(fresh_database, committing):
+def full_database(fresh_database, make_committing_app):
     """A database with rows in all of its tables."""
     sample_data.load(fresh_database, lambda *_: None)
     headers = {"Idempotency-Key": "one"}
-    client = committing().test_client()
+    client = make_committing_app().test_client()
     assert (
         client.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=headers).status_code == 201
     )

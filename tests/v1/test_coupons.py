@@ -16,14 +16,16 @@ KEYS = ["id", "code", "init_count", "remaining_count"]
 
 
 @pytest.fixture
-def admin(closed):
+def admin(client_with_auth):
     return sign_in(make_user(role="admin"))
 
 
 @pytest.fixture
-def create(closed, admin):
+def create(client_with_auth, admin):
     def act(headers=admin, **values):
-        return closed.post(URL, json={"code": "Brew", "init_count": 5} | values, headers=headers)
+        return client_with_auth.post(
+            URL, json={"code": "Brew", "init_count": 5} | values, headers=headers
+        )
 
     return act
 
@@ -53,10 +55,10 @@ def test_uses_that_were_gone_before_are_on_record(create):
     assert db.session.get(Coupon, pk).used_before == 2
 
 
-def test_a_coupon_is_found_as_it_is_now(closed, admin):
+def test_a_coupon_is_found_as_it_is_now(client_with_auth, admin):
     coupon = make_coupon(code="Brew", init_count=5, percent_off=10)
     service.redeem(coupon, None)
-    answer = closed.get(f"{URL}{coupon.pk}", headers=admin)
+    answer = client_with_auth.get(f"{URL}{coupon.pk}", headers=admin)
     assert answer.status_code == 200
     assert list(answer.json) == KEYS
     assert answer.json == {
@@ -67,23 +69,23 @@ def test_a_coupon_is_found_as_it_is_now(closed, admin):
     }
 
 
-def test_what_this_version_does_not_know_has_its_default(closed, admin, create):
+def test_what_this_version_does_not_know_has_its_default(client_with_auth, admin, create):
     unknown = {"percent_off": 100, "per_user_limit": 1, "id": str(uuid7()), "surprise": []}
     made = create(**unknown).json
-    shown = closed.get(f"/api/v2/coupons/{made['id']}", headers=admin).json
+    shown = client_with_auth.get(f"/api/v2/coupons/{made['id']}", headers=admin).json
     assert (shown["percent_off"], shown["per_user_limit"]) == (None, None)
     assert made["id"] != unknown["id"]
 
 
-def test_what_is_missing_is_said_in_the_old_words(closed, admin):
-    answer = closed.get(f"{URL}{uuid7()}", headers=admin)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, admin):
+    answer = client_with_auth.get(f"{URL}{uuid7()}", headers=admin)
     assert (answer.status_code, answer.json["detail"]) == (404, "Coupon does not exist")
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}0"])
-def test_an_id_that_is_none_is_404(closed, admin, pk):
-    assert closed.get(f"{URL}{pk}", headers=admin).status_code == 404
+def test_an_id_that_is_none_is_404(client_with_auth, admin, pk):
+    assert client_with_auth.get(f"{URL}{pk}", headers=admin).status_code == 404
 
 
 @pytest.mark.parametrize("code", ["Brew", "BREW"])
@@ -119,33 +121,33 @@ def test_counts_that_do_not_go_together_are_told_beside_what_else_is_wrong(creat
     ]
 
 
-def test_coupons_are_not_listed(closed, admin):
-    answer = closed.get(URL, headers=admin)
+def test_coupons_are_not_listed(client_with_auth, admin):
+    answer = client_with_auth.get(URL, headers=admin)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 
 
 @pytest.mark.parametrize("role", ["customer", "merchant"])
-def test_admins_alone_know_of_coupons(closed, create, role):
+def test_admins_alone_know_of_coupons(client_with_auth, create, role):
     somebody = sign_in(make_user(role=role))
     coupon = make_coupon()
-    for answer in (create(somebody), closed.get(f"{URL}{coupon.pk}", headers=somebody)):
+    for answer in (create(somebody), client_with_auth.get(f"{URL}{coupon.pk}", headers=somebody)):
         assert answer.status_code == 403
-    assert closed.get(f"{URL}{coupon.pk}").status_code == 401
+    assert client_with_auth.get(f"{URL}{coupon.pk}").status_code == 401
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(closed, admin, slash):
+def test_paths_answer_with_and_without_a_slash(client_with_auth, admin, slash):
     new = {"code": "Brew", "init_count": 5}
-    made = closed.post(f"/api/v1/coupons{slash}", json=new, headers=admin)
+    made = client_with_auth.post(f"/api/v1/coupons{slash}", json=new, headers=admin)
     assert made.status_code == 201
     url = f"/api/v1/coupons/{made.json['id']}{slash}"
-    assert closed.get(url, headers=admin).status_code == 200
+    assert client_with_auth.get(url, headers=admin).status_code == 200
 
 
-def test_every_answer_says_that_this_is_old_and_what_succeeds_it(closed, admin, create):
+def test_every_answer_says_that_this_is_old_and_what_succeeds_it(client_with_auth, admin, create):
     made = create()
-    found = closed.get(f"{URL}{made.json['id']}", headers=admin)
+    found = client_with_auth.get(f"{URL}{made.json['id']}", headers=admin)
     row = f"/api/v2/coupons/{made.json['id']}"
     for answer, successor in [(made, "/api/v2/coupons"), (found, row), (create(), row[:15])]:
         assert answer.headers["Deprecation"].startswith("@")

@@ -15,7 +15,7 @@ ABSENT = "The hero hasn't been found!"
 
 
 @pytest.fixture
-def owner(closed):
+def owner(client_with_auth):
     return make_user()
 
 
@@ -35,100 +35,108 @@ def row(hero):
     return db.session.get(Hero, hero.pk, populate_existing=True)
 
 
-def test_a_new_hero_is_answered_with_201_and_three_keys(closed, mine):
-    answer = closed.post(URL, json={"nickname": "Thistle", "role": "mage"}, headers=mine)
+def test_a_new_hero_is_answered_with_201_and_three_keys(client_with_auth, mine):
+    answer = client_with_auth.post(URL, json={"nickname": "Thistle", "role": "mage"}, headers=mine)
     assert answer.status_code == 201
     assert list(answer.json) == ["uuid", "nickname", "role"]
     assert answer.json == {"uuid": answer.json["uuid"], "nickname": "Thistle", "role": "mage"}
     assert str(UUID(answer.json["uuid"])) == answer.json["uuid"]
 
 
-def test_a_new_hero_is_the_callers(closed, owner, mine):
-    made = closed.post(URL, json={"nickname": "Thistle"}, headers=mine).json
+def test_a_new_hero_is_the_callers(client_with_auth, owner, mine):
+    made = client_with_auth.post(URL, json={"nickname": "Thistle"}, headers=mine).json
     assert made["role"] is None
-    shown = closed.get(f"/api/v2/heroes/{made['uuid']}").json
+    shown = client_with_auth.get(f"/api/v2/heroes/{made['uuid']}").json
     assert (shown["user_id"], shown["nickname"]) == (str(owner.pk), "Thistle")
 
 
-def test_a_hero_is_found_by_anybody(closed, hero):
-    answer = closed.get(f"{URL}/{hero.pk}")
+def test_a_hero_is_found_by_anybody(client_with_auth, hero):
+    answer = client_with_auth.get(f"{URL}/{hero.pk}")
     assert answer.status_code == 200
     assert answer.json == {"uuid": str(hero.pk), "nickname": "Thistle", "role": "mage"}
 
 
-def test_a_change_is_answered_with_the_hero(closed, hero, mine):
-    answer = closed.patch(f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=mine)
+def test_a_change_is_answered_with_the_hero(client_with_auth, hero, mine):
+    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=mine)
     assert answer.status_code == 200
     assert answer.json == {"uuid": str(hero.pk), "nickname": "Moss", "role": "mage"}
-    assert closed.get(f"{URL}/{hero.pk}").json == answer.json
+    assert client_with_auth.get(f"{URL}/{hero.pk}").json == answer.json
 
 
-def test_null_clears_the_role(closed, hero, mine):
-    answer = closed.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=mine)
+def test_null_clears_the_role(client_with_auth, hero, mine):
+    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=mine)
     assert answer.json["role"] is None
     assert row(hero).role is None
 
 
-def test_a_patch_of_nothing_changes_nothing(closed, hero, mine):
-    answer = closed.patch(f"{URL}/{hero.pk}", json={}, headers=mine)
+def test_a_patch_of_nothing_changes_nothing(client_with_auth, hero, mine):
+    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json={}, headers=mine)
     assert answer.json == {"uuid": str(hero.pk), "nickname": "Thistle", "role": "mage"}
 
 
-def test_a_deletion_is_answered_with_200_and_a_message(closed, hero, mine):
-    answer = closed.delete(f"{URL}/{hero.pk}", headers=mine)
+def test_a_deletion_is_answered_with_200_and_a_message(client_with_auth, hero, mine):
+    answer = client_with_auth.delete(f"{URL}/{hero.pk}", headers=mine)
     assert answer.status_code == 200
     assert answer.json == {"status": True, "message": "The hero has been deleted!"}
-    assert closed.get(f"{URL}/{hero.pk}").status_code == 404
+    assert client_with_auth.get(f"{URL}/{hero.pk}").status_code == 404
 
 
-def test_no_change_needs_if_match_and_none_heeds_it(closed, hero, mine):
+def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, hero, mine):
     stale = mine | {"If-Match": '"precondition-failed"'}
-    assert closed.patch(f"{URL}/{hero.pk}", json={"role": "tank"}, headers=stale).status_code == 200
-    assert closed.delete(f"{URL}/{hero.pk}", headers=stale).status_code == 200
+    assert (
+        client_with_auth.patch(f"{URL}/{hero.pk}", json={"role": "tank"}, headers=stale).status_code
+        == 200
+    )
+    assert client_with_auth.delete(f"{URL}/{hero.pk}", headers=stale).status_code == 200
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}", f"{UUID(int=0)}0"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_hero_that_is_not_there_is_404(closed, mine, method, pk):
-    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=mine)
+def test_a_hero_that_is_not_there_is_404(client_with_auth, mine, method, pk):
+    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=mine)
     assert answer.status_code == 404
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(closed, mine, method):
-    answer = closed.open(f"{URL}/{uuid7()}", method=method, json={}, headers=mine)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, mine, method):
+    answer = client_with_auth.open(f"{URL}/{uuid7()}", method=method, json={}, headers=mine)
     assert answer.json["detail"] == ABSENT
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_the_hero_of_somebody_else_has_not_been_found(closed, hero, method):
+def test_the_hero_of_somebody_else_has_not_been_found(client_with_auth, hero, method):
     stranger = sign_in(make_user())
-    answer = closed.open(f"{URL}/{hero.pk}", method=method, json={"role": None}, headers=stranger)
+    answer = client_with_auth.open(
+        f"{URL}/{hero.pk}", method=method, json={"role": None}, headers=stranger
+    )
     assert (answer.status_code, answer.json["detail"]) == (404, ABSENT)
     assert row(hero).role == "mage"
 
 
-def test_an_admin_changes_and_deletes_any_hero(closed, hero):
+def test_an_admin_changes_and_deletes_any_hero(client_with_auth, hero):
     admin = sign_in(make_user(role="admin"))
-    assert closed.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=admin).status_code == 200
-    assert closed.delete(f"{URL}/{hero.pk}", headers=admin).status_code == 200
+    assert (
+        client_with_auth.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=admin).status_code
+        == 200
+    )
+    assert client_with_auth.delete(f"{URL}/{hero.pk}", headers=admin).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_what_is_not_known_is_ignored(closed, owner, hero, mine, method):
+def test_what_is_not_known_is_ignored(client_with_auth, owner, hero, mine, method):
     """Above all whose hero it is: that could not be said, so it cannot be changed."""
     body = {"nickname": "Moss", "user_id": str(make_user().pk), "uuid": "x", "level": 3}
     url = URL if method == "POST" else f"{URL}/{hero.pk}"
-    answer = closed.open(url, method=method, json=body, headers=mine)
+    answer = client_with_auth.open(url, method=method, json=body, headers=mine)
     assert answer.status_code in (200, 201)
     assert set(answer.json) == {"uuid", "nickname", "role"}
-    shown = closed.get(f"/api/v2/heroes/{answer.json['uuid']}").json
+    shown = client_with_auth.get(f"/api/v2/heroes/{answer.json['uuid']}").json
     assert shown["user_id"] == str(owner.pk)
 
 
-def test_a_taken_nickname_is_a_conflict(closed, hero, mine):
-    answer = closed.post(URL, json={"nickname": "Thistle"}, headers=mine)
+def test_a_taken_nickname_is_a_conflict(client_with_auth, hero, mine):
+    answer = client_with_auth.post(URL, json={"nickname": "Thistle"}, headers=mine)
     assert answer.status_code == 409
     assert answer.json["errors"][0]["pointer"] == "#/nickname"
 
@@ -141,8 +149,8 @@ def test_a_taken_nickname_is_a_conflict(closed, hero, mine):
         ({"nickname": "M", "role": "king"}, "#/role"),
     ],
 )
-def test_a_field_that_is_wrong_is_told_with_its_pointer(closed, mine, body, pointer):
-    answer = closed.post(URL, json=body, headers=mine)
+def test_a_field_that_is_wrong_is_told_with_its_pointer(client_with_auth, mine, body, pointer):
+    answer = client_with_auth.post(URL, json=body, headers=mine)
     assert answer.status_code == 422
     assert error_pointers(answer) == {pointer}
 
@@ -150,23 +158,25 @@ def test_a_field_that_is_wrong_is_told_with_its_pointer(closed, mine, body, poin
 @pytest.mark.parametrize(
     "data", [b"{", b'{"nickname": "a", "nickname": "b"}', b'{"nickname": NaN}']
 )
-def test_a_body_is_read_as_strictly_as_in_version_2(closed, mine, data):
-    answer = closed.post(URL, data=data, content_type="application/json", headers=mine)
+def test_a_body_is_read_as_strictly_as_in_version_2(client_with_auth, mine, data):
+    answer = client_with_auth.post(URL, data=data, content_type="application/json", headers=mine)
     assert answer.status_code == 400
 
 
-def test_paths_answer_with_and_without_a_slash(closed, hero, mine):
-    assert closed.post(f"{URL}/", json={"nickname": "Moss"}, headers=mine).status_code == 201
+def test_paths_answer_with_and_without_a_slash(client_with_auth, hero, mine):
+    assert (
+        client_with_auth.post(f"{URL}/", json={"nickname": "Moss"}, headers=mine).status_code == 201
+    )
     url = f"{URL}/{hero.pk}/"
-    assert closed.get(url).status_code == 200
-    assert closed.patch(url, json={"role": None}, headers=mine).status_code == 200
-    assert closed.delete(url, headers=mine).status_code == 200
+    assert client_with_auth.get(url).status_code == 200
+    assert client_with_auth.patch(url, json={"role": None}, headers=mine).status_code == 200
+    assert client_with_auth.delete(url, headers=mine).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
-def test_without_a_token_nothing_is_written(closed, hero, method):
+def test_without_a_token_nothing_is_written(client_with_auth, hero, method):
     url = URL if method == "POST" else f"{URL}/{hero.pk}"
-    answer = closed.open(url, method=method, json={"nickname": "Moss"})
+    answer = client_with_auth.open(url, method=method, json={"nickname": "Moss"})
     assert answer.status_code == 401
     assert row(hero).nickname == "Thistle"
 
@@ -184,9 +194,11 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_every_answer_says_that_this_is_old_and_what_succeeds_it(closed, hero, mine, name):
+def test_every_answer_says_that_this_is_old_and_what_succeeds_it(
+    client_with_auth, hero, mine, name
+):
     method, body, status = ANSWERS[name]
-    answer = closed.open(f"{URL}/{hero.pk}", method=method, json=body, headers=mine)
+    answer = client_with_auth.open(f"{URL}/{hero.pk}", method=method, json=body, headers=mine)
     assert answer.status_code == status
     assert answer.headers["Deprecation"].startswith("@")
     successor = "openapi.json" if status == 405 else f"heroes/{hero.pk}"
@@ -194,18 +206,18 @@ def test_every_answer_says_that_this_is_old_and_what_succeeds_it(closed, hero, m
 
 
 @pytest.mark.parametrize("pk", ["x", str(UUID(int=0))])
-def test_an_answer_that_something_is_missing_says_it_too(closed, pk):
-    answer = closed.get(f"{URL}/{pk}")
+def test_an_answer_that_something_is_missing_says_it_too(client_with_auth, pk):
+    answer = client_with_auth.get(f"{URL}/{pk}")
     assert answer.status_code == 404
     assert "Deprecation" in answer.headers
     assert 'rel="successor-version"' in answer.headers["Link"]
 
 
-def test_an_answer_to_nobody_says_it_too(closed, hero):
-    answer = closed.delete(f"{URL}/{hero.pk}")
+def test_an_answer_to_nobody_says_it_too(client_with_auth, hero):
+    answer = client_with_auth.delete(f"{URL}/{hero.pk}")
     assert answer.status_code == 401
     assert "Deprecation" in answer.headers
 
 
-def test_version_2_is_not_deprecated(closed, hero):
-    assert "Deprecation" not in closed.get(f"/api/v2/heroes/{hero.pk}").headers
+def test_version_2_is_not_deprecated(client_with_auth, hero):
+    assert "Deprecation" not in client_with_auth.get(f"/api/v2/heroes/{hero.pk}").headers

@@ -22,7 +22,7 @@ PRODUCT_KEYS = ["productId", "storeId", "name", "price", "description", "store"]
 
 
 @pytest.fixture
-def buyer(closed):
+def buyer(client_with_auth):
     return make_user()
 
 
@@ -33,10 +33,10 @@ def mine(buyer):
 
 
 @pytest.fixture
-def place(closed, mine):
+def place(client_with_auth, mine):
     def act(*lines, headers=mine, **values):
         items = [{"productId": str(pk), "quantity": quantity} for pk, quantity in lines]
-        return closed.post(URL, json={"items": items} | values, headers=headers)
+        return client_with_auth.post(URL, json={"items": items} | values, headers=headers)
 
     return act
 
@@ -61,27 +61,27 @@ def test_a_new_order_is_answered_with_201_and_three_keys(place):
     assert str(UUID(answer.json["orderId"])) == answer.json["orderId"]
 
 
-def test_a_date_is_naive_and_in_utc(closed, mine, place):
+def test_a_date_is_naive_and_in_utc(client_with_auth, mine, place):
     answer = place((make_product().pk, 1))
     date = datetime.fromisoformat(answer.json["date"])
     assert date.tzinfo is None
-    shown = closed.get(f"/api/v2/orders/{answer.json['orderId']}", headers=mine).json
+    shown = client_with_auth.get(f"/api/v2/orders/{answer.json['orderId']}", headers=mine).json
     assert shown["placed_at"] == f"{answer.json['date']}+00:00"
     assert date.replace(tzinfo=UTC) == datetime.fromisoformat(shown["placed_at"])
 
 
-def test_a_new_order_is_the_callers_and_placed(closed, buyer, mine, place):
+def test_a_new_order_is_the_callers_and_placed(client_with_auth, buyer, mine, place):
     pk = place((make_product().pk, 1)).json["orderId"]
-    shown = closed.get(f"/api/v2/orders/{pk}", headers=mine).json
+    shown = client_with_auth.get(f"/api/v2/orders/{pk}", headers=mine).json
     assert (shown["user_id"], shown["status"]) == (str(buyer.pk), "placed")
     assert (shown["hero_id"], shown["coupon_code"]) == (None, None)
 
 
-def test_an_order_in_detail_has_its_items_too(closed, mine, place):
+def test_an_order_in_detail_has_its_items_too(client_with_auth, mine, place):
     store = make_store(currency="SEK")
     products = [make_product(store, price=Decimal(price)) for price in (5, 7)]
     made = place((products[1].pk, 2), (products[0].pk, 1)).json
-    answer = closed.get(f"{URL}{made['orderId']}", headers=mine)
+    answer = client_with_auth.get(f"{URL}{made['orderId']}", headers=mine)
     assert answer.status_code == 200
     assert list(answer.json) == [*KEYS, "items"]
     assert {name: answer.json[name] for name in KEYS} == made
@@ -90,49 +90,52 @@ def test_an_order_in_detail_has_its_items_too(closed, mine, place):
         assert list(item) == ["quantity", "product"]
         assert list(item["product"]) == PRODUCT_KEYS
     assert answer.json["items"] == [
-        {"quantity": quantity, "product": closed.get(f"/api/v1/products/{product.pk}").json}
+        {
+            "quantity": quantity,
+            "product": client_with_auth.get(f"/api/v1/products/{product.pk}").json,
+        }
         for product, quantity in ((products[1], 2), (products[0], 1))
     ]
 
 
-def test_a_total_is_what_was_agreed_on_then(closed, mine, place):
+def test_a_total_is_what_was_agreed_on_then(client_with_auth, mine, place):
     product = make_product(price=Decimal(10))
     pk = place((product.pk, 2)).json["orderId"]
     db.update(db.session.get(Product, product.pk), {"price": Decimal(11)})
-    shown = closed.get(f"{URL}{pk}", headers=mine).json
+    shown = client_with_auth.get(f"{URL}{pk}", headers=mine).json
     assert shown["total"] == 20
     assert shown["items"][0]["product"]["price"] == 11
 
 
-def test_a_total_is_what_is_to_be_paid(closed, buyer, mine):
+def test_a_total_is_what_is_to_be_paid(client_with_auth, buyer, mine):
     coupon = make_coupon(percent_off=15)
     product = make_product(price=Decimal("9.90"))
     order = make_order(product, user=buyer, coupon_code=coupon.code)
-    assert closed.get(f"{URL}{order.pk}", headers=mine).json["total"] == 8.41
+    assert client_with_auth.get(f"{URL}{order.pk}", headers=mine).json["total"] == 8.41
 
 
-def test_the_list_has_all_in_the_order_of_creation(closed, buyer, mine):
+def test_the_list_has_all_in_the_order_of_creation(client_with_auth, buyer, mine):
     placed = [make_order(user=buyer) for _ in range(3)]
-    answer = closed.get(URL, headers=mine)
+    answer = client_with_auth.get(URL, headers=mine)
     assert answer.status_code == 200
     assert [one["orderId"] for one in answer.json] == [str(order.pk) for order in placed]
     assert all(list(one) == KEYS for one in answer.json)
 
 
 @pytest.mark.parametrize("path", ["", "{}"])
-def test_a_read_is_one_statement(closed, buyer, mine, statements, path):
+def test_a_read_is_one_statement(client_with_auth, buyer, mine, statements, path):
     made = make_order(make_product(), make_product(), user=buyer)
-    closed.get(URL, headers=mine)
+    client_with_auth.get(URL, headers=mine)
     with statements() as seen:
-        assert closed.get(f"{URL}{path}".format(made.pk), headers=mine).status_code == 200
+        assert client_with_auth.get(f"{URL}{path}".format(made.pk), headers=mine).status_code == 200
     assert len(seen) == 1
 
 
-def test_the_same_product_on_two_items_is_added_up(closed, mine, place):
+def test_the_same_product_on_two_items_is_added_up(client_with_auth, mine, place):
     product = make_product(price=Decimal("0.35"), stock=5)
     made = place((product.pk, 2), (product.pk, 3))
     assert (made.status_code, made.json["total"]) == (201, 1.75)
-    [item] = closed.get(f"{URL}{made.json['orderId']}", headers=mine).json["items"]
+    [item] = client_with_auth.get(f"{URL}{made.json['orderId']}", headers=mine).json["items"]
     assert item["quantity"] == 5
     assert stock_of(product) == 0
 
@@ -150,24 +153,24 @@ def test_an_order_of_many_lines_costs_as_many_statements_as_one_of_few(place, st
 
 
 @pytest.mark.parametrize("name", ["productId", "product_id"])
-def test_a_product_is_read_by_either_name(closed, mine, name):
+def test_a_product_is_read_by_either_name(client_with_auth, mine, name):
     items = [{name: str(make_product().pk), "quantity": 1}]
-    assert closed.post(URL, json={"items": items}, headers=mine).status_code == 201
+    assert client_with_auth.post(URL, json={"items": items}, headers=mine).status_code == 201
 
 
-def test_both_names_may_not_say_different_things(closed, mine):
+def test_both_names_may_not_say_different_things(client_with_auth, mine):
     first, second = str(make_product().pk), str(make_product().pk)
     items = [{"productId": first, "product_id": first, "quantity": 1}]
-    assert closed.post(URL, json={"items": items}, headers=mine).status_code == 201
+    assert client_with_auth.post(URL, json={"items": items}, headers=mine).status_code == 201
     items.append({"productId": first, "product_id": second, "quantity": 1})
-    answer = closed.post(URL, json={"items": items}, headers=mine)
+    answer = client_with_auth.post(URL, json={"items": items}, headers=mine)
     assert (answer.status_code, answer.json["code"]) == (422, "ambiguous")
     assert answer.json["errors"][0]["pointer"] == "#/items/1/product_id"
 
 
 @pytest.mark.parametrize("name", ["productId", "product_id"])
-def test_a_complaint_names_the_field_as_the_client_did(closed, mine, name):
-    answer = closed.post(URL, json={"items": [{name: "x", "quantity": 0}]}, headers=mine)
+def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, mine, name):
+    answer = client_with_auth.post(URL, json={"items": [{name: "x", "quantity": 0}]}, headers=mine)
     assert answer.status_code == 422
     wrong = {f"#/items/0/{name}", "#/items/0/quantity"}
     assert error_pointers(answer) == wrong
@@ -188,8 +191,8 @@ def test_a_complaint_names_the_field_as_the_client_did(closed, mine, name):
         ),
     ],
 )
-def test_a_field_that_is_wrong_is_told_with_its_pointer(closed, mine, body, pointer):
-    answer = closed.post(URL, json=body, headers=mine)
+def test_a_field_that_is_wrong_is_told_with_its_pointer(client_with_auth, mine, body, pointer):
+    answer = client_with_auth.post(URL, json=body, headers=mine)
     assert answer.status_code == 422
     assert error_pointers(answer) == {pointer}
 
@@ -234,15 +237,15 @@ def test_products_of_several_stores_in_one_currency_are_not(place):
     assert place(*((product.pk, 1) for product in products)).status_code == 201
 
 
-def test_an_order_of_version_2_in_several_currencies_has_no_total(closed, buyer, mine):
+def test_an_order_of_version_2_in_several_currencies_has_no_total(client_with_auth, buyer, mine):
     order = make_order(
         make_product(make_store(currency="EUR")),
         make_product(make_store(currency="SEK")),
         user=buyer,
     )
-    [listed] = closed.get(URL, headers=mine).json
+    [listed] = client_with_auth.get(URL, headers=mine).json
     assert listed["total"] is None
-    assert closed.get(f"{URL}{order.pk}", headers=mine).json["total"] is None
+    assert client_with_auth.get(f"{URL}{order.pk}", headers=mine).json["total"] is None
 
 
 def test_what_is_out_of_stock_is_told_and_nothing_taken(place):
@@ -254,7 +257,7 @@ def test_what_is_out_of_stock_is_told_and_nothing_taken(place):
     assert (stock_of(enough), stock_of(scarce)) == (5, 1)
 
 
-def test_what_is_not_known_is_ignored(closed, buyer, mine, place):
+def test_what_is_not_known_is_ignored(client_with_auth, buyer, mine, place):
     """Coupons above all: the older service had none, so none is used up."""
     coupon = make_coupon(percent_off=50)
     pk = str(uuid7())
@@ -269,36 +272,40 @@ def test_what_is_not_known_is_ignored(closed, buyer, mine, place):
 # Who may
 
 
-def test_one_sees_ones_own_orders_alone(closed, buyer, mine):
+def test_one_sees_ones_own_orders_alone(client_with_auth, buyer, mine):
     own, other = make_order(user=buyer), make_order(user=make_user())
-    assert [one["orderId"] for one in closed.get(URL, headers=mine).json] == [str(own.pk)]
-    hidden = closed.get(f"{URL}{other.pk}", headers=mine)
+    assert [one["orderId"] for one in client_with_auth.get(URL, headers=mine).json] == [str(own.pk)]
+    hidden = client_with_auth.get(f"{URL}{other.pk}", headers=mine)
     assert (hidden.status_code, hidden.json["detail"]) == (404, "Not Found")
 
 
-def test_a_merchant_sees_the_orders_of_own_products(closed, buyer):
+def test_a_merchant_sees_the_orders_of_own_products(client_with_auth, buyer):
     merchant = make_user(role="merchant")
     sold = make_order(make_product(make_store(owner_id=merchant.pk)), user=buyer)
     make_order(user=buyer)
     seller, narrowed = sign_in(merchant), sign_in(merchant, "orders:read")
-    assert [one["orderId"] for one in closed.get(URL, headers=seller).json] == [str(sold.pk)]
-    assert closed.get(f"{URL}{sold.pk}", headers=seller).status_code == 200
-    assert closed.get(URL, headers=narrowed).json == []
-    assert closed.get(f"{URL}{sold.pk}", headers=narrowed).status_code == 404
+    assert [one["orderId"] for one in client_with_auth.get(URL, headers=seller).json] == [
+        str(sold.pk)
+    ]
+    assert client_with_auth.get(f"{URL}{sold.pk}", headers=seller).status_code == 200
+    assert client_with_auth.get(URL, headers=narrowed).json == []
+    assert client_with_auth.get(f"{URL}{sold.pk}", headers=narrowed).status_code == 404
 
 
-def test_an_admin_sees_all(closed, buyer):
+def test_an_admin_sees_all(client_with_auth, buyer):
     order = make_order(user=buyer)
     admin = sign_in(make_user(role="admin"))
-    assert [one["orderId"] for one in closed.get(URL, headers=admin).json] == [str(order.pk)]
-    assert closed.get(f"{URL}{order.pk}", headers=admin).status_code == 200
+    assert [one["orderId"] for one in client_with_auth.get(URL, headers=admin).json] == [
+        str(order.pk)
+    ]
+    assert client_with_auth.get(f"{URL}{order.pk}", headers=admin).status_code == 200
 
 
-def test_without_a_token_nothing_is_seen_or_placed(closed, place):
+def test_without_a_token_nothing_is_seen_or_placed(client_with_auth, place):
     order = make_order()
     product = make_product()
-    assert closed.get(URL).status_code == 401
-    assert closed.get(f"{URL}{order.pk}").status_code == 401
+    assert client_with_auth.get(URL).status_code == 401
+    assert client_with_auth.get(f"{URL}{order.pk}").status_code == 401
     assert place((product.pk, 1), headers={}).status_code == 401
     assert len(orders()) == 1
 
@@ -312,46 +319,46 @@ def test_with_open_access_an_order_is_nobodys(client):
 # What every answer says
 
 
-def test_what_is_missing_is_said_in_the_old_words(closed, mine):
-    answer = closed.get(f"{URL}{uuid7()}", headers=mine)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, mine):
+    answer = client_with_auth.get(f"{URL}{uuid7()}", headers=mine)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}0"])
-def test_an_id_that_is_none_is_404(closed, mine, pk):
-    assert closed.get(f"{URL}{pk}", headers=mine).status_code == 404
+def test_an_id_that_is_none_is_404(client_with_auth, mine, pk):
+    assert client_with_auth.get(f"{URL}{pk}", headers=mine).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_orders_are_not_changed(closed, buyer, mine, method):
+def test_orders_are_not_changed(client_with_auth, buyer, mine, method):
     order = make_order(user=buyer)
-    answer = closed.open(f"{URL}{order.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(f"{URL}{order.pk}", method=method, json={}, headers=mine)
     assert answer.status_code == 405
 
 
-def test_a_cancelled_order_is_still_shown(closed, buyer, mine):
+def test_a_cancelled_order_is_still_shown(client_with_auth, buyer, mine):
     order = make_order(user=buyer)
     service.cancel(order)
-    assert closed.get(f"{URL}{order.pk}", headers=mine).json["total"] == 10
+    assert client_with_auth.get(f"{URL}{order.pk}", headers=mine).json["total"] == 10
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(closed, mine, slash):
+def test_paths_answer_with_and_without_a_slash(client_with_auth, mine, slash):
     base = "/api/v1/orders"
     body = {"items": [{"productId": str(make_product().pk), "quantity": 1}]}
-    assert closed.get(f"{base}{slash}", headers=mine).status_code == 200
-    made = closed.post(f"{base}{slash}", json=body, headers=mine)
+    assert client_with_auth.get(f"{base}{slash}", headers=mine).status_code == 200
+    made = client_with_auth.post(f"{base}{slash}", json=body, headers=mine)
     assert made.status_code == 201
-    shown = closed.get(f"{base}/{made.json['orderId']}{slash}", headers=mine)
+    shown = client_with_auth.get(f"{base}/{made.json['orderId']}{slash}", headers=mine)
     assert shown.status_code == 200
 
 
-def test_every_answer_says_that_this_is_old_and_what_succeeds_it(closed, mine, place):
+def test_every_answer_says_that_this_is_old_and_what_succeeds_it(client_with_auth, mine, place):
     made = place((make_product().pk, 1))
     row = f"/api/v2/orders/{made.json['orderId']}"
-    found = closed.get(f"{URL}{made.json['orderId']}", headers=mine)
-    listed = closed.get(URL, headers=mine)
+    found = client_with_auth.get(f"{URL}{made.json['orderId']}", headers=mine)
+    listed = client_with_auth.get(URL, headers=mine)
     for answer, successor in [
         (made, "/api/v2/orders"),
         (listed, "/api/v2/orders"),

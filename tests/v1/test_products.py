@@ -25,7 +25,7 @@ amounts = st.decimals(min_value=0, max_value=Decimal("9999999999.99"), places=2)
 
 
 @pytest.fixture
-def owner(closed):
+def owner(client_with_auth):
     return make_user(role="merchant")
 
 
@@ -46,10 +46,10 @@ def product(store):
 
 
 @pytest.fixture
-def create(closed, store, mine):
+def create(client_with_auth, store, mine):
     def act(headers=mine, **values):
         body = {"storeId": str(store.pk), "name": "Salve", "price": 9.9} | values
-        return closed.post(URL, json=body, headers=headers)
+        return client_with_auth.post(URL, json=body, headers=headers)
 
     return act
 
@@ -59,7 +59,7 @@ def row(product):
     return db.session.get(Product, product.pk, populate_existing=True)
 
 
-def test_a_new_product_is_answered_with_201_and_six_keys(closed, store, create):
+def test_a_new_product_is_answered_with_201_and_six_keys(client_with_auth, store, create):
     answer = create(description="In a jar.")
     assert answer.status_code == 201
     assert list(answer.json) == KEYS
@@ -69,7 +69,7 @@ def test_a_new_product_is_answered_with_201_and_six_keys(closed, store, create):
         "name": "Salve",
         "price": 9.9,
         "description": "In a jar.",
-        "store": closed.get(f"/api/v1/stores/{store.pk}").json,
+        "store": client_with_auth.get(f"/api/v1/stores/{store.pk}").json,
     }
     assert str(UUID(answer.json["productId"])) == answer.json["productId"]
     assert answer.json["store"].keys() == STORE_KEYS
@@ -80,16 +80,16 @@ def test_there_is_always_more_of_a_new_product(create):
     assert (made.stock, made.potion_id) == (None, None)
 
 
-def test_a_product_is_found_by_anybody(closed, product):
-    answer = closed.get(f"{URL}{product.pk}")
+def test_a_product_is_found_by_anybody(client_with_auth, product):
+    answer = client_with_auth.get(f"{URL}{product.pk}")
     assert answer.status_code == 200
     assert list(answer.json) == KEYS
     assert (answer.json["productId"], answer.json["name"]) == (str(product.pk), "Salve")
 
 
-def test_the_list_has_all_in_the_order_of_creation(closed):
+def test_the_list_has_all_in_the_order_of_creation(client_with_auth):
     products = [make_product(name=name) for name in "cab"]
-    answer = closed.get(URL)
+    answer = client_with_auth.get(URL)
     assert answer.status_code == 200
     assert [one["productId"] for one in answer.json] == [str(one.pk) for one in products]
     for one, made in zip(answer.json, products, strict=True):
@@ -98,21 +98,21 @@ def test_the_list_has_all_in_the_order_of_creation(closed):
         assert one["store"]["storeId"] == one["storeId"] == str(made.store_id)
 
 
-def test_a_list_is_one_statement(closed, statements):
+def test_a_list_is_one_statement(client_with_auth, statements):
     for _ in range(3):
         make_product()
     with statements() as seen:
-        assert len(closed.get(URL).json) == 3
+        assert len(client_with_auth.get(URL).json) == 3
     assert len(seen) == 1
 
 
 # Two names for one field
 
 
-def test_the_store_is_read_by_either_name(closed, store, mine):
+def test_the_store_is_read_by_either_name(client_with_auth, store, mine):
     for number, name in enumerate(("storeId", "store_id")):
         body = {name: str(store.pk), "name": f"Salve {number}", "price": 1}
-        answer = closed.post(URL, json=body, headers=mine)
+        answer = client_with_auth.post(URL, json=body, headers=mine)
         assert (answer.status_code, answer.json["storeId"]) == (201, str(store.pk))
 
 
@@ -130,15 +130,15 @@ def test_both_names_may_not_say_different_things(create, owner):
 
 
 @pytest.mark.parametrize("name", ["storeId", "store_id"])
-def test_a_complaint_names_the_field_as_the_client_did(closed, mine, name):
+def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, mine, name):
     body = {name: "x", "name": "Salve", "price": 1}
-    answer = closed.post(URL, json=body, headers=mine)
+    answer = client_with_auth.post(URL, json=body, headers=mine)
     assert answer.status_code == 422
     assert [entry["pointer"] for entry in answer.json["errors"]] == [f"#/{name}"]
 
 
-def test_a_store_that_is_not_said_is_missed(closed, mine):
-    answer = closed.post(URL, json={"name": "Salve", "price": 1}, headers=mine)
+def test_a_store_that_is_not_said_is_missed(client_with_auth, mine):
+    answer = client_with_auth.post(URL, json={"name": "Salve", "price": 1}, headers=mine)
     assert (answer.status_code, answer.json["code"]) == (422, "required")
     assert answer.json["errors"][0]["pointer"] == "#/storeId"
 
@@ -161,9 +161,9 @@ def test_a_store_that_is_not_said_is_missed(closed, mine):
         ("9999999999.99", "9999999999.99", "9999999999.99"),
     ],
 )
-def test_a_price_is_a_number_to_the_cent(closed, store, mine, sent, stored, shown):
+def test_a_price_is_a_number_to_the_cent(client_with_auth, store, mine, sent, stored, shown):
     data = f'{{"storeId": "{store.pk}", "name": "Salve", "price": {sent}}}'
-    answer = closed.post(URL, data=data, content_type="application/json", headers=mine)
+    answer = client_with_auth.post(URL, data=data, content_type="application/json", headers=mine)
     assert answer.status_code == 201
     made = db.session.get(Product, UUID(answer.json["productId"]), populate_existing=True)
     assert made.price == Decimal(stored)
@@ -185,9 +185,9 @@ def test_what_is_no_price_is_refused(create, price, code):
 
 
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity", "1e400", "1" * 5000])
-def test_what_is_no_number_in_json_is_malformed(closed, store, mine, price):
+def test_what_is_no_number_in_json_is_malformed(client_with_auth, store, mine, price):
     data = f'{{"storeId": "{store.pk}", "name": "Salve", "price": {price}}}'
-    answer = closed.post(URL, data=data, content_type="application/json", headers=mine)
+    answer = client_with_auth.post(URL, data=data, content_type="application/json", headers=mine)
     assert answer.status_code == 400
 
 
@@ -219,33 +219,35 @@ def test_postgresql_shows_a_price_as_it_is(client, amount):
 # Changes
 
 
-def test_a_change_is_answered_with_204_and_nothing(closed, mine, product):
-    answer = closed.patch(f"{URL}{product.pk}", json={"price": 7.5}, headers=mine)
+def test_a_change_is_answered_with_204_and_nothing(client_with_auth, mine, product):
+    answer = client_with_auth.patch(f"{URL}{product.pk}", json={"price": 7.5}, headers=mine)
     assert (answer.status_code, answer.data) == (204, b"")
-    shown = closed.get(f"{URL}{product.pk}").json
+    shown = client_with_auth.get(f"{URL}{product.pk}").json
     assert (shown["price"], shown["name"], shown["description"]) == (7.5, "Salve", "In a jar.")
 
 
-def test_null_clears_the_description(closed, mine, product):
+def test_null_clears_the_description(client_with_auth, mine, product):
     url = f"{URL}{product.pk}"
-    assert closed.patch(url, json={"description": None}, headers=mine).status_code == 204
+    assert client_with_auth.patch(url, json={"description": None}, headers=mine).status_code == 204
     assert row(product).description is None
 
 
-def test_what_this_version_does_not_know_keeps_its_value(closed, mine, store):
+def test_what_this_version_does_not_know_keeps_its_value(client_with_auth, mine, store):
     potion = make_potion()
     product = make_product(store, stock=5, potion_id=potion.pk)
     body = {"name": "Balm", "stock": 9, "potion_id": None, "version": 7}
-    assert closed.patch(f"{URL}{product.pk}", json=body, headers=mine).status_code == 204
+    assert client_with_auth.patch(f"{URL}{product.pk}", json=body, headers=mine).status_code == 204
     kept = row(product)
     assert (kept.name, kept.stock, kept.potion_id) == ("Balm", 5, potion.pk)
 
 
-def test_a_product_stays_in_its_store_whatever_is_sent(closed, owner, mine, product):
+def test_a_product_stays_in_its_store_whatever_is_sent(client_with_auth, owner, mine, product):
     before, other = product.store_id, make_store(owner_id=owner.pk)
     for ids in ({"storeId": str(other.pk)}, {"store_id": 5}, {"storeId": "x", "store_id": "y"}):
         body = ids | {"productId": str(uuid7()), "name": "Balm"}
-        assert closed.patch(f"{URL}{product.pk}", json=body, headers=mine).status_code == 204
+        assert (
+            client_with_auth.patch(f"{URL}{product.pk}", json=body, headers=mine).status_code == 204
+        )
         kept = row(product)
         assert (kept.store_id, kept.name) == (before, "Balm")
 
@@ -257,37 +259,39 @@ def test_an_id_that_is_sent_is_ignored(create):
     assert answer.json["productId"] != pk
 
 
-def test_a_deletion_is_answered_with_204_and_nothing(closed, mine, product):
-    answer = closed.delete(f"{URL}{product.pk}", headers=mine)
+def test_a_deletion_is_answered_with_204_and_nothing(client_with_auth, mine, product):
+    answer = client_with_auth.delete(f"{URL}{product.pk}", headers=mine)
     assert (answer.status_code, answer.data) == (204, b"")
-    assert closed.get(f"{URL}{product.pk}").status_code == 404
+    assert client_with_auth.get(f"{URL}{product.pk}").status_code == 404
 
 
-def test_a_product_that_was_ordered_is_kept(closed, mine, product):
+def test_a_product_that_was_ordered_is_kept(client_with_auth, mine, product):
     order = make_order(product)
-    answer = closed.delete(f"{URL}{product.pk}", headers=mine)
+    answer = client_with_auth.delete(f"{URL}{product.pk}", headers=mine)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert str(order.pk) in answer.json["errors"][0]["detail"]
 
 
-def test_no_change_needs_if_match_and_none_heeds_it(closed, mine, product):
+def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, mine, product):
     stale = mine | {"If-Match": '"precondition-failed"'}
     url = f"{URL}{product.pk}"
-    assert closed.patch(url, json={"price": 1}, headers=stale).status_code == 204
-    assert closed.delete(url, headers=stale).status_code == 204
+    assert client_with_auth.patch(url, json={"price": 1}, headers=stale).status_code == 204
+    assert client_with_auth.delete(url, headers=stale).status_code == 204
 
 
 # What stands in the way
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_a_name_that_the_store_has_is_a_conflict_in_the_old_words(closed, mine, product, method):
+def test_a_name_that_the_store_has_is_a_conflict_in_the_old_words(
+    client_with_auth, mine, product, method
+):
     body = {"storeId": str(product.store_id), "name": "Salve", "price": 1}
     url = URL
     if method == "PATCH":
-        made = closed.post(URL, json=body | {"name": "Balm"}, headers=mine)
+        made = client_with_auth.post(URL, json=body | {"name": "Balm"}, headers=mine)
         url = f"{URL}{made.json['productId']}"
-    answer = closed.open(url, method=method, json=body, headers=mine)
+    answer = client_with_auth.open(url, method=method, json=body, headers=mine)
     assert (answer.status_code, answer.json["detail"]) == (409, "Conflict Error")
     assert answer.json["code"] == "already-exists"
     [entry] = answer.json["errors"]
@@ -301,9 +305,9 @@ def test_another_store_may_have_a_product_of_the_name(create, owner, product):
 
 
 @pytest.mark.parametrize("name", ["storeId", "store_id"])
-def test_a_store_that_is_not_there_is_400_in_the_old_words(closed, mine, name):
+def test_a_store_that_is_not_there_is_400_in_the_old_words(client_with_auth, mine, name):
     pk = str(uuid7())
-    answer = closed.post(URL, json={name: pk, "name": "Salve", "price": 1}, headers=mine)
+    answer = client_with_auth.post(URL, json={name: pk, "name": "Salve", "price": 1}, headers=mine)
     assert answer.status_code == 400
     assert answer.json["detail"] == f"Store with storeId = {pk} not found."
     assert answer.mimetype == "application/problem+json"
@@ -316,65 +320,65 @@ def test_in_the_store_of_somebody_else_one_offers_nothing(create):
     assert create(storeId=str(make_store().pk)).status_code == 403
 
 
-def test_an_admin_offers_changes_and_deletes_in_any_store(closed, create, product):
+def test_an_admin_offers_changes_and_deletes_in_any_store(client_with_auth, create, product):
     admin = sign_in(make_user(role="admin"))
     url = f"{URL}{product.pk}"
     assert create(admin, name="Balm").status_code == 201
-    assert closed.patch(url, json={"price": 1}, headers=admin).status_code == 204
-    assert closed.delete(url, headers=admin).status_code == 204
+    assert client_with_auth.patch(url, json={"price": 1}, headers=admin).status_code == 204
+    assert client_with_auth.delete(url, headers=admin).status_code == 204
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_the_product_of_somebody_else_is_not_found(closed, product, method):
+def test_the_product_of_somebody_else_is_not_found(client_with_auth, product, method):
     stranger = sign_in(make_user(role="merchant"))
     url = f"{URL}{product.pk}"
-    answer = closed.open(url, method=method, json={"price": 1}, headers=stranger)
+    answer = client_with_auth.open(url, method=method, json={"price": 1}, headers=stranger)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert row(product).price == Decimal("9.90")
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(closed, mine, method):
-    answer = closed.open(f"{URL}{uuid7()}", method=method, json={}, headers=mine)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, mine, method):
+    answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=mine)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}0"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_an_id_that_is_none_is_404(closed, mine, method, pk):
-    answer = closed.open(f"{URL}{pk}", method=method, json={}, headers=mine)
+def test_an_id_that_is_none_is_404(client_with_auth, mine, method, pk):
+    answer = client_with_auth.open(f"{URL}{pk}", method=method, json={}, headers=mine)
     assert answer.status_code == 404
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
-def test_without_a_token_nothing_is_written(closed, product, method):
+def test_without_a_token_nothing_is_written(client_with_auth, product, method):
     url = URL if method == "POST" else f"{URL}{product.pk}"
     body = {"storeId": str(product.store_id), "name": "Balm", "price": 1}
-    assert closed.open(url, method=method, json=body).status_code == 401
+    assert client_with_auth.open(url, method=method, json=body).status_code == 401
     assert row(product).name == "Salve"
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(closed, mine, store, slash):
+def test_paths_answer_with_and_without_a_slash(client_with_auth, mine, store, slash):
     base = "/api/v1/products"
     body = {"storeId": str(store.pk), "name": "Salve", "price": 1}
-    assert closed.get(f"{base}{slash}").status_code == 200
-    made = closed.post(f"{base}{slash}", json=body, headers=mine)
+    assert client_with_auth.get(f"{base}{slash}").status_code == 200
+    made = client_with_auth.post(f"{base}{slash}", json=body, headers=mine)
     assert made.status_code == 201
     url = f"{base}/{made.json['productId']}{slash}"
-    assert closed.get(url).status_code == 200
-    assert closed.patch(url, json={}, headers=mine).status_code == 204
-    assert closed.delete(url, headers=mine).status_code == 204
+    assert client_with_auth.get(url).status_code == 200
+    assert client_with_auth.patch(url, json={}, headers=mine).status_code == 204
+    assert client_with_auth.delete(url, headers=mine).status_code == 204
 
 
 @pytest.mark.parametrize(
     ("method", "status"), [("GET", 200), ("PATCH", 204), ("DELETE", 204), ("HEAD", 200)]
 )
 def test_every_answer_says_that_this_is_old_and_what_succeeds_it(
-    closed, mine, product, method, status
+    client_with_auth, mine, product, method, status
 ):
-    answer = closed.open(f"{URL}{product.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(f"{URL}{product.pk}", method=method, json={}, headers=mine)
     assert answer.status_code == status
     assert answer.headers["Deprecation"].startswith("@")
     successor = f"/api/v2/products/{product.pk}"

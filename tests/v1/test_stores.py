@@ -29,7 +29,7 @@ NEW = {
 
 
 @pytest.fixture
-def owner(closed):
+def owner(client_with_auth):
     return make_user(role="merchant")
 
 
@@ -49,177 +49,183 @@ def row(store):
     return db.session.get(Store, store.pk, populate_existing=True)
 
 
-def test_a_new_store_is_answered_with_201_and_ten_keys(closed, mine):
-    answer = closed.post(URL, json=NEW, headers=mine)
+def test_a_new_store_is_answered_with_201_and_ten_keys(client_with_auth, mine):
+    answer = client_with_auth.post(URL, json=NEW, headers=mine)
     assert answer.status_code == 201
     assert list(answer.json) == KEYS
     assert answer.json == NEW | {"storeId": answer.json["storeId"]}
     assert str(UUID(answer.json["storeId"])) == answer.json["storeId"]
 
 
-def test_a_new_store_is_the_callers(closed, owner, mine):
-    made = closed.post(URL, json=NEW, headers=mine).json
-    shown = closed.get(f"/api/v2/stores/{made['storeId']}").json
+def test_a_new_store_is_the_callers(client_with_auth, owner, mine):
+    made = client_with_auth.post(URL, json=NEW, headers=mine).json
+    shown = client_with_auth.get(f"/api/v2/stores/{made['storeId']}").json
     assert (shown["owner_id"], shown["name"]) == (str(owner.pk), NEW["name"])
 
 
-def test_a_store_is_found_by_anybody(closed, store):
-    answer = closed.get(f"{URL}{store.pk}")
+def test_a_store_is_found_by_anybody(client_with_auth, store):
+    answer = client_with_auth.get(f"{URL}{store.pk}")
     assert answer.status_code == 200
     assert answer.json == NEW | {"storeId": str(store.pk)}
 
 
-def test_what_a_store_need_not_have_is_null(closed, mine):
+def test_what_a_store_need_not_have_is_null(client_with_auth, mine):
     needed = {name: NEW[name] for name in [*KEYS[:4], "zipcode", "street"]}
-    answer = closed.post(URL, json=needed, headers=mine)
+    answer = client_with_auth.post(URL, json=needed, headers=mine)
     assert answer.status_code == 201
     assert list(answer.json) == KEYS
     assert [answer.json[name] for name in ("domain", "phone", "email")] == [None] * 3
 
 
-def test_the_list_has_all_in_the_order_of_creation(closed):
+def test_the_list_has_all_in_the_order_of_creation(client_with_auth):
     stores = [make_store(name=name) for name in "cab"]
-    answer = closed.get(URL)
+    answer = client_with_auth.get(URL)
     assert answer.status_code == 200
     assert [one["storeId"] for one in answer.json] == [str(store.pk) for store in stores]
     assert all(list(one) == KEYS for one in answer.json)
 
 
-def test_a_list_of_nothing_is_an_empty_array(closed):
-    assert closed.get(URL).json == []
+def test_a_list_of_nothing_is_an_empty_array(client_with_auth):
+    assert client_with_auth.get(URL).json == []
 
 
 @pytest.mark.parametrize("code", ["eur", "Eur", "EUR"])
-def test_a_currency_is_read_in_any_case_and_answered_in_capitals(closed, mine, store, code):
-    made = closed.post(URL, json=NEW | {"currency": code}, headers=mine)
+def test_a_currency_is_read_in_any_case_and_answered_in_capitals(
+    client_with_auth, mine, store, code
+):
+    made = client_with_auth.post(URL, json=NEW | {"currency": code}, headers=mine)
     assert (made.status_code, made.json["currency"]) == (201, "EUR")
-    closed.patch(f"{URL}{store.pk}", json={"currency": code}, headers=mine)
+    client_with_auth.patch(f"{URL}{store.pk}", json={"currency": code}, headers=mine)
     assert row(store).currency == "EUR"
 
 
 @pytest.mark.parametrize(
     "code", ["EURO", "XYZ", "", "\N{LATIN SMALL LETTER DOTLESS I}qd", "xau", 5, None]
 )
-def test_what_is_no_currency_is_refused(closed, mine, code):
-    answer = closed.post(URL, json=NEW | {"currency": code}, headers=mine)
+def test_what_is_no_currency_is_refused(client_with_auth, mine, code):
+    answer = client_with_auth.post(URL, json=NEW | {"currency": code}, headers=mine)
     assert answer.status_code == 422
     assert [entry["pointer"] for entry in answer.json["errors"]] == ["#/currency"]
 
 
-def test_a_change_is_answered_with_204_and_nothing(closed, mine, store):
-    answer = closed.patch(f"{URL}{store.pk}", json={"city": "Ghent"}, headers=mine)
+def test_a_change_is_answered_with_204_and_nothing(client_with_auth, mine, store):
+    answer = client_with_auth.patch(f"{URL}{store.pk}", json={"city": "Ghent"}, headers=mine)
     assert (answer.status_code, answer.data) == (204, b"")
     assert "Content-Type" not in answer.headers
-    shown = closed.get(f"{URL}{store.pk}").json
+    shown = client_with_auth.get(f"{URL}{store.pk}").json
     assert shown == NEW | {"city": "Ghent", "storeId": str(store.pk)}
 
 
-def test_null_clears_what_may_be_empty_alone(closed, mine, store):
+def test_null_clears_what_may_be_empty_alone(client_with_auth, mine, store):
     url = f"{URL}{store.pk}"
-    assert closed.patch(url, json={"phone": None}, headers=mine).status_code == 204
+    assert client_with_auth.patch(url, json={"phone": None}, headers=mine).status_code == 204
     assert row(store).phone is None
-    refused = closed.patch(url, json={"name": None}, headers=mine)
+    refused = client_with_auth.patch(url, json={"name": None}, headers=mine)
     assert (refused.status_code, refused.json["code"]) == (422, "not-nullable")
 
 
-def test_a_deletion_is_answered_with_204_and_nothing(closed, mine, store):
-    answer = closed.delete(f"{URL}{store.pk}", headers=mine)
+def test_a_deletion_is_answered_with_204_and_nothing(client_with_auth, mine, store):
+    answer = client_with_auth.delete(f"{URL}{store.pk}", headers=mine)
     assert (answer.status_code, answer.data) == (204, b"")
-    assert closed.get(f"{URL}{store.pk}").status_code == 404
+    assert client_with_auth.get(f"{URL}{store.pk}").status_code == 404
 
 
-def test_no_change_needs_if_match_and_none_heeds_it(closed, mine, store):
+def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, mine, store):
     stale = mine | {"If-Match": '"precondition-failed"'}
     url = f"{URL}{store.pk}"
-    assert closed.patch(url, json={"city": "Ghent"}, headers=stale).status_code == 204
-    assert closed.delete(url, headers=stale).status_code == 204
+    assert client_with_auth.patch(url, json={"city": "Ghent"}, headers=stale).status_code == 204
+    assert client_with_auth.delete(url, headers=stale).status_code == 204
 
 
-def test_a_store_with_products_is_kept(closed, mine, store):
+def test_a_store_with_products_is_kept(client_with_auth, mine, store):
     product = make_product(store)
-    answer = closed.delete(f"{URL}{store.pk}", headers=mine)
+    answer = client_with_auth.delete(f"{URL}{store.pk}", headers=mine)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert str(product.pk) in answer.json["errors"][0]["detail"]
     assert row(store) is not None
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_what_is_not_known_is_ignored(closed, owner, mine, store, method):
+def test_what_is_not_known_is_ignored(client_with_auth, owner, mine, store, method):
     """Above all whose store it is: that could not be said, so it cannot be changed."""
     ids = {"storeId": str(uuid7()), "store_id": 5, "pk": "x", "owner_id": str(make_user().pk)}
     url = URL if method == "POST" else f"{URL}{store.pk}"
-    answer = closed.open(url, method=method, json=NEW | ids, headers=mine)
+    answer = client_with_auth.open(url, method=method, json=NEW | ids, headers=mine)
     assert answer.status_code in (201, 204)
-    assert {one["storeId"] for one in closed.get(URL).json}.isdisjoint(ids.values())
-    owners = {one["owner_id"] for one in closed.get("/api/v2/stores").json}
+    assert {one["storeId"] for one in client_with_auth.get(URL).json}.isdisjoint(ids.values())
+    owners = {one["owner_id"] for one in client_with_auth.get("/api/v2/stores").json}
     assert owners == {str(owner.pk)}
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(closed, mine, method):
-    answer = closed.open(f"{URL}{uuid7()}", method=method, json={}, headers=mine)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, mine, method):
+    answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=mine)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}0"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_an_id_that_is_none_is_404(closed, mine, method, pk):
-    answer = closed.open(f"{URL}{pk}", method=method, json={}, headers=mine)
+def test_an_id_that_is_none_is_404(client_with_auth, mine, method, pk):
+    answer = client_with_auth.open(f"{URL}{pk}", method=method, json={}, headers=mine)
     assert answer.status_code == 404
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_the_store_of_somebody_else_is_not_found(closed, store, method):
+def test_the_store_of_somebody_else_is_not_found(client_with_auth, store, method):
     stranger = sign_in(make_user(role="merchant"))
-    answer = closed.open(f"{URL}{store.pk}", method=method, json={"city": "X"}, headers=stranger)
+    answer = client_with_auth.open(
+        f"{URL}{store.pk}", method=method, json={"city": "X"}, headers=stranger
+    )
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert row(store).city == "Brassel"
 
 
-def test_an_admin_changes_and_deletes_any_store(closed, store):
+def test_an_admin_changes_and_deletes_any_store(client_with_auth, store):
     admin = sign_in(make_user(role="admin"))
     url = f"{URL}{store.pk}"
-    assert closed.patch(url, json={"city": "Ghent"}, headers=admin).status_code == 204
-    assert closed.delete(url, headers=admin).status_code == 204
+    assert client_with_auth.patch(url, json={"city": "Ghent"}, headers=admin).status_code == 204
+    assert client_with_auth.delete(url, headers=admin).status_code == 204
 
 
-def test_a_customer_opens_no_store(closed):
-    answer = closed.post(URL, json=NEW, headers=sign_in(make_user()))
+def test_a_customer_opens_no_store(client_with_auth):
+    answer = client_with_auth.post(URL, json=NEW, headers=sign_in(make_user()))
     assert answer.status_code == 403
     assert answer.json["errors"][0]["permission"] == "stores:write"
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
-def test_without_a_token_nothing_is_written(closed, store, method):
+def test_without_a_token_nothing_is_written(client_with_auth, store, method):
     url = URL if method == "POST" else f"{URL}{store.pk}"
-    assert closed.open(url, method=method, json=NEW).status_code == 401
-    assert [one["storeId"] for one in closed.get(URL).json] == [str(store.pk)]
+    assert client_with_auth.open(url, method=method, json=NEW).status_code == 401
+    assert [one["storeId"] for one in client_with_auth.get(URL).json] == [str(store.pk)]
 
 
-def test_every_mistake_is_told_at_once(closed, mine):
+def test_every_mistake_is_told_at_once(client_with_auth, mine):
     body = NEW | {"name": " ", "email": "x", "domain": "ladle", "country": 5, "phone": "0" * 65}
-    answer = closed.post(URL, json=body, headers=mine)
+    answer = client_with_auth.post(URL, json=body, headers=mine)
     assert answer.status_code == 422
     wrong = {"#/name", "#/email", "#/domain", "#/country", "#/phone"}
     assert error_pointers(answer) == wrong
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"name": "a", "name": "b"}', b'{"name": NaN}'])
-def test_a_body_is_read_as_strictly_as_in_version_2(closed, mine, data):
-    answer = closed.post(URL, data=data, content_type="application/json", headers=mine)
+def test_a_body_is_read_as_strictly_as_in_version_2(client_with_auth, mine, data):
+    answer = client_with_auth.post(URL, data=data, content_type="application/json", headers=mine)
     assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(closed, mine, store, slash):
-    assert closed.get(f"/api/v1/stores{slash}").status_code == 200
-    assert closed.post(f"/api/v1/stores{slash}", json=NEW, headers=mine).status_code == 201
+def test_paths_answer_with_and_without_a_slash(client_with_auth, mine, store, slash):
+    assert client_with_auth.get(f"/api/v1/stores{slash}").status_code == 200
+    assert (
+        client_with_auth.post(f"/api/v1/stores{slash}", json=NEW, headers=mine).status_code == 201
+    )
     url = f"/api/v1/stores/{store.pk}{slash}"
-    assert closed.get(url).status_code == 200
-    assert closed.patch(url, json={}, headers=mine).status_code == 204
-    assert closed.delete(url, headers=mine).status_code == 204
+    assert client_with_auth.get(url).status_code == 200
+    assert client_with_auth.patch(url, json={}, headers=mine).status_code == 204
+    assert client_with_auth.delete(url, headers=mine).status_code == 204
 
 
 ANSWERS = {
@@ -235,17 +241,21 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_every_answer_says_that_this_is_old_and_what_succeeds_it(closed, mine, store, name):
+def test_every_answer_says_that_this_is_old_and_what_succeeds_it(
+    client_with_auth, mine, store, name
+):
     method, path, body, status, successor = ANSWERS[name]
-    answer = closed.open(URL + path.format(store.pk), method=method, json=body, headers=mine)
+    answer = client_with_auth.open(
+        URL + path.format(store.pk), method=method, json=body, headers=mine
+    )
     assert answer.status_code == status
     assert answer.headers["Deprecation"].startswith("@")
     assert answer.headers["Link"] == f'<{successor.format(store.pk)}>; rel="successor-version"'
 
 
 @pytest.mark.parametrize("path", ["/api/v1/health", "/api/v1/health/"])
-def test_the_service_says_that_it_is_well(closed, path):
-    answer = closed.get(path)
+def test_the_service_says_that_it_is_well(client_with_auth, path):
+    answer = client_with_auth.get(path)
     assert (answer.status_code, answer.mimetype) == (200, "application/json")
     assert answer.data.strip() == b'"ok"'
     assert answer.headers["Link"] == '</readyz>; rel="successor-version"'

@@ -15,22 +15,24 @@ NEW = {"email": "ada@alchemist.example", "full_name": "Ada Ingram"}
 
 
 @pytest.fixture
-def admin(closed):
+def admin(client_with_auth):
     return sign_in(make_user(role="admin", email="zoe@alchemist.example", full_name="Zoe"))
 
 
 @pytest.fixture
-def create(closed, admin):
+def create(client_with_auth, admin):
     def act(headers=admin, **values):
-        return closed.post(f"{URL}/create-user", json=NEW | values, headers=headers)
+        return client_with_auth.post(f"{URL}/create-user", json=NEW | values, headers=headers)
 
     return act
 
 
 @pytest.fixture
-def get(closed, admin):
+def get(client_with_auth, admin):
     def act(id, headers=admin):
-        return closed.get(f"{URL}/get-user", query_string={"id": str(id)}, headers=headers)
+        return client_with_auth.get(
+            f"{URL}/get-user", query_string={"id": str(id)}, headers=headers
+        )
 
     return act
 
@@ -58,9 +60,9 @@ def test_a_user_is_found_by_both_forms_of_the_id(create, get):
         assert answer.json == made
 
 
-def test_the_list_has_all_in_the_order_of_creation(closed, admin):
+def test_the_list_has_all_in_the_order_of_creation(client_with_auth, admin):
     emails = [make_user(email=f"{name}@alchemist.example").email for name in "cab"]
-    answer = closed.get(f"{URL}/get-users", headers=admin)
+    answer = client_with_auth.get(f"{URL}/get-users", headers=admin)
     assert answer.status_code == 200
     listed = answer.json
     assert [user["email"] for user in listed] == ["zoe@alchemist.example", *emails]
@@ -68,10 +70,10 @@ def test_the_list_has_all_in_the_order_of_creation(closed, admin):
     assert all(len(user["id"]) == 32 for user in listed)
 
 
-def test_a_new_user_is_a_customer_whatever_is_sent(closed, create, admin):
+def test_a_new_user_is_a_customer_whatever_is_sent(client_with_auth, create, admin):
     """The older service knew no roles, so it ignores them."""
     id = UUID(create(role="admin", surprise=1).json["id"])
-    assert closed.get(f"/api/v2/users/{id}", headers=admin).json["role"] == "customer"
+    assert client_with_auth.get(f"/api/v2/users/{id}", headers=admin).json["role"] == "customer"
 
 
 @pytest.mark.parametrize("id", ["x", 5, None, UUID(int=7).hex])
@@ -106,26 +108,26 @@ def test_a_field_that_is_wrong_is_told_with_its_pointer(create, field, value):
 
 
 @pytest.mark.parametrize("query", ["", "?id=", "?id=x", f"?id={'g' * 32}", "?ID=1"])
-def test_a_query_without_a_readable_id_is_refused(closed, admin, query):
-    answer = closed.get(f"{URL}/get-user{query}", headers=admin)
+def test_a_query_without_a_readable_id_is_refused(client_with_auth, admin, query):
+    answer = client_with_auth.get(f"{URL}/get-user{query}", headers=admin)
     assert answer.status_code in (404, 422)
     assert answer.json["errors"][0]["parameter"] == "id"
 
 
-def test_another_parameter_is_ignored(closed, admin):
+def test_another_parameter_is_ignored(client_with_auth, admin):
     user = make_user()
-    answer = closed.get(f"{URL}/get-user?id={user.pk.hex}&verbose=1", headers=admin)
+    answer = client_with_auth.get(f"{URL}/get-user?id={user.pk.hex}&verbose=1", headers=admin)
     assert answer.status_code == 200
-    assert closed.get(f"{URL}/get-users?page=2", headers=admin).status_code == 200
+    assert client_with_auth.get(f"{URL}/get-users?page=2", headers=admin).status_code == 200
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(closed, admin, slash):
+def test_paths_answer_with_and_without_a_slash(client_with_auth, admin, slash):
     user = make_user()
     answers = [
-        closed.get(f"{URL}/get-users{slash}", headers=admin),
-        closed.get(f"{URL}/get-user{slash}?id={user.pk}", headers=admin),
-        closed.post(f"{URL}/create-user{slash}", json=NEW, headers=admin),
+        client_with_auth.get(f"{URL}/get-users{slash}", headers=admin),
+        client_with_auth.get(f"{URL}/get-user{slash}?id={user.pk}", headers=admin),
+        client_with_auth.post(f"{URL}/create-user{slash}", json=NEW, headers=admin),
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
 
@@ -133,12 +135,12 @@ def test_paths_answer_with_and_without_a_slash(closed, admin, slash):
 # Who may
 
 
-def test_one_sees_oneself_alone(closed, get):
+def test_one_sees_oneself_alone(client_with_auth, get):
     user, other = make_user(), make_user()
     mine = sign_in(user)
-    assert [found["id"] for found in closed.get(f"{URL}/get-users", headers=mine).json] == [
-        user.pk.hex
-    ]
+    assert [
+        found["id"] for found in client_with_auth.get(f"{URL}/get-users", headers=mine).json
+    ] == [user.pk.hex]
     assert get(user.pk, mine).status_code == 200
     hidden, missing = get(other.pk, mine), get(uuid7(), mine)
     assert (hidden.status_code, hidden.json["detail"]) == (404, missing.json["detail"])
@@ -169,10 +171,10 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_every_answer_says_that_this_is_old_and_what_succeeds_it(closed, admin, name):
+def test_every_answer_says_that_this_is_old_and_what_succeeds_it(client_with_auth, admin, name):
     method, path, body, signed, status = ANSWERS[name]
     headers = admin if signed else {}
-    answer = closed.open(URL + path, method=method, json=body, headers=headers)
+    answer = client_with_auth.open(URL + path, method=method, json=body, headers=headers)
     assert answer.status_code == status
     assert answer.headers["Deprecation"].startswith("@")
     assert int(answer.headers["Deprecation"][1:]) > 1_700_000_000

@@ -15,7 +15,7 @@ ANY = {"If-Match": "*"}
 
 
 @pytest.fixture
-def caller(closed):
+def caller(client_with_auth):
     """An admin, their token, and the headers of a request with it."""
     user = make_user(role="admin")
     token, secret = users.issue(user, ADMIN, label="Test")
@@ -28,11 +28,11 @@ def admin(caller):
 
 
 @pytest.fixture
-def entries(closed, admin):
+def entries(client_with_auth, admin):
     """Return what lists the entries that a query finds."""
 
     def act(**query):
-        answer = closed.get(URL, query_string=query, headers=admin)
+        answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return answer.json
 
@@ -43,10 +43,10 @@ def changes(found):
     return [(entry["action"], entry["fields"]) for entry in found]
 
 
-def test_an_entry_tells_who_changed_what_in_which_request(closed, caller, entries):
+def test_an_entry_tells_who_changed_what_in_which_request(client_with_auth, caller, entries):
     user, token, headers = caller
     headers = headers | {"X-Request-ID": "mine-1"}
-    made = closed.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=headers)
+    made = client_with_auth.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=headers)
     assert made.headers["X-Request-ID"] == "mine-1"
     [entry] = entries(pk=made.json["pk"])
     assert {
@@ -62,18 +62,18 @@ def test_an_entry_tells_who_changed_what_in_which_request(closed, caller, entrie
     }
 
 
-def test_the_request_id_is_that_of_the_answer(closed, admin, entries):
-    made = closed.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=admin)
+def test_the_request_id_is_that_of_the_answer(client_with_auth, admin, entries):
+    made = client_with_auth.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=admin)
     [entry] = entries(pk=made.json["pk"])
     assert entry["request_id"] == made.headers["X-Request-ID"]
 
 
-def test_a_row_is_followed_from_creation_to_deletion(closed, admin, entries):
-    made = closed.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
+def test_a_row_is_followed_from_creation_to_deletion(client_with_auth, admin, entries):
+    made = client_with_auth.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
     url = made.location
-    closed.patch(url, json={"role": "tank", "nickname": "Fern"}, headers=admin | ANY)
-    closed.patch(url, json={"role": None}, headers=admin | ANY)
-    closed.delete(url, headers=admin | ANY)
+    client_with_auth.patch(url, json={"role": "tank", "nickname": "Fern"}, headers=admin | ANY)
+    client_with_auth.patch(url, json={"role": None}, headers=admin | ANY)
+    client_with_auth.delete(url, headers=admin | ANY)
     assert changes(entries(resource="heroes", pk=made.json["pk"])) == [
         ("create", ["nickname", "user_id"]),
         ("update", ["nickname", "role"]),
@@ -82,36 +82,38 @@ def test_a_row_is_followed_from_creation_to_deletion(closed, admin, entries):
     ]
 
 
-def test_a_change_of_a_user_names_its_fields_and_not_their_values(closed, admin, entries):
+def test_a_change_of_a_user_names_its_fields_and_not_their_values(client_with_auth, admin, entries):
     user = make_user()
     change = {"email": "secret@alchemist.example", "full_name": "Secret", "role": "merchant"}
-    closed.patch(f"/api/v2/users/{user.pk}", json=change, headers=admin | ANY)
+    client_with_auth.patch(f"/api/v2/users/{user.pk}", json=change, headers=admin | ANY)
     found = entries(resource="users", pk=str(user.pk))
     assert changes(found)[-1] == ("update", ["email", "full_name", "role"])
     assert "secret" not in str(found).lower()
 
 
-def test_a_token_is_followed_too(closed, caller, entries):
+def test_a_token_is_followed_too(client_with_auth, caller, entries):
     user, _, headers = caller
-    made = closed.post(f"/api/v2/users/{user.pk}/tokens", json={"label": "T"}, headers=headers)
-    closed.delete(made.location, headers=headers)
+    made = client_with_auth.post(
+        f"/api/v2/users/{user.pk}/tokens", json={"label": "T"}, headers=headers
+    )
+    client_with_auth.delete(made.location, headers=headers)
     found = changes(entries(resource="tokens", pk=made.json["pk"]))
     assert [action for action, _ in found] == ["create", "update"]
     assert found[1] == ("update", ["revoked_at"])
 
 
-def test_tokens_that_go_with_their_user_are_noted(closed, admin, entries):
+def test_tokens_that_go_with_their_user_are_noted(client_with_auth, admin, entries):
     user = make_user()
     token, _ = users.issue(user, ADMIN, label="Test")
-    closed.delete(f"/api/v2/users/{user.pk}", headers=admin | ANY)
+    client_with_auth.delete(f"/api/v2/users/{user.pk}", headers=admin | ANY)
     assert changes(entries(pk=str(user.pk)))[-1] == ("delete", [])
     assert changes(entries(pk=str(token.pk)))[-1] == ("delete", [])
 
 
-def test_anonymising_is_noted_once(closed, admin, entries):
+def test_anonymising_is_noted_once(client_with_auth, admin, entries):
     user = make_user()
     for _ in range(2):
-        closed.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin)
+        client_with_auth.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin)
     found = changes(entries(pk=str(user.pk)))
     assert found == [("create", ["email", "full_name"]), ("update", ["email", "full_name"])]
 
@@ -119,9 +121,9 @@ def test_anonymising_is_noted_once(closed, admin, entries):
 # Recipes
 
 
-def test_a_new_potion_is_one_entry(closed, admin, entries):
+def test_a_new_potion_is_one_entry(client_with_auth, admin, entries):
     body = {"name": "Draught", "ingredients": [str(make_ingredient().pk)]}
-    made = closed.post("/api/v2/potions", json=body, headers=admin)
+    made = client_with_auth.post("/api/v2/potions", json=body, headers=admin)
     [(action, fields)] = changes(entries(pk=made.json["pk"]))
     assert action == "create"
     assert "name" in fields
@@ -131,17 +133,17 @@ def recipe(*ingredients):
     return {"ingredients": [str(ingredient.pk) for ingredient in ingredients]}
 
 
-def test_a_change_of_a_recipe_is_an_entry_of_the_potion(closed, admin, entries):
+def test_a_change_of_a_recipe_is_an_entry_of_the_potion(client_with_auth, admin, entries):
     potion = make_potion()
     url = f"/api/v2/potions/{potion.pk}"
-    closed.patch(url, json=recipe(make_ingredient()), headers=admin | ANY)
+    client_with_auth.patch(url, json=recipe(make_ingredient()), headers=admin | ANY)
     assert changes(entries(pk=str(potion.pk)))[1:] == [("update", ["ingredients"])]
 
 
-def test_a_change_of_name_and_recipe_is_one_entry(closed, admin, entries):
+def test_a_change_of_name_and_recipe_is_one_entry(client_with_auth, admin, entries):
     potion = make_potion()
     change = recipe(make_ingredient()) | {"name": "Changed"}
-    closed.patch(f"/api/v2/potions/{potion.pk}", json=change, headers=admin | ANY)
+    client_with_auth.patch(f"/api/v2/potions/{potion.pk}", json=change, headers=admin | ANY)
     assert changes(entries(pk=str(potion.pk)))[1:] == [("update", ["ingredients", "name"])]
 
 
@@ -149,21 +151,23 @@ def test_a_change_of_name_and_recipe_is_one_entry(closed, admin, entries):
 
 
 @pytest.mark.parametrize("body", [{}, {"nickname": "Moss"}, {"nickname": " Moss ", "role": None}])
-def test_a_patch_that_changes_nothing_leaves_no_entry(closed, admin, entries, body):
+def test_a_patch_that_changes_nothing_leaves_no_entry(client_with_auth, admin, entries, body):
     hero = make_hero(nickname="Moss")
-    closed.get("/api/v2/me", headers=admin)
+    client_with_auth.get("/api/v2/me", headers=admin)
     before = entries()
-    answer = closed.patch(f"/api/v2/heroes/{hero.pk}", json=body, headers=admin | ANY)
+    answer = client_with_auth.patch(f"/api/v2/heroes/{hero.pk}", json=body, headers=admin | ANY)
     assert answer.status_code == 200
     assert entries() == before
 
 
-def test_a_recipe_that_is_sent_back_leaves_no_entry(closed, admin, entries):
+def test_a_recipe_that_is_sent_back_leaves_no_entry(client_with_auth, admin, entries):
     ingredient = make_ingredient()
     potion = make_potion(ingredient)
     before = entries()
     url = f"/api/v2/potions/{potion.pk}"
-    assert closed.patch(url, json=recipe(ingredient), headers=admin | ANY).status_code == 200
+    assert (
+        client_with_auth.patch(url, json=recipe(ingredient), headers=admin | ANY).status_code == 200
+    )
     assert entries() == before
 
 
@@ -177,18 +181,18 @@ REFUSED = {
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}])
 @pytest.mark.parametrize("status", REFUSED)
-def test_a_refused_request_leaves_no_entry(closed, entries, status, key):
+def test_a_refused_request_leaves_no_entry(client_with_auth, entries, status, key):
     make_hero(nickname="Moss")
     headers = sign_in(make_user())
     before = entries()
     method, url, body = REFUSED[status]
-    answer = closed.open(url, method=method, json=body, headers=headers | ANY | key)
+    answer = client_with_auth.open(url, method=method, json=body, headers=headers | ANY | key)
     assert answer.status_code == status
     assert entries() == before
 
 
 def test_what_is_rolled_back_after_it_was_written_leaves_no_entry(
-    app, closed, admin, entries, monkeypatch
+    app, client_with_auth, admin, entries, monkeypatch
 ):
     """The entry stands in the transaction of the change: the request fails behind its flush."""
     create = heroes.create
@@ -201,7 +205,7 @@ def test_what_is_rolled_back_after_it_was_written_leaves_no_entry(
     monkeypatch.setattr(service, "create", create_and_fail)
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
     before = entries()
-    answer = closed.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
+    answer = client_with_auth.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
     assert answer.status_code == 500
     assert entries() == before
 
@@ -211,17 +215,20 @@ def count(pk):
     return db.session.scalar(statement, {"pk": pk})
 
 
-def test_a_replayed_request_leaves_no_second_entry(closed, admin, entries):
+def test_a_replayed_request_leaves_no_second_entry(client_with_auth, admin, entries):
     headers = admin | {"Idempotency-Key": "one"}
-    made = [closed.post("/api/v2/heroes", json={"nickname": "M"}, headers=headers) for _ in "ab"]
+    made = [
+        client_with_auth.post("/api/v2/heroes", json={"nickname": "M"}, headers=headers)
+        for _ in "ab"
+    ]
     assert made[1].headers["Idempotent-Replayed"] == "true"
     assert len(entries(pk=made[0].json["pk"])) == 1
 
 
 @pytest.mark.parametrize("path", ["/api/v2/heroes", "/api/v2/users", URL, "/api/v2/me"])
-def test_a_read_leaves_no_entry(closed, admin, entries, path):
+def test_a_read_leaves_no_entry(client_with_auth, admin, entries, path):
     before = entries()
-    assert closed.get(path, headers=admin).status_code == 200
+    assert client_with_auth.get(path, headers=admin).status_code == 200
     assert entries() == before
 
 
@@ -237,9 +244,9 @@ def test_with_open_access_an_entry_names_the_request_and_nobody(client):
     assert entry["request_id"] == made.headers["X-Request-ID"]
 
 
-def test_a_change_by_the_older_service_is_noted_alike(closed, caller, entries):
+def test_a_change_by_the_older_service_is_noted_alike(client_with_auth, caller, entries):
     user, token, headers = caller
-    made = closed.post("/api/v1/heroes", json={"nickname": "Moss"}, headers=headers)
+    made = client_with_auth.post("/api/v1/heroes", json={"nickname": "Moss"}, headers=headers)
     [entry] = entries(pk=made.json["uuid"])
     assert (entry["user_id"], entry["token_id"]) == (str(user.pk), str(token.pk))
     assert entry["request_id"] == made.headers["X-Request-ID"]
@@ -248,10 +255,10 @@ def test_a_change_by_the_older_service_is_noted_alike(closed, caller, entries):
 # Reading it
 
 
-def test_entries_are_found_by_resource_row_and_user(closed, caller, entries):
+def test_entries_are_found_by_resource_row_and_user(client_with_auth, caller, entries):
     user, _, admin = caller
     hero = make_hero()
-    closed.patch(f"/api/v2/heroes/{hero.pk}", json={"role": "tank"}, headers=admin | ANY)
+    client_with_auth.patch(f"/api/v2/heroes/{hero.pk}", json={"role": "tank"}, headers=admin | ANY)
     found = entries(resource="heroes", pk=str(hero.pk), user_id=str(user.pk))
     assert changes(found) == [("update", ["role"])]
     assert {entry["resource"] for entry in entries(resource="heroes")} == {"heroes"}
@@ -263,37 +270,37 @@ def test_entries_are_found_by_resource_row_and_user(closed, caller, entries):
 @pytest.mark.parametrize(
     "query", ["pk=x", "user_id=x", "action=create", "request_id=1", "sort=resource"]
 )
-def test_a_filter_that_is_not_one_is_refused(closed, admin, query):
-    assert closed.get(f"{URL}?{query}", headers=admin).status_code == 422
+def test_a_filter_that_is_not_one_is_refused(client_with_auth, admin, query):
+    assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
-def test_an_entry_has_a_path_of_its_own(closed, admin, entries):
+def test_an_entry_has_a_path_of_its_own(client_with_auth, admin, entries):
     [entry] = entries(pk=str(make_ingredient().pk))
-    assert closed.get(f"{URL}/{entry['pk']}", headers=admin).json == entry
+    assert client_with_auth.get(f"{URL}/{entry['pk']}", headers=admin).json == entry
 
 
 @pytest.mark.parametrize("role", ["customer", "merchant"])
-def test_the_log_is_for_admins(closed, role):
-    answer = closed.get(URL, headers=sign_in(make_user(role=role)))
+def test_the_log_is_for_admins(client_with_auth, role):
+    answer = client_with_auth.get(URL, headers=sign_in(make_user(role=role)))
     assert answer.status_code == 403
     assert answer.json["errors"][0]["permission"] == "audit:read"
 
 
-def test_an_admin_needs_the_permission_in_their_token(closed):
+def test_an_admin_needs_the_permission_in_their_token(client_with_auth):
     narrowed = sign_in(make_user(role="admin"), "users:read:any", "me:read")
-    assert closed.get(URL, headers=narrowed).status_code == 403
+    assert client_with_auth.get(URL, headers=narrowed).status_code == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_nobody_writes_the_log(closed, admin, entries, method):
+def test_nobody_writes_the_log(client_with_auth, admin, entries, method):
     [entry] = entries(pk=str(make_ingredient().pk))
     for url in (URL, f"{URL}/{entry['pk']}"):
-        answer = closed.open(url, method=method, json={}, headers=admin | ANY)
+        answer = client_with_auth.open(url, method=method, json={}, headers=admin | ANY)
         assert answer.status_code == 405
 
 
-def test_a_list_of_entries_is_one_statement_beside_the_token(closed, admin, statements):
-    closed.get(URL, headers=admin)
+def test_a_list_of_entries_is_one_statement_beside_the_token(client_with_auth, admin, statements):
+    client_with_auth.get(URL, headers=admin)
     with statements() as seen:
-        assert closed.get(URL, headers=admin).status_code == 200
+        assert client_with_auth.get(URL, headers=admin).status_code == 200
     assert len(seen) == 1

@@ -6,13 +6,13 @@ from tests.factories import make_user, sign_in
 
 
 @pytest.fixture
-def admin(closed):
+def admin(client_with_auth):
     """The headers of an admin's request."""
     return sign_in(make_user(role="admin"))
 
 
 @pytest.fixture
-def user(closed):
+def user(client_with_auth):
     return make_user()
 
 

@@ -24,32 +24,32 @@ FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00
 
 
 @pytest.fixture
-def post(closed, admin):
+def post(client_with_auth, admin):
     """Return what issues a coupon."""
 
     def act(headers=admin, **values):
         body = {"code": "Moonshine", "init_count": 10} | values
-        return closed.post(URL, json=body, headers=headers)
+        return client_with_auth.post(URL, json=body, headers=headers)
 
     return act
 
 
 @pytest.fixture
-def patch(closed, admin):
+def patch(client_with_auth, admin):
     """Return what changes a coupon."""
 
     def act(coupon, headers=admin, **changes):
-        return closed.patch(f"{URL}/{coupon.pk}", json=changes, headers=headers | ANY)
+        return client_with_auth.patch(f"{URL}/{coupon.pk}", json=changes, headers=headers | ANY)
 
     return act
 
 
 @pytest.fixture
-def codes(closed, admin):
+def codes(client_with_auth, admin):
     """Return what lists the codes that a query finds."""
 
     def act(**query):
-        answer = closed.get(URL, query_string=query, headers=admin)
+        answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return [coupon["code"] for coupon in answer.json]
 
@@ -78,9 +78,9 @@ def test_a_new_coupon_is_answered_with_every_field(post):
     assert [answer.json[name] for name in OPTIONAL] == [None] * 4
 
 
-def test_a_new_coupon_stands_at_its_location(closed, post, admin):
+def test_a_new_coupon_stands_at_its_location(client_with_auth, post, admin):
     made = post()
-    shown = closed.get(made.location, headers=admin)
+    shown = client_with_auth.get(made.location, headers=admin)
     assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
     assert shown.headers["ETag"] == made.headers["ETag"]
 
@@ -289,17 +289,17 @@ def test_a_coupon_becomes_inactive_with_its_last_use(codes):
         f"code={'a' * 65}",
     ],
 )
-def test_a_parameter_that_is_not_one_is_refused(closed, admin, query):
-    assert closed.get(f"{URL}?{query}", headers=admin).status_code == 422
+def test_a_parameter_that_is_not_one_is_refused(client_with_auth, admin, query):
+    assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
 @pytest.mark.parametrize("sort", ["code", "-code", "created_at", "-created_at", "-pk", "pk"])
 @pytest.mark.parametrize("active", ["", "&active=true"])
-def test_every_documented_sort_key_is_walked_to_its_end(closed, admin, sort, active):
+def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, admin, sort, active):
     wanted = sorted(make_coupon(code=code).code for code in "cabed")
     url, seen = f"{URL}?limit=2&sort={sort}{active}", []
     while url:
-        answer = closed.get(url, headers=admin)
+        answer = client_with_auth.get(url, headers=admin)
         seen += [coupon["code"] for coupon in answer.json]
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         url = following and following[1]
@@ -382,21 +382,23 @@ def test_what_remains_is_read_only_after_the_creation(patch):
 
 
 @pytest.mark.parametrize(("sent", "status"), [("true", 422), ("1.0", 422), ("1", 200)])
-def test_what_is_read_only_is_repeated_as_the_same_json(closed, admin, sent, status):
+def test_what_is_read_only_is_repeated_as_the_same_json(client_with_auth, admin, sent, status):
     """Python takes true, 1 and 1.0 for one value."""
     url, headers = f"{URL}/{make_coupon(init_count=1).pk}", admin | ANY
     body = f'{{"remaining_count": {sent}}}'
-    answer = closed.patch(url, data=body, content_type="application/json", headers=headers)
+    answer = client_with_auth.patch(
+        url, data=body, content_type="application/json", headers=headers
+    )
     assert answer.status_code == status, answer.text
     if status == 422:
         assert pointers_and_codes(answer) == {("#/remaining_count", "read-only")}
 
 
-def test_what_was_got_may_be_sent_back(closed, admin):
+def test_what_was_got_may_be_sent_back(client_with_auth, admin):
     url = f"{URL}/{make_coupon(percent_off=5, valid_until=LATER).pk}"
-    got = closed.get(url, headers=admin)
+    got = client_with_auth.get(url, headers=admin)
     headers = admin | {"If-Match": got.headers["ETag"]}
-    assert closed.patch(url, json=got.json, headers=headers).status_code == 200
+    assert client_with_auth.patch(url, json=got.json, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -432,34 +434,34 @@ def test_a_half_window_that_is_changed_too_is_compared_no_longer(patch, changes)
     assert patch(coupon, **changes).status_code == 200
 
 
-def test_a_use_changes_the_etag(closed, admin):
+def test_a_use_changes_the_etag(client_with_auth, admin):
     coupon = make_coupon()
     url = f"{URL}/{coupon.pk}"
-    before = closed.get(url, headers=admin)
+    before = client_with_auth.get(url, headers=admin)
     use(coupon)
-    after = closed.get(url, headers=admin)
+    after = client_with_auth.get(url, headers=admin)
     assert (before.json["remaining_count"], after.json["remaining_count"]) == (10, 9)
     assert after.json["updated_at"] > before.json["updated_at"]
     stale = admin | {"If-Match": before.headers["ETag"]}
-    assert closed.patch(url, json={"init_count": 5}, headers=stale).status_code == 412
+    assert client_with_auth.patch(url, json={"init_count": 5}, headers=stale).status_code == 412
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(closed, admin, method):
+def test_a_change_needs_if_match(client_with_auth, admin, method):
     coupon = make_coupon()
-    answer = closed.open(f"{URL}/{coupon.pk}", method=method, json={}, headers=admin)
+    answer = client_with_auth.open(f"{URL}/{coupon.pk}", method=method, json={}, headers=admin)
     assert answer.status_code == 428
     assert row(coupon) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_coupon_as_it_is(closed, admin, patch, method):
+def test_a_stale_etag_is_refused_with_the_coupon_as_it_is(client_with_auth, admin, patch, method):
     coupon = make_coupon()
     url = f"{URL}/{coupon.pk}"
-    old = closed.get(url, headers=admin).headers["ETag"]
+    old = client_with_auth.get(url, headers=admin).headers["ETag"]
     changed = patch(coupon, percent_off=1)
     headers = admin | {"If-Match": old}
-    answer = closed.open(url, method=method, json={"percent_off": 2}, headers=headers)
+    answer = client_with_auth.open(url, method=method, json={"percent_off": 2}, headers=headers)
     assert (answer.status_code, answer.json["current"]) == (412, changed.json)
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
@@ -467,22 +469,24 @@ def test_a_stale_etag_is_refused_with_the_coupon_as_it_is(closed, admin, patch, 
 # Deletion
 
 
-def test_a_coupon_that_nobody_used_is_deleted(closed, admin, post):
+def test_a_coupon_that_nobody_used_is_deleted(client_with_auth, admin, post):
     url = post().location
-    assert closed.delete(url, headers=admin | ANY).status_code == 204
-    assert closed.get(url, headers=admin).status_code == 404
+    assert client_with_auth.delete(url, headers=admin | ANY).status_code == 204
+    assert client_with_auth.get(url, headers=admin).status_code == 404
     assert post().status_code == 201
 
 
 @pytest.mark.parametrize("is_released", [False, True])
-def test_a_redeemed_coupon_is_kept_and_its_redemptions_are_named(closed, admin, is_released):
+def test_a_redeemed_coupon_is_kept_and_its_redemptions_are_named(
+    client_with_auth, admin, is_released
+):
     coupon = make_coupon()
     orders = [make_order(coupon_code=coupon.code) for _ in range(2)]
     redemptions = [str(order.redemption_id) for order in orders]
     if is_released:
         for order in orders:
-            closed.post(f"/api/v2/orders/{order.pk}/cancel", headers=admin)
-    answer = closed.delete(f"{URL}/{coupon.pk}", headers=admin | ANY)
+            client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=admin)
+    answer = client_with_auth.delete(f"{URL}/{coupon.pk}", headers=admin | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert all(pk in answer.text for pk in redemptions)
     assert row(coupon) is not None
@@ -492,15 +496,15 @@ def test_a_redeemed_coupon_is_kept_and_its_redemptions_are_named(closed, admin, 
 
 
 @pytest.mark.parametrize("role", ["customer", "merchant"])
-def test_coupons_are_for_admins(closed, role):
+def test_coupons_are_for_admins(client_with_auth, role):
     headers, url = sign_in(make_user(role=role)), f"{URL}/{make_coupon().pk}"
     body = {"code": "Mine", "init_count": 1, "percent_off": 100}
     answers = [
-        closed.get(URL, headers=headers),
-        closed.get(url, headers=headers),
-        closed.post(URL, json=body, headers=headers),
-        closed.patch(url, json={"percent_off": 100}, headers=headers | ANY),
-        closed.delete(url, headers=headers | ANY),
+        client_with_auth.get(URL, headers=headers),
+        client_with_auth.get(url, headers=headers),
+        client_with_auth.post(URL, json=body, headers=headers),
+        client_with_auth.patch(url, json={"percent_off": 100}, headers=headers | ANY),
+        client_with_auth.delete(url, headers=headers | ANY),
     ]
     assert [answer.status_code for answer in answers] == [403] * 5
     permissions = [answer.json["errors"][0]["permission"] for answer in answers]
@@ -508,21 +512,21 @@ def test_coupons_are_for_admins(closed, role):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_coupons_are_not_public(closed, method):
-    assert closed.open(URL, method=method).status_code == 401
+def test_coupons_are_not_public(client_with_auth, method):
+    assert client_with_auth.open(URL, method=method).status_code == 401
 
 
 @pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_coupon_that_is_not_there_is_404(closed, admin, method, pk):
-    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=admin | ANY)
+def test_a_coupon_that_is_not_there_is_404(client_with_auth, admin, method, pk):
+    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=admin | ANY)
     assert answer.status_code == 404
 
 
-def test_what_a_client_has_is_not_sent_again(closed, admin):
+def test_what_a_client_has_is_not_sent_again(client_with_auth, admin):
     url = f"{URL}/{make_coupon().pk}"
-    etag = closed.get(url, headers=admin).headers["ETag"]
-    answer = closed.get(url, headers=admin | {"If-None-Match": f"W/{etag}"})
+    etag = client_with_auth.get(url, headers=admin).headers["ETag"]
+    answer = client_with_auth.get(url, headers=admin | {"If-None-Match": f"W/{etag}"})
     assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
 
 

@@ -56,8 +56,10 @@ def test_a_change_of_the_count_loses_no_redemption(shared_gunicorn, client, soun
     assert redeemed >= 100
 
 
-def test_a_limit_for_one_user_holds_in_all_of_their_sessions(committing, closed_gunicorn):
-    app = committing(open_access=False)
+def test_a_limit_for_one_user_holds_in_all_of_their_sessions(
+    make_committing_app, gunicorn_with_auth
+):
+    app = make_committing_app(open_access=False)
     auth._token_cache.clear()
     with app.app_context():
         people = [sign_in(make_user()) for _ in "ab"]
@@ -70,7 +72,7 @@ def test_a_limit_for_one_user_holds_in_all_of_their_sessions(committing, closed_
         *(partial(Client.post, path=url, **headers) for headers in people),
         *(partial(Client.post, path="orders", body=order, **headers) for headers in people),
     ]
-    answers = crowd(closed_gunicorn, asked * 20)
+    answers = crowd(gunicorn_with_auth, asked * 20)
     assert Counter(answer.status for answer in answers) == {201: 14, 409: 66}
     for person in range(2):
         theirs = [answer.status for answer in answers[person::2]]

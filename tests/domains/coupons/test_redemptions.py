@@ -27,21 +27,21 @@ def url(coupon):
 
 
 @pytest.fixture
-def redeem(closed, mine):
+def redeem(client_with_auth, mine):
     """Return what redeems a coupon once."""
 
     def act(coupon, headers=mine, **how):
-        return closed.post(url(coupon), headers=headers, **how)
+        return client_with_auth.post(url(coupon), headers=headers, **how)
 
     return act
 
 
 @pytest.fixture
-def listed(closed):
+def listed(client_with_auth):
     """Return what lists the redemptions of a coupon that somebody sees."""
 
     def act(coupon, headers):
-        answer = closed.get(url(coupon), headers=headers)
+        answer = client_with_auth.get(url(coupon), headers=headers)
         assert answer.status_code == 200, answer.text
         return [redemption["pk"] for redemption in answer.json]
 
@@ -69,9 +69,9 @@ def test_a_redemption_is_answered_with_every_field(redeem, user):
     assert answer.json["order_id"] is answer.json["released_at"] is None
 
 
-def test_a_redemption_stands_at_its_location(closed, redeem, mine):
+def test_a_redemption_stands_at_its_location(client_with_auth, redeem, mine):
     made = redeem(make_coupon())
-    shown = closed.get(made.location, headers=mine)
+    shown = client_with_auth.get(made.location, headers=mine)
     assert made.location.endswith(made.json["pk"])
     assert shown.json == made.json
     assert shown.headers["ETag"] == made.headers["ETag"]
@@ -91,11 +91,11 @@ def test_with_open_access_a_redemption_is_nobodys(client):
     assert codes(answers[1]) == ["coupon-limit-reached"]
 
 
-def test_what_remains_is_what_remains_now(closed, redeem, mine):
+def test_what_remains_is_what_remains_now(client_with_auth, redeem, mine):
     coupon = make_coupon(init_count=10)
     first = redeem(coupon)
     redeem(coupon)
-    shown = closed.get(first.location, headers=mine)
+    shown = client_with_auth.get(first.location, headers=mine)
     assert shown.json["remaining_count"] == 8
     assert shown.headers["ETag"] != first.headers["ETag"]
 
@@ -148,20 +148,24 @@ def test_uses_in_orders_count_for_the_limit(redeem, user):
     assert codes(redeem(coupon)) == ["coupon-limit-reached"]
 
 
-def test_a_use_that_was_given_back_counts_no_longer(closed, redeem, user, mine):
+def test_a_use_that_was_given_back_counts_no_longer(client_with_auth, redeem, user, mine):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     order = make_order(user=user, coupon_code=coupon.code)
     assert codes(redeem(coupon)) == ["coupon-exhausted", "coupon-limit-reached"]
-    assert closed.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine).status_code == 200
+    assert (
+        client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine).status_code == 200
+    )
     assert redeem(coupon).status_code == 201
 
 
-def test_a_lowered_limit_forbids_what_it_allowed_before(closed, redeem, admin):
+def test_a_lowered_limit_forbids_what_it_allowed_before(client_with_auth, redeem, admin):
     coupon = make_coupon(per_user_limit=3)
     redeem(coupon)
     redeem(coupon)
     headers = admin | {"If-Match": "*"}
-    closed.patch(f"/api/v2/coupons/{coupon.pk}", json={"per_user_limit": 1}, headers=headers)
+    client_with_auth.patch(
+        f"/api/v2/coupons/{coupon.pk}", json={"per_user_limit": 1}, headers=headers
+    )
     answer = redeem(coupon)
     assert codes(answer) == ["coupon-limit-reached"]
     assert "1" in answer.json["errors"][0]["detail"]
@@ -180,28 +184,30 @@ def test_all_that_forbids_it_is_told_at_once(redeem, user):
 
 @pytest.mark.parametrize("pk", ["x", "0", NOBODY])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_coupon_that_is_not_there_is_404(closed, mine, method, pk):
-    answer = closed.open(f"/api/v2/coupons/{pk}/redemptions", method=method, headers=mine)
+def test_a_coupon_that_is_not_there_is_404(client_with_auth, mine, method, pk):
+    answer = client_with_auth.open(f"/api/v2/coupons/{pk}/redemptions", method=method, headers=mine)
     assert answer.status_code == 404
 
 
 # Who sees it
 
 
-def test_one_sees_ones_own_redemptions_only(closed, listed, redeem, mine):
+def test_one_sees_ones_own_redemptions_only(client_with_auth, listed, redeem, mine):
     coupon = make_coupon()
     own, other = redeem(coupon), redeem(coupon, sign_in(make_user()))
     assert listed(coupon, mine) == [own.json["pk"]]
-    assert closed.get(own.location, headers=mine).status_code == 200
-    assert closed.get(other.location, headers=mine).status_code == 404
+    assert client_with_auth.get(own.location, headers=mine).status_code == 200
+    assert client_with_auth.get(other.location, headers=mine).status_code == 404
 
 
-def test_an_admin_sees_every_redemption(closed, listed, redeem, admin):
+def test_an_admin_sees_every_redemption(client_with_auth, listed, redeem, admin):
     coupon = make_coupon()
     made = [redeem(coupon), redeem(coupon, sign_in(make_user())), redeem(coupon, admin)]
     redeem(make_coupon())
     assert listed(coupon, admin) == [answer.json["pk"] for answer in made]
-    assert closed.get(made[1].location, headers=admin).json == made[1].json | {"remaining_count": 7}
+    assert client_with_auth.get(made[1].location, headers=admin).json == made[1].json | {
+        "remaining_count": 7
+    }
 
 
 def test_an_admin_whose_token_is_not_for_any_sees_own_ones_only(listed, redeem):
@@ -211,17 +217,17 @@ def test_an_admin_whose_token_is_not_for_any_sees_own_ones_only(listed, redeem):
     assert listed(coupon, sign_in(admin, "redemptions:read")) == [own.json["pk"]]
 
 
-def test_a_redemption_of_another_coupon_is_not_found(closed, redeem, mine):
+def test_a_redemption_of_another_coupon_is_not_found(client_with_auth, redeem, mine):
     made, other = redeem(make_coupon()), make_coupon()
-    answer = closed.get(f"{url(other)}/{made.json['pk']}", headers=mine)
+    answer = client_with_auth.get(f"{url(other)}/{made.json['pk']}", headers=mine)
     assert answer.status_code == 404
 
 
-def test_who_may_only_redeem_is_answered_their_redemption(closed, redeem, user):
+def test_who_may_only_redeem_is_answered_their_redemption(client_with_auth, redeem, user):
     narrowed = sign_in(user, "coupons:redeem")
     made = redeem(make_coupon(), narrowed)
     assert (made.status_code, made.json["user_id"]) == (201, str(user.pk))
-    assert closed.get(made.location, headers=narrowed).status_code == 403
+    assert client_with_auth.get(made.location, headers=narrowed).status_code == 403
 
 
 def test_who_may_not_redeem_does_not(redeem, user):
@@ -233,57 +239,57 @@ def test_who_may_not_redeem_does_not(redeem, user):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_redemptions_need_a_token(closed, method):
-    assert closed.open(url(make_coupon()), method=method).status_code == 401
+def test_redemptions_need_a_token(client_with_auth, method):
+    assert client_with_auth.open(url(make_coupon()), method=method).status_code == 401
 
 
-def test_the_redemption_of_an_order_names_it(closed, listed, user, mine):
+def test_the_redemption_of_an_order_names_it(client_with_auth, listed, user, mine):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
     [pk] = listed(coupon, mine)
-    shown = closed.get(f"{url(coupon)}/{pk}", headers=mine).json
+    shown = client_with_auth.get(f"{url(coupon)}/{pk}", headers=mine).json
     assert (shown["order_id"], pk) == (str(order.pk), str(order.redemption_id))
 
 
-def test_what_was_given_back_stays_listed(closed, listed, user, mine):
+def test_what_was_given_back_stays_listed(client_with_auth, listed, user, mine):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
     pk = str(order.redemption_id)
-    before = closed.get(f"{url(coupon)}/{pk}", headers=mine)
-    closed.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine)
+    before = client_with_auth.get(f"{url(coupon)}/{pk}", headers=mine)
+    client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine)
     assert listed(coupon, mine) == [pk]
-    after = closed.get(f"{url(coupon)}/{pk}", headers=mine)
+    after = client_with_auth.get(f"{url(coupon)}/{pk}", headers=mine)
     assert before.json["released_at"] is None
     assert before.json["updated_at"] < after.json["released_at"] <= after.json["updated_at"]
     assert (before.json["remaining_count"], after.json["remaining_count"]) == (9, 10)
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at"])
-def test_every_documented_sort_key_is_walked_to_its_end(closed, redeem, mine, sort):
+def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, redeem, mine, sort):
     coupon = make_coupon()
     wanted = [redeem(coupon).json["pk"] for _ in range(5)]
     path, seen = f"{url(coupon)}?limit=2&sort={sort}", []
     while path:
-        answer = closed.get(path, headers=mine)
+        answer = client_with_auth.get(path, headers=mine)
         seen += [redemption["pk"] for redemption in answer.json]
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         path = following and following[1]
     assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
 
 
-def test_a_cursor_of_one_coupon_does_not_fit_another(closed, redeem, mine):
+def test_a_cursor_of_one_coupon_does_not_fit_another(client_with_auth, redeem, mine):
     one, other = make_coupon(), make_coupon()
     for _ in range(2):
         redeem(one)
-    link = closed.get(f"{url(one)}?limit=1", headers=mine).headers["Link"]
+    link = client_with_auth.get(f"{url(one)}?limit=1", headers=mine).headers["Link"]
     following = re.search('<([^>]+)>; rel="next"', link)[1]
     moved = following.replace(str(one.pk), str(other.pk))
-    assert closed.get(moved, headers=mine).status_code == 400
+    assert client_with_auth.get(moved, headers=mine).status_code == 400
 
 
 @pytest.mark.parametrize("query", ["user_id=x", f"order_id={NOBODY}", "sort=user_id"])
-def test_a_parameter_that_is_not_one_is_refused(closed, mine, query):
-    assert closed.get(f"{url(make_coupon())}?{query}", headers=mine).status_code == 422
+def test_a_parameter_that_is_not_one_is_refused(client_with_auth, mine, query):
+    assert client_with_auth.get(f"{url(make_coupon())}?{query}", headers=mine).status_code == 422
 
 
 def test_a_redemption_takes_no_parameters(redeem):
@@ -293,12 +299,12 @@ def test_a_redemption_takes_no_parameters(redeem):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
-def test_a_redemption_is_neither_changed_nor_deleted(closed, redeem, mine, method):
+def test_a_redemption_is_neither_changed_nor_deleted(client_with_auth, redeem, mine, method):
     made = redeem(make_coupon())
-    answer = closed.open(made.location, method=method, headers=mine | {"If-Match": "*"})
+    answer = client_with_auth.open(made.location, method=method, headers=mine | {"If-Match": "*"})
     assert answer.status_code == 405
     assert "GET" in answer.headers["Allow"]
-    assert closed.get(made.location, headers=mine).json == made.json
+    assert client_with_auth.get(made.location, headers=mine).json == made.json
 
 
 # Idempotency keys
@@ -323,12 +329,12 @@ def test_a_key_of_one_coupon_is_none_of_another(redeem, mine):
     assert remaining(other) == 10
 
 
-def test_a_refusal_is_kept_under_its_key(closed, redeem, mine, admin):
+def test_a_refusal_is_kept_under_its_key(client_with_auth, redeem, mine, admin):
     coupon = make_coupon(init_count=0)
     key = mine | {"Idempotency-Key": "one"}
     first = redeem(coupon, key)
     headers = admin | {"If-Match": "*"}
-    closed.patch(f"/api/v2/coupons/{coupon.pk}", json={"init_count": 1}, headers=headers)
+    client_with_auth.patch(f"/api/v2/coupons/{coupon.pk}", json={"init_count": 1}, headers=headers)
     second = redeem(coupon, key)
     assert codes(first) == codes(second) == ["coupon-exhausted"]
     assert second.data == first.data
@@ -338,16 +344,16 @@ def test_a_refusal_is_kept_under_its_key(closed, redeem, mine, admin):
 # The service
 
 
-def test_a_redemption_is_in_the_audit_log(closed, redeem, admin, user):
+def test_a_redemption_is_in_the_audit_log(client_with_auth, redeem, admin, user):
     pk = redeem(make_coupon()).json["pk"]
-    log = closed.get("/api/v2/audit", headers=admin).json
+    log = client_with_auth.get("/api/v2/audit", headers=admin).json
     [entry] = [entry for entry in log if entry["resource_pk"] == pk]
     found = (entry["action"], entry["resource"], entry["user_id"])
     assert found == ("create", "redemptions", str(user.pk))
     assert entry["fields"] == ["coupon_id", "order_id", "user_id"]
 
 
-def test_a_use_is_given_back_once(closed, redeem):
+def test_a_use_is_given_back_once(client_with_auth, redeem):
     coupon = make_coupon()
     pk = UUID(redeem(coupon).json["pk"])
     for _ in range(3):
@@ -355,8 +361,8 @@ def test_a_use_is_given_back_once(closed, redeem):
     assert (remaining(coupon), unbalanced()) == (10, [])
 
 
-def test_a_user_with_redemptions_is_kept(closed, redeem, admin, user):
+def test_a_user_with_redemptions_is_kept(client_with_auth, redeem, admin, user):
     pk = redeem(make_coupon()).json["pk"]
-    answer = closed.delete(f"/api/v2/users/{user.pk}", headers=admin | {"If-Match": "*"})
+    answer = client_with_auth.delete(f"/api/v2/users/{user.pk}", headers=admin | {"If-Match": "*"})
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert pk in answer.text

@@ -11,13 +11,13 @@ FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00
 
 
 @pytest.fixture(params=["UTC", "Pacific/Kiritimati", "America/New_York"])
-def client(request, fresh_database, committing):
+def client(request, fresh_database, make_committing_app):
     """The client of an app whose database is in some time zone."""
     engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     name = fresh_database.database
     with engine.connect() as connection:
         connection.execute(text(f"ALTER DATABASE \"{name}\" SET timezone = '{request.param}'"))
-    return committing().test_client()
+    return make_committing_app().test_client()
 
 
 def issue(client, **window):

@@ -17,7 +17,7 @@ ROLES = ["mage", "assassin", "warrior", "priest", "tank"]
 
 
 @pytest.fixture
-def owner(closed):
+def owner(client_with_auth):
     return make_user()
 
 
@@ -28,21 +28,21 @@ def mine(owner):
 
 
 @pytest.fixture
-def post(closed, mine):
+def post(client_with_auth, mine):
     """Return what creates a hero."""
 
     def act(headers=mine, **values):
-        return closed.post(URL, json={"nickname": "Thistle"} | values, headers=headers)
+        return client_with_auth.post(URL, json={"nickname": "Thistle"} | values, headers=headers)
 
     return act
 
 
 @pytest.fixture
-def names(closed):
+def names(client_with_auth):
     """Return what lists the nicknames that a query finds."""
 
     def act(**query):
-        answer = closed.get(URL, query_string=query)
+        answer = client_with_auth.get(URL, query_string=query)
         assert answer.status_code == 200, answer.text
         return [hero["nickname"] for hero in answer.json]
 
@@ -62,9 +62,9 @@ def test_a_new_hero_is_answered_with_every_field(post, owner):
     assert (made["nickname"], made["role"], made["user_id"]) == ("Thistle", "mage", str(owner.pk))
 
 
-def test_a_new_hero_stands_at_its_location_for_anybody(closed, post):
+def test_a_new_hero_stands_at_its_location_for_anybody(client_with_auth, post):
     made = post()
-    shown = closed.get(made.location)
+    shown = client_with_auth.get(made.location)
     assert shown.json == made.json
     assert shown.headers["ETag"] == made.headers["ETag"]
 
@@ -85,15 +85,17 @@ def test_an_unknown_role_is_told_with_its_pointer(post, role):
     assert pointers_and_codes(answer) == {("#/role", "not-one-of")}
 
 
-def test_null_clears_the_role(closed, owner, mine):
+def test_null_clears_the_role(client_with_auth, owner, mine):
     hero = make_hero(user_id=owner.pk, role="tank")
-    answer = closed.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=mine | ANY)
+    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=mine | ANY)
     assert answer.json["role"] is None
 
 
-def test_what_is_absent_from_a_patch_is_kept(closed, owner, mine):
+def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, mine):
     hero = make_hero(user_id=owner.pk, role="tank")
-    answer = closed.patch(f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=mine | ANY)
+    answer = client_with_auth.patch(
+        f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=mine | ANY
+    )
     assert (answer.json["nickname"], answer.json["role"]) == ("Moss", "tank")
 
 
@@ -118,10 +120,12 @@ def test_a_taken_nickname_is_a_conflict_that_names_it(post, nickname):
     assert "Thistle" in answer.json["detail"]
 
 
-def test_a_change_to_a_taken_nickname_is_a_conflict(closed, owner, mine):
+def test_a_change_to_a_taken_nickname_is_a_conflict(client_with_auth, owner, mine):
     make_hero(nickname="Thistle")
     hero = make_hero(nickname="Moss", user_id=owner.pk)
-    answer = closed.patch(f"{URL}/{hero.pk}", json={"nickname": "Thistle"}, headers=mine | ANY)
+    answer = client_with_auth.patch(
+        f"{URL}/{hero.pk}", json={"nickname": "Thistle"}, headers=mine | ANY
+    )
     assert answer.status_code == 409
     assert row(hero).nickname == "Moss"
 
@@ -170,16 +174,16 @@ def test_filters_hold_together(names, owner):
         "role=mage&role=tank",
     ],
 )
-def test_a_filter_that_is_not_one_is_refused(closed, query):
-    assert closed.get(f"{URL}?{query}").status_code == 422
+def test_a_filter_that_is_not_one_is_refused(client_with_auth, query):
+    assert client_with_auth.get(f"{URL}?{query}").status_code == 422
 
 
 @pytest.mark.parametrize("sort", ["nickname", "-nickname", "created_at", "-created_at", "-pk"])
-def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
+def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
     wanted = sorted(make_hero(nickname=name, role="tank").nickname for name in "cabed")
     url, seen = f"{URL}?role=tank&limit=2&sort={sort}", []
     while url:
-        answer = closed.get(url)
+        answer = client_with_auth.get(url)
         seen += [hero["nickname"] for hero in answer.json]
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         url = following and following[1]
@@ -189,15 +193,15 @@ def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
 
 
 @pytest.mark.parametrize("sort", ["role", "user_id", "updated_at"])
-def test_another_sort_key_is_refused(closed, sort):
-    assert closed.get(f"{URL}?sort={sort}").status_code == 422
+def test_another_sort_key_is_refused(client_with_auth, sort):
+    assert client_with_auth.get(f"{URL}?sort={sort}").status_code == 422
 
 
-def test_a_list_of_heroes_is_one_statement(closed, statements):
+def test_a_list_of_heroes_is_one_statement(client_with_auth, statements):
     make_hero(user_id=make_user().pk)
-    closed.get(URL)
+    client_with_auth.get(URL)
     with statements() as seen:
-        assert closed.get(URL).status_code == 200
+        assert client_with_auth.get(URL).status_code == 200
     assert len(seen) == 1
 
 
@@ -221,13 +225,13 @@ def test_one_may_say_that_it_is_ones_own(post, owner):
 
 
 def test_nobody_learns_from_a_change_or_beside_another_mistake_which_users_exist(
-    closed, post, owner, mine
+    client_with_auth, post, owner, mine
 ):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
     for more, status in [({}, 403), ({"role": "king"}, 422)]:
         bodies = [{"user_id": str(pk)} | more for pk in (make_user().pk, uuid7())]
         made = [post(**body) for body in bodies]
-        changed = [closed.patch(url, json=body, headers=mine | ANY) for body in bodies]
+        changed = [client_with_auth.patch(url, json=body, headers=mine | ANY) for body in bodies]
         for one, other in (made, changed):
             assert (one.status_code, one.json["errors"]) == (status, other.json["errors"])
 
@@ -255,11 +259,11 @@ def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post
 
 
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
-def test_nobody_gives_a_hero_away(closed, owner, mine, whose):
+def test_nobody_gives_a_hero_away(client_with_auth, owner, mine, whose):
     hero = make_hero(user_id=owner.pk, nickname="Moss")
     user_id = str(make_user().pk) if whose == "somebody else's" else None
     changes = {"user_id": user_id, "nickname": "Changed"}
-    answer = closed.patch(f"{URL}/{hero.pk}", json=changes, headers=mine | ANY)
+    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json=changes, headers=mine | ANY)
     assert answer.status_code == 403
     assert (row(hero).user_id, row(hero).nickname) == (owner.pk, "Moss")
 
@@ -267,47 +271,49 @@ def test_nobody_gives_a_hero_away(closed, owner, mine, whose):
 @pytest.mark.parametrize("is_owned", [True, False])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_heroes_of_others_are_not_found_by_whoever_would_change_them(
-    closed, mine, method, is_owned
+    client_with_auth, mine, method, is_owned
 ):
     hero = make_hero(user_id=make_user().pk if is_owned else None)
     url, body = f"{URL}/{hero.pk}", {"nickname": "Stolen"}
-    answer = closed.open(url, method=method, json=body, headers=mine | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=mine | ANY)
     assert answer.status_code == 404
     assert row(hero).nickname == hero.nickname
 
 
-def test_heroes_of_others_are_not_found_before_the_rest_is_looked_at(closed, mine):
+def test_heroes_of_others_are_not_found_before_the_rest_is_looked_at(client_with_auth, mine):
     """404 stands before 428, 412 and 422."""
     url = f"{URL}/{make_hero().pk}"
-    assert closed.patch(url, json={"role": "king"}, headers=mine).status_code == 404
+    assert client_with_auth.patch(url, json={"role": "king"}, headers=mine).status_code == 404
 
 
-def test_a_merchant_owns_no_more_than_a_customer(closed):
+def test_a_merchant_owns_no_more_than_a_customer(client_with_auth):
     url = f"{URL}/{make_hero(user_id=make_user().pk).pk}"
     merchant = sign_in(make_user(role="merchant"))
-    assert closed.delete(url, headers=merchant | ANY).status_code == 404
+    assert client_with_auth.delete(url, headers=merchant | ANY).status_code == 404
 
 
-def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(closed):
+def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(client_with_auth):
     hero = make_hero(user_id=make_user().pk)
     narrowed = sign_in(make_user(role="admin"), "heroes:write")
-    assert closed.delete(f"{URL}/{hero.pk}", headers=narrowed | ANY).status_code == 404
+    assert client_with_auth.delete(f"{URL}/{hero.pk}", headers=narrowed | ANY).status_code == 404
 
 
-def test_an_admin_changes_gives_and_deletes_any_hero(closed, owner):
+def test_an_admin_changes_gives_and_deletes_any_hero(client_with_auth, owner):
     admin = sign_in(make_user(role="admin")) | ANY
     url = f"{URL}/{make_hero().pk}"
-    answer = closed.patch(url, json={"user_id": str(owner.pk)}, headers=admin)
+    answer = client_with_auth.patch(url, json={"user_id": str(owner.pk)}, headers=admin)
     assert answer.json["user_id"] == str(owner.pk)
-    assert closed.patch(url, json={"user_id": None}, headers=admin).json["user_id"] is None
-    assert closed.delete(url, headers=admin).status_code == 204
-    assert closed.get(url).status_code == 404
+    assert (
+        client_with_auth.patch(url, json={"user_id": None}, headers=admin).json["user_id"] is None
+    )
+    assert client_with_auth.delete(url, headers=admin).status_code == 204
+    assert client_with_auth.get(url).status_code == 404
 
 
-def test_an_owner_deletes_their_hero(closed, owner, mine):
+def test_an_owner_deletes_their_hero(client_with_auth, owner, mine):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
-    assert closed.delete(url, headers=mine | ANY).status_code == 204
-    assert closed.get(url).status_code == 404
+    assert client_with_auth.delete(url, headers=mine | ANY).status_code == 204
+    assert client_with_auth.get(url).status_code == 404
 
 
 def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post):
@@ -330,43 +336,45 @@ def test_with_open_access_a_hero_is_nobodys_by_default(client):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(closed, owner, mine, method):
+def test_a_change_needs_if_match(client_with_auth, owner, mine, method):
     hero = make_hero(user_id=owner.pk)
-    answer = closed.open(f"{URL}/{hero.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(f"{URL}/{hero.pk}", method=method, json={}, headers=mine)
     assert answer.status_code == 428
     assert row(hero) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_hero_as_it_is(closed, owner, mine, method):
+def test_a_stale_etag_is_refused_with_the_hero_as_it_is(client_with_auth, owner, mine, method):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
-    old = closed.get(url).headers["ETag"]
-    changed = closed.patch(url, json={"nickname": "Moss"}, headers=mine | {"If-Match": old})
+    old = client_with_auth.get(url).headers["ETag"]
+    changed = client_with_auth.patch(
+        url, json={"nickname": "Moss"}, headers=mine | {"If-Match": old}
+    )
     assert changed.status_code == 200
     headers = mine | {"If-Match": old}
-    answer = closed.open(url, method=method, json={"nickname": "Lost"}, headers=headers)
+    answer = client_with_auth.open(url, method=method, json={"nickname": "Lost"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_the_current_etag_lets_a_change_pass(closed, owner, mine):
+def test_the_current_etag_lets_a_change_pass(client_with_auth, owner, mine):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
-    headers = mine | {"If-Match": closed.get(url).headers["ETag"]}
-    assert closed.delete(url, headers=headers).status_code == 204
+    headers = mine | {"If-Match": client_with_auth.get(url).headers["ETag"]}
+    assert client_with_auth.delete(url, headers=headers).status_code == 204
 
 
-def test_what_a_client_has_is_not_sent_again(closed):
+def test_what_a_client_has_is_not_sent_again(client_with_auth):
     url = f"{URL}/{make_hero().pk}"
-    etag = closed.get(url).headers["ETag"]
-    answer = closed.get(url, headers={"If-None-Match": f"W/{etag}"})
+    etag = client_with_auth.get(url).headers["ETag"]
+    answer = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
     assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
 
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_hero_that_is_not_there_is_404(closed, mine, method, pk):
-    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+def test_a_hero_that_is_not_there_is_404(client_with_auth, mine, method, pk):
+    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
     assert answer.status_code == 404
 
 

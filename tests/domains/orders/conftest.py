@@ -7,7 +7,7 @@ from tests.factories import make_user, sign_in
 
 
 @pytest.fixture
-def buyer(closed):
+def buyer(client_with_auth):
     return make_user()
 
 
@@ -18,31 +18,33 @@ def mine(buyer):
 
 
 @pytest.fixture
-def merchant(closed):
+def merchant(client_with_auth):
     return make_user(role="merchant")
 
 
 @pytest.fixture
-def admin(closed):
+def admin(client_with_auth):
     """The headers of an admin's request."""
     return sign_in(make_user(role="admin"))
 
 
 @pytest.fixture
-def place(closed, mine):
+def place(client_with_auth, mine):
     """Return what places an order of some lines."""
 
     def act(*lines, headers=mine, **values):
-        return closed.post(URL, json={"items": list(lines)} | values, headers=headers)
+        return client_with_auth.post(URL, json={"items": list(lines)} | values, headers=headers)
 
     return act
 
 
 @pytest.fixture
-def quote(closed, mine):
+def quote(client_with_auth, mine):
     """Return what asks for the price of some lines."""
 
     def act(*lines, headers=mine, **values):
-        return closed.post(f"{URL}/quote", json={"items": list(lines)} | values, headers=headers)
+        return client_with_auth.post(
+            f"{URL}/quote", json={"items": list(lines)} | values, headers=headers
+        )
 
     return act

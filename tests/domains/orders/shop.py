@@ -42,10 +42,10 @@ def everything() -> list[str]:
     return sorted(database_dump.rows(db.session.connection(), "tokens"))
 
 
-def steps(closed: Any, pk: UUID | str, *verbs: str, headers: dict[str, str]) -> Any:
+def steps(client_with_auth: Any, pk: UUID | str, *verbs: str, headers: dict[str, str]) -> Any:
     """Take an order through some transitions; return the last answer."""
     answer = None
     for verb in verbs:
-        answer = closed.post(f"{URL}/{pk}/{verb}", headers=headers)
+        answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=headers)
         assert answer.status_code == 200, answer.text
     return answer

@@ -14,11 +14,11 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def pks(closed, admin):
+def pks(client_with_auth, admin):
     """Return what lists the orders that a query finds."""
 
     def act(**query):
-        answer = closed.get(URL, query_string=query, headers=admin)
+        answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return [order["pk"] for order in answer.json]
 
@@ -26,7 +26,7 @@ def pks(closed, admin):
 
 
 @pytest.fixture
-def placed(closed):
+def placed(client_with_auth):
     """Return what places an order at some hours after noon."""
 
     def act(hours, **values):
@@ -43,11 +43,11 @@ def after_noon(hours):
 # Lists
 
 
-def test_orders_are_found_by_status(closed, pks, admin):
+def test_orders_are_found_by_status(client_with_auth, pks, admin):
     orders = {status: make_order() for status in ("placed", "paid", "fulfilled", "cancelled")}
-    steps(closed, orders["paid"].pk, "pay", headers=admin)
-    steps(closed, orders["fulfilled"].pk, "pay", "fulfil", headers=admin)
-    steps(closed, orders["cancelled"].pk, "cancel", headers=admin)
+    steps(client_with_auth, orders["paid"].pk, "pay", headers=admin)
+    steps(client_with_auth, orders["fulfilled"].pk, "pay", "fulfil", headers=admin)
+    steps(client_with_auth, orders["cancelled"].pk, "cancel", headers=admin)
     for status, order in orders.items():
         assert pks(status=status) == [str(order.pk)]
 
@@ -89,11 +89,11 @@ def test_the_first_and_the_last_moment_are_moments(pks, query, count):
     assert len(pks(**query)) == count
 
 
-def test_filters_hold_together(closed, pks, placed, buyer, admin):
+def test_filters_hold_together(client_with_auth, pks, placed, buyer, admin):
     wanted = placed(1, user=buyer)
     placed(-1, user=buyer)
     placed(1)
-    steps(closed, placed(2, user=buyer), "cancel", headers=admin)
+    steps(client_with_auth, placed(2, user=buyer), "cancel", headers=admin)
     query = {"user_id": str(buyer.pk), "status": "placed", "placed_after": after_noon(0)}
     assert pks(**query) == [wanted]
 
@@ -117,31 +117,31 @@ def test_filters_hold_together(closed, pks, placed, buyer, admin):
         "sort=created_at",
     ],
 )
-def test_a_parameter_that_is_not_one_is_refused(closed, admin, query):
-    assert closed.get(f"{URL}?{query}", headers=admin).status_code == 422
+def test_a_parameter_that_is_not_one_is_refused(client_with_auth, admin, query):
+    assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "placed_at", "-placed_at", "placed_at,-pk"])
-def test_every_documented_sort_key_is_walked_to_its_end(closed, placed, admin, sort):
+def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, placed, admin, sort):
     made = [placed(hours) for hours in (3, 1, 2, 5, 4)]
     wanted = made if "placed_at" not in sort else [made[i] for i in (1, 2, 0, 4, 3)]
     url, seen = f"{URL}?limit=2&sort={sort}", []
     while url:
-        answer = closed.get(url, headers=admin)
+        answer = client_with_auth.get(url, headers=admin)
         seen += [order["pk"] for order in answer.json]
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         url = following and following[1]
     assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
 
 
-def test_a_cursor_of_one_status_does_not_fit_another(closed, admin):
+def test_a_cursor_of_one_status_does_not_fit_another(client_with_auth, admin):
     for _ in range(3):
         make_order()
-    first = closed.get(f"{URL}?limit=1&status=placed", headers=admin)
+    first = client_with_auth.get(f"{URL}?limit=1&status=placed", headers=admin)
     following = re.search('<([^>]+)>; rel="next"', first.headers["Link"])[1]
-    assert closed.get(following, headers=admin).status_code == 200
+    assert client_with_auth.get(following, headers=admin).status_code == 200
     other = following.replace("status=placed", "status=paid")
-    assert closed.get(other, headers=admin).status_code == 400
+    assert client_with_auth.get(other, headers=admin).status_code == 400
 
 
 def test_a_list_is_one_statement_however_long_its_orders_are(client, statements):
@@ -217,11 +217,11 @@ def test_a_repeated_order_is_placed_once(place, mine):
     assert (stock(product), remaining(coupon)) == (3, 9)
 
 
-def test_the_first_answer_is_given_again_whatever_happened_since(closed, place, mine):
+def test_the_first_answer_is_given_again_whatever_happened_since(client_with_auth, place, mine):
     product = make_product(stock=1)
     key = mine | {"Idempotency-Key": "one"}
     first = place(line(product), headers=key)
-    steps(closed, first.json["pk"], "cancel", headers=mine)
+    steps(client_with_auth, first.json["pk"], "cancel", headers=mine)
     assert place(line(product), headers=key).data == first.data
 
 
@@ -242,11 +242,13 @@ def test_a_key_of_a_quote_is_none_of_an_order(place, quote, mine):
     assert stock(product) == 5
 
 
-def test_a_refusal_by_the_stock_is_kept(closed, place, mine, admin):
+def test_a_refusal_by_the_stock_is_kept(client_with_auth, place, mine, admin):
     product = make_product(stock=0)
     key = mine | {"Idempotency-Key": "one"}
     first = place(line(product), headers=key)
-    closed.post(f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin)
+    client_with_auth.post(
+        f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin
+    )
     second = place(line(product), headers=key)
     assert (first.status_code, second.status_code) == (409, 409)
     assert second.data == first.data
@@ -281,11 +283,13 @@ def test_one_key_of_two_buyers_places_two_orders(place):
 # The audit log
 
 
-def test_an_order_and_its_redemption_are_in_the_audit_log(closed, place, mine, admin, buyer):
+def test_an_order_and_its_redemption_are_in_the_audit_log(
+    client_with_auth, place, mine, admin, buyer
+):
     made = place(line(make_product(stock=1)), coupon_code=make_coupon().code)
     pk = made.json["pk"]
-    steps(closed, pk, "cancel", headers=mine)
-    log = closed.get("/api/v2/audit", query_string={"sort": "pk"}, headers=admin).json
+    steps(client_with_auth, pk, "cancel", headers=mine)
+    log = client_with_auth.get("/api/v2/audit", query_string={"sort": "pk"}, headers=admin).json
     own = [
         (entry["action"], entry["resource"]) for entry in log if entry["user_id"] == str(buyer.pk)
     ]

@@ -27,113 +27,117 @@ FORBIDDEN = [(status, verb) for status in WAYS for verb in VERBS if (status, ver
 
 
 @pytest.fixture
-def brought(closed, place, admin):
+def brought(client_with_auth, place, admin):
     """Return what places an order and brings it to a status; it answers the pk."""
 
     def act(status, *lines, **values):
         pk = place(*(lines or [line(make_product())]), **values).json["pk"]
-        steps(closed, pk, *WAYS[status], headers=admin)
+        steps(client_with_auth, pk, *WAYS[status], headers=admin)
         return pk
 
     return act
 
 
 @pytest.mark.parametrize(("status", "verb"), ALLOWED)
-def test_an_order_takes_the_ways_that_its_status_allows(closed, brought, admin, status, verb):
+def test_an_order_takes_the_ways_that_its_status_allows(
+    client_with_auth, brought, admin, status, verb
+):
     pk = brought(status)
-    before = closed.get(f"{URL}/{pk}", headers=admin)
-    answer = closed.post(f"{URL}/{pk}/{verb}", headers=admin)
+    before = client_with_auth.get(f"{URL}/{pk}", headers=admin)
+    answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=admin)
     assert answer.status_code == 200
     assert answer.json["status"] == ALLOWED[status, verb]
     assert answer.json["allowed_transitions"] == list(TRANSITIONS[answer.json["status"]])
     assert answer.json["updated_at"] > before.json["updated_at"]
-    shown = closed.get(f"{URL}/{pk}", headers=admin)
+    shown = client_with_auth.get(f"{URL}/{pk}", headers=admin)
     assert (shown.json, shown.headers["ETag"]) == (answer.json, answer.headers["ETag"])
 
 
 @pytest.mark.parametrize(("status", "verb"), FORBIDDEN)
-def test_an_order_takes_no_other_way(closed, brought, admin, status, verb):
+def test_an_order_takes_no_other_way(client_with_auth, brought, admin, status, verb):
     pk = brought(status)
-    before = closed.get(f"{URL}/{pk}", headers=admin).json
-    answer = closed.post(f"{URL}/{pk}/{verb}", headers=admin)
+    before = client_with_auth.get(f"{URL}/{pk}", headers=admin).json
+    answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=admin)
     assert (answer.status_code, answer.json["code"]) == (409, "wrong-status")
     assert answer.json["allowed_transitions"] == list(TRANSITIONS[status])
     assert status in answer.json["detail"]
     assert all(allowed in answer.json["detail"] for allowed in TRANSITIONS[status])
-    assert closed.get(f"{URL}/{pk}", headers=admin).json == before
+    assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json == before
 
 
-def test_every_verb_that_an_order_names_is_a_path_below_it(closed, brought, admin):
+def test_every_verb_that_an_order_names_is_a_path_below_it(client_with_auth, brought, admin):
     for status in WAYS:
         pk = brought(status)
-        for verb in closed.get(f"{URL}/{pk}", headers=admin).json["allowed_transitions"]:
-            answer = closed.post(f"{URL}/{pk}/{verb}", headers=admin | {"If-Match": '"x"'})
+        for verb in client_with_auth.get(f"{URL}/{pk}", headers=admin).json["allowed_transitions"]:
+            answer = client_with_auth.post(
+                f"{URL}/{pk}/{verb}", headers=admin | {"If-Match": '"x"'}
+            )
             assert answer.status_code == 412
 
 
-def test_a_customer_pays_and_cancels_but_does_not_fulfil(closed, brought, mine):
+def test_a_customer_pays_and_cancels_but_does_not_fulfil(client_with_auth, brought, mine):
     pk = brought("placed")
-    steps(closed, pk, "pay", headers=mine)
-    refused = closed.post(f"{URL}/{pk}/fulfil", headers=mine)
+    steps(client_with_auth, pk, "pay", headers=mine)
+    refused = client_with_auth.post(f"{URL}/{pk}/fulfil", headers=mine)
     assert refused.status_code == 403
     assert refused.json["errors"][0]["permission"] == "orders:fulfil"
-    steps(closed, pk, "cancel", headers=mine)
+    steps(client_with_auth, pk, "cancel", headers=mine)
 
 
 # Cancelling
 
 
 @pytest.mark.parametrize("status", ["placed", "paid"])
-def test_a_cancelled_order_gives_everything_back(closed, brought, admin, status):
+def test_a_cancelled_order_gives_everything_back(client_with_auth, brought, admin, status):
     few, none = make_product(stock=5), make_product(stock=1)
     unlimited, coupon = make_product(stock=None), make_coupon(percent_off=10)
     pk = brought(status, line(few, 2), line(none), line(unlimited, 4), coupon_code=coupon.code)
     taken = [stock(few), stock(none), stock(unlimited), remaining(coupon)]
     assert taken == [3, 0, None, 9]
-    steps(closed, pk, "cancel", headers=admin)
+    steps(client_with_auth, pk, "cancel", headers=admin)
     given = [stock(few), stock(none), stock(unlimited), remaining(coupon)]
     assert given == [5, 1, None, 10]
     assert unbalanced() == []
 
 
-def test_a_cancelled_order_keeps_what_it_was(closed, place, mine):
+def test_a_cancelled_order_keeps_what_it_was(client_with_auth, place, mine):
     coupon = make_coupon(percent_off=10)
     made = place(line(make_product(stock=3), 2), coupon_code=coupon.code).json
-    cancelled = steps(closed, made["pk"], "cancel", headers=mine).json
+    cancelled = steps(client_with_auth, made["pk"], "cancel", headers=mine).json
     for name in ("items", "totals", "coupon_code", "placed_at", "user_id"):
         assert cancelled[name] == made[name]
 
 
-def test_the_use_that_is_given_back_stays_on_record(closed, place, mine):
+def test_the_use_that_is_given_back_stays_on_record(client_with_auth, place, mine):
     coupon = make_coupon()
     pk = place(line(make_product()), coupon_code=coupon.code).json["pk"]
-    steps(closed, pk, "cancel", headers=mine)
+    steps(client_with_auth, pk, "cancel", headers=mine)
     redemption = db.session.scalars(select(Redemption)).one()
     assert (str(redemption.order_id), redemption.released_at is not None) == (pk, True)
 
 
-def test_who_cancels_may_use_the_coupon_again(closed, place, mine):
+def test_who_cancels_may_use_the_coupon_again(client_with_auth, place, mine):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     for _ in range(2):
         made = place(line(make_product()), coupon_code=coupon.code)
         assert made.status_code == 201
-        steps(closed, made.json["pk"], "cancel", headers=mine)
+        steps(client_with_auth, made.json["pk"], "cancel", headers=mine)
     assert (remaining(coupon), unbalanced()) == (1, [])
 
 
-def test_an_order_is_cancelled_once(closed, place, mine):
+def test_an_order_is_cancelled_once(client_with_auth, place, mine):
     product, coupon = make_product(stock=5), make_coupon()
     pk = place(line(product, 2), coupon_code=coupon.code).json["pk"]
-    answers = [closed.post(f"{URL}/{pk}/cancel", headers=mine) for _ in range(3)]
+    answers = [client_with_auth.post(f"{URL}/{pk}/cancel", headers=mine) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 409, 409]
     assert (stock(product), remaining(coupon)) == (5, 10)
 
 
-def test_an_order_is_cancelled_once_with_one_key_and_with_another(closed, place, mine):
+def test_an_order_is_cancelled_once_with_one_key_and_with_another(client_with_auth, place, mine):
     product, coupon = make_product(stock=5), make_coupon()
     pk = place(line(product, 2), coupon_code=coupon.code).json["pk"]
     answers = [
-        closed.post(f"{URL}/{pk}/cancel", headers=mine | {"Idempotency-Key": key})
+        client_with_auth.post(f"{URL}/{pk}/cancel", headers=mine | {"Idempotency-Key": key})
         for key in ("one", "one", "two", "two")
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 409, 409]
@@ -146,35 +150,37 @@ def test_an_order_is_cancelled_once_with_one_key_and_with_another(closed, place,
 
 @pytest.mark.parametrize(("before", "after", "left"), [(5, None, None), (None, 7, 7), (5, 0, 2)])
 def test_a_stock_that_changed_meanwhile_gets_back_what_was_taken(
-    closed, place, mine, admin, before, after, left
+    client_with_auth, place, mine, admin, before, after, left
 ):
     """Nothing, if it was unlimited then, or is now."""
     product = make_product(stock=before)
     pk = place(line(product, 2)).json["pk"]
     headers = admin | {"If-Match": "*"}
-    changed = closed.patch(f"/api/v2/products/{product.pk}", json={"stock": after}, headers=headers)
+    changed = client_with_auth.patch(
+        f"/api/v2/products/{product.pk}", json={"stock": after}, headers=headers
+    )
     assert changed.status_code == 200
-    steps(closed, pk, "cancel", headers=mine)
+    steps(client_with_auth, pk, "cancel", headers=mine)
     assert stock(product) == left
 
 
-def test_a_full_stock_takes_back_what_was_sold(closed, place, mine):
+def test_a_full_stock_takes_back_what_was_sold(client_with_auth, place, mine):
     product = make_product(stock=1_000_000_000)
     pk = place(line(product, 5)).json["pk"]
-    restocked = closed.post(
+    restocked = client_with_auth.post(
         f"/api/v2/products/{product.pk}/restock",
         json={"quantity": 5},
         headers=sign_in(make_user(role="admin")),
     )
     assert restocked.status_code == 200
-    steps(closed, pk, "cancel", headers=mine)
+    steps(client_with_auth, pk, "cancel", headers=mine)
     assert stock(product) == 1_000_000_005
 
 
-def test_a_fulfilled_order_keeps_what_it_took(closed, brought, mine):
+def test_a_fulfilled_order_keeps_what_it_took(client_with_auth, brought, mine):
     product, coupon = make_product(stock=5), make_coupon()
     pk = brought("fulfilled", line(product, 2), coupon_code=coupon.code)
-    assert closed.post(f"{URL}/{pk}/cancel", headers=mine).status_code == 409
+    assert client_with_auth.post(f"{URL}/{pk}/cancel", headers=mine).status_code == 409
     assert (stock(product), remaining(coupon)) == (3, 9)
 
 
@@ -193,29 +199,35 @@ def test_cancelling_costs_the_same_statements_whatever_the_lines(client, stateme
 # Preconditions
 
 
-def test_a_transition_heeds_an_etag_that_is_sent(closed, place, mine):
+def test_a_transition_heeds_an_etag_that_is_sent(client_with_auth, place, mine):
     made = place(line(make_product()))
     url = f"{URL}/{made.json['pk']}"
-    stale = closed.post(f"{url}/pay", headers=mine | {"If-Match": '"precondition-failed"'})
+    stale = client_with_auth.post(
+        f"{url}/pay", headers=mine | {"If-Match": '"precondition-failed"'}
+    )
     assert (stale.status_code, stale.json["current"]) == (412, made.json)
     etag = {"If-Match": made.headers["ETag"]}
-    assert closed.post(f"{url}/pay", headers=mine | etag).status_code == 200
-    assert closed.post(f"{url}/cancel", headers=mine | etag).status_code == 412
+    assert client_with_auth.post(f"{url}/pay", headers=mine | etag).status_code == 200
+    assert client_with_auth.post(f"{url}/cancel", headers=mine | etag).status_code == 412
 
 
-def test_a_transition_takes_no_parameters(closed, place, mine):
+def test_a_transition_takes_no_parameters(client_with_auth, place, mine):
     pk = place(line(make_product())).json["pk"]
-    assert closed.post(f"{URL}/{pk}/pay?force=1", headers=mine).status_code == 422
-    assert closed.get(f"{URL}/{pk}", headers=mine).json["status"] == "placed"
+    assert client_with_auth.post(f"{URL}/{pk}/pay?force=1", headers=mine).status_code == 422
+    assert client_with_auth.get(f"{URL}/{pk}", headers=mine).json["status"] == "placed"
 
 
 # What is in use stays
 
 
 @pytest.mark.parametrize("status", WAYS)
-def test_what_was_ordered_is_kept_and_the_order_is_named(closed, brought, buyer, admin, status):
+def test_what_was_ordered_is_kept_and_the_order_is_named(
+    client_with_auth, brought, buyer, admin, status
+):
     product, coupon = make_product(), make_coupon()
-    hero = closed.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=sign_in(buyer)).json
+    hero = client_with_auth.post(
+        "/api/v2/heroes", json={"nickname": "Moss"}, headers=sign_in(buyer)
+    ).json
     pk = brought(status, line(product), coupon_code=coupon.code, hero_id=hero["pk"])
     redemption = db.session.scalar(select(Redemption.pk))
     for path, referrer in (
@@ -224,30 +236,32 @@ def test_what_was_ordered_is_kept_and_the_order_is_named(closed, brought, buyer,
         (f"coupons/{coupon.pk}", str(redemption)),
     ):
         url, headers = f"/api/v2/{path}", admin | {"If-Match": "*"}
-        answer = closed.delete(url, headers=headers)
+        answer = client_with_auth.delete(url, headers=headers)
         assert (answer.status_code, answer.json["code"]) == (409, "in-use"), path
         assert referrer in answer.text
-        assert closed.get(url, headers=admin).status_code == 200
+        assert client_with_auth.get(url, headers=admin).status_code == 200
 
 
-def test_a_user_with_orders_is_kept(closed, place, admin):
+def test_a_user_with_orders_is_kept(client_with_auth, place, admin):
     shopper = make_user()
     assert place(line(make_product()), headers=sign_in(shopper)).status_code == 201
     url = f"/api/v2/users/{shopper.pk}"
-    answer = closed.delete(url, headers=admin | {"If-Match": "*"})
+    answer = client_with_auth.delete(url, headers=admin | {"If-Match": "*"})
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
-    assert closed.post(f"{url}/anonymise", headers=admin).status_code == 200
+    assert client_with_auth.post(f"{url}/anonymise", headers=admin).status_code == 200
 
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
-def test_an_order_that_is_not_there_is_404(closed, admin, verb, pk):
-    assert closed.post(f"{URL}/{pk}/{verb}", headers=admin).status_code == 404
+def test_an_order_that_is_not_there_is_404(client_with_auth, admin, verb, pk):
+    assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=admin).status_code == 404
 
 
-def test_an_order_that_was_refused_can_be_placed_as_soon_as_it_can(place, closed, admin):
+def test_an_order_that_was_refused_can_be_placed_as_soon_as_it_can(place, client_with_auth, admin):
     product = make_product(stock=0)
     refused = place(line(product))
     assert pointers_and_codes(refused) == {("#/items/0", "out-of-stock")}
-    closed.post(f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin)
+    client_with_auth.post(
+        f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin
+    )
     assert place(line(product)).status_code == 201

@@ -51,9 +51,9 @@ def test_a_new_order_is_answered_with_every_field(place, buyer):
     ]
 
 
-def test_a_new_order_stands_at_its_location(closed, place, mine):
+def test_a_new_order_stands_at_its_location(client_with_auth, place, mine):
     made = place(line(make_product()))
-    shown = closed.get(made.location, headers=mine)
+    shown = client_with_auth.get(made.location, headers=mine)
     assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
     assert shown.headers["ETag"] == made.headers["ETag"]
 
@@ -73,31 +73,33 @@ def test_lines_stand_in_the_order_of_the_request(place):
 # Prices
 
 
-def test_an_order_keeps_its_prices(closed, place, mine, admin):
+def test_an_order_keeps_its_prices(client_with_auth, place, mine, admin):
     product = make_product(price=Decimal("2.50"))
     made = place(line(product, 2)).json
     url = f"/api/v2/products/{product.pk}"
-    changed = closed.patch(url, json={"price": "9.00"}, headers=admin | {"If-Match": "*"})
+    changed = client_with_auth.patch(url, json={"price": "9.00"}, headers=admin | {"If-Match": "*"})
     assert changed.status_code == 200
-    assert closed.get(f"{URL}/{made['pk']}", headers=mine).json == made
+    assert client_with_auth.get(f"{URL}/{made['pk']}", headers=mine).json == made
 
 
-def test_an_order_keeps_its_currency(closed, place, mine, admin):
+def test_an_order_keeps_its_currency(client_with_auth, place, mine, admin):
     store = make_store(currency="EUR")
     made = place(line(make_product(store))).json
     url = f"/api/v2/stores/{store.pk}"
-    changed = closed.patch(url, json={"currency": "JPY"}, headers=admin | {"If-Match": "*"})
+    changed = client_with_auth.patch(
+        url, json={"currency": "JPY"}, headers=admin | {"If-Match": "*"}
+    )
     assert changed.json["currency"] == "JPY"
-    shown = closed.get(f"{URL}/{made['pk']}", headers=mine).json
+    shown = client_with_auth.get(f"{URL}/{made['pk']}", headers=mine).json
     assert (shown["items"], shown["totals"]) == (made["items"], made["totals"])
 
 
-def test_a_renamed_product_is_another_representation(closed, place, mine, admin):
+def test_a_renamed_product_is_another_representation(client_with_auth, place, mine, admin):
     product = make_product(name="Moss tea")
     made = place(line(product))
     url = f"/api/v2/products/{product.pk}"
-    closed.patch(url, json={"name": "Fern tea"}, headers=admin | {"If-Match": "*"})
-    shown = closed.get(made.location, headers=mine)
+    client_with_auth.patch(url, json={"name": "Fern tea"}, headers=admin | {"If-Match": "*"})
+    shown = client_with_auth.get(made.location, headers=mine)
     assert shown.json["items"][0]["name"] == "Fern tea"
     assert shown.headers["ETag"] != made.headers["ETag"]
 
@@ -185,10 +187,10 @@ def test_an_order_takes_from_the_stock(place):
     assert stock(product) == 3
 
 
-def test_the_last_one_can_be_bought(closed, place):
+def test_the_last_one_can_be_bought(client_with_auth, place):
     product = make_product(stock=3)
     assert place(line(product, 3)).status_code == 201
-    shown = closed.get("/api/v2/products", query_string={"in_stock": "true"})
+    shown = client_with_auth.get("/api/v2/products", query_string={"in_stock": "true"})
     assert (stock(product), shown.json) == (0, [])
 
 
@@ -204,11 +206,11 @@ def test_a_line_remembers_what_it_took(place, limit, taken):
     assert db.session.scalar(select(OrderItem.taken)) == taken
 
 
-def test_an_order_changes_the_etag_of_what_it_took_from(closed, place):
+def test_an_order_changes_the_etag_of_what_it_took_from(client_with_auth, place):
     url = f"/api/v2/products/{(product := make_product(stock=3)).pk}"
-    before = closed.get(url)
+    before = client_with_auth.get(url)
     place(line(product))
-    after = closed.get(url)
+    after = client_with_auth.get(url)
     assert after.headers["ETag"] != before.headers["ETag"]
     assert after.json["updated_at"] > before.json["updated_at"]
 

@@ -63,9 +63,9 @@ def test_a_quote_with_a_key_leaves_its_answer_only(quote, wish, mine):
     assert len(everything()) == len(before) + 1
 
 
-def test_what_was_quoted_does_not_exist(closed, quote, wish, mine):
+def test_what_was_quoted_does_not_exist(client_with_auth, quote, wish, mine):
     pk = quote(**wish).json["pk"]
-    assert closed.get(f"/api/v2/orders/{pk}", headers=mine).status_code == 404
+    assert client_with_auth.get(f"/api/v2/orders/{pk}", headers=mine).status_code == 404
     assert db.session.scalar(select(func.count()).select_from(Order)) == 0
 
 
@@ -110,7 +110,7 @@ def test_nobody_gets_a_quote_without_a_token(quote):
     assert quote(line(make_product()), headers={}).status_code == 401
 
 
-def test_the_path_of_quotes_is_no_order(closed, mine):
-    answer = closed.get("/api/v2/orders/quote", headers=mine)
+def test_the_path_of_quotes_is_no_order(client_with_auth, mine):
+    answer = client_with_auth.get("/api/v2/orders/quote", headers=mine)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]

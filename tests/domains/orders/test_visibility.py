@@ -19,11 +19,11 @@ def offer(merchant):
 
 
 @pytest.fixture
-def seen(closed):
+def seen(client_with_auth):
     """Return what lists the orders that a query finds."""
 
     def act(headers, **query):
-        answer = closed.get(URL, query_string=query, headers=headers)
+        answer = client_with_auth.get(URL, query_string=query, headers=headers)
         assert answer.status_code == 200, answer.text
         return [order["pk"] for order in answer.json]
 
@@ -31,20 +31,20 @@ def seen(closed):
 
 
 @pytest.fixture
-def fulfil(closed):
+def fulfil(client_with_auth):
     def act(order, headers):
-        return closed.post(f"{URL}/{order.pk}/fulfil", headers=headers)
+        return client_with_auth.post(f"{URL}/{order.pk}/fulfil", headers=headers)
 
     return act
 
 
 @pytest.fixture
-def paid(closed, admin, buyer):
+def paid(client_with_auth, admin, buyer):
     """Return what places and pays an order of the buyer."""
 
     def act(*products):
         order = make_order(*products, user=buyer)
-        steps(closed, order.pk, "pay", headers=admin)
+        steps(client_with_auth, order.pk, "pay", headers=admin)
         return order
 
     return act
@@ -53,34 +53,35 @@ def paid(closed, admin, buyer):
 # Buyers and strangers
 
 
-def test_a_buyer_sees_their_own_orders_only(closed, seen, buyer, mine):
+def test_a_buyer_sees_their_own_orders_only(client_with_auth, seen, buyer, mine):
     own, other, nobodys = make_order(user=buyer), make_order(user=make_user()), make_order()
     assert seen(mine) == [str(own.pk)]
     found = [
-        closed.get(f"{URL}/{order.pk}", headers=mine).status_code for order in (own, other, nobodys)
+        client_with_auth.get(f"{URL}/{order.pk}", headers=mine).status_code
+        for order in (own, other, nobodys)
     ]
     assert found == [200, 404, 404]
 
 
-def test_an_order_of_others_is_as_one_that_is_not_there(closed, mine):
+def test_an_order_of_others_is_as_one_that_is_not_there(client_with_auth, mine):
     pks = [make_order(user=make_user()).pk, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"]
-    answers = [closed.get(f"{URL}/{pk}", headers=mine).json for pk in pks]
+    answers = [client_with_auth.get(f"{URL}/{pk}", headers=mine).json for pk in pks]
     assert answers[0]["detail"] == answers[1]["detail"]
 
 
 @pytest.mark.parametrize("verb", ["pay", "cancel"])
-def test_a_stranger_moves_no_order(closed, mine, admin, verb):
+def test_a_stranger_moves_no_order(client_with_auth, mine, admin, verb):
     pk = make_order(user=make_user()).pk
-    assert closed.post(f"{URL}/{pk}/{verb}", headers=mine).status_code == 404
-    assert closed.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
+    assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=mine).status_code == 404
+    assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
 
 
 @pytest.mark.parametrize("verb", ["pay", "cancel"])
-def test_a_seller_neither_pays_nor_cancels(closed, offer, merchant, buyer, admin, verb):
+def test_a_seller_neither_pays_nor_cancels(client_with_auth, offer, merchant, buyer, admin, verb):
     pk = make_order(offer(), user=buyer).pk
-    answer = closed.post(f"{URL}/{pk}/{verb}", headers=sign_in(merchant))
+    answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=sign_in(merchant))
     assert answer.status_code == 404
-    assert closed.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
+    assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
 
 
 def test_filters_show_nobody_more(seen, buyer, mine):
@@ -92,44 +93,48 @@ def test_filters_show_nobody_more(seen, buyer, mine):
     assert seen(mine, status="placed") == [str(own.pk)]
 
 
-def test_a_count_counts_what_one_may_see(closed, buyer, mine):
+def test_a_count_counts_what_one_may_see(client_with_auth, buyer, mine):
     make_order(user=buyer)
     make_order(user=make_user())
-    answer = closed.get(URL, query_string={"count": "exact"}, headers=mine)
+    answer = client_with_auth.get(URL, query_string={"count": "exact"}, headers=mine)
     assert answer.headers["X-Total-Count"] == "1"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_orders_need_a_token(closed, method):
-    answer = closed.open(URL, method=method, json={"items": []} if method == "POST" else None)
+def test_orders_need_a_token(client_with_auth, method):
+    answer = client_with_auth.open(
+        URL, method=method, json={"items": []} if method == "POST" else None
+    )
     assert answer.status_code == 401
 
 
-def test_a_token_without_the_permission_reads_no_order(closed, buyer):
-    answer = closed.get(URL, headers=sign_in(buyer, "orders:write"))
+def test_a_token_without_the_permission_reads_no_order(client_with_auth, buyer):
+    answer = client_with_auth.get(URL, headers=sign_in(buyer, "orders:write"))
     assert answer.status_code == 403
     assert answer.json["errors"][0]["permission"] == "orders:read"
 
 
-def test_who_may_place_only_sees_what_they_placed(closed, buyer):
+def test_who_may_place_only_sees_what_they_placed(client_with_auth, buyer):
     narrowed = sign_in(buyer, "orders:write")
     body = {"items": [{"product_id": str(make_product().pk), "quantity": 1}]}
-    answer = closed.post(URL, json=body, headers=narrowed)
+    answer = client_with_auth.post(URL, json=body, headers=narrowed)
     assert (answer.status_code, answer.json["user_id"]) == (201, str(buyer.pk))
-    assert closed.get(answer.location, headers=narrowed).status_code == 403
+    assert client_with_auth.get(answer.location, headers=narrowed).status_code == 403
 
 
 # Sellers
 
 
-def test_a_seller_sees_the_orders_with_products_of_theirs(closed, seen, offer, merchant, buyer):
+def test_a_seller_sees_the_orders_with_products_of_theirs(
+    client_with_auth, seen, offer, merchant, buyer
+):
     whole = make_order(offer(), offer(), user=buyer)
     part = make_order(offer(), offer(make_user()), user=buyer)
     make_order(offer(make_user()), user=buyer)
     make_order(offer(None), user=buyer)
     headers = sign_in(merchant)
     assert seen(headers) == [str(whole.pk), str(part.pk)]
-    shown = closed.get(f"{URL}/{part.pk}", headers=headers)
+    shown = client_with_auth.get(f"{URL}/{part.pk}", headers=headers)
     assert len(shown.json["items"]) == 2
 
 
@@ -144,11 +149,11 @@ def test_an_order_of_ones_own_products_is_listed_once(seen, offer, merchant):
     assert seen(sign_in(merchant)) == [str(order.pk)]
 
 
-def test_without_the_permission_a_seller_is_a_buyer(closed, seen, offer, merchant, buyer):
+def test_without_the_permission_a_seller_is_a_buyer(client_with_auth, seen, offer, merchant, buyer):
     bought, sold = make_order(user=merchant), make_order(offer(), user=buyer)
     narrowed = sign_in(merchant, *EVERYTHING_BUT_SALES)
     assert seen(narrowed) == [str(bought.pk)]
-    assert closed.get(f"{URL}/{sold.pk}", headers=narrowed).status_code == 404
+    assert client_with_auth.get(f"{URL}/{sold.pk}", headers=narrowed).status_code == 404
 
 
 def test_a_customer_who_owns_a_store_is_no_seller(seen, offer, buyer):
@@ -164,22 +169,24 @@ def test_who_owns_all_stores_of_an_order_fulfils_it(fulfil, offer, merchant, pai
 
 @pytest.mark.parametrize("is_owned", [True, False])
 def test_who_owns_a_part_of_an_order_does_not_fulfil_it(
-    closed, fulfil, offer, merchant, paid, is_owned
+    client_with_auth, fulfil, offer, merchant, paid, is_owned
 ):
     order = paid(offer(), offer(make_user() if is_owned else None))
     headers = sign_in(merchant)
     assert fulfil(order, headers).status_code == 404
-    assert closed.get(f"{URL}/{order.pk}", headers=headers).json["status"] == "paid"
+    assert client_with_auth.get(f"{URL}/{order.pk}", headers=headers).json["status"] == "paid"
 
 
 def test_who_owns_nothing_of_an_order_does_not_fulfil_it(fulfil, offer, merchant, paid):
     assert fulfil(paid(offer(make_user())), sign_in(merchant)).status_code == 404
 
 
-def test_a_merchant_does_not_fulfil_what_they_only_bought(closed, fulfil, merchant, offer):
+def test_a_merchant_does_not_fulfil_what_they_only_bought(
+    client_with_auth, fulfil, merchant, offer
+):
     order = make_order(offer(make_user()), user=merchant)
     headers = sign_in(merchant)
-    steps(closed, order.pk, "pay", headers=headers)
+    steps(client_with_auth, order.pk, "pay", headers=headers)
     assert fulfil(order, headers).status_code == 404
 
 
@@ -188,10 +195,12 @@ def test_a_seller_learns_the_status_of_what_cannot_be_fulfilled(fulfil, offer, m
     assert (answer.status_code, answer.json["code"]) == (409, "wrong-status")
 
 
-def test_a_store_that_is_handed_over_takes_its_orders_along(closed, seen, merchant, buyer, admin):
+def test_a_store_that_is_handed_over_takes_its_orders_along(
+    client_with_auth, seen, merchant, buyer, admin
+):
     store, heir = make_store(owner_id=merchant.pk), make_user(role="merchant")
     order = make_order(make_product(store), user=buyer)
-    closed.patch(
+    client_with_auth.patch(
         f"/api/v2/stores/{store.pk}",
         json={"owner_id": str(heir.pk)},
         headers=admin | {"If-Match": "*"},
@@ -203,22 +212,22 @@ def test_a_store_that_is_handed_over_takes_its_orders_along(closed, seen, mercha
 # Admins
 
 
-def test_an_admin_sees_and_moves_every_order(closed, seen, offer, admin, fulfil):
+def test_an_admin_sees_and_moves_every_order(client_with_auth, seen, offer, admin, fulfil):
     orders = [make_order(offer(None), user=user) for user in (make_user(), None)]
     assert seen(admin) == [str(order.pk) for order in orders]
     for order in orders:
-        assert closed.get(f"{URL}/{order.pk}", headers=admin).status_code == 200
-        steps(closed, order.pk, "pay", "fulfil", headers=admin)
+        assert client_with_auth.get(f"{URL}/{order.pk}", headers=admin).status_code == 200
+        steps(client_with_auth, order.pk, "pay", "fulfil", headers=admin)
 
 
 @pytest.mark.parametrize(
     ("verb", "permission"),
     [("pay", "orders:write"), ("cancel", "orders:write"), ("fulfil", "orders:fulfil")],
 )
-def test_an_admin_whose_token_is_not_for_any_is_a_stranger(closed, verb, permission):
+def test_an_admin_whose_token_is_not_for_any_is_a_stranger(client_with_auth, verb, permission):
     pk = make_order(user=make_user()).pk
     narrowed = sign_in(make_user(role="admin"), permission, "orders:read:any")
-    assert closed.post(f"{URL}/{pk}/{verb}", headers=narrowed).status_code == 404
+    assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=narrowed).status_code == 404
 
 
 def test_an_admin_whose_token_reads_own_orders_only_sees_none_of_others(seen, admin):

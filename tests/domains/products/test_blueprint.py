@@ -15,22 +15,22 @@ ANY = {"If-Match": "*"}
 
 
 @pytest.fixture
-def post(closed, store, mine):
+def post(client_with_auth, store, mine):
     """Return what offers a product."""
 
     def act(headers=mine, **values):
         body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
-        return closed.post(URL, json=body | values, headers=headers)
+        return client_with_auth.post(URL, json=body | values, headers=headers)
 
     return act
 
 
 @pytest.fixture
-def patch(closed, mine):
+def patch(client_with_auth, mine):
     """Return what changes a product."""
 
     def act(product, headers=mine, **changes):
-        return closed.patch(f"{URL}/{product.pk}", json=changes, headers=headers | ANY)
+        return client_with_auth.patch(f"{URL}/{product.pk}", json=changes, headers=headers | ANY)
 
     return act
 
@@ -66,10 +66,10 @@ def test_a_product_tells_its_store_and_the_currency_of_it(post, store):
     assert made["currency"] == "EUR"
 
 
-def test_a_new_product_stands_at_its_location_for_anybody(closed, post):
+def test_a_new_product_stands_at_its_location_for_anybody(client_with_auth, post):
     made = post(description="Corked.", stock=3, potion_id=str(make_potion().pk))
     assert made.status_code == 201
-    shown = closed.get(made.location)
+    shown = client_with_auth.get(made.location)
     assert shown.json == made.json
     assert shown.headers["ETag"] == made.headers["ETag"]
 
@@ -175,8 +175,8 @@ def test_what_is_no_stock_is_refused(write, stock, code):
     assert pointers_and_codes(answer) == {("#/stock", code)}
 
 
-def test_what_a_new_product_needs_is_told_at_once(closed, mine):
-    answer = closed.post(URL, json={}, headers=mine)
+def test_what_a_new_product_needs_is_told_at_once(client_with_auth, mine):
+    answer = client_with_auth.post(URL, json={}, headers=mine)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {
         (f"#/{field}", "required") for field in ("store_id", "name", "price")
@@ -238,9 +238,9 @@ def test_what_may_be_empty_is_cleared_by_null(patch, store, field):
     assert {name: changed.json[name] for name in full} == expected
 
 
-def test_what_is_absent_from_a_patch_is_kept(closed, patch, store):
+def test_what_is_absent_from_a_patch_is_kept(client_with_auth, patch, store):
     product = make_product(store, description="Corked.", stock=3, potion_id=make_potion().pk)
-    before = closed.get(f"{URL}/{product.pk}").json
+    before = client_with_auth.get(f"{URL}/{product.pk}").json
     changed = patch(product, price="0.5").json
     assert changed["updated_at"] > before["updated_at"]
     assert changed == before | {"price": "0.50", "updated_at": changed["updated_at"]}
@@ -249,11 +249,11 @@ def test_what_is_absent_from_a_patch_is_kept(closed, patch, store):
 # What is settled, and what hangs on the store
 
 
-def test_what_was_got_may_be_sent_back(closed, store, mine):
+def test_what_was_got_may_be_sent_back(client_with_auth, store, mine):
     url = f"{URL}/{make_product(store, stock=3, potion_id=make_potion().pk).pk}"
-    got = closed.get(url)
+    got = client_with_auth.get(url)
     headers = mine | {"If-Match": got.headers["ETag"]}
-    answer = closed.patch(url, json=got.json, headers=headers)
+    answer = client_with_auth.patch(url, json=got.json, headers=headers)
     assert (answer.status_code, answer.json) == (200, got.json)
 
 
@@ -300,31 +300,35 @@ def test_what_is_read_only_is_not_changed(patch, store, change):
 
 @pytest.mark.parametrize("change", [{"name": "The Straight Spoon"}, {"currency": "CHF"}])
 def test_a_change_of_what_it_shows_of_its_store_is_one_of_its_etag(
-    closed, patch, store, mine, change
+    client_with_auth, patch, store, mine, change
 ):
     product = make_product(store)
     url = f"{URL}/{product.pk}"
-    old = closed.get(url).headers["ETag"]
-    closed.patch(f"/api/v2/stores/{store.pk}", json=change, headers=mine | ANY)
-    shown = closed.get(url)
+    old = client_with_auth.get(url).headers["ETag"]
+    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=change, headers=mine | ANY)
+    shown = client_with_auth.get(url)
     assert shown.headers["ETag"] != old
     told = {"name": shown.json["store"]["name"], "currency": shown.json["currency"]}
     assert told == {"name": "The Crooked Ladle", "currency": "EUR"} | change
-    stale = closed.patch(url, json={"price": "1"}, headers=mine | {"If-Match": old})
+    stale = client_with_auth.patch(url, json={"price": "1"}, headers=mine | {"If-Match": old})
     assert (stale.status_code, stale.json["current"]) == (412, shown.json)
 
 
-def test_a_change_of_what_it_does_not_show_of_its_store_is_none_of_its_etag(closed, store, mine):
+def test_a_change_of_what_it_does_not_show_of_its_store_is_none_of_its_etag(
+    client_with_auth, store, mine
+):
     url = f"{URL}/{make_product(store).pk}"
-    old = closed.get(url).headers["ETag"]
-    closed.patch(f"/api/v2/stores/{store.pk}", json={"city": "Gent"}, headers=mine | ANY)
-    assert closed.get(url).headers["ETag"] == old
+    old = client_with_auth.get(url).headers["ETag"]
+    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json={"city": "Gent"}, headers=mine | ANY)
+    assert client_with_auth.get(url).headers["ETag"] == old
 
 
-def test_a_new_currency_leaves_the_price_as_it_is(closed, store, mine):
+def test_a_new_currency_leaves_the_price_as_it_is(client_with_auth, store, mine):
     product = make_product(store, price="12.50")
-    closed.patch(f"/api/v2/stores/{store.pk}", json={"currency": "JPY"}, headers=mine | ANY)
-    shown = closed.get(f"{URL}/{product.pk}").json
+    client_with_auth.patch(
+        f"/api/v2/stores/{store.pk}", json={"currency": "JPY"}, headers=mine | ANY
+    )
+    shown = client_with_auth.get(f"{URL}/{product.pk}").json
     assert (shown["price"], shown["currency"]) == ("12.50", "JPY")
 
 
@@ -354,9 +358,9 @@ def test_another_store_and_another_case_are_no_conflict(post, owner):
     assert [post().status_code, post(name="APOLOGY").status_code] == [201, 201]
 
 
-def test_a_deleted_name_is_free_again(closed, post, mine):
+def test_a_deleted_name_is_free_again(client_with_auth, post, mine):
     made = post()
-    assert closed.delete(made.location, headers=mine | ANY).status_code == 204
+    assert client_with_auth.delete(made.location, headers=mine | ANY).status_code == 204
     assert post().status_code == 201
 
 
@@ -364,78 +368,83 @@ def test_a_deleted_name_is_free_again(closed, post, mine):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(closed, store, mine, method):
+def test_a_change_needs_if_match(client_with_auth, store, mine, method):
     product = make_product(store)
-    answer = closed.open(f"{URL}/{product.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(f"{URL}/{product.pk}", method=method, json={}, headers=mine)
     assert answer.status_code == 428
     assert row(product) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_product_as_it_is(closed, store, patch, mine, method):
+def test_a_stale_etag_is_refused_with_the_product_as_it_is(
+    client_with_auth, store, patch, mine, method
+):
     product = make_product(store)
     url = f"{URL}/{product.pk}"
-    old = closed.get(url).headers["ETag"]
+    old = client_with_auth.get(url).headers["ETag"]
     changed = patch(product, price="99")
     headers = mine | {"If-Match": old}
-    answer = closed.open(url, method=method, json={"price": "1"}, headers=headers)
+    answer = client_with_auth.open(url, method=method, json={"price": "1"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_an_order_that_takes_from_the_stock_makes_an_etag_stale(closed, store, mine):
+def test_an_order_that_takes_from_the_stock_makes_an_etag_stale(client_with_auth, store, mine):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}"
-    old = closed.get(url).headers["ETag"]
+    old = client_with_auth.get(url).headers["ETag"]
     make_order(product)
-    answer = closed.patch(url, json={"stock": 3}, headers=mine | {"If-Match": old})
+    answer = client_with_auth.patch(url, json={"stock": 3}, headers=mine | {"If-Match": old})
     assert (answer.status_code, answer.json["current"]["stock"]) == (412, 2)
 
 
-def test_what_a_client_has_is_not_sent_again(closed):
+def test_what_a_client_has_is_not_sent_again(client_with_auth):
     url = f"{URL}/{make_product().pk}"
-    etag = closed.get(url).headers["ETag"]
-    answer = closed.get(url, headers={"If-None-Match": f"W/{etag}"})
+    etag = client_with_auth.get(url).headers["ETag"]
+    answer = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
     assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
 
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_product_that_is_not_there_is_404(closed, mine, method, pk):
-    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+def test_a_product_that_is_not_there_is_404(client_with_auth, mine, method, pk):
+    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
     assert answer.status_code == 404
 
 
 # Deletion and repetition
 
 
-def test_a_product_that_was_ordered_is_kept_and_the_orders_are_named(closed, store, mine):
+def test_a_product_that_was_ordered_is_kept_and_the_orders_are_named(client_with_auth, store, mine):
     product = make_product(store)
     orders = {make_order(product).pk for _ in range(2)}
-    answer = closed.delete(f"{URL}/{product.pk}", headers=mine | ANY)
+    answer = client_with_auth.delete(f"{URL}/{product.pk}", headers=mine | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     details = {entry["detail"] for entry in answer.json["errors"]}
     assert details == {f"Order {pk} contains it." for pk in orders}
     assert row(product) is not None
 
 
-def test_a_potion_that_is_for_sale_is_kept_and_the_products_are_named(closed, admin):
+def test_a_potion_that_is_for_sale_is_kept_and_the_products_are_named(client_with_auth, admin):
     potion = make_potion()
     products = {make_product(potion_id=potion.pk).pk for _ in range(2)}
     url = f"/api/v2/potions/{potion.pk}"
-    answer = closed.delete(url, headers=admin | ANY)
+    answer = client_with_auth.delete(url, headers=admin | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     details = {entry["detail"] for entry in answer.json["errors"]}
     assert details == {f"Product {pk} sells it." for pk in products}
-    assert closed.get(url).status_code == 200
+    assert client_with_auth.get(url).status_code == 200
 
 
-def test_a_potion_that_is_no_longer_for_sale_goes(closed, patch, store, admin):
+def test_a_potion_that_is_no_longer_for_sale_goes(client_with_auth, patch, store, admin):
     potion = make_potion()
     product = make_product(store, potion_id=potion.pk)
     assert patch(product, potion_id=None).status_code == 200
-    assert closed.delete(f"/api/v2/potions/{potion.pk}", headers=admin | ANY).status_code == 204
+    assert (
+        client_with_auth.delete(f"/api/v2/potions/{potion.pk}", headers=admin | ANY).status_code
+        == 204
+    )
 
 
 def test_a_repeated_creation_offers_one_product(post, mine):
@@ -444,9 +453,9 @@ def test_a_repeated_creation_offers_one_product(post, mine):
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_conflict_is_kept_under_its_key(post, closed, mine, store):
+def test_a_conflict_is_kept_under_its_key(post, client_with_auth, mine, store):
     product = make_product(store, name="Apology")
     first = post(mine | {"Idempotency-Key": "one"})
-    closed.delete(f"{URL}/{product.pk}", headers=mine | ANY)
+    client_with_auth.delete(f"{URL}/{product.pk}", headers=mine | ANY)
     second = post(mine | {"Idempotency-Key": "one"})
     assert (first.status_code, second.data) == (409, first.data)

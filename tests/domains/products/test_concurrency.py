@@ -19,9 +19,9 @@ STORE = {
 
 
 @pytest.fixture
-def app(committing):
+def app(make_committing_app):
     """An app with a connection for each of the writers."""
-    return committing(threads=WRITERS)
+    return make_committing_app(threads=WRITERS)
 
 
 @pytest.fixture

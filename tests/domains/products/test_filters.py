@@ -10,11 +10,11 @@ URL = "/api/v2/products"
 
 
 @pytest.fixture
-def names(closed):
+def names(client_with_auth):
     """Return what lists the names that a query finds."""
 
     def act(**query):
-        answer = closed.get(URL, query_string=query)
+        answer = client_with_auth.get(URL, query_string=query)
         assert answer.status_code == 200, answer.text
         return [product["name"] for product in answer.json]
 
@@ -130,8 +130,10 @@ def test_filters_hold_together(names):
         ("sort=store_id", "sort"),
     ],
 )
-def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(closed, query, parameter):
-    answer = closed.get(f"{URL}?{query}")
+def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(
+    client_with_auth, query, parameter
+):
+    answer = client_with_auth.get(f"{URL}?{query}")
     assert answer.status_code == 422
     assert {entry["parameter"] for entry in answer.json["errors"]} == {parameter}
 
@@ -142,12 +144,12 @@ PRICES = ["10", "2", "2.00", "0.5", "9999999999.99"]
 @pytest.mark.parametrize(
     "sort", ["name", "-name", "price", "-price", "price,-name", "created_at", "-created_at", "-pk"]
 )
-def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
+def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
     store = make_store()
     made = [make_product(store, name=n, price=p) for n, p in zip("cabed", PRICES, strict=True)]
     url, seen = f"{URL}?store_id={store.pk}&limit=2&sort={sort}", []
     while url:
-        answer = closed.get(url)
+        answer = client_with_auth.get(url)
         seen += answer.json
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         url = following and following[1]
@@ -158,18 +160,18 @@ def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
         assert values == sorted(values, reverse=sort.startswith("-"))
 
 
-def test_products_of_one_price_are_sorted_by_the_next_key(closed):
+def test_products_of_one_price_are_sorted_by_the_next_key(client_with_auth):
     store = make_store()
     for name in "cab":
         make_product(store, name=name)
-    answer = closed.get(f"{URL}?store_id={store.pk}&sort=price,-name")
+    answer = client_with_auth.get(f"{URL}?store_id={store.pk}&sort=price,-name")
     assert [product["name"] for product in answer.json] == ["c", "b", "a"]
 
 
-def test_a_list_of_products_is_one_statement_whatever_its_stores(closed, statements):
+def test_a_list_of_products_is_one_statement_whatever_its_stores(client_with_auth, statements):
     for _ in range(3):
         make_product(potion_id=make_potion().pk)
-    closed.get(URL)
+    client_with_auth.get(URL)
     with statements() as seen:
-        assert len(closed.get(f"{URL}?count=exact").json) == 3
+        assert len(client_with_auth.get(f"{URL}?count=exact").json) == 3
     assert len(seen) == 1

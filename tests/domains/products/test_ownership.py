@@ -18,12 +18,12 @@ every_write = pytest.mark.parametrize(("method", "path", "body"), WRITES)
 
 
 @pytest.fixture
-def post(closed, store, mine):
+def post(client_with_auth, store, mine):
     """Return what offers a product."""
 
     def act(headers=mine, **values):
         body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
-        return closed.post(URL, json=body | values, headers=headers)
+        return client_with_auth.post(URL, json=body | values, headers=headers)
 
     return act
 
@@ -71,93 +71,95 @@ def test_an_admin_whose_token_has_not_the_permission_for_any_offers_nothing_ther
 @every_write
 @pytest.mark.parametrize("is_owned", [True, False])
 def test_products_of_others_are_not_found_by_whoever_would_change_them(
-    closed, stranger, method, path, body, is_owned
+    client_with_auth, stranger, method, path, body, is_owned
 ):
     other = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
     product = make_product(other, stock=3)
     url = f"{URL}/{product.pk}{path}"
-    answer = closed.open(url, method=method, json=body, headers=stranger | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
     assert answer.status_code == 404
     assert (row(product).name, row(product).stock) == (product.name, 3)
 
 
 @every_write
 def test_products_of_others_are_not_found_before_the_rest_is_looked_at(
-    closed, stranger, method, path, body
+    client_with_auth, stranger, method, path, body
 ):
     """404 stands before 428, 412, 415 and 422."""
     url = f"{URL}/{make_product().pk}{path}"
     headers = stranger | {"If-Match": '"precondition-failed"', "Content-Type": "text/plain"}
-    answer = closed.open(url, method=method, data=b"{", headers=headers)
+    answer = client_with_auth.open(url, method=method, data=b"{", headers=headers)
     assert answer.status_code == 404
 
 
 @every_write
 def test_an_owner_changes_restocks_and_deletes_their_products(
-    closed, store, mine, method, path, body
+    client_with_auth, store, mine, method, path, body
 ):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}{path}"
-    answer = closed.open(url, method=method, json=body, headers=mine | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=mine | ANY)
     assert answer.status_code in (200, 204)
 
 
 @every_write
-def test_an_admin_changes_restocks_and_deletes_any_product(closed, admin, method, path, body):
+def test_an_admin_changes_restocks_and_deletes_any_product(
+    client_with_auth, admin, method, path, body
+):
     product = make_product(stock=3)
     url = f"{URL}/{product.pk}{path}"
-    answer = closed.open(url, method=method, json=body, headers=admin | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=admin | ANY)
     assert answer.status_code in (200, 204)
 
 
 @every_write
 def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(
-    closed, store, method, path, body
+    client_with_auth, store, method, path, body
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
     narrowed = sign_in(make_user(role="admin"), "products:write")
-    answer = closed.open(url, method=method, json=body, headers=narrowed | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=narrowed | ANY)
     assert answer.status_code == 404
 
 
 @every_write
 def test_a_customer_changes_no_product_not_even_in_a_store_that_was_theirs(
-    closed, method, path, body
+    client_with_auth, method, path, body
 ):
     user = make_user()
     product = make_product(make_store(owner_id=user.pk), stock=3)
     url = f"{URL}/{product.pk}{path}"
-    answer = closed.open(url, method=method, json=body, headers=sign_in(user) | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=sign_in(user) | ANY)
     assert permission(answer) == "products:write"
 
 
 @every_write
 def test_an_owner_whose_token_is_for_stores_changes_no_product(
-    closed, owner, store, method, path, body
+    client_with_auth, owner, store, method, path, body
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
     narrowed = sign_in(owner, "stores:write")
-    answer = closed.open(url, method=method, json=body, headers=narrowed | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=narrowed | ANY)
     assert permission(answer) == "products:write"
 
 
 @every_write
 def test_products_go_with_their_store_to_its_new_owner(
-    closed, store, mine, stranger, admin, method, path, body
+    client_with_auth, store, mine, stranger, admin, method, path, body
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
     receiver = make_user(role="merchant")
     given = {"owner_id": str(receiver.pk)}
-    closed.patch(f"/api/v2/stores/{store.pk}", json=given, headers=admin | ANY)
+    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=given, headers=admin | ANY)
     answers = [
-        closed.open(url, method=method, json=body, headers=headers | ANY).status_code
+        client_with_auth.open(url, method=method, json=body, headers=headers | ANY).status_code
         for headers in (mine, stranger, sign_in(receiver))
     ]
     assert answers[:2] == [404, 404]
     assert answers[2] in (200, 204)
 
 
-def test_anybody_reads_every_product(closed):
+def test_anybody_reads_every_product(client_with_auth):
     product = make_product(make_store(owner_id=make_user(role="merchant").pk))
-    assert closed.get(f"{URL}/{product.pk}").status_code == 200
-    assert [found["pk"] for found in closed.get(URL).json] == [str(product.pk)]
+    assert client_with_auth.get(f"{URL}/{product.pk}").status_code == 200
+    assert [found["pk"] for found in client_with_auth.get(URL).json] == [str(product.pk)]

@@ -12,12 +12,12 @@ MOST = 1_000_000_000
 
 
 @pytest.fixture
-def restock(closed, mine):
+def restock(client_with_auth, mine):
     """Return what adds to the stock of a product."""
 
     def act(product, headers=None, **body):
         url = f"{URL}/{product.pk}/restock"
-        return closed.post(url, json=body, headers=mine | (headers or {}))
+        return client_with_auth.post(url, json=body, headers=mine | (headers or {}))
 
     return act
 
@@ -27,18 +27,18 @@ def stock(product):
     return db.session.get(Product, product.pk, populate_existing=True).stock
 
 
-def test_restocking_answers_the_product_as_it_is_then(closed, restock, store):
+def test_restocking_answers_the_product_as_it_is_then(client_with_auth, restock, store):
     product = make_product(store, stock=3)
     answer = restock(product, quantity=4)
     assert (answer.status_code, answer.json["stock"]) == (200, 7)
-    shown = closed.get(f"{URL}/{product.pk}")
+    shown = client_with_auth.get(f"{URL}/{product.pk}")
     assert answer.json == shown.json
     assert answer.headers["ETag"] == shown.headers["ETag"]
 
 
-def test_restocking_is_a_change_of_the_product(closed, restock, store):
+def test_restocking_is_a_change_of_the_product(client_with_auth, restock, store):
     product = make_product(store, stock=3)
-    before = closed.get(f"{URL}/{product.pk}")
+    before = client_with_auth.get(f"{URL}/{product.pk}")
     after = restock(product, quantity=4)
     assert after.headers["ETag"] != before.headers["ETag"]
     changed = {name for name in before.json if after.json[name] != before.json[name]}
@@ -52,11 +52,11 @@ def test_restocking_adds_to_what_was_left_by_an_order(restock, store):
     assert restock(product, quantity=10).json["stock"] == 12
 
 
-def test_what_was_out_of_stock_is_in_stock_again(closed, restock, store):
+def test_what_was_out_of_stock_is_in_stock_again(client_with_auth, restock, store):
     product = make_product(store, stock=0)
-    assert closed.get(f"{URL}?in_stock=true").json == []
+    assert client_with_auth.get(f"{URL}?in_stock=true").json == []
     assert restock(product, quantity=1).status_code == 200
-    assert len(closed.get(f"{URL}?in_stock=true").json) == 1
+    assert len(client_with_auth.get(f"{URL}?in_stock=true").json) == 1
 
 
 def test_an_unlimited_stock_is_not_added_to(restock, store):
@@ -126,32 +126,34 @@ def test_a_422_is_found_before_the_conflict_of_an_unlimited_stock(restock, store
         (b"1", "application/json", 422),
     ],
 )
-def test_a_body_that_is_none_adds_nothing(closed, mine, store, body, media_type, status):
+def test_a_body_that_is_none_adds_nothing(client_with_auth, mine, store, body, media_type, status):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}/restock"
-    answer = closed.post(url, data=body, content_type=media_type, headers=mine)
+    answer = client_with_auth.post(url, data=body, content_type=media_type, headers=mine)
     assert answer.status_code == status
     assert stock(product) == 3
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
-def test_a_product_that_is_not_there_is_404_before_the_body_is_looked_at(closed, mine, pk):
+def test_a_product_that_is_not_there_is_404_before_the_body_is_looked_at(
+    client_with_auth, mine, pk
+):
     url = f"{URL}/{pk}/restock"
-    answer = closed.post(url, data=b"{", content_type="text/plain", headers=mine)
+    answer = client_with_auth.post(url, data=b"{", content_type="text/plain", headers=mine)
     assert answer.status_code == 404
 
 
-def test_restocking_takes_no_parameters(closed, mine, store):
+def test_restocking_takes_no_parameters(client_with_auth, mine, store):
     url = f"{URL}/{make_product(store, stock=3).pk}/restock?quantity=1"
-    answer = closed.post(url, json={"quantity": 1}, headers=mine)
+    answer = client_with_auth.post(url, json={"quantity": 1}, headers=mine)
     assert answer.status_code == 422
     assert answer.json["errors"][0]["parameter"] == "quantity"
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_nothing_but_post_is_allowed(closed, mine, store, method):
+def test_nothing_but_post_is_allowed(client_with_auth, mine, store, method):
     url = f"{URL}/{make_product(store, stock=3).pk}/restock"
-    answer = closed.open(url, method=method, headers=mine)
+    answer = client_with_auth.open(url, method=method, headers=mine)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 

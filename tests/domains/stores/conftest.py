@@ -8,7 +8,7 @@ from tests.factories import make_user, sign_in
 
 
 @pytest.fixture
-def owner(closed: FlaskClient) -> User:
+def owner(client_with_auth: FlaskClient) -> User:
     return make_user(role="merchant")
 
 
@@ -19,12 +19,12 @@ def mine(owner: User) -> dict[str, str]:
 
 
 @pytest.fixture
-def stranger(closed: FlaskClient) -> dict[str, str]:
+def stranger(client_with_auth: FlaskClient) -> dict[str, str]:
     """The headers of a request of another merchant."""
     return sign_in(make_user(role="merchant"))
 
 
 @pytest.fixture
-def admin(closed: FlaskClient) -> dict[str, str]:
+def admin(client_with_auth: FlaskClient) -> dict[str, str]:
     """The headers of a request of an admin."""
     return sign_in(make_user(role="admin"))

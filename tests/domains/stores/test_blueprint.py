@@ -30,34 +30,34 @@ OPTIONAL = {
 
 
 @pytest.fixture
-def post(closed, mine):
+def post(client_with_auth, mine):
     """Return what opens a store."""
 
     def act(headers=mine, **values):
-        return closed.post(URL, json=ADDRESS | values, headers=headers)
+        return client_with_auth.post(URL, json=ADDRESS | values, headers=headers)
 
     return act
 
 
 @pytest.fixture(params=["POST", "PATCH"])
-def write(request, closed, post, owner, mine):
+def write(request, client_with_auth, post, owner, mine):
     """Return a writer of some fields, once for a new store and once for one that is there."""
 
     def act(**values):
         if request.param == "POST":
             return post(**values)
         store = make_store(owner_id=owner.pk)
-        return closed.patch(f"{URL}/{store.pk}", json=values, headers=mine | ANY)
+        return client_with_auth.patch(f"{URL}/{store.pk}", json=values, headers=mine | ANY)
 
     return act
 
 
 @pytest.fixture
-def names(closed):
+def names(client_with_auth):
     """Return what lists the names that a query finds."""
 
     def act(**query):
-        answer = closed.get(URL, query_string=query)
+        answer = client_with_auth.get(URL, query_string=query)
         assert answer.status_code == 200, answer.text
         return [store["name"] for store in answer.json]
 
@@ -81,9 +81,9 @@ def test_a_new_store_is_answered_with_every_field(post, owner):
     assert {made[name] for name in OPTIONAL} == {None}
 
 
-def test_a_new_store_stands_at_its_location_for_anybody(closed, post):
+def test_a_new_store_stands_at_its_location_for_anybody(client_with_auth, post):
     made = post(**OPTIONAL)
-    shown = closed.get(made.location)
+    shown = client_with_auth.get(made.location)
     assert shown.json == made.json
     assert shown.headers["ETag"] == made.headers["ETag"]
 
@@ -124,8 +124,8 @@ def test_a_text_is_kept_without_the_white_space_around_it_and_composed(write, fi
     assert write(**{field: " e\u0301 5\t"}).json[field] == "é 5"
 
 
-def test_what_a_new_store_needs_is_told_at_once(closed, mine):
-    answer = closed.post(URL, json={}, headers=mine)
+def test_what_a_new_store_needs_is_told_at_once(client_with_auth, mine):
+    answer = client_with_auth.post(URL, json={}, headers=mine)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/{field}", "required") for field in ADDRESS}
 
@@ -225,17 +225,17 @@ def test_stores_may_share_an_email(post):
 
 
 @pytest.mark.parametrize("field", OPTIONAL)
-def test_what_may_be_empty_is_cleared_by_null(closed, owner, mine, field):
+def test_what_may_be_empty_is_cleared_by_null(client_with_auth, owner, mine, field):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
-    changed = closed.patch(url, json={field: None}, headers=mine | ANY)
+    changed = client_with_auth.patch(url, json={field: None}, headers=mine | ANY)
     assert changed.status_code == 200
     assert {name: changed.json[name] for name in OPTIONAL} == OPTIONAL | {field: None}
 
 
-def test_what_is_absent_from_a_patch_is_kept(closed, owner, mine):
+def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, mine):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
-    before = closed.get(url).json
-    changed = closed.patch(url, json={"name": "Changed"}, headers=mine | ANY).json
+    before = client_with_auth.get(url).json
+    changed = client_with_auth.patch(url, json={"name": "Changed"}, headers=mine | ANY).json
     assert changed["updated_at"] > before["updated_at"]
     assert changed == before | {"name": "Changed", "updated_at": changed["updated_at"]}
 
@@ -272,22 +272,22 @@ def test_all_that_is_wrong_with_a_store_is_told_at_once(write):
     }
 
 
-def test_what_was_got_may_be_sent_back(closed, owner, mine):
+def test_what_was_got_may_be_sent_back(client_with_auth, owner, mine):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
-    got = closed.get(url)
+    got = client_with_auth.get(url)
     headers = mine | {"If-Match": got.headers["ETag"]}
-    answer = closed.patch(url, json=got.json, headers=headers)
+    answer = client_with_auth.patch(url, json=got.json, headers=headers)
     assert (answer.status_code, answer.json) == (200, got.json)
 
 
 @pytest.mark.parametrize("field", ["pk", "created_at", "updated_at"])
-def test_what_is_read_only_is_not_changed(closed, owner, mine, field):
+def test_what_is_read_only_is_not_changed(client_with_auth, owner, mine, field):
     store = make_store(owner_id=owner.pk)
-    before = closed.get(f"{URL}/{store.pk}").json
+    before = client_with_auth.get(f"{URL}/{store.pk}").json
     body = {field: str(UUID(int=0)), "name": "Changed"}
-    answer = closed.patch(f"{URL}/{store.pk}", json=body, headers=mine | ANY)
+    answer = client_with_auth.patch(f"{URL}/{store.pk}", json=body, headers=mine | ANY)
     assert pointers_and_codes(answer) == {(f"#/{field}", "read-only")}
-    assert closed.get(f"{URL}/{store.pk}").json == before
+    assert client_with_auth.get(f"{URL}/{store.pk}").json == before
 
 
 # Lists
@@ -350,18 +350,20 @@ def test_filters_hold_together(names, owner):
         ("sort=owner_id", "sort"),
     ],
 )
-def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(closed, query, parameter):
-    answer = closed.get(f"{URL}?{query}")
+def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(
+    client_with_auth, query, parameter
+):
+    answer = client_with_auth.get(f"{URL}?{query}")
     assert answer.status_code == 422
     assert {entry["parameter"] for entry in answer.json["errors"]} == {parameter}
 
 
 @pytest.mark.parametrize("sort", ["name", "-name", "created_at", "-created_at", "-pk"])
-def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
+def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
     wanted = sorted(make_store(name=name, city="Gent").name for name in "cabed")
     url, seen = f"{URL}?city=Gent&limit=2&sort={sort}", []
     while url:
-        answer = closed.get(url)
+        answer = client_with_auth.get(url)
         seen += [store["name"] for store in answer.json]
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         url = following and following[1]
@@ -370,11 +372,11 @@ def test_every_documented_sort_key_is_walked_to_its_end(closed, sort):
         assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
 
 
-def test_a_list_of_stores_is_one_statement(closed, statements):
+def test_a_list_of_stores_is_one_statement(client_with_auth, statements):
     make_store(owner_id=make_user().pk)
-    closed.get(URL)
+    client_with_auth.get(URL)
     with statements() as seen:
-        assert closed.get(URL).status_code == 200
+        assert client_with_auth.get(URL).status_code == 200
     assert len(seen) == 1
 
 
@@ -382,69 +384,73 @@ def test_a_list_of_stores_is_one_statement(closed, statements):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(closed, owner, mine, method):
+def test_a_change_needs_if_match(client_with_auth, owner, mine, method):
     store = make_store(owner_id=owner.pk)
-    answer = closed.open(f"{URL}/{store.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(f"{URL}/{store.pk}", method=method, json={}, headers=mine)
     assert answer.status_code == 428
     assert row(store) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_store_as_it_is(closed, owner, mine, method):
+def test_a_stale_etag_is_refused_with_the_store_as_it_is(client_with_auth, owner, mine, method):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
-    old = closed.get(url).headers["ETag"]
-    changed = closed.patch(url, json={"currency": "CHF"}, headers=mine | {"If-Match": old})
+    old = client_with_auth.get(url).headers["ETag"]
+    changed = client_with_auth.patch(
+        url, json={"currency": "CHF"}, headers=mine | {"If-Match": old}
+    )
     assert changed.status_code == 200
     headers = mine | {"If-Match": old}
-    answer = closed.open(url, method=method, json={"name": "Lost"}, headers=headers)
+    answer = client_with_auth.open(url, method=method, json={"name": "Lost"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_a_412_is_found_before_a_422(closed, owner, mine):
+def test_a_412_is_found_before_a_422(client_with_auth, owner, mine):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     headers = mine | {"If-Match": '"precondition-failed"'}
-    assert closed.patch(url, json={"currency": "EURO"}, headers=headers).status_code == 412
+    assert (
+        client_with_auth.patch(url, json={"currency": "EURO"}, headers=headers).status_code == 412
+    )
 
 
-def test_what_a_client_has_is_not_sent_again(closed):
+def test_what_a_client_has_is_not_sent_again(client_with_auth):
     url = f"{URL}/{make_store().pk}"
-    etag = closed.get(url).headers["ETag"]
-    answer = closed.get(url, headers={"If-None-Match": f"W/{etag}"})
+    etag = client_with_auth.get(url).headers["ETag"]
+    answer = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
     assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
 
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_store_that_is_not_there_is_404(closed, mine, method, pk):
-    answer = closed.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+def test_a_store_that_is_not_there_is_404(client_with_auth, mine, method, pk):
+    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
     assert answer.status_code == 404
 
 
 # Deletion and repetition
 
 
-def test_a_store_with_products_is_kept_and_they_are_named(closed, owner, mine):
+def test_a_store_with_products_is_kept_and_they_are_named(client_with_auth, owner, mine):
     store = make_store(owner_id=owner.pk)
     products = {str(make_product(store).pk) for _ in range(2)}
-    answer = closed.delete(f"{URL}/{store.pk}", headers=mine | ANY)
+    answer = client_with_auth.delete(f"{URL}/{store.pk}", headers=mine | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     details = [entry["detail"] for entry in answer.json["errors"]]
     assert sorted(details) == sorted(f"Product {pk} is sold there." for pk in products)
     assert row(store) is not None
 
 
-def test_a_store_without_products_is_closed(closed, owner, mine):
+def test_a_store_without_products_is_closed(client_with_auth, owner, mine):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
-    answer = closed.delete(url, headers=mine | ANY)
+    answer = client_with_auth.delete(url, headers=mine | ANY)
     assert (answer.status_code, answer.data) == (204, b"")
-    assert closed.get(url).status_code == 404
+    assert client_with_auth.get(url).status_code == 404
 
 
-def test_a_user_with_a_store_is_kept_and_it_is_named(closed, owner, admin):
+def test_a_user_with_a_store_is_kept_and_it_is_named(client_with_auth, owner, admin):
     store = make_store(owner_id=owner.pk)
-    answer = closed.delete(f"/api/v2/users/{owner.pk}", headers=admin | ANY)
+    answer = client_with_auth.delete(f"/api/v2/users/{owner.pk}", headers=admin | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert [entry["detail"] for entry in answer.json["errors"]] == [f"Store {store.pk} is theirs."]
 

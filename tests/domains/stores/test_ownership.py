@@ -21,11 +21,11 @@ STORE = {
 
 
 @pytest.fixture
-def post(closed, mine):
+def post(client_with_auth, mine):
     """Return what opens a store."""
 
     def act(headers=mine, **values):
-        return closed.post(URL, json=STORE | values, headers=headers)
+        return client_with_auth.post(URL, json=STORE | values, headers=headers)
 
     return act
 
@@ -65,11 +65,11 @@ def test_nobody_learns_which_users_exist(post):
 
 
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
-def test_nobody_gives_a_store_away(closed, owner, mine, whose):
+def test_nobody_gives_a_store_away(client_with_auth, owner, mine, whose):
     store = make_store(owner_id=owner.pk, name="The Ladle")
     owner_id = str(make_user().pk) if whose == "somebody else's" else None
     changes = {"owner_id": owner_id, "name": "Changed"}
-    answer = closed.patch(f"{URL}/{store.pk}", json=changes, headers=mine | ANY)
+    answer = client_with_auth.patch(f"{URL}/{store.pk}", json=changes, headers=mine | ANY)
     assert permission(answer) == "stores:write:any"
     assert (row(store).owner_id, row(store).name) == (owner.pk, "The Ladle")
 
@@ -77,27 +77,29 @@ def test_nobody_gives_a_store_away(closed, owner, mine, whose):
 @pytest.mark.parametrize("is_owned", [True, False])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_stores_of_others_are_not_found_by_whoever_would_change_them(
-    closed, stranger, method, is_owned
+    client_with_auth, stranger, method, is_owned
 ):
     store = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
     url, body = f"{URL}/{store.pk}", {"name": "Stolen"}
-    answer = closed.open(url, method=method, json=body, headers=stranger | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
     assert answer.status_code == 404
     assert row(store).name == store.name
 
 
-def test_stores_of_others_are_not_found_before_the_rest_is_looked_at(closed, stranger):
+def test_stores_of_others_are_not_found_before_the_rest_is_looked_at(client_with_auth, stranger):
     """404 stands before 428, 412 and 422."""
     url = f"{URL}/{make_store().pk}"
-    assert closed.patch(url, json={"currency": "EURO"}, headers=stranger).status_code == 404
+    assert (
+        client_with_auth.patch(url, json={"currency": "EURO"}, headers=stranger).status_code == 404
+    )
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_customer_changes_no_store_not_even_one_that_was_theirs(closed, method):
+def test_a_customer_changes_no_store_not_even_one_that_was_theirs(client_with_auth, method):
     user = make_user()
     store = make_store(owner_id=user.pk)
     headers = sign_in(user) | ANY
-    answer = closed.open(f"{URL}/{store.pk}", method=method, json={}, headers=headers)
+    answer = client_with_auth.open(f"{URL}/{store.pk}", method=method, json={}, headers=headers)
     assert permission(answer) == "stores:write"
 
 
@@ -111,32 +113,35 @@ def test_nobody_unknown_opens_a_store(post):
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_merchant_whose_token_is_for_products_changes_no_store(closed, owner):
+def test_a_merchant_whose_token_is_for_products_changes_no_store(client_with_auth, owner):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     narrowed = sign_in(owner, "products:write") | ANY
-    answer = closed.patch(url, json={"name": "Changed"}, headers=narrowed)
+    answer = client_with_auth.patch(url, json={"name": "Changed"}, headers=narrowed)
     assert permission(answer) == "stores:write"
 
 
-def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(closed):
+def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(client_with_auth):
     url = f"{URL}/{make_store(owner_id=make_user().pk).pk}"
     narrowed = sign_in(make_user(role="admin"), "stores:write")
-    assert closed.delete(url, headers=narrowed | ANY).status_code == 404
+    assert client_with_auth.delete(url, headers=narrowed | ANY).status_code == 404
 
 
-def test_an_owner_changes_and_closes_their_store(closed, owner, mine):
+def test_an_owner_changes_and_closes_their_store(client_with_auth, owner, mine):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
-    assert closed.patch(url, json={"name": "Mine"}, headers=mine | ANY).json["name"] == "Mine"
-    assert closed.delete(url, headers=mine | ANY).status_code == 204
+    assert (
+        client_with_auth.patch(url, json={"name": "Mine"}, headers=mine | ANY).json["name"]
+        == "Mine"
+    )
+    assert client_with_auth.delete(url, headers=mine | ANY).status_code == 204
 
 
-def test_an_admin_changes_gives_and_closes_any_store(closed, owner, admin):
+def test_an_admin_changes_gives_and_closes_any_store(client_with_auth, owner, admin):
     url = f"{URL}/{make_store().pk}"
-    answer = closed.patch(url, json={"owner_id": str(owner.pk)}, headers=admin | ANY)
+    answer = client_with_auth.patch(url, json={"owner_id": str(owner.pk)}, headers=admin | ANY)
     assert answer.json["owner_id"] == str(owner.pk)
-    cleared = closed.patch(url, json={"owner_id": None}, headers=admin | ANY)
+    cleared = client_with_auth.patch(url, json={"owner_id": None}, headers=admin | ANY)
     assert cleared.json["owner_id"] is None
-    assert closed.delete(url, headers=admin | ANY).status_code == 204
+    assert client_with_auth.delete(url, headers=admin | ANY).status_code == 204
 
 
 def test_an_admin_opens_a_store_of_somebody_or_nobody(post, owner, admin):
@@ -151,11 +156,11 @@ def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post, admin):
     assert (entry["pointer"], entry["code"]) == ("#/owner_id", "unknown-reference")
 
 
-def test_an_unknown_owner_is_told_with_all_else_that_is_wrong(closed, post, admin):
+def test_an_unknown_owner_is_told_with_all_else_that_is_wrong(client_with_auth, post, admin):
     url, unknown = f"{URL}/{make_store().pk}", {"owner_id": str(uuid7()), "currency": "EURO"}
     for answer in (
         post(admin, **unknown),
-        closed.patch(url, json=unknown, headers=admin | ANY),
+        client_with_auth.patch(url, json=unknown, headers=admin | ANY),
     ):
         assert answer.status_code == 422
         pointers = error_pointers(answer)

@@ -13,15 +13,15 @@ from tests.factories import make_user, sign_in
 
 
 @pytest.fixture
-def admin(closed: FlaskClient) -> dict[str, str]:
+def admin(client_with_auth: FlaskClient) -> dict[str, str]:
     """The headers of an admin's request."""
     return sign_in(make_user(role="admin"))
 
 
 @pytest.fixture
-def committing(committing: Callable[..., Flask]) -> Callable[..., Flask]:
+def make_committing_app(make_committing_app: Callable[..., Flask]) -> Callable[..., Flask]:
     auth._token_cache.clear()
-    return partial(committing, open_access=False)
+    return partial(make_committing_app, open_access=False)
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ NEW = {"email": "ada.ingram@alchemist.example", "full_name": "Adalgisa Ingramsdo
 
 
 @pytest.fixture
-def user(closed):
+def user(client_with_auth):
     return make_user(**NEW)
 
 
 @pytest.fixture
-def anonymise(closed, admin):
+def anonymise(client_with_auth, admin):
     def act(pk, headers=admin):
-        return closed.post(f"/api/v2/users/{pk}/anonymise", headers=headers)
+        return client_with_auth.post(f"/api/v2/users/{pk}/anonymise", headers=headers)
 
     return act
 
@@ -36,37 +36,39 @@ def test_email_and_name_are_replaced(anonymise, user):
     assert NEW["full_name"] not in answer.text
 
 
-def test_the_answer_is_the_user_as_it_is_then(anonymise, closed, admin, user):
+def test_the_answer_is_the_user_as_it_is_then(anonymise, client_with_auth, admin, user):
     answer = anonymise(user.pk)
-    shown = closed.get(f"/api/v2/users/{user.pk}", headers=admin)
+    shown = client_with_auth.get(f"/api/v2/users/{user.pk}", headers=admin)
     assert answer.json == shown.json
     assert answer.headers["ETag"] == shown.headers["ETag"]
 
 
-def test_every_token_is_revoked_and_no_other(anonymise, closed, admin, user):
+def test_every_token_is_revoked_and_no_other(anonymise, client_with_auth, admin, user):
     mine, others = [sign_in(user) for _ in range(3)], sign_in(make_user())
     anonymise(user.pk)
-    answers = [closed.get("/api/v2/me", headers=headers) for headers in (*mine, others)]
+    answers = [client_with_auth.get("/api/v2/me", headers=headers) for headers in (*mine, others)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 200]
-    listed = closed.get(f"/api/v2/users/{user.pk}/tokens", headers=admin).json
+    listed = client_with_auth.get(f"/api/v2/users/{user.pk}/tokens", headers=admin).json
     assert len(listed) == 3
     assert all(token["revoked_at"] for token in listed)
 
 
-def test_a_token_that_was_revoked_before_keeps_its_instant(anonymise, closed, admin, user):
+def test_a_token_that_was_revoked_before_keeps_its_instant(
+    anonymise, client_with_auth, admin, user
+):
     make_token(user)
     url = f"/api/v2/users/{user.pk}/tokens"
-    [token] = closed.get(url, headers=admin).json
-    closed.delete(f"{url}/{token['pk']}", headers=admin)
-    before = closed.get(url, headers=admin).json
+    [token] = client_with_auth.get(url, headers=admin).json
+    client_with_auth.delete(f"{url}/{token['pk']}", headers=admin)
+    before = client_with_auth.get(url, headers=admin).json
     anonymise(user.pk)
-    assert closed.get(url, headers=admin).json == before
+    assert client_with_auth.get(url, headers=admin).json == before
 
 
-def test_heroes_stay_with_the_user(anonymise, closed, user):
+def test_heroes_stay_with_the_user(anonymise, client_with_auth, user):
     hero = make_hero(user_id=user.pk)
     anonymise(user.pk)
-    assert closed.get(f"/api/v2/heroes/{hero.pk}").json["user_id"] == str(user.pk)
+    assert client_with_auth.get(f"/api/v2/heroes/{hero.pk}").json["user_id"] == str(user.pk)
 
 
 def test_repeating_it_changes_nothing(anonymise, user):
@@ -78,21 +80,25 @@ def test_two_anonymous_users_stand_beside_each_other(anonymise, user):
     assert anonymise(make_user().pk).status_code == 200
 
 
-def test_the_email_is_free_again(anonymise, closed, admin, user):
+def test_the_email_is_free_again(anonymise, client_with_auth, admin, user):
     anonymise(user.pk)
-    assert closed.post("/api/v2/users", json=NEW, headers=admin).status_code == 201
+    assert client_with_auth.post("/api/v2/users", json=NEW, headers=admin).status_code == 201
 
 
-def test_what_is_got_of_an_anonymous_user_may_be_sent_back(anonymise, closed, admin, user):
+def test_what_is_got_of_an_anonymous_user_may_be_sent_back(
+    anonymise, client_with_auth, admin, user
+):
     got = anonymise(user.pk)
     headers = admin | {"If-Match": got.headers["ETag"]}
-    answer = closed.patch(f"/api/v2/users/{user.pk}", json=got.json, headers=headers)
+    answer = client_with_auth.patch(f"/api/v2/users/{user.pk}", json=got.json, headers=headers)
     assert answer.status_code == 200, answer.text
 
 
-def test_an_anonymous_user_is_found_by_the_email_that_is_shown(anonymise, closed, admin, user):
+def test_an_anonymous_user_is_found_by_the_email_that_is_shown(
+    anonymise, client_with_auth, admin, user
+):
     email = anonymise(user.pk).json["email"]
-    answer = closed.get("/api/v2/users", query_string={"email": email}, headers=admin)
+    answer = client_with_auth.get("/api/v2/users", query_string={"email": email}, headers=admin)
     assert answer.status_code == 200, answer.text
     assert [found["pk"] for found in answer.json] == [str(user.pk)]
 
@@ -106,12 +112,15 @@ def test_nobody_anonymises_without_the_permission(anonymise, user):
 
 
 @pytest.fixture
-def history(closed, admin):
+def history(client_with_auth, admin):
     """Create a user and change it, over HTTP; return its pk."""
-    pk = closed.post("/api/v2/users", json=NEW, headers=admin).json["pk"]
+    pk = client_with_auth.post("/api/v2/users", json=NEW, headers=admin).json["pk"]
     url = f"/api/v2/users/{pk}"
     for change in ({"role": "merchant"}, {"email": "former@alchemist.example"}, NEW):
-        assert closed.patch(url, json=change, headers=admin | {"If-Match": "*"}).status_code == 200
+        assert (
+            client_with_auth.patch(url, json=change, headers=admin | {"If-Match": "*"}).status_code
+            == 200
+        )
     return pk
 
 
@@ -121,17 +130,17 @@ def test_old_email_and_name_are_nowhere_in_the_database(anonymise, history):
     assert traces(NEW["email"], "former@", NEW["full_name"]) == []
 
 
-def test_no_kept_answer_has_the_old_email(anonymise, closed, admin):
+def test_no_kept_answer_has_the_old_email(anonymise, client_with_auth, admin):
     """Whoever created the user with an Idempotency-Key left an answer under it."""
     headers = admin | {"Idempotency-Key": "one"}
-    pk = closed.post("/api/v2/users", json=NEW, headers=headers).json["pk"]
+    pk = client_with_auth.post("/api/v2/users", json=NEW, headers=headers).json["pk"]
     anonymise(pk)
     assert traces(NEW["email"], NEW["full_name"]) == []
 
 
-def test_no_kept_refusal_has_the_old_email(anonymise, closed, admin, user):
+def test_no_kept_refusal_has_the_old_email(anonymise, client_with_auth, admin, user):
     """A 409 names the e-mail that is taken."""
     headers = admin | {"Idempotency-Key": "one"}
-    assert closed.post("/api/v2/users", json=NEW, headers=headers).status_code == 409
+    assert client_with_auth.post("/api/v2/users", json=NEW, headers=headers).status_code == 409
     anonymise(user.pk)
     assert traces(NEW["email"], NEW["full_name"]) == []

@@ -18,32 +18,32 @@ EVERYTHING_BUT_AUDIT = sorted(ADMIN - {"audit:read"})
 
 
 @pytest.fixture
-def post(closed, admin):
+def post(client_with_auth, admin):
     """Return what creates a user of some fields."""
 
     def act(headers=admin, **values):
         body = {"email": "ada@alchemist.example", "full_name": "Ada Ingram"} | values
-        return closed.post(URL, json=body, headers=headers)
+        return client_with_auth.post(URL, json=body, headers=headers)
 
     return act
 
 
 @pytest.fixture
-def patch(closed, admin):
+def patch(client_with_auth, admin):
     """Return what changes a user."""
 
     def act(user, headers=admin, **changes):
-        return closed.patch(f"{URL}/{user.pk}", json=changes, headers=headers | ANY)
+        return client_with_auth.patch(f"{URL}/{user.pk}", json=changes, headers=headers | ANY)
 
     return act
 
 
 @pytest.fixture
-def emails(closed, admin):
+def emails(client_with_auth, admin):
     """Return what lists the e-mails that a query finds."""
 
     def act(**query):
-        answer = closed.get(URL, query_string=query, headers=admin)
+        answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return [user["email"] for user in answer.json]
 
@@ -198,10 +198,12 @@ def test_nothing_of_a_user_can_be_cleared(patch, field):
     assert pointers_and_codes(answer) == {(f"#/{field}", "not-nullable")}
 
 
-def test_what_was_got_may_be_sent_back(closed, admin):
+def test_what_was_got_may_be_sent_back(client_with_auth, admin):
     url = f"{URL}/{make_user().pk}"
-    got = closed.get(url, headers=admin)
-    answer = closed.patch(url, json=got.json, headers=admin | {"If-Match": got.headers["ETag"]})
+    got = client_with_auth.get(url, headers=admin)
+    answer = client_with_auth.patch(
+        url, json=got.json, headers=admin | {"If-Match": got.headers["ETag"]}
+    )
     assert answer.status_code == 200
     assert answer.json == got.json
 
@@ -218,8 +220,8 @@ def test_the_email_filter_finds_an_international_domain_in_its_ascii_form(emails
     assert emails(email="ada@xn--bcher-kva.example") == ["ada@bücher.example"]
 
 
-def test_an_email_filter_that_is_no_email_is_told_as_parameter(closed, admin):
-    answer = closed.get(f"{URL}?email=ada", headers=admin)
+def test_an_email_filter_that_is_no_email_is_told_as_parameter(client_with_auth, admin):
+    answer = client_with_auth.get(f"{URL}?email=ada", headers=admin)
     assert answer.status_code == 422
     assert answer.json["errors"][0]["parameter"] == "email"
 
@@ -240,8 +242,8 @@ def test_the_role_filter_finds_that_role_alone(emails):
 @pytest.mark.parametrize(
     "query", ["role=king", "role=", "full_name=Ada", "email=a@b.example&email=c@d.example"]
 )
-def test_a_filter_that_is_not_one_is_refused(closed, admin, query):
-    assert closed.get(f"{URL}?{query}", headers=admin).status_code == 422
+def test_a_filter_that_is_not_one_is_refused(client_with_auth, admin, query):
+    assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
 def test_users_are_sorted_by_email(emails):
@@ -252,11 +254,11 @@ def test_users_are_sorted_by_email(emails):
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at", "email,-pk"])
-def test_every_documented_sort_key_is_walked_to_its_end(closed, admin, sort):
+def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, admin, sort):
     wanted = {make_user(role="merchant").email for _ in range(5)}
     url, seen = f"{URL}?role=merchant&limit=2&sort={sort}", []
     while url:
-        answer = closed.get(url, headers=admin)
+        answer = client_with_auth.get(url, headers=admin)
         seen += [user["email"] for user in answer.json]
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         url = following and following[1]
@@ -265,30 +267,30 @@ def test_every_documented_sort_key_is_walked_to_its_end(closed, admin, sort):
 
 
 @pytest.mark.parametrize("sort", ["full_name", "role", "version"])
-def test_another_sort_key_is_refused(closed, admin, sort):
-    assert closed.get(f"{URL}?sort={sort}", headers=admin).status_code == 422
+def test_another_sort_key_is_refused(client_with_auth, admin, sort):
+    assert client_with_auth.get(f"{URL}?sort={sort}", headers=admin).status_code == 422
 
 
-def test_a_list_of_users_is_one_statement_beside_the_token(closed, admin, statements):
-    closed.get(URL, headers=admin)
+def test_a_list_of_users_is_one_statement_beside_the_token(client_with_auth, admin, statements):
+    client_with_auth.get(URL, headers=admin)
     with statements() as seen:
-        assert closed.get(URL, headers=admin).status_code == 200
+        assert client_with_auth.get(URL, headers=admin).status_code == 200
     assert len(seen) == 1
 
 
-def test_without_the_permission_for_any_the_list_is_oneself(closed):
+def test_without_the_permission_for_any_the_list_is_oneself(client_with_auth):
     user = make_user()
     make_user()
-    answer = closed.get(URL, query_string={"count": "exact"}, headers=sign_in(user))
+    answer = client_with_auth.get(URL, query_string={"count": "exact"}, headers=sign_in(user))
     assert [found["pk"] for found in answer.json] == [str(user.pk)]
     assert answer.headers["X-Total-Count"] == "1"
 
 
-def test_filters_do_not_widen_what_one_may_see(closed):
+def test_filters_do_not_widen_what_one_may_see(client_with_auth):
     other = make_user(email="ada@alchemist.example")
     mine = sign_in(make_user())
     for query in (f"email={other.email}", "q=ada@alchemist.example", "role=admin"):
-        assert closed.get(f"{URL}?{query}", headers=mine).json == []
+        assert client_with_auth.get(f"{URL}?{query}", headers=mine).json == []
 
 
 # Roles
@@ -352,10 +354,10 @@ def test_an_admin_is_demoted(patch):
 # Deletion
 
 
-def test_a_user_with_heroes_is_kept_and_they_are_named(closed, admin):
+def test_a_user_with_heroes_is_kept_and_they_are_named(client_with_auth, admin):
     user = make_user()
     heroes = {make_hero(user_id=user.pk).pk for _ in range(2)}
-    answer = closed.delete(f"{URL}/{user.pk}", headers=admin | ANY)
+    answer = client_with_auth.delete(f"{URL}/{user.pk}", headers=admin | ANY)
     assert answer.status_code == 409
     assert answer.json["code"] == "in-use"
     told = " ".join(entry["detail"] for entry in answer.json["errors"])
@@ -363,47 +365,47 @@ def test_a_user_with_heroes_is_kept_and_they_are_named(closed, admin):
     assert row(user) is not None
 
 
-def test_a_refused_deletion_leaves_the_tokens_good(closed, admin):
+def test_a_refused_deletion_leaves_the_tokens_good(client_with_auth, admin):
     user = make_user()
     make_hero(user_id=user.pk)
     mine = sign_in(user)
-    closed.delete(f"{URL}/{user.pk}", headers=admin | ANY)
-    assert closed.get("/api/v2/me", headers=mine).status_code == 200
+    client_with_auth.delete(f"{URL}/{user.pk}", headers=admin | ANY)
+    assert client_with_auth.get("/api/v2/me", headers=mine).status_code == 200
 
 
-def test_a_user_without_anything_goes_with_all_tokens(closed, admin):
+def test_a_user_without_anything_goes_with_all_tokens(client_with_auth, admin):
     user = make_user()
     secret = make_token(user)
-    assert closed.get("/api/v2/me", headers=bearer(secret)).status_code == 200
-    answer = closed.delete(f"{URL}/{user.pk}", headers=admin | ANY)
+    assert client_with_auth.get("/api/v2/me", headers=bearer(secret)).status_code == 200
+    answer = client_with_auth.delete(f"{URL}/{user.pk}", headers=admin | ANY)
     assert (answer.status_code, answer.data) == (204, b"")
-    assert closed.get(f"{URL}/{user.pk}", headers=admin).status_code == 404
-    assert closed.get("/api/v2/me", headers=bearer(secret)).status_code == 401
+    assert client_with_auth.get(f"{URL}/{user.pk}", headers=admin).status_code == 404
+    assert client_with_auth.get("/api/v2/me", headers=bearer(secret)).status_code == 401
     count = "SELECT count(*) FROM tokens WHERE user_id = :pk"
     assert db.session.scalar(text(count), {"pk": user.pk}) == 0
 
 
-def test_a_deleted_email_is_free_again(closed, admin, post):
+def test_a_deleted_email_is_free_again(client_with_auth, admin, post):
     user = make_user(email="ada@alchemist.example")
-    closed.delete(f"{URL}/{user.pk}", headers=admin | ANY)
+    client_with_auth.delete(f"{URL}/{user.pk}", headers=admin | ANY)
     assert post().status_code == 201
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_users_are_changed_and_deleted_with_if_match_only(closed, admin, method):
+def test_users_are_changed_and_deleted_with_if_match_only(client_with_auth, admin, method):
     url = f"{URL}/{make_user().pk}"
-    answer = closed.open(url, method=method, json={}, headers=admin)
+    answer = client_with_auth.open(url, method=method, json={}, headers=admin)
     assert answer.status_code == 428
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_user_as_it_is(closed, admin, patch, method):
+def test_a_stale_etag_is_refused_with_the_user_as_it_is(client_with_auth, admin, patch, method):
     user = make_user()
     url = f"{URL}/{user.pk}"
-    old = closed.get(url, headers=admin).headers["ETag"]
+    old = client_with_auth.get(url, headers=admin).headers["ETag"]
     changed = patch(user, full_name="Changed")
     headers = admin | {"If-Match": old}
-    answer = closed.open(url, method=method, json={"full_name": "Lost"}, headers=headers)
+    answer = client_with_auth.open(url, method=method, json={"full_name": "Lost"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
     assert answer.headers["ETag"] == changed.headers["ETag"]
@@ -412,8 +414,8 @@ def test_a_stale_etag_is_refused_with_the_user_as_it_is(closed, admin, patch, me
 @pytest.mark.parametrize(
     "pk", ["0", "x", f"{UUID(int=0)}0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"]
 )
-def test_a_user_that_is_not_there_is_404(closed, admin, pk):
-    assert closed.get(f"{URL}/{pk}", headers=admin).status_code == 404
+def test_a_user_that_is_not_there_is_404(client_with_auth, admin, pk):
+    assert client_with_auth.get(f"{URL}/{pk}", headers=admin).status_code == 404
 
 
 # Idempotency keys
@@ -445,40 +447,43 @@ def test_who_may_no_longer_do_it_gets_no_kept_answer(post):
 # Me
 
 
-def test_me_is_the_caller_and_all_permissions_of_the_role(closed):
+def test_me_is_the_caller_and_all_permissions_of_the_role(client_with_auth):
     user = make_user()
     mine = sign_in(user)
-    answer = closed.get("/api/v2/me", headers=mine)
+    answer = client_with_auth.get("/api/v2/me", headers=mine)
     assert answer.json == {
-        "user": closed.get(f"{URL}/{user.pk}", headers=mine).json,
+        "user": client_with_auth.get(f"{URL}/{user.pk}", headers=mine).json,
         "permissions": sorted(CUSTOMER),
     }
 
 
-def test_me_tells_a_narrowed_caller_what_is_left(closed):
+def test_me_tells_a_narrowed_caller_what_is_left(client_with_auth):
     mine = sign_in(make_user(role="admin"), "me:read", "audit:read")
-    assert closed.get("/api/v2/me", headers=mine).json["permissions"] == ["audit:read", "me:read"]
+    assert client_with_auth.get("/api/v2/me", headers=mine).json["permissions"] == [
+        "audit:read",
+        "me:read",
+    ]
 
 
 def test_me_is_nobody_with_open_access(client):
     assert client.get("/api/v2/me").json == {"user": None, "permissions": sorted(ADMIN)}
 
 
-def test_me_takes_no_parameters(closed, admin):
-    assert closed.get("/api/v2/me?x=1", headers=admin).status_code == 422
+def test_me_takes_no_parameters(client_with_auth, admin):
+    assert client_with_auth.get("/api/v2/me?x=1", headers=admin).status_code == 422
 
 
-def test_an_anonymous_address_that_is_taken_is_a_conflict(closed, admin):
+def test_an_anonymous_address_that_is_taken_is_a_conflict(client_with_auth, admin):
     user = make_user()
     make_user(email=f"{user.pk.hex}@anonymous.invalid")
-    answer = closed.post(f"{URL}/{user.pk}/anonymise", headers=admin)
+    answer = client_with_auth.post(f"{URL}/{user.pk}/anonymise", headers=admin)
     assert (answer.status_code, answer.json["code"]) == (409, "already-exists")
 
 
 @pytest.mark.parametrize(
     "email", ["@anonymous.invalid", "a b@anonymous.invalid", "ada@anonymous.invalid"]
 )
-def test_only_those_who_are_anonymous_have_an_anonymous_address(closed, admin, email):
-    answer = closed.post(URL, json={"email": email, "full_name": "Ada"}, headers=admin)
+def test_only_those_who_are_anonymous_have_an_anonymous_address(client_with_auth, admin, email):
+    answer = client_with_auth.post(URL, json={"email": email, "full_name": "Ada"}, headers=admin)
     assert answer.status_code == 422
     assert answer.json["errors"][0]["pointer"] == "#/email"

@@ -68,8 +68,8 @@ def await_waiting(stored, many=1):
 # The note of the last use
 
 
-def test_a_locked_token_neither_delays_nor_fails_a_request(committing, stored, other):
-    client = committing().test_client()
+def test_a_locked_token_neither_delays_nor_fails_a_request(make_committing_app, stored, other):
+    client = make_committing_app().test_client()
     _, pk, headers = sign_up(stored)
     with other.begin() as connection:
         connection.execute(text("SELECT 1 FROM tokens WHERE pk = :pk FOR UPDATE"), {"pk": pk})
@@ -79,23 +79,23 @@ def test_a_locked_token_neither_delays_nor_fails_a_request(committing, stored, o
     assert stored.scalar(text("SELECT last_used_at FROM tokens")) is None
 
 
-def test_a_use_is_noted_when_nothing_is_in_the_way(committing, stored):
-    client = committing().test_client()
+def test_a_use_is_noted_when_nothing_is_in_the_way(make_committing_app, stored):
+    client = make_committing_app().test_client()
     _, _, headers = sign_up(stored)
     assert client.get("/api/v2/me", headers=headers).status_code == 200
     assert stored.scalar(text("SELECT last_used_at FROM tokens")) is not None
 
 
-def test_a_use_that_cannot_be_noted_fails_nothing(committing, stored):
-    client = committing().test_client()
+def test_a_use_that_cannot_be_noted_fails_nothing(make_committing_app, stored):
+    client = make_committing_app().test_client()
     _, _, headers = sign_up(stored)
     stored.execute(text("CREATE RULE deny AS ON UPDATE TO tokens DO INSTEAD SELECT 1 / 0"))
     assert client.get("/api/v2/me", headers=headers).status_code == 200
 
 
-def test_first_uses_at_the_same_time_are_noted_once(committing, stored, monkeypatch):
+def test_first_uses_at_the_same_time_are_noted_once(make_committing_app, stored, monkeypatch):
     """Each of two requests has read that the token was never used before either has noted it."""
-    app = committing()
+    app = make_committing_app()
     _, _, headers = sign_up(stored)
     stored.execute(
         text(
@@ -124,9 +124,9 @@ def test_first_uses_at_the_same_time_are_noted_once(committing, stored, monkeypa
     ("method", "path", "status"), [("POST", "/anonymise", 200), ("DELETE", "", 204)]
 )
 def test_a_token_that_is_revoked_meanwhile_is_no_obstacle(
-    committing, stored, other, method, path, status
+    make_committing_app, stored, other, method, path, status
 ):
-    client = committing().test_client()
+    client = make_committing_app().test_client()
     pk, token, _ = sign_up(stored)
     headers = sign_up(stored, "admin")[2] | {"If-Match": "*"}
     revoked = text("UPDATE tokens SET revoked_at = now(), version = version + 1 WHERE pk = :pk")
@@ -142,9 +142,9 @@ def test_a_token_that_is_revoked_meanwhile_is_no_obstacle(
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_who_owns_a_store_no_longer_by_the_time_changes_nothing(
-    committing, stored, other, method, version
+    make_committing_app, stored, other, method, version
 ):
-    client = committing().test_client()
+    client = make_committing_app().test_client()
     owner, _, headers = sign_up(stored, "merchant")
     heir, _, _ = sign_up(stored, "merchant")
     store = {"name": "S", "currency": "EUR", "owner_id": str(owner)}
@@ -167,8 +167,8 @@ def test_who_owns_a_store_no_longer_by_the_time_changes_nothing(
 # Connections that were lost
 
 
-def test_a_token_is_checked_although_every_connection_was_lost(committing, stored):
-    client = committing().test_client()
+def test_a_token_is_checked_although_every_connection_was_lost(make_committing_app, stored):
+    client = make_committing_app().test_client()
     _, _, headers = sign_up(stored)
     assert client.get("/api/v2/me", headers=headers).status_code == 200
     auth._token_cache.clear()
@@ -176,8 +176,8 @@ def test_a_token_is_checked_although_every_connection_was_lost(committing, store
     assert client.get("/api/v2/me", headers=headers).status_code == 200
 
 
-def test_a_read_without_a_token_outlives_the_same(committing, stored):
-    client = committing().test_client()
+def test_a_read_without_a_token_outlives_the_same(make_committing_app, stored):
+    client = make_committing_app().test_client()
     assert client.get("/api/v2/heroes").status_code == 200
     assert stored.scalar(KILL) > 0
     assert client.get("/api/v2/heroes").status_code == 200
@@ -187,9 +187,9 @@ def test_a_read_without_a_token_outlives_the_same(committing, stored):
 
 
 @pytest.fixture
-def while_waiting(committing, stored, other):
+def while_waiting(make_committing_app, stored, other):
     """Return what sends a request that waits for a user while a statement about them runs."""
-    app = committing()
+    app = make_committing_app()
 
     def act(user, statement, ask):
         with ThreadPoolExecutor(1) as pool, other.connect() as connection:
@@ -224,8 +224,10 @@ def test_a_revoked_token_leaves_no_successor(while_waiting, stored, end):
     assert stored.scalar(live) == 0
 
 
-def test_anonymising_leaves_no_token_that_was_made_at_the_same_time(committing, stored, other):
-    app = committing(lock_timeout=5)
+def test_anonymising_leaves_no_token_that_was_made_at_the_same_time(
+    make_committing_app, stored, other
+):
+    app = make_committing_app(lock_timeout=5)
     user, _, headers = sign_up(stored)
     _, _, admin = sign_up(stored, "admin")
     url = f"/api/v2/users/{user}/anonymise"
@@ -261,8 +263,8 @@ def test_a_token_is_measured_by_the_role_that_its_user_has_in_the_end(while_wait
 # Processes that trust each other
 
 
-def test_what_another_origin_revokes_is_refused_within_a_second(committing, stored):
-    client = committing().test_client()
+def test_what_another_origin_revokes_is_refused_within_a_second(make_committing_app, stored):
+    client = make_committing_app().test_client()
     _, pk, headers = sign_up(stored)
     assert client.get("/api/v2/me", headers=headers).status_code == 200
     stored.execute(
@@ -322,8 +324,8 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_no_worker_accepts_what_ended_before_the_request_began(closed_gunicorn, stored, end):
-    gunicorn = closed_gunicorn
+def test_no_worker_accepts_what_ended_before_the_request_began(gunicorn_with_auth, stored, end):
+    gunicorn = gunicorn_with_auth
     method, path, body, asked, done, refused = ENDS[end]
     user, token, headers = sign_up(stored, "admin")
     _, _, admin = sign_up(stored, "admin")

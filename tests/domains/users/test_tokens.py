@@ -29,7 +29,7 @@ FIELDS = {
 
 
 @pytest.fixture
-def user(closed):
+def user(client_with_auth):
     return make_user()
 
 
@@ -40,11 +40,11 @@ def mine(user):
 
 
 @pytest.fixture
-def post(closed, user, mine):
+def post(client_with_auth, user, mine):
     """Return what makes a token of the user."""
 
     def act(headers=mine, of=user, **values):
-        return closed.post(url(of), json={"label": "Till"} | values, headers=headers)
+        return client_with_auth.post(url(of), json={"label": "Till"} | values, headers=headers)
 
     return act
 
@@ -58,8 +58,8 @@ def labels(user):
     return db.session.scalars(statement, {"pk": user.pk}).all()
 
 
-def permissions_of(closed, secret):
-    return closed.get(ME, headers=bearer(secret)).json["permissions"]
+def permissions_of(client_with_auth, secret):
+    return client_with_auth.get(ME, headers=bearer(secret)).json["permissions"]
 
 
 # What is made and shown
@@ -72,13 +72,13 @@ def test_a_new_token_is_answered_with_its_secret(post):
     assert token_format.is_well_formed(answer.json["token"])
 
 
-def test_a_new_token_is_good_at_once(closed, post):
-    assert closed.get(ME, headers=bearer(post().json["token"])).status_code == 200
+def test_a_new_token_is_good_at_once(client_with_auth, post):
+    assert client_with_auth.get(ME, headers=bearer(post().json["token"])).status_code == 200
 
 
-def test_a_new_token_stands_at_its_location_without_the_secret(closed, post, mine):
+def test_a_new_token_stands_at_its_location_without_the_secret(client_with_auth, post, mine):
     made = post()
-    shown = closed.get(made.location, headers=mine)
+    shown = client_with_auth.get(made.location, headers=mine)
     assert shown.json == {name: made.json[name] for name in FIELDS}
     assert shown.headers["ETag"] == made.headers["ETag"]
 
@@ -87,12 +87,12 @@ def test_the_answer_with_the_secret_is_for_no_cache(post):
     assert post().headers["Cache-Control"] == "no-store"
 
 
-def test_the_secret_is_in_no_later_answer(closed, post, mine):
+def test_the_secret_is_in_no_later_answer(client_with_auth, post, mine):
     made = post()
     secret = made.json["token"]
     admin = sign_in(make_user(role="admin"))
     later = [
-        closed.get(path, headers=headers).text
+        client_with_auth.get(path, headers=headers).text
         for path in (made.location, made.location.rpartition("/")[0], "/api/v2/audit", ME)
         for headers in (mine, admin, bearer(secret))
     ]
@@ -107,12 +107,15 @@ def test_only_the_digest_is_stored(post):
     assert secret[4:34] not in rows
 
 
-def test_no_answer_and_no_audit_entry_has_the_digest(closed, post, mine):
+def test_no_answer_and_no_audit_entry_has_the_digest(client_with_auth, post, mine):
     made = post()
     digest = token_format.digest(made.json["token"])
-    audit = closed.get("/api/v2/audit", headers=sign_in(make_user(role="admin")))
+    audit = client_with_auth.get("/api/v2/audit", headers=sign_in(make_user(role="admin")))
     assert made.json["pk"] in audit.text
-    assert digest not in audit.text + made.text + closed.get(made.location, headers=mine).text
+    assert (
+        digest
+        not in audit.text + made.text + client_with_auth.get(made.location, headers=mine).text
+    )
 
 
 def test_a_token_lasts_90_days_by_default(post):
@@ -157,8 +160,8 @@ def test_a_label_of_another_length_is_refused(post, label, code):
     assert pointers_and_codes(post(label=label)) == {("#/label", code)}
 
 
-def test_a_token_needs_a_label(closed, user, mine):
-    assert pointers_and_codes(closed.post(url(user), json={}, headers=mine)) == {
+def test_a_token_needs_a_label(client_with_auth, user, mine):
+    assert pointers_and_codes(client_with_auth.post(url(user), json={}, headers=mine)) == {
         ("#/label", "required")
     }
 
@@ -180,20 +183,20 @@ def test_a_key_is_refused_for_what_is_answered_once(post, mine, user):
 # What it permits
 
 
-def test_a_token_permits_what_its_role_does(closed, post):
-    assert permissions_of(closed, post().json["token"]) == sorted(CUSTOMER)
+def test_a_token_permits_what_its_role_does(client_with_auth, post):
+    assert permissions_of(client_with_auth, post().json["token"]) == sorted(CUSTOMER)
 
 
-def test_a_token_is_narrowed_to_some_permissions(closed, post):
+def test_a_token_is_narrowed_to_some_permissions(client_with_auth, post):
     made = post(permissions=["me:read"]).json
     assert made["permissions"] == ["me:read"]
-    assert permissions_of(closed, made["token"]) == ["me:read"]
+    assert permissions_of(client_with_auth, made["token"]) == ["me:read"]
 
 
-def test_a_token_without_any_permission_may_nothing_that_needs_one(closed, post):
+def test_a_token_without_any_permission_may_nothing_that_needs_one(client_with_auth, post):
     headers = bearer(post(permissions=[]).json["token"])
-    assert closed.get(ME, headers=headers).status_code == 403
-    assert closed.get("/api/v2/heroes", headers=headers).status_code == 200
+    assert client_with_auth.get(ME, headers=headers).status_code == 403
+    assert client_with_auth.get("/api/v2/heroes", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("permission", ["me:write", "", "*", "ME:READ", "me:read "])
@@ -223,10 +226,10 @@ def test_a_narrowed_caller_makes_no_token_of_the_whole_role(post, user, values):
     assert "Till" not in labels(user)
 
 
-def test_a_narrowed_caller_passes_on_what_they_hold(closed, post, user):
+def test_a_narrowed_caller_passes_on_what_they_hold(client_with_auth, post, user):
     narrowed = sign_in(user, "tokens:write", "me:read")
     secret = post(narrowed, permissions=["me:read"]).json["token"]
-    assert permissions_of(closed, secret) == ["me:read"]
+    assert permissions_of(client_with_auth, secret) == ["me:read"]
 
 
 def test_nobody_asks_for_a_permission_that_their_role_has_not(post, user):
@@ -235,20 +238,22 @@ def test_nobody_asks_for_a_permission_that_their_role_has_not(post, user):
     assert answer.json["errors"][0]["permission"] == "users:write"
 
 
-def test_a_permission_asked_for_without_being_held_is_not_had_after_a_promotion(closed, post, user):
+def test_a_permission_asked_for_without_being_held_is_not_had_after_a_promotion(
+    client_with_auth, post, user
+):
     """Somebody with a narrowed token must not leave a wider one for when the user is promoted."""
     narrowed = sign_in(user, "tokens:write", "me:read")
     secret = (post(narrowed, permissions=["me:read", "users:write"]).json or {}).get("token")
     promote(user)
-    assert secret is None or permissions_of(closed, secret) == ["me:read"]
+    assert secret is None or permissions_of(client_with_auth, secret) == ["me:read"]
 
 
-def test_the_token_of_a_narrowed_caller_does_not_grow_with_the_role(closed, post, user):
+def test_the_token_of_a_narrowed_caller_does_not_grow_with_the_role(client_with_auth, post, user):
     """The caller's own token, which names what it permits, would not."""
     narrowed = sign_in(user, *sorted(CUSTOMER))
     secret = (post(narrowed).json or {}).get("token")
     promote(user)
-    assert secret is None or set(permissions_of(closed, secret)) <= CUSTOMER
+    assert secret is None or set(permissions_of(client_with_auth, secret)) <= CUSTOMER
 
 
 def promote(user):
@@ -264,11 +269,13 @@ def test_a_narrowed_admin_makes_no_token_of_an_admin(post):
     assert labels(other) == []
 
 
-def test_an_admin_makes_a_token_of_somebody_else_that_permits_what_that_role_does(closed, post):
+def test_an_admin_makes_a_token_of_somebody_else_that_permits_what_that_role_does(
+    client_with_auth, post
+):
     merchant = make_user(role="merchant")
     made = post(sign_in(make_user(role="admin")), of=merchant).json
     assert made["user_id"] == str(merchant.pk)
-    assert "users:write" not in permissions_of(closed, made["token"])
+    assert "users:write" not in permissions_of(client_with_auth, made["token"])
 
 
 def test_nobody_makes_a_token_of_somebody_else(post, user):
@@ -280,132 +287,137 @@ def test_nobody_makes_a_token_of_somebody_else(post, user):
 # Lists and rows of others
 
 
-def test_the_list_has_every_token_of_the_user_alone(closed, user, mine, post):
+def test_the_list_has_every_token_of_the_user_alone(client_with_auth, user, mine, post):
     make_token(make_user())
     made = post().json
-    listed = closed.get(url(user), headers=mine).json
+    listed = client_with_auth.get(url(user), headers=mine).json
     assert all(set(token) == FIELDS and token["user_id"] == str(user.pk) for token in listed)
     assert [token["pk"] for token in listed].count(made["pk"]) == 1
     assert len(listed) == 2
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at"])
-def test_the_list_is_walked_to_its_end(closed, user, mine, sort):
+def test_the_list_is_walked_to_its_end(client_with_auth, user, mine, sort):
     for _ in range(4):
         make_token(user)
     address, seen = f"{url(user)}?limit=2&sort={sort}", set()
     while address:
-        answer = closed.get(address, headers=mine)
+        answer = client_with_auth.get(address, headers=mine)
         seen |= {token["pk"] for token in answer.json}
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         address = following and following[1]
     assert len(seen) == 5
 
 
-def test_a_token_is_not_found_under_another_user(closed, user):
+def test_a_token_is_not_found_under_another_user(client_with_auth, user):
     token, _ = service.issue(user, ADMIN, label="Mine")
     admin = sign_in(make_user(role="admin"))
     other = make_user()
     for method in ("GET", "DELETE"):
-        answer = closed.open(f"{url(other)}/{token.pk}", method=method, headers=admin)
+        answer = client_with_auth.open(f"{url(other)}/{token.pk}", method=method, headers=admin)
         assert answer.status_code == 404
 
 
-def test_who_may_read_all_tokens_and_write_their_own_revokes_no_other(closed, user):
+def test_who_may_read_all_tokens_and_write_their_own_revokes_no_other(client_with_auth, user):
     token, secret = service.issue(user, ADMIN, label="Mine")
     reader = sign_in(make_user(role="admin"), "tokens:write", "tokens:read", "tokens:read:any")
-    answer = closed.delete(f"{url(user)}/{token.pk}", headers=reader)
+    answer = client_with_auth.delete(f"{url(user)}/{token.pk}", headers=reader)
     assert answer.status_code in (403, 404)
-    assert closed.get(ME, headers=bearer(secret)).status_code == 200
+    assert client_with_auth.get(ME, headers=bearer(secret)).status_code == 200
 
 
-def test_who_may_write_all_tokens_revokes_one_without_reading_it(closed, user):
+def test_who_may_write_all_tokens_revokes_one_without_reading_it(client_with_auth, user):
     token, secret = service.issue(user, ADMIN, label="Mine")
     writer = sign_in(make_user(role="admin"), "tokens:write", "tokens:write:any")
-    assert closed.delete(f"{url(user)}/{token.pk}", headers=writer).status_code == 204
-    assert closed.get(ME, headers=bearer(secret)).status_code == 401
+    assert client_with_auth.delete(f"{url(user)}/{token.pk}", headers=writer).status_code == 204
+    assert client_with_auth.get(ME, headers=bearer(secret)).status_code == 401
 
 
 # The end of a token
 
 
-def refused(closed, secret):
-    return closed.get(ME, headers=bearer(secret)).status_code == 401
+def refused(client_with_auth, secret):
+    return client_with_auth.get(ME, headers=bearer(secret)).status_code == 401
 
 
-def test_a_revoked_token_is_refused_by_the_next_request(closed, user, mine):
+def test_a_revoked_token_is_refused_by_the_next_request(client_with_auth, user, mine):
     token, secret = service.issue(user, ADMIN, label="Mine")
     for _ in range(2):
-        assert closed.get(ME, headers=bearer(secret)).status_code == 200
-    assert closed.delete(f"{url(user)}/{token.pk}", headers=mine).status_code == 204
-    assert refused(closed, secret)
-    assert closed.get(ME, headers=mine).status_code == 200
+        assert client_with_auth.get(ME, headers=bearer(secret)).status_code == 200
+    assert client_with_auth.delete(f"{url(user)}/{token.pk}", headers=mine).status_code == 204
+    assert refused(client_with_auth, secret)
+    assert client_with_auth.get(ME, headers=mine).status_code == 200
 
 
-def test_a_token_revokes_itself(closed, user):
+def test_a_token_revokes_itself(client_with_auth, user):
     token, secret = service.issue(user, ADMIN, label="Mine")
     headers = bearer(secret)
-    assert closed.delete(f"{url(user)}/{token.pk}", headers=headers).status_code == 204
-    assert refused(closed, secret)
+    assert client_with_auth.delete(f"{url(user)}/{token.pk}", headers=headers).status_code == 204
+    assert refused(client_with_auth, secret)
 
 
-def test_a_revoked_token_stays_listed_with_the_instant(closed, user, mine, post):
+def test_a_revoked_token_stays_listed_with_the_instant(client_with_auth, user, mine, post):
     made = post()
-    closed.delete(made.location, headers=mine)
-    shown = closed.get(made.location, headers=mine).json
+    client_with_auth.delete(made.location, headers=mine)
+    shown = client_with_auth.get(made.location, headers=mine).json
     assert shown["revoked_at"] is not None
-    assert shown in closed.get(url(user), headers=mine).json
+    assert shown in client_with_auth.get(url(user), headers=mine).json
 
 
-def test_revoking_again_changes_nothing(closed, mine, post):
+def test_revoking_again_changes_nothing(client_with_auth, mine, post):
     made = post()
-    closed.delete(made.location, headers=mine)
-    first = closed.get(made.location, headers=mine).json
-    assert closed.delete(made.location, headers=mine).status_code == 204
-    assert closed.get(made.location, headers=mine).json == first
+    client_with_auth.delete(made.location, headers=mine)
+    first = client_with_auth.get(made.location, headers=mine).json
+    assert client_with_auth.delete(made.location, headers=mine).status_code == 204
+    assert client_with_auth.get(made.location, headers=mine).json == first
 
 
-def test_revoking_heeds_an_if_match_that_is_sent(closed, mine, post):
+def test_revoking_heeds_an_if_match_that_is_sent(client_with_auth, mine, post):
     made = post()
-    answer = closed.delete(made.location, headers=mine | {"If-Match": '"precondition-failed"'})
+    answer = client_with_auth.delete(
+        made.location, headers=mine | {"If-Match": '"precondition-failed"'}
+    )
     assert answer.status_code == 412
-    assert not refused(closed, made.json["token"])
+    assert not refused(client_with_auth, made.json["token"])
 
 
-def test_a_demoted_user_may_less_with_the_next_request(closed, admin):
+def test_a_demoted_user_may_less_with_the_next_request(client_with_auth, admin):
     user = make_user(role="admin")
     headers = sign_in(user)
-    assert closed.get("/api/v2/audit", headers=headers).status_code == 200
+    assert client_with_auth.get("/api/v2/audit", headers=headers).status_code == 200
     change = {"json": {"role": "customer"}, "headers": admin | {"If-Match": "*"}}
-    assert closed.patch(f"/api/v2/users/{user.pk}", **change).status_code == 200
-    assert closed.get("/api/v2/audit", headers=headers).status_code == 403
-    assert closed.get(ME, headers=headers).json["permissions"] == sorted(CUSTOMER)
+    assert client_with_auth.patch(f"/api/v2/users/{user.pk}", **change).status_code == 200
+    assert client_with_auth.get("/api/v2/audit", headers=headers).status_code == 403
+    assert client_with_auth.get(ME, headers=headers).json["permissions"] == sorted(CUSTOMER)
 
 
-def test_an_anonymised_user_is_refused_by_the_next_request(closed, admin, user, mine):
-    assert closed.get(ME, headers=mine).status_code == 200
-    assert closed.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin).status_code == 200
-    assert closed.get(ME, headers=mine).status_code == 401
+def test_an_anonymised_user_is_refused_by_the_next_request(client_with_auth, admin, user, mine):
+    assert client_with_auth.get(ME, headers=mine).status_code == 200
+    assert (
+        client_with_auth.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin).status_code
+        == 200
+    )
+    assert client_with_auth.get(ME, headers=mine).status_code == 401
 
 
-def test_a_refused_change_of_a_user_leaves_nothing_behind(closed, admin, user, mine):
+def test_a_refused_change_of_a_user_leaves_nothing_behind(client_with_auth, admin, user, mine):
     """What ends trust must not end in half: the token works before and after a 409."""
     make_user(email="ada@alchemist.example")
     change = {"email": "ada@alchemist.example"}
     headers = admin | {"If-Match": "*"}
     address = f"/api/v2/users/{user.pk}"
-    assert closed.patch(address, json=change, headers=headers).status_code == 409
-    assert closed.get(ME, headers=mine).status_code == 200
+    assert client_with_auth.patch(address, json=change, headers=headers).status_code == 409
+    assert client_with_auth.get(ME, headers=mine).status_code == 200
 
 
-def test_a_token_is_refused_from_the_instant_it_expires(closed, user):
+def test_a_token_is_refused_from_the_instant_it_expires(client_with_auth, user):
     soon = datetime.now(UTC) + timedelta(seconds=0.4)
     headers = bearer(make_token(user, expires_at=soon))
-    assert closed.get(ME, headers=headers).status_code == 200
+    assert client_with_auth.get(ME, headers=headers).status_code == 200
     while datetime.now(UTC) < soon:
-        last = closed.get(ME, headers=headers).status_code
+        last = client_with_auth.get(ME, headers=headers).status_code
     assert last in (200, 401)
-    assert closed.get(ME, headers=headers).status_code == 401
+    assert client_with_auth.get(ME, headers=headers).status_code == 401
 
 
 def test_the_body_of_a_new_token_is_json_whatever_the_label_is(post):
