@@ -132,7 +132,7 @@ class OrderCreateSchema(Schema):
 def place(items: Sequence[Mapping[str, Any]]) -> Order:
     """Place an order; raise Malformed if it wants products that are not there."""
     try:
-        return service.place(request.caller.user_id, items=items, in_one_currency=True)
+        return service.place(request.caller.user_id, items=items, single_currency=True)
     except errors.UnprocessableContent as refused:
         entries = [_to_v1_error(entry, items) for entry in refused.errors]
         absent = [entry for entry in entries if entry["code"] == "unknown-reference"]
@@ -159,8 +159,8 @@ class V1OrderList(Resource):
     def get(self) -> Query:
         """List orders
 
-        One's own; with the permission `sales:read` also those with products of one's own stores,
-        with `orders:read:any` all.
+        Your own orders. With the permission `sales:read` also orders with products of your stores,
+        with `orders:read:any` all orders.
         """
         return service.list_query(**auth.visibility())
 

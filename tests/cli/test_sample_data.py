@@ -373,15 +373,15 @@ def test_an_order_costs_what_placing_it_would(order: dict[str, Any]):
     redemption = REDEMPTIONS.get(order["redemption_id"])
     percentage = COUPONS[redemption["coupon_id"]]["percent_off"] if redemption else 0
     charges = [
-        pricing.LinePrice(
-            item["currency"], pricing.cents(Decimal(item["unit_price"])) * item["quantity"]
+        pricing.ItemPrice(
+            item["currency"], pricing.to_cents(Decimal(item["unit_price"])) * item["quantity"]
         )
         for item in order["items"]
     ]
-    pricing.discount(charges, percentage)
-    assert order["totals"] == pricing.totals(charges)
+    pricing.apply_discount(charges, percentage)
+    assert order["totals"] == pricing.calculate_totals(charges)
     assert [(item["discount"], item["total"]) for item in order["items"]] == [
-        (f"{pricing.money(charge.discount):.2f}", f"{pricing.money(charge.total):.2f}")
+        (f"{pricing.from_cents(charge.discount):.2f}", f"{pricing.from_cents(charge.total):.2f}")
         for charge in charges
     ]
 

@@ -24,18 +24,19 @@ LAST_WORDS = Path(os.environ["FAULTS_LAST_WORDS"])
 
 # Reads, and writes back what it has computed of that: who read at the same time is forgotten.
 READ_MODIFY_WRITE = text("""
-    WITH wanted AS (
+    WITH requested AS (
         SELECT * FROM unnest(CAST(:product_ids AS uuid[]), CAST(:quantities AS int[]))
-            WITH ORDINALITY AS wanted(product_id, quantity, n)
+            WITH ORDINALITY AS requested(product_id, quantity, n)
     ), seen AS MATERIALIZED (
-        SELECT products.*, quantity, n FROM products JOIN wanted ON product_id = products.pk
-    ), taken AS (
+        SELECT products.*, quantity, n FROM products JOIN requested ON product_id = products.pk
+    ), decremented AS (
         UPDATE products SET stock = seen.stock - seen.quantity FROM seen
         WHERE products.pk = seen.pk AND seen.stock >= seen.quantity RETURNING products.pk
     )
     SELECT seen.pk AS product_id, quantity, seen.name, price AS unit_price, stock,
-        taken.pk IS NOT NULL AS is_taken, currency
-    FROM seen JOIN stores ON stores.pk = store_id LEFT JOIN taken ON taken.pk = seen.pk ORDER BY n
+        decremented.pk IS NOT NULL AS is_reserved, currency
+    FROM seen JOIN stores ON stores.pk = store_id
+    LEFT JOIN decremented ON decremented.pk = seen.pk ORDER BY n
 """)
 
 
@@ -62,7 +63,7 @@ def _seed(defect: str) -> None:
         stock.RESERVE_STOCK = READ_MODIFY_WRITE
     elif defect == "unguarded-coupon":
         orders._lock_coupon = lambda code: _look(coupons.by_code(code))
-        blueprint.lock = _look
+        blueprint.lock_row = _look
         coupons.redeem = _redeem_as_seen
 
 

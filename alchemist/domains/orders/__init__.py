@@ -1,1 +1,1 @@
-"""What was bought: prices, totals and stock, all of it or nothing."""
+"""Orders: items at fixed prices, with reserved stock and a redeemed coupon."""

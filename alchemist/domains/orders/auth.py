@@ -1,4 +1,4 @@
-"""Which orders a caller may see, pay and fulfil."""
+"""Restricts orders to those that the caller may read, pay, cancel or fulfil."""
 
 from typing import Any
 from uuid import UUID
@@ -13,18 +13,22 @@ WRITE, FULFIL = "orders:write", "orders:fulfil"
 
 
 def visibility() -> dict[str, Any]:
-    """Return whose orders the caller may see: as a buyer, and with `sales:read` as a seller."""
-    own = request.caller.own(READ)
-    return {"buyer": own, "seller": own if READ_SALES in request.caller.permissions else None}
+    """Return the arguments of `service.by_pk` and `list_query` for orders the caller may read.
+
+    These are the orders that the caller placed, and with `sales:read` those that the caller sells.
+    """
+    user_id = request.caller.own(READ)
+    has_sales = READ_SALES in request.caller.permissions
+    return {"buyer_id": user_id, "seller_id": user_id if has_sales else None}
 
 
 def readable_query(pk: UUID) -> Query:
     return service.by_pk(pk, **visibility())
 
 
-def own_as_buyer(pk: UUID) -> Query:
-    return service.by_pk(pk, buyer=request.caller.own(WRITE))
+def query_as_buyer(pk: UUID) -> Query:
+    return service.by_pk(pk, buyer_id=request.caller.own(WRITE))
 
 
-def own_as_seller(pk: UUID) -> Query:
-    return service.by_pk(pk, only_seller=request.caller.own(FULFIL))
+def query_as_sole_seller(pk: UUID) -> Query:
+    return service.by_pk(pk, sole_seller_id=request.caller.own(FULFIL))

@@ -15,11 +15,11 @@ from . import auth, service
 from .models import Order
 from .schemas import EXAMPLE_PAID_PK, OrderCreateSchema, OrderListQuery, OrderSchema
 
-blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="What was bought.")
+blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="Orders of products.")
 ORDER_PARAMETER = OrderSchema()
 
 
-def place(values: dict[str, Any]) -> Order:
+def place_order(values: dict[str, Any]) -> Order:
     if values.get("coupon_code") is not None:
         request.caller.require("coupons:redeem")
     return service.place(request.caller.user_id, **values)
@@ -33,8 +33,8 @@ class OrderList(Resource):
     def get(self, filters: dict[str, Any]) -> Query:
         """List orders
 
-        One's own; with the permission `sales:read` also those with products of one's own stores,
-        with `orders:read:any` all.
+        Your own orders. With the permission `sales:read` also orders with products of your stores,
+        with `orders:read:any` all orders.
         """
         return service.list_query(**filters | auth.visibility())
 
@@ -44,10 +44,11 @@ class OrderList(Resource):
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
 
-        All of it or nothing: prices are kept, stock is taken, the coupon is redeemed. A refusal
-        names every obstacle at once. A coupon needs the permission `coupons:redeem`.
+        One transaction reserves the stock, redeems the coupon and stores the current prices. If it
+        fails, nothing changes, and the response lists all reasons. A coupon needs the permission
+        `coupons:redeem`.
         """
-        return place(values)
+        return place_order(values)
 
 
 @blp.route("/quote")
@@ -58,17 +59,20 @@ class QuoteOrder(Resource):
     @blp.arguments(OrderCreateSchema)
     @blp.doc(
         responses={
-            200: openapi.response("What the order would be.", OrderSchema, openapi.ETAG_HEADERS),
+            200: openapi.response(
+                "The order as it would be placed.", OrderSchema, openapi.ETAG_HEADERS
+            ),
             **openapi.error_responses(406, 409, 413, 415),
         }
     )
     def post(self, values: dict[str, Any]) -> Response:
-        """Ask what an order would cost
+        """Quote an order
 
-        Answers what placing it would answer, refusals included, and changes nothing.
+        The response is that of placing the order, errors included, but nothing is changed.
         """
         with rolled_back():
-            return get_representation(ORDER_PARAMETER, service.by_pk(place(values).pk)).answer()
+            order = place_order(values)
+            return get_representation(ORDER_PARAMETER, service.by_pk(order.pk)).answer()
 
 
 @blp.route("/<uuid:pk>")
@@ -86,11 +90,11 @@ class PayOrder(Resource):
     permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.action(OrderSchema, auth.own_as_buyer)
+    @blp.action(OrderSchema, auth.query_as_buyer)
     def post(self, order: Order) -> None:
         """Pay an order
 
-        One that is placed. Those of others are paid with the permission `orders:write:any` only.
+        Its status must be `placed`. Orders of other users need the permission `orders:write:any`.
         """
         service.pay(order)
 
@@ -101,12 +105,12 @@ class FulfilOrder(Resource):
 
     @idempotent
     @blp.doc(parameters=[openapi.path_parameter_example("pk", EXAMPLE_PAID_PK)])
-    @blp.action(OrderSchema, auth.own_as_seller)
+    @blp.action(OrderSchema, auth.query_as_sole_seller)
     def post(self, order: Order) -> None:
         """Fulfil an order
 
-        One that is paid, by who owns all of the stores in it; by others with the permission
-        `orders:fulfil:any` only.
+        Its status must be `paid`, and you must own the stores of all items or have the permission
+        `orders:fulfil:any`.
         """
         service.fulfil(order)
 
@@ -116,11 +120,11 @@ class CancelOrder(Resource):
     permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.action(OrderSchema, auth.own_as_buyer)
+    @blp.action(OrderSchema, auth.query_as_buyer)
     def post(self, order: Order) -> None:
         """Cancel an order
 
-        One that is placed or paid; its stock and its coupon are given back. Those of others are
-        cancelled with the permission `orders:write:any` only.
+        Its status must be `placed` or `paid`. Returns its stock and releases its coupon. Orders of
+        other users need the permission `orders:write:any`.
         """
         service.cancel(order)

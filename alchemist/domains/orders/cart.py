@@ -1,28 +1,27 @@
-"""What an order wants, and what there is of it: what that costs, and what stands in its way."""
+"""The items of an order before it is stored: prices, and the errors that prevent the order."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
 from . import pricing
-from .pricing import LinePrice
+from .pricing import ItemPrice
 
 errors.register(
     "out-of-stock",
     409,
-    "There is less of a product than the order wants; `errors` say how many are `requested` and "
-    "how many `available`.",
-    "There are 3 of “Beekeeper's Apology, small bottle”, not 5.",
+    "The stock of a product is less than the order requests. Each of the `errors` has the quantity "
+    "that is `requested` and the quantity that is `available`.",
+    "Only 3 of “Beekeeper's Apology, small bottle” are in stock, but 5 were requested.",
 )
 errors.register(
     "price-changed",
     409,
-    "The order costs other than `expected_totals`; `errors` say what it costs now, in `totals`.",
+    "The order does not cost its `expected_totals`; `errors` have the current price in `totals`.",
     "The order costs 25.00 EUR.",
 )
 errors.register(
@@ -34,96 +33,106 @@ errors.register(
 )
 
 
+class CartItem(NamedTuple):
+    """A product and its total quantity in the order, read while the product was locked.
+
+    If the product does not exist, all values of it are None.
+    """
+
+    product_id: UUID
+    quantity: int
+    name: str | None
+    unit_price: Decimal | None
+    # Before the reservation; None if it is unlimited.
+    stock: int | None
+    is_reserved: bool
+    currency: str | None
+
+
 def merge_items(items: Iterable[Mapping[str, Any]]) -> tuple[dict[UUID, int], dict[UUID, int]]:
-    """Return how many of each product are wanted in all, and on which line it stands first."""
+    """Return by product its total quantity, and the index of the first item that has it."""
     quantities: dict[UUID, int] = {}
-    places: dict[UUID, int] = {}
+    first_indexes: dict[UUID, int] = {}
     for index, item in enumerate(items):
-        product = item["product_id"]
-        places.setdefault(product, index)
-        quantities[product] = quantities.get(product, 0) + item["quantity"]
-    return quantities, places
+        product_id = item["product_id"]
+        first_indexes.setdefault(product_id, index)
+        quantities[product_id] = quantities.get(product_id, 0) + item["quantity"]
+    return quantities, first_indexes
 
 
-def price_lines(
-    sales: Sequence[Row[Any]], places: Mapping[UUID, int], percentage: int
-) -> list[LinePrice]:
-    """Return what each line costs; raise Invalid for what is not there, or is beyond counting."""
-    charged: list[LinePrice] = []
-    entries: list[ErrorDetail] = []
-    for sale in sales:
-        place = places[sale.product_id]
-        if sale.unit_price is None:
-            entries.append(_unknown_product_errors(place, sale.product_id))
+def price_items(
+    cart_items: Sequence[CartItem], first_indexes: Mapping[UUID, int], percent_off: int
+) -> list[ItemPrice]:
+    """Return the price of each item, with its share of the discount.
+
+    Raises UnprocessableContent if a product does not exist or an amount is too large.
+    """
+    prices: list[ItemPrice] = []
+    item_errors: list[ErrorDetail] = []
+    for item in cart_items:
+        pointer = f"#/items/{first_indexes[item.product_id]}"
+        if item.unit_price is None or item.currency is None:
+            item_errors.append(_unknown_product_error(pointer, item.product_id))
             continue
-        charge = LinePrice(sale.currency, pricing.cents(sale.unit_price) * sale.quantity)
-        charged.append(charge)
-        if charge.subtotal > pricing.MAX_AMOUNT:
-            entries.append(_amount_too_large(f"/{place}/quantity"))
-    if not entries and pricing.exceeds_max_amount(charged):
-        entries.append(_amount_too_large(""))
-    if entries:
-        raise errors.UnprocessableContent.from_errors(entries)
-    pricing.discount(charged, percentage)
-    return charged
+        price = ItemPrice(item.currency, pricing.to_cents(item.unit_price) * item.quantity)
+        prices.append(price)
+        if price.subtotal > pricing.MAX_AMOUNT:
+            item_errors.append(_amount_too_large_error(f"{pointer}/quantity"))
+    if not item_errors and pricing.exceeds_max_amount(prices):
+        item_errors.append(_amount_too_large_error("#/items"))
+    if item_errors:
+        raise errors.UnprocessableContent.from_errors(item_errors)
+    pricing.apply_discount(prices, percent_off)
+    return prices
 
 
-def _unknown_product_errors(place: int, pk: UUID) -> ErrorDetail:
-    """Return what is said of a product that went since the request was read."""
-    pointer = f"#/items/{place}/product_id"
-    return {"pointer": pointer, "code": "unknown-reference", "detail": f"No product {pk}."}
+def _unknown_product_error(pointer: str, product_id: UUID) -> ErrorDetail:
+    detail = f"No product {product_id}."
+    return {"pointer": f"{pointer}/product_id", "code": "unknown-reference", "detail": detail}
 
 
-def _amount_too_large(place: str) -> ErrorDetail:
-    detail = "It costs more than 12 digits can say."
-    return {"pointer": f"#/items{place}", "code": "out-of-range", "detail": detail}
+def _amount_too_large_error(pointer: str) -> ErrorDetail:
+    detail = f"The price exceeds {pricing.from_cents(pricing.MAX_AMOUNT)}."
+    return {"pointer": pointer, "code": "out-of-range", "detail": detail}
 
 
-def check_currency(totals: Sequence[Mapping[str, Any]]) -> None:
+def check_single_currency(totals: Sequence[Mapping[str, Any]]) -> None:
+    """Raise UnprocessableContent if the products are in several currencies."""
     if len(totals) > 1:
-        detail = f"The products are in {' and '.join(entry['currency'] for entry in totals)}."
+        detail = f"The products are in {' and '.join(total['currency'] for total in totals)}."
         raise errors.UnprocessableContent.at_location(
             "pointer", "#/items", detail, "mixed-currencies"
         )
 
 
 def out_of_stock_errors(
-    sales: Iterable[Row[Any]], places: Mapping[UUID, int]
+    cart_items: Iterable[CartItem], first_indexes: Mapping[UUID, int]
 ) -> Iterator[ErrorDetail]:
-    for sale in sales:
-        if sale.stock is not None and not sale.is_taken:
+    for item in cart_items:
+        if item.stock is not None and not item.is_reserved:
             yield {
-                "pointer": f"#/items/{places[sale.product_id]}",
+                "pointer": f"#/items/{first_indexes[item.product_id]}",
                 "code": "out-of-stock",
-                "detail": f"There are {sale.stock} of “{sale.name}”, not {sale.quantity}.",
-                "requested": sale.quantity,
-                "available": sale.stock,
+                "detail": f"Only {item.stock} of “{item.name}” are in stock, "
+                f"but {item.quantity} were requested.",
+                "requested": item.quantity,
+                "available": item.stock,
             }
 
 
-def price_mismatches(
-    totals: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]
+def price_mismatch_errors(
+    totals: Sequence[Mapping[str, Any]], expected_totals: Sequence[Mapping[str, Any]]
 ) -> Iterator[ErrorDetail]:
-    """Yield a complaint if an order costs other than its client believes."""
-    found = [{"currency": entry["currency"], "total": entry["total"]} for entry in totals]
-    believed = {entry["currency"]: f"{entry['total']:.2f}" for entry in expected}
-    if {entry["currency"]: entry["total"] for entry in found} != believed:
-        costs = " and ".join(f"{entry['total']} {entry['currency']}" for entry in found)
+    """Yield an error if the order costs anything else than the client expects."""
+    actual = {total["currency"]: total["total"] for total in totals}
+    expected = {total["currency"]: f"{total['total']:.2f}" for total in expected_totals}
+    if actual != expected:
+        costs = " and ".join(f"{total} {currency}" for currency, total in actual.items())
         yield {
             "pointer": "#/expected_totals",
             "code": "price-changed",
             "detail": f"The order costs {costs}.",
-            "totals": found,
+            "totals": [
+                {"currency": currency, "total": total} for currency, total in actual.items()
+            ],
         }
-
-
-def item_columns(sales: Sequence[Row[Any]], charges: Sequence[LinePrice]) -> dict[str, list[Any]]:
-    return {
-        "product_id": [sale.product_id for sale in sales],
-        "quantity": [sale.quantity for sale in sales],
-        "taken": [sale.quantity if sale.is_taken else 0 for sale in sales],
-        "currency": [charge.currency for charge in charges],
-        "unit_price": [sale.unit_price for sale in sales],
-        "discount": [pricing.money(charge.discount) for charge in charges],
-        "total": [pricing.money(charge.total) for charge in charges],
-    }

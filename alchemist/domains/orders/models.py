@@ -1,4 +1,4 @@
-"""The order as it is stored, and its lines."""
+"""The tables of orders and of their items."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -23,7 +23,7 @@ from alchemist.domains.heroes.models import Hero
 from alchemist.domains.products.models import Product
 from alchemist.domains.users.models import User
 
-# What may be done with an order, by its status, and the status that it has then.
+# By status: the actions that it allows, and the status that each leads to.
 TRANSITIONS = {
     "placed": {"pay": "paid", "cancel": "cancelled"},
     "paid": {"fulfil": "fulfilled", "cancel": "cancelled"},
@@ -42,7 +42,7 @@ class Order(Versioned, Base):
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
-                referenced_detail="Order {} is theirs.",
+                referenced_detail="Order {} belongs to the user.",
             ),
         )
     )
@@ -53,7 +53,7 @@ class Order(Versioned, Base):
                 "unknown-reference",
                 "#/hero_id",
                 "The hero does not exist.",
-                referenced_detail="Order {} is for them.",
+                referenced_detail="Order {} is for the hero.",
             ),
         )
     )
@@ -64,15 +64,16 @@ class Order(Versioned, Base):
         )
     )
     status: Mapped[str] = mapped_column(String(16), server_default="placed")
-    # The clock and not now(): prices and coupons are those of after the wait for them.
+    # clock_timestamp(), not now(): prices are read after the wait for locks, and now() is the start
+    # of the transaction.
     placed_at: Mapped[datetime] = mapped_column(
         default=func.clock_timestamp(), server_default=func.now()
     )
-    # One entry for each currency, kept as it is told: what was agreed on never changes.
+    # One object for each currency, as clients see it: the totals of an order never change.
     totals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 
     redemption: Mapped[Redemption | None] = relationship(lazy="raise")
-    # The lines have no life of their own, so the order may know them.
+    # The only relationship to a child: items belong to one order and are deleted with it.
     items: Mapped[list["OrderItem"]] = relationship(
         lazy="raise", order_by="OrderItem.position", passive_deletes="all"
     )
@@ -80,12 +81,12 @@ class Order(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "redemption_id",
-            info=constraint_error("conflict", "#", "The redemption is of another order."),
+            info=constraint_error("conflict", "#", "The redemption belongs to another order."),
         ),
         CheckConstraint(
             "status IN ('placed', 'paid', 'fulfilled', 'cancelled')",
             "status",
-            info=constraint_error("not-one-of", "#/status", "Not a status of orders."),
+            info=constraint_error("not-one-of", "#/status", "Not an order status."),
         ),
         Index(None, "placed_at", "pk"),
         Index(None, "status", "pk"),
@@ -97,7 +98,10 @@ class Order(Versioned, Base):
 
 
 class OrderItem(Base):
-    """A line: what one product cost then. `taken` is what it took from a stock, all or nothing."""
+    """A product at its price when the order was placed.
+
+    `taken` is the quantity reserved from the stock, or 0 if the stock was unlimited.
+    """
 
     __tablename__ = "order_items"
 
@@ -136,7 +140,7 @@ class OrderItem(Base):
         UniqueConstraint(
             "order_id",
             "product_id",
-            info=constraint_error("duplicate", "#/items", "A product is given twice."),
+            info=constraint_error("duplicate", "#/items", "A product occurs twice."),
         ),
         CheckConstraint(
             "quantity >= 1",
@@ -147,13 +151,13 @@ class OrderItem(Base):
             "taken IN (0, quantity)",
             "taken",
             info=constraint_error(
-                "out-of-range", "#/items", "A line takes all of its quantity or nothing."
+                "out-of-range", "#/items", "An item reserves all of its quantity or nothing."
             ),
         ),
         CheckConstraint(
             "unit_price >= 0 AND discount >= 0 AND total >= 0"
             " AND total = quantity * unit_price - discount",
             "total",
-            info=constraint_error("out-of-range", "#/items", "A line does not add up."),
+            info=constraint_error("out-of-range", "#/items", "An item has a wrong total."),
         ),
     )

@@ -1,4 +1,4 @@
-"""What an order costs, to the cent: amounts are whole numbers of hundredths of a currency."""
+"""Prices, discounts and totals of an order; amounts are integers in cents, 1/100 of a currency."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 CENT = Decimal("0.01")
-# 12 digits, two of them after the point.
+# The greatest value of NUMERIC(12, 2), in cents.
 MAX_AMOUNT = 999_999_999_999
 
 
 @dataclass
-class LinePrice:
-    """What a line costs before its discount, and the discount."""
+class ItemPrice:
+    """The price of one order item: quantity times unit price, and the discount on it."""
 
     currency: str
     subtotal: int
@@ -24,64 +24,67 @@ class LinePrice:
         return self.subtotal - self.discount
 
 
-def cents(amount: Decimal) -> int:
+def to_cents(amount: Decimal) -> int:
     return int(amount / CENT)
 
 
-def money(amount: int) -> Decimal:
-    return amount * CENT
+def from_cents(cents: int) -> Decimal:
+    return cents * CENT
 
 
 def allocate(amount: int, weights: Sequence[int]) -> list[int]:
-    """Share out an amount in proportion to weights, so that the shares add up to it.
+    """Split an amount in proportion to the weights; the shares add up to the amount.
 
-    The method of the largest remainder: each share is rounded down, and the cents that are left go
-    to those who lost most by it, the first of equals first.
+    Uses the largest remainder method: each share is rounded down, and the remaining cents go to
+    the largest remainders. Of equal remainders the earlier one comes first.
     """
-    whole = sum(weights)
-    if not whole:
+    total_weight = sum(weights)
+    if not total_weight:
         return [0] * len(weights)
-    shares = [amount * weight // whole for weight in weights]
-    lost = [amount * weight % whole for weight in weights]
-    for index in sorted(range(len(weights)), key=lambda i: -lost[i])[: amount - sum(shares)]:
+    shares = [amount * weight // total_weight for weight in weights]
+    remainders = [amount * weight % total_weight for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda index: -remainders[index])
+    for index in by_remainder[: amount - sum(shares)]:
         shares[index] += 1
     return shares
 
 
-def percent(amount: int, percentage: int) -> int:
-    """Return that many percent of an amount; half a cent is rounded up."""
+def calculate_percentage(amount: int, percentage: int) -> int:
+    """Return `percentage` percent of an amount; half a cent is rounded up."""
     return (amount * percentage + 50) // 100
 
 
-def discount(charges: Iterable[LinePrice], percentage: int) -> None:
-    """Take a percentage off, of all that is in one currency at once."""
-    for alike in by_currency(charges).values():
-        subtotals = [charge.subtotal for charge in alike]
-        shares = allocate(percent(sum(subtotals), percentage), subtotals)
-        for charge, share in zip(alike, shares, strict=True):
-            charge.discount = share
+def apply_discount(prices: Iterable[ItemPrice], percentage: int) -> None:
+    """Set the discount of each item: its share of the discount on all items in its currency."""
+    for same_currency in group_by_currency(prices).values():
+        subtotals = [price.subtotal for price in same_currency]
+        discount = calculate_percentage(sum(subtotals), percentage)
+        shares = allocate(discount, subtotals)
+        for price, share in zip(same_currency, shares, strict=True):
+            price.discount = share
 
 
-def exceeds_max_amount(charges: Iterable[LinePrice]) -> bool:
-    """Tell whether the sum in some currency has more digits than an amount of money."""
-    alike = by_currency(charges).values()
-    return any(sum(charge.subtotal for charge in some) > MAX_AMOUNT for some in alike)
+def exceeds_max_amount(prices: Iterable[ItemPrice]) -> bool:
+    """Return whether the subtotals in one currency add up to more than `MAX_AMOUNT`."""
+    groups = group_by_currency(prices).values()
+    return any(sum(price.subtotal for price in group) > MAX_AMOUNT for group in groups)
 
 
-def by_currency(charges: Iterable[LinePrice]) -> dict[str, list[LinePrice]]:
-    found: dict[str, list[LinePrice]] = defaultdict(list)
-    for charge in charges:
-        found[charge.currency].append(charge)
-    return dict(sorted(found.items()))
+def group_by_currency(prices: Iterable[ItemPrice]) -> dict[str, list[ItemPrice]]:
+    """Return the prices of each currency; the currencies are in alphabetical order."""
+    groups: dict[str, list[ItemPrice]] = defaultdict(list)
+    for price in prices:
+        groups[price.currency].append(price)
+    return dict(sorted(groups.items()))
 
 
-def totals(charges: Iterable[LinePrice]) -> list[dict[str, Any]]:
-    """Return what is to be paid in each currency, as clients are told."""
+def calculate_totals(prices: Iterable[ItemPrice]) -> list[dict[str, Any]]:
+    """Return the `totals` of an order: one object for each currency, amounts as strings."""
     return [
         {"currency": currency}
         | {
-            name: f"{money(sum(getattr(charge, name) for charge in alike)):.2f}"
+            name: f"{from_cents(sum(getattr(price, name) for price in same_currency)):.2f}"
             for name in ("subtotal", "discount", "total")
         }
-        for currency, alike in by_currency(charges).items()
+        for currency, same_currency in group_by_currency(prices).items()
     ]

@@ -1,4 +1,4 @@
-"""The order as clients place it, and as they see it."""
+"""Schemas of orders: the request body, the representation, and the list query."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
 from .models import TRANSITIONS, Order
 
-# In the example apothecary: one that is placed, one that is paid, and what the first contains.
+# Rows of the sample data: a placed order, a paid one, and an item of the first.
 EXAMPLE_PK, EXAMPLE_PAID_PK = (
     "01a17e55-d42b-7f94-95fa-3a460c744f85",
     "01a0f37c-583a-77c1-aca3-4c8c17ca6af2",
@@ -36,7 +36,7 @@ EXAMPLE_PRODUCT_PK = "019734ef-6cc2-796d-9699-851d3da9d8c0"
 EXAMPLE_PRODUCT_NAME = "Señora Ibarra's Throat Syrup, small bottle"
 EXAMPLE_HERO_PK = "0195a0bd-2cad-7a4a-8f11-e3187caed144"
 MAX_QUANTITY = 1_000_000
-VERBS = sorted({verb for allowed in TRANSITIONS.values() for verb in allowed})
+ACTIONS = sorted({action for allowed in TRANSITIONS.values() for action in allowed})
 
 
 class OrderItemCreateSchema(Schema):
@@ -44,13 +44,13 @@ class OrderItemCreateSchema(Schema):
         required=True,
         references=Product,
         example=EXAMPLE_PRODUCT_PK,
-        metadata={"description": "What is bought; on several lines it is added up."},
+        metadata={"description": "The product. Quantities of the same product are added up."},
     )
     quantity = StrictInteger(
         required=True,
         min=1,
         max=MAX_QUANTITY,
-        metadata={"description": "How many of it.", "examples": [2]},
+        metadata={"description": "The number of pieces.", "examples": [2]},
     )
 
 
@@ -60,18 +60,18 @@ class ExpectedTotalSchema(Schema):
         required=True,
         metadata={"description": "The currency (ISO 4217).", "examples": ["EUR"]},
     )
-    total = Money(required=True, meaning="What shall be paid in it.", example="22.50")
+    total = Money(required=True, meaning="The expected total in the currency.", example="22.50")
 
 
 class OrderCreateSchema(Schema):
-    """An order to be placed."""
+    """The body of a request that places an order."""
 
     items = List(
         Nested(OrderItemCreateSchema),
         required=True,
         min=1,
         max=100,
-        metadata={"description": "What is bought."},
+        metadata={"description": "The products to order."},
     )
     coupon_code = NameReference(
         column=Coupon.code,
@@ -79,14 +79,14 @@ class OrderCreateSchema(Schema):
         max=64,
         allow_none=True,
         example=EXAMPLE_CODE,
-        metadata={"description": "A coupon to redeem, in any case."},
+        metadata={"description": "The code of a coupon to redeem, in any case."},
     )
     hero_id = Pk(
         allow_none=True,
         references=Hero,
         owner_check=("user_id", "heroes:write"),
         example=EXAMPLE_HERO_PK,
-        metadata={"description": "Whom it is for."},
+        metadata={"description": "The hero that the order is for."},
     )
     expected_totals = List(
         Nested(ExpectedTotalSchema),
@@ -94,93 +94,101 @@ class OrderCreateSchema(Schema):
         max=100,
         unique_by="currency",
         metadata={
-            "description": "What the client believes it costs: one entry for each currency. If it "
-            "costs something else it is not placed.",
+            "description": "The totals that the client expects, one for each currency. If the "
+            "order costs anything else, it is not placed.",
             "examples": [None],
         },
     )
 
 
 class OrderItemSchema(Schema):
-    product_id = Pk(example=EXAMPLE_PRODUCT_PK, metadata={"description": "What was bought."})
+    product_id = Pk(example=EXAMPLE_PRODUCT_PK, metadata={"description": "The product."})
     name = Text(
         max=255,
         attribute="product.name",
         example=EXAMPLE_PRODUCT_NAME,
-        metadata={"description": "What the product is called now."},
+        metadata={"description": "The current name of the product."},
     )
     store_id = Pk(
         attribute="product.store_id",
         example=EXAMPLE_STORE_PK,
-        metadata={"description": "Where it is sold."},
+        metadata={"description": "The store that sells the product."},
     )
     currency = Text(
-        max=3, example="EUR", metadata={"description": "What it was sold in (ISO 4217)."}
+        max=3, example="EUR", metadata={"description": "The currency of the prices (ISO 4217)."}
     )
     quantity = StrictInteger(
-        min=1, max=100 * MAX_QUANTITY, metadata={"description": "How many of it.", "examples": [2]}
+        min=1,
+        max=100 * MAX_QUANTITY,
+        metadata={"description": "The number of pieces.", "examples": [2]},
     )
-    unit_price = Money(meaning="What one cost when the order was placed.", example="12.50")
+    unit_price = Money(meaning="The price of one piece when the order was placed.", example="12.50")
     total = Money(
-        meaning="What the line costs, its share of the discount taken off.", example="22.50"
+        meaning="Quantity times unit price, minus the share of the discount.", example="22.50"
     )
 
 
 class TotalSchema(Schema):
     currency = Text(max=3, example="EUR", metadata={"description": "The currency (ISO 4217)."})
-    subtotal = Money(meaning="Quantities times prices.", example="25.00")
-    discount = Money(meaning="What the coupon takes off.", example="2.50")
-    total = Money(meaning="What is to be paid: the sum of the lines.", example="22.50")
+    subtotal = Money(meaning="The sum of quantities times unit prices.", example="25.00")
+    discount = Money(meaning="The discount of the coupon.", example="2.50")
+    total = Money(meaning="The amount to pay: the sum of the totals of the items.", example="22.50")
 
 
 class AllowedTransitions(List):
-    """What may be done with an order, which its status decides."""
+    """The actions that the status of an order allows."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:
         return list(TRANSITIONS[value])
 
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        verbs = {
+        actions_json = {
             status: literal_column(f"'{json.dumps(list(allowed))}'::json", JSON)
             for status, allowed in TRANSITIONS.items()
         }
-        return case(verbs, value=column)
+        return case(actions_json, value=column)
 
 
 class OrderSchema(Schema):
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     status = Enum(
-        *TRANSITIONS, metadata={"description": "How far it has come.", "examples": ["placed"]}
+        *TRANSITIONS, metadata={"description": "The status of the order.", "examples": ["placed"]}
     )
-    placed_at = UtcDateTime(metadata={"description": "When its prices were agreed on."})
+    placed_at = UtcDateTime(
+        metadata={"description": "When the order was placed, at the prices of that moment."}
+    )
     user_id = Pk(
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
-        metadata={"description": "Who placed it; null with open access."},
+        metadata={"description": "The user who placed the order; null with open access."},
     )
     hero_id = Pk(
-        allow_none=True, example=EXAMPLE_HERO_PK, metadata={"description": "Whom it is for."}
+        allow_none=True,
+        example=EXAMPLE_HERO_PK,
+        metadata={"description": "The hero that the order is for."},
     )
     coupon_code = Text(
         max=64,
         allow_none=True,
         attribute="redemption.coupon.code",
         example=EXAMPLE_CODE,
-        metadata={"description": "The coupon that was redeemed."},
+        metadata={"description": "The code of the redeemed coupon."},
     )
     items = List(
-        Nested(OrderItemSchema), max=100, metadata={"description": "One line for each product."}
+        Nested(OrderItemSchema),
+        max=100,
+        metadata={"description": "The items, one for each product."},
     )
     totals = List(
-        Nested(TotalSchema), max=100, metadata={"description": "One entry for each currency."}
+        Nested(TotalSchema), max=100, metadata={"description": "The totals, one for each currency."}
     )
     allowed_transitions = AllowedTransitions(
-        Enum(*VERBS),
+        Enum(*ACTIONS),
         dump_only=True,
         attribute="status",
         metadata={
-            "description": "What may be done with it: each is a path below it to POST to.",
+            "description": "The actions that the status allows; POST to `/orders/{pk}/{action}`.",
             "examples": [["pay", "cancel"]],
         },
     )
@@ -199,13 +207,13 @@ class OrderListQuery(ListQuerySchema):
     )
     placed_after = UtcDateTime(
         metadata={
-            "description": "Placed at this moment or later.",
+            "description": "Placed at this time or later.",
             "examples": ["2026-01-01T00:00:00.000000+00:00"],
         }
     )
     placed_before = UtcDateTime(
         metadata={
-            "description": "Placed before this moment.",
+            "description": "Placed before this time.",
             "examples": ["2099-12-31T23:59:59.000000+00:00"],
         }
     )

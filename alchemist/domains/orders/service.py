@@ -1,11 +1,11 @@
-"""What can be done with orders: each takes all that it needs, or nothing."""
+"""Queries of orders, and the operations that place and change them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, exists, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import aliased
 from uuid_utils.compat import uuid7
 
@@ -23,7 +23,8 @@ from .models import TRANSITIONS, Order, OrderItem
 errors.register(
     "wrong-status",
     409,
-    "The status of the order does not allow this; `allowed_transitions` are what it does allow.",
+    "The status of the order does not allow this action; `allowed_transitions` lists those that it "
+    "allows.",
     "A fulfilled order cannot be cancelled.",
 )
 
@@ -32,67 +33,69 @@ errors.register(
 def by_pk(
     pk: UUID,
     *,
-    buyer: UUID | None = None,
-    seller: UUID | None = None,
-    only_seller: UUID | None = None,
+    buyer_id: UUID | None = None,
+    seller_id: UUID | None = None,
+    sole_seller_id: UUID | None = None,
 ) -> Select[Any]:
-    """Return an order, if it is one of the `buyer`, or one with products of the `seller`.
+    """Select an order if the buyer placed it or the seller owns the store of an item.
 
-    Or, with `only_seller`, one without products of anybody else.
+    With `sole_seller_id`, select it only if that user owns the stores of all items.
     """
-    found = _visible_to(select(Order).where(Order.pk == pk), buyer, seller)
-    return found if only_seller is None else found.where(~_has_items_of_other_sellers(only_seller))
+    query = _visible_to(select(Order).where(Order.pk == pk), buyer_id, seller_id)
+    if sole_seller_id is not None:
+        query = query.where(~_has_items_of_other_sellers(sole_seller_id))
+    return query
 
 
 @db.cached_query
 def list_query(
     *,
-    buyer: UUID | None = None,
-    seller: UUID | None = None,
+    buyer_id: UUID | None = None,
+    seller_id: UUID | None = None,
     status: str | None = None,
     user_id: UUID | None = None,
     product_id: UUID | None = None,
     placed_after: datetime | None = None,
     placed_before: datetime | None = None,
 ) -> Select[Any]:
-    found = _visible_to(select(Order), buyer, seller)
+    query = _visible_to(select(Order), buyer_id, seller_id)
     if status is not None:
-        found = found.where(Order.status == status)
+        query = query.where(Order.status == status)
     if user_id is not None:
-        found = found.where(Order.user_id == user_id)
+        query = query.where(Order.user_id == user_id)
     if product_id is not None:
-        # An order has one line of a product, so that this finds it once.
-        found = found.join(OrderItem, OrderItem.order_id == Order.pk)
-        found = found.where(OrderItem.product_id == product_id)
+        # A product is in an order only once, so the join does not repeat orders.
+        query = query.join(OrderItem, OrderItem.order_id == Order.pk)
+        query = query.where(OrderItem.product_id == product_id)
     if placed_after is not None:
-        found = found.where(Order.placed_at >= placed_after)
+        query = query.where(Order.placed_at >= placed_after)
     if placed_before is not None:
-        found = found.where(Order.placed_at < placed_before)
-    return found
+        query = query.where(Order.placed_at < placed_before)
+    return query
 
 
-def _visible_to(found: Select[Any], buyer: UUID | None, seller: UUID | None) -> Select[Any]:
-    if buyer is None:
-        return found
-    if seller is None:
-        return found.where(Order.user_id == buyer)
-    # One set and not two conditions: of an OR the planner would try every order that there is.
+def _visible_to(query: Select[Any], buyer_id: UUID | None, seller_id: UUID | None) -> Select[Any]:
+    if buyer_id is None:
+        return query
+    if seller_id is None:
+        return query.where(Order.user_id == buyer_id)
+    # UNION, not OR: the planner would evaluate an OR for every order in the table.
     bought = aliased(Order)
-    own = select(bought.pk).where(bought.user_id == buyer)
-    return found.where(Order.pk.in_(own.union(_sold_by(seller))))
+    bought_by = select(bought.pk).where(bought.user_id == buyer_id)
+    return query.where(Order.pk.in_(bought_by.union(_sold_by(seller_id))))
 
 
-def _sold_by(seller: Any) -> Select[Any]:
-    lines = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
-    return lines.where(Product.store_id.in_(store_pks_of_owner(seller)))
+def _sold_by(seller_id: Any) -> Select[Any]:
+    items = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
+    return items.where(Product.store_id.in_(store_pks_of_owner(seller_id)))
 
 
-def _has_items_of_other_sellers(seller: Any) -> Any:
-    lines = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
-    others = lines.where(
-        OrderItem.order_id == Order.pk, Product.store_id.not_in(store_pks_of_owner(seller))
+def _has_items_of_other_sellers(seller_id: Any) -> Any:
+    items = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
+    sold_by_others = items.where(
+        OrderItem.order_id == Order.pk, Product.store_id.not_in(store_pks_of_owner(seller_id))
     )
-    return exists(others.correlate(Order))
+    return exists(sold_by_others.correlate(Order))
 
 
 def place(
@@ -102,70 +105,60 @@ def place(
     coupon_code: str | None = None,
     hero_id: UUID | None = None,
     expected_totals: Sequence[Mapping[str, Any]] | None = None,
-    in_one_currency: bool = False,
+    single_currency: bool = False,
 ) -> Order:
-    """Take the stock, redeem the coupon and keep the prices; raise Conflict with all obstacles.
+    """Redeem the coupon, reserve the stock and insert the order, or raise and change nothing.
 
-    Locks the coupon first and then the products, as everybody does.
+    Locks the coupon first and then the products by pk, as all operations do. Raises
+    UnprocessableContent if a reference is unknown or a price is too large, else Conflict with
+    every reason why the order cannot be placed.
     """
-    pk = uuid7()
-    quantities, places = cart.merge_items(items)
+    order_id = uuid7()
     coupon = _lock_coupon(coupon_code) if coupon_code else None
-    redemption_id, obstacles = _redeem(coupon, user_id, pk)
-    wanted = {"product_ids": list(quantities), "quantities": list(quantities.values())}
-    sales = db.session.execute(stock.RESERVE_STOCK, wanted).all()
+    redemption_id, conflicts = _redeem(coupon, user_id, order_id)
+    quantities, first_indexes = cart.merge_items(items)
+    cart_items = stock.reserve(quantities)
     try:
-        charges = cart.price_lines(sales, places, (coupon and coupon.percent_off) or 0)
-        totals = pricing.totals(charges)
-        if in_one_currency:
-            cart.check_currency(totals)
-        obstacles += cart.out_of_stock_errors(sales, places)
+        percent_off = (coupon and coupon.percent_off) or 0
+        prices = cart.price_items(cart_items, first_indexes, percent_off)
+        totals = pricing.calculate_totals(prices)
+        if single_currency:
+            cart.check_single_currency(totals)
+        conflicts += cart.out_of_stock_errors(cart_items, first_indexes)
         if expected_totals is not None:
-            obstacles += cart.price_mismatches(totals, expected_totals)
-        if obstacles:
-            raise errors.Conflict("The order cannot be placed as it is.", obstacles)
+            conflicts += cart.price_mismatch_errors(totals, expected_totals)
+        if conflicts:
+            raise errors.Conflict("The order cannot be placed.", conflicts)
     except errors.ApiError:
-        _check_currencies(sales)
+        # The currencies may be older than the prices: an error must not combine them.
+        stock.check_currencies(cart_items)
         raise
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
-    order = db.insert(Order(pk=pk, totals=totals, **references))
-    lines = {"order_id": pk} | cart.item_columns(sales, charges)
-    written: Any = db.session.execute(stock.INSERT_ITEMS, lines)
-    if written.rowcount < len(sales):
-        raise errors.RetryRequest("A store has changed its currency.")
+    order = db.insert(Order(pk=order_id, totals=totals, **references))
+    stock.insert_items(order_id, cart_items, prices)
     return order
-
-
-def _check_currencies(sales: Iterable[Row[Any]]) -> None:
-    """Raise Outdated if a store has another currency than the one that was told with its prices."""
-    told = {sale.product_id: sale.currency for sale in sales if sale.currency}
-    found = db.session.execute(stock.CURRENCIES, {"product_ids": list(told)})
-    if {row.pk: row.currency for row in found} != told:
-        raise errors.RetryRequest("A store has changed its currency.")
 
 
 def _lock_coupon(code: str) -> Coupon:
     try:
-        found: Coupon = db.lock_row(coupons.by_code(code))
-    except errors.NotFound as missing:
-        detail = f"No coupon {code}."
-        place = "#/coupon_code"
+        coupon: Coupon = db.lock_row(coupons.by_code(code))
+    except errors.NotFound as error:
         raise errors.UnprocessableContent.at_location(
-            "pointer", place, detail, "unknown-reference"
-        ) from missing
-    return found
+            "pointer", "#/coupon_code", f"No coupon {code}.", "unknown-reference"
+        ) from error
+    return coupon
 
 
 def _redeem(
     coupon: Coupon | None, user_id: UUID | None, order_id: UUID
 ) -> tuple[UUID | None, list[ErrorDetail]]:
-    """Return the key of the redemption, or what stands in its way."""
+    """Redeem the coupon; return the pk of the redemption, or the reasons why it is rejected."""
     if coupon is None:
         return None, []
     try:
         return coupons.redeem(coupon, user_id, order_id).pk, []
-    except errors.Conflict as refused:
-        return None, [{"pointer": "#/coupon_code", **entry} for entry in refused.errors]
+    except errors.Conflict as conflict:
+        return None, [{"pointer": "#/coupon_code", **error} for error in conflict.errors]
 
 
 def pay(order: Order) -> None:
@@ -177,28 +170,28 @@ def fulfil(order: Order) -> None:
 
 
 def cancel(order: Order) -> None:
-    """Give stock and coupon back.
+    """Cancel a locked order; release its redemption and return its stock.
 
-    An order is locked before the coupon and the products: whoever holds those waits for none that
-    is there already.
+    The order is locked before the coupon and the products. That cannot deadlock with `place`,
+    which holds those locks but waits for no existing order.
     """
     _transition(order, "cancel")
     if order.redemption_id is not None:
         coupons.release(order.redemption_id)
-    db.session.execute(stock.RETURN_STOCK, {"order_id": order.pk})
+    stock.return_stock(order.pk)
 
 
-def _transition(order: Order, transition: str) -> None:
-    """Let an order that is held have its next status; raise Conflict if there is no such way."""
+def _transition(order: Order, action: str) -> None:
+    """Set the status of a locked order; raise Conflict if its status does not allow the action."""
     allowed = TRANSITIONS[order.status]
-    if transition not in allowed:
+    if action not in allowed:
         raise errors.Conflict(
             f"The order is {order.status}: {_describe_transitions(allowed)}.",
             code="wrong-status",
             allowed_transitions=list(allowed),
         )
-    db.update(order, {"status": allowed[transition]})
+    db.update(order, {"status": allowed[action]})
 
 
-def _describe_transitions(verbs: Iterable[str]) -> str:
-    return f"one can {' or '.join(verbs)} it" if verbs else "nothing more can be done with it"
+def _describe_transitions(actions: Iterable[str]) -> str:
+    return f"one can {' or '.join(actions)} it" if actions else "no action is allowed"

@@ -1,6 +1,11 @@
-"""What orders write: the stock that they take and give back, and their lines."""
+"""The statements that reserve stock, return it, and insert the items of an order.
 
+Each one locks products in the order of their primary keys, so orders do not deadlock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -19,77 +24,126 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from alchemist import database as db
+from alchemist import errors
 from alchemist.domains.products.models import Product
 from alchemist.domains.stores.models import Store
 
+from .cart import CartItem
 from .models import OrderItem
+from .pricing import ItemPrice, from_cents
 
 NOW = func.clock_timestamp()
+PRODUCT_IDS = bindparam("product_ids", type_=ARRAY(Uuid))
 
 
-def _requested_lines() -> Any:
-    """Return the lines of an order as a table: what is to be taken, and how many of it."""
-    products = bindparam("product_ids", type_=ARRAY(Uuid))
-    quantities = bindparam("quantities", type_=ARRAY(Integer))
-    lines = func.unnest(products, quantities)
-    return lines.table_valued(
-        column("product_id", Uuid), column("quantity", Integer), with_ordinality="n", name="wanted"
+def reserve(quantities: Mapping[UUID, int]) -> list[CartItem]:
+    """Lock the products and decrement their stock; return an item for each, in the same order.
+
+    A product without enough stock is not changed: its item is not `is_reserved`.
+    """
+    parameters = {"product_ids": list(quantities), "quantities": list(quantities.values())}
+    rows = db.session.execute(RESERVE_STOCK, parameters)
+    return [CartItem(*row) for row in rows]
+
+
+def insert_items(
+    order_id: UUID, cart_items: Sequence[CartItem], prices: Sequence[ItemPrice]
+) -> None:
+    """Insert the items of an order; raise RetryRequest if a currency has changed meanwhile."""
+    columns = {
+        "product_id": [item.product_id for item in cart_items],
+        "quantity": [item.quantity for item in cart_items],
+        "taken": [item.quantity if item.is_reserved else 0 for item in cart_items],
+        "currency": [price.currency for price in prices],
+        "unit_price": [item.unit_price for item in cart_items],
+        "discount": [from_cents(price.discount) for price in prices],
+        "total": [from_cents(price.total) for price in prices],
+    }
+    inserted: Any = db.session.execute(INSERT_ITEMS, {"order_id": order_id} | columns)
+    if inserted.rowcount < len(cart_items):
+        raise errors.RetryRequest("A store has changed its currency.")
+
+
+def return_stock(order_id: UUID) -> None:
+    """Add to the stocks what the order has reserved."""
+    db.session.execute(RETURN_STOCK, {"order_id": order_id})
+
+
+def check_currencies(cart_items: Iterable[CartItem]) -> None:
+    """Raise RetryRequest if a store has changed its currency since the items were read."""
+    currency_by_product = {item.product_id: item.currency for item in cart_items if item.currency}
+    rows = db.session.execute(SELECT_CURRENCIES, {"product_ids": list(currency_by_product)})
+    if {row.pk: row.currency for row in rows} != currency_by_product:
+        raise errors.RetryRequest("A store has changed its currency.")
+
+
+def _requested_items() -> Any:
+    """Return the table of the requested products and quantities."""
+    items = func.unnest(PRODUCT_IDS, bindparam("quantities", type_=ARRAY(Integer)))
+    return items.table_valued(
+        column("product_id", Uuid),
+        column("quantity", Integer),
+        with_ordinality="n",
+        name="requested",
     ).render_derived()
 
 
 def _reserve_statement() -> Select[Any]:
-    """Return the statement that takes from the stocks, and tells the price of each line.
+    """Lock the products by pk, decrement the stocks that suffice, and select all items.
 
-    One statement locks first, in the order of the keys: whatever way the planner joins, two orders
-    of the same products wait for each other and never crosswise. What is left is reckoned from the
-    locked row: the row as it was before the wait would fail its check. A line that wants more than
-    there is takes nothing.
+    The CTE `locked` fixes the order of the locks whatever join the planner chooses. The new stock
+    is computed from the locked row: the row of the UPDATE's own snapshot may be older than the
+    wait for the lock, and would then fail the comparison.
     """
-    wanted = _requested_lines()
+    requested = _requested_items()
     locked = (
         select(Product.pk, Product.name, Product.price, Product.stock, Product.store_id)
-        .where(Product.pk == func.any(bindparam("product_ids", type_=ARRAY(Uuid))))
+        .where(Product.pk == func.any(PRODUCT_IDS))
         .order_by(Product.pk)
         .with_for_update(key_share=True)
         .cte("locked")
         .prefix_with("MATERIALIZED")
     )
-    taken = (
+    decremented = (
         update(Product)
         .where(
             Product.pk == locked.c.pk,
-            wanted.c.product_id == locked.c.pk,
-            wanted.c.quantity <= locked.c.stock,
+            requested.c.product_id == locked.c.pk,
+            requested.c.quantity <= locked.c.stock,
         )
         .values(
-            stock=locked.c.stock - wanted.c.quantity, version=Product.version + 1, updated_at=NOW
+            stock=locked.c.stock - requested.c.quantity,
+            version=Product.version + 1,
+            updated_at=NOW,
         )
         .returning(Product.pk)
-        .cte("taken")
+        .cte("decremented")
     )
+    # In the order of CartItem's fields.
     return (
         select(
-            wanted.c.product_id,
-            wanted.c.quantity,
+            requested.c.product_id,
+            requested.c.quantity,
             locked.c.name,
             locked.c.price.label("unit_price"),
             locked.c.stock,
-            taken.c.pk.is_not(None).label("is_taken"),
+            decremented.c.pk.is_not(None).label("is_reserved"),
             Store.currency,
         )
-        .select_from(wanted)
-        .outerjoin(locked, locked.c.pk == wanted.c.product_id)
-        .outerjoin(taken, taken.c.pk == wanted.c.product_id)
+        .select_from(requested)
+        .outerjoin(locked, locked.c.pk == requested.c.product_id)
+        .outerjoin(decremented, decremented.c.pk == requested.c.product_id)
         .outerjoin(Store, Store.pk == locked.c.store_id)
-        .order_by(wanted.c.n)
+        .order_by(requested.c.n)
     )
 
 
 def _insert_items_statement() -> Any:
-    """Return the one statement that writes the lines, however many there are.
+    """Insert all items of an order at once, except those whose currency has changed.
 
-    It leaves out those whose store has another currency by now than when the price was told: that
-    was read after the wait for the product, the currency before it.
+    RESERVE_STOCK reads the price after the wait for the product's lock, but the store's currency
+    from its snapshot, which is older than the wait. An item is inserted only if its store still
+    has that currency, and `insert_items` compares the row count.
     """
     types: dict[str, TypeEngine[Any]] = {
         "product_id": Uuid(),
@@ -100,23 +154,23 @@ def _insert_items_statement() -> Any:
         "discount": Numeric(12, 2),
         "total": Numeric(12, 2),
     }
-    arrays: list[Any] = [bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]
-    columns: list[Any] = [column(name, kind) for name, kind in types.items()]
-    lines = func.unnest(*arrays).table_valued(*columns, with_ordinality="n", name="lines")
-    rows = lines.render_derived()
-    values = select(
-        bindparam("order_id", type_=Uuid()), rows.c.n - 1, *(rows.c[name] for name in types)
+    arrays: list[Any] = [bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items()]
+    columns: list[Any] = [column(name, type_) for name, type_ in types.items()]
+    items = func.unnest(*arrays).table_valued(*columns, with_ordinality="n", name="items")
+    items = items.render_derived()
+    rows = select(
+        bindparam("order_id", type_=Uuid()), items.c.n - 1, *(items.c[name] for name in types)
     ).where(
-        Product.pk == rows.c.product_id,
+        Product.pk == items.c.product_id,
         Store.pk == Product.store_id,
-        Store.currency == rows.c.currency,
+        Store.currency == items.c.currency,
     )
-    written = insert(db.table(OrderItem)).from_select(["order_id", "position", *types], values)
-    return written.execution_options(preserve_rowcount=True)
+    statement = insert(db.table(OrderItem)).from_select(["order_id", "position", *types], rows)
+    return statement.execution_options(preserve_rowcount=True)
 
 
 def _return_statement() -> Any:
-    """Return the statement that gives back what an order took; it locks first, as the other."""
+    """Lock the products of an order by pk, and add the reserved quantities to their stocks."""
     locked = (
         select(Product.pk, OrderItem.taken)
         .join(OrderItem, OrderItem.product_id == Product.pk)
@@ -134,15 +188,13 @@ def _return_statement() -> Any:
     )
 
 
-def _currencies() -> Select[Any]:
-    """Return the statement that tells in which currency some products cost what they cost."""
-    found = select(Product.pk, Store.currency).join(Store, Store.pk == Product.store_id)
-    return found.where(Product.pk == func.any(bindparam("product_ids", type_=ARRAY(Uuid))))
+def _currencies_statement() -> Select[Any]:
+    """Select the current currency of each product."""
+    currencies = select(Product.pk, Store.currency).join(Store, Store.pk == Product.store_id)
+    return currencies.where(Product.pk == func.any(PRODUCT_IDS))
 
 
-RESERVE_STOCK, INSERT_ITEMS, RETURN_STOCK = (
-    _reserve_statement(),
-    _insert_items_statement(),
-    _return_statement(),
-)
-CURRENCIES = _currencies()
+RESERVE_STOCK = _reserve_statement()
+INSERT_ITEMS = _insert_items_statement()
+RETURN_STOCK = _return_statement()
+SELECT_CURRENCIES = _currencies_statement()

@@ -22,7 +22,7 @@ def plan(client):
 def test_a_sellers_orders_are_looked_up_and_not_tried_one_by_one(plan):
     """A condition with OR would be tried on every order of everybody."""
     pk = make_user().pk
-    found = plan(service.list_query(buyer=pk, seller=pk))
+    found = plan(service.list_query(buyer_id=pk, seller_id=pk))
     assert "products" in found
     assert " OR " not in found
 
@@ -30,5 +30,5 @@ def test_a_sellers_orders_are_looked_up_and_not_tried_one_by_one(plan):
 def test_one_order_is_compared_with_its_own_lines(plan):
     """And not with all that the seller has ever sold."""
     pk = make_user().pk
-    found = plan(service.by_pk(pk, buyer=pk, seller=pk))
+    found = plan(service.by_pk(pk, buyer_id=pk, seller_id=pk))
     assert "order_id = $1" in found

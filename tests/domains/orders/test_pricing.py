@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alchemist.domains.orders import pricing
-from alchemist.domains.orders.pricing import LinePrice
+from alchemist.domains.orders.pricing import ItemPrice
 
 AMOUNTS = st.integers(0, pricing.MAX_AMOUNT)
 WEIGHTS = st.lists(st.one_of(st.integers(0, 5), AMOUNTS), max_size=100)
 PERCENTAGES = st.integers(0, 100)
 CHARGES = st.lists(
-    st.builds(LinePrice, st.sampled_from(["EUR", "JPY", "USD"]), AMOUNTS), max_size=20
+    st.builds(ItemPrice, st.sampled_from(["EUR", "JPY", "USD"]), AMOUNTS), max_size=20
 )
 
 
@@ -97,66 +97,69 @@ def test_all_shared_is_all_for_each(weights):
     ],
 )
 def test_half_a_cent_is_rounded_up(amount, percentage, expected):
-    assert pricing.percent(amount, percentage) == expected
+    assert pricing.calculate_percentage(amount, percentage) == expected
 
 
 @given(AMOUNTS, PERCENTAGES)
 def test_a_percentage_is_within_half_a_cent_and_never_more_than_all(amount, percentage):
-    found = pricing.percent(amount, percentage)
+    found = pricing.calculate_percentage(amount, percentage)
     assert -Fraction(1, 2) < found - Fraction(amount * percentage, 100) <= Fraction(1, 2)
     assert 0 <= found <= amount
 
 
 @given(AMOUNTS)
 def test_0_percent_is_nothing_and_100_percent_is_all(amount):
-    assert (pricing.percent(amount, 0), pricing.percent(amount, 100)) == (0, amount)
+    assert (pricing.calculate_percentage(amount, 0), pricing.calculate_percentage(amount, 100)) == (
+        0,
+        amount,
+    )
 
 
 @given(CHARGES, PERCENTAGES)
 def test_totals_are_the_sums_of_the_lines_of_each_currency(charges, percentage):
-    pricing.discount(charges, percentage)
-    totals = {entry["currency"]: entry for entry in pricing.totals(charges)}
+    pricing.apply_discount(charges, percentage)
+    totals = {entry["currency"]: entry for entry in pricing.calculate_totals(charges)}
     assert set(totals) == {charge.currency for charge in charges}
     for currency, entry in totals.items():
         alike = [charge for charge in charges if charge.currency == currency]
         for name in ("subtotal", "discount", "total"):
-            added = sum(pricing.money(getattr(charge, name)) for charge in alike)
+            added = sum(pricing.from_cents(getattr(charge, name)) for charge in alike)
             assert Decimal(entry[name]) == added
 
 
 @given(CHARGES, PERCENTAGES)
 def test_a_currency_is_discounted_by_its_own_percentage(charges, percentage):
-    pricing.discount(charges, percentage)
-    for entry in pricing.totals(charges):
+    pricing.apply_discount(charges, percentage)
+    for entry in pricing.calculate_totals(charges):
         subtotal, discount, total = (
-            pricing.cents(Decimal(entry[name])) for name in ("subtotal", "discount", "total")
+            pricing.to_cents(Decimal(entry[name])) for name in ("subtotal", "discount", "total")
         )
-        assert discount == pricing.percent(subtotal, percentage)
+        assert discount == pricing.calculate_percentage(subtotal, percentage)
         assert total == subtotal - discount
 
 
 @given(CHARGES, PERCENTAGES)
 def test_no_line_costs_less_than_nothing(charges, percentage):
-    pricing.discount(charges, percentage)
+    pricing.apply_discount(charges, percentage)
     assert all(0 <= charge.discount <= charge.subtotal for charge in charges)
 
 
 @given(st.lists(st.sampled_from(["EUR", "USD"]), max_size=5), PERCENTAGES)
 def test_what_is_free_stays_free(currencies, percentage):
-    charges = [LinePrice(currency, 0) for currency in currencies]
-    pricing.discount(charges, percentage)
+    charges = [ItemPrice(currency, 0) for currency in currencies]
+    pricing.apply_discount(charges, percentage)
     assert all(charge.discount == charge.total == 0 for charge in charges)
 
 
 def test_a_free_line_gets_no_cent_of_the_discount():
-    charges = [LinePrice("EUR", 0), LinePrice("EUR", 5), LinePrice("EUR", 0)]
-    pricing.discount(charges, 50)
+    charges = [ItemPrice("EUR", 0), ItemPrice("EUR", 5), ItemPrice("EUR", 0)]
+    pricing.apply_discount(charges, 50)
     assert [charge.discount for charge in charges] == [0, 3, 0]
 
 
 def test_currencies_are_told_in_order_with_two_decimals():
-    charges = [LinePrice("USD", 5), LinePrice("EUR", 100), LinePrice("USD", pricing.MAX_AMOUNT - 5)]
-    assert pricing.totals(charges) == [
+    charges = [ItemPrice("USD", 5), ItemPrice("EUR", 100), ItemPrice("USD", pricing.MAX_AMOUNT - 5)]
+    assert pricing.calculate_totals(charges) == [
         {"currency": "EUR", "subtotal": "1.00", "discount": "0.00", "total": "1.00"},
         {
             "currency": "USD",
@@ -169,15 +172,15 @@ def test_currencies_are_told_in_order_with_two_decimals():
 
 @given(AMOUNTS)
 def test_money_and_cents_are_each_others_inverse(amount):
-    assert pricing.cents(pricing.money(amount)) == amount
+    assert pricing.to_cents(pricing.from_cents(amount)) == amount
 
 
 @pytest.mark.parametrize(
     ("charges", "expected"),
     [
-        ([LinePrice("EUR", pricing.MAX_AMOUNT)], False),
-        ([LinePrice("EUR", pricing.MAX_AMOUNT), LinePrice("USD", pricing.MAX_AMOUNT)], False),
-        ([LinePrice("EUR", pricing.MAX_AMOUNT), LinePrice("EUR", 1)], True),
+        ([ItemPrice("EUR", pricing.MAX_AMOUNT)], False),
+        ([ItemPrice("EUR", pricing.MAX_AMOUNT), ItemPrice("USD", pricing.MAX_AMOUNT)], False),
+        ([ItemPrice("EUR", pricing.MAX_AMOUNT), ItemPrice("EUR", 1)], True),
         ([], False),
     ],
 )
