@@ -99,7 +99,7 @@ def pointer(path: Path) -> str:
 def _may_reveal(reference: Reference) -> bool:
     """Tell whether the caller may learn if the row is there."""
     permission = reference.known.visible_to
-    return permission is None or request.caller.own(permission) is None
+    return permission is None or request.caller.owner_filter(permission) is None
 
 
 def _check_owners(found: Iterable[tuple[Reference, dict[str, Any] | None]]) -> None:
@@ -107,7 +107,7 @@ def _check_owners(found: Iterable[tuple[Reference, dict[str, Any] | None]]) -> N
     for reference, row in found:
         if row and reference.known.owner_check:
             column, permission = reference.known.owner_check
-            if (owner := request.caller.own(permission)) and row[column] != str(owner):
+            if (owner := request.caller.owner_filter(permission)) and row[column] != str(owner):
                 raise errors.Forbidden.missing_permission(f"{permission}:any")
 
 

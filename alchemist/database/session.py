@@ -139,7 +139,7 @@ def audit(action: str, model: type[Base], pk: UUID, *names: str) -> None:
     """Tell the audit log of what a statement did to a row without the help of the session."""
     change = (action, model.__tablename__, pk, sorted(names))
     savepoint = session().get_nested_transaction()
-    session.info.setdefault("notes", []).append((savepoint, change))
+    session.info.setdefault("audit_entries", []).append((savepoint, change))
 
 
 @contextmanager

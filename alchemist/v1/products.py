@@ -119,7 +119,7 @@ def check_store(pk: UUID) -> None:
     except errors.NotFound as missing:
         detail = f"Store with storeId = {pk} not found."
         raise errors.BadRequest(detail, code="unknown-reference", status=400) from missing
-    request.caller.check_own(auth.WRITE, store.owner_id)
+    request.caller.check_owner(auth.WRITE, store.owner_id)
 
 
 @blp.route("/")

@@ -76,7 +76,7 @@ class V1UserList(Resource):
     @blp.list(UserSchema)
     def get(self) -> Query:
         """List users"""
-        return service.list_query(user_id=request.caller.own("users:read"))
+        return service.list_query(visible_to=request.caller.owner_filter("users:read"))
 
 
 @blp.route("/get-user")
@@ -88,7 +88,7 @@ class V1UserItem(Resource):
     @blp.retrieve(UserSchema)
     def get(self, which: dict[str, Any]) -> Query:
         """Get a user"""
-        return service.by_pk(which["id"], user_id=request.caller.own("users:read"))
+        return service.by_pk(which["id"], visible_to=request.caller.owner_filter("users:read"))
 
 
 @blp.route("/create-user")

@@ -47,8 +47,8 @@ def _discard_rolled_back(session: Session, undone: SessionTransaction) -> None:
     """Drop what was noted of statements that are undone, be it all or what a savepoint held."""
     # A flush that fails takes with it the savepoint around it.
     gone = undone if undone.nested else session.get_nested_transaction()
-    notes = session.info.pop("notes", [])
-    session.info["notes"] = [note for note in notes if gone and note[0] is not gone]
+    notes = session.info.pop("audit_entries", [])
+    session.info["audit_entries"] = [note for note in notes if gone and note[0] is not gone]
 
 
 def _write(session: Session, changes: list[Change]) -> None:
@@ -59,7 +59,7 @@ def _write(session: Session, changes: list[Change]) -> None:
 
 
 def _pop_pending(session: Session) -> list[Change]:
-    return [change for _savepoint, change in session.info.pop("notes", [])]
+    return [change for _savepoint, change in session.info.pop("audit_entries", [])]
 
 
 def _changes(session: Session) -> Iterator[Change]:

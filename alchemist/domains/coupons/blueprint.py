@@ -20,7 +20,7 @@ COUPON_PARAMETER = CouponSchema()
 
 
 def readable_redemption_query(coupon_id: UUID, pk: UUID) -> Query:
-    own = request.caller.own("redemptions:read")
+    own = request.caller.owner_filter("redemptions:read")
     return service.redemption_by_pk(pk, coupon_id, user_id=own)
 
 
@@ -81,7 +81,7 @@ class RedemptionList(Resource):
         Released ones, too. Without the permission `redemptions:read:any` these are the caller's.
         """
         get_representation(COUPON_PARAMETER, service.by_pk(coupon_id))
-        own = request.caller.own("redemptions:read")
+        own = request.caller.owner_filter("redemptions:read")
         return service.list_redemptions_query(coupon_id, user_id=own)
 
     @idempotent

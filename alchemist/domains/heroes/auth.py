@@ -13,10 +13,10 @@ WRITE = "heroes:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner=request.caller.own(WRITE))
+    return service.by_pk(pk, owner=request.caller.owner_filter(WRITE))
 
 
 def check_owner(values: Mapping[str, Any]) -> None:
     """Let nobody give a hero to somebody else, or to nobody, but who may change any hero."""
     if "user_id" in values:
-        request.caller.check_own(WRITE, values["user_id"])
+        request.caller.check_owner(WRITE, values["user_id"])

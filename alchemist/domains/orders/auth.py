@@ -17,7 +17,7 @@ def visibility() -> dict[str, Any]:
 
     These are the orders that the caller placed, and with `sales:read` those that the caller sells.
     """
-    user_id = request.caller.own(READ)
+    user_id = request.caller.owner_filter(READ)
     has_sales = READ_SALES in request.caller.permissions
     return {"buyer_id": user_id, "seller_id": user_id if has_sales else None}
 
@@ -27,8 +27,8 @@ def readable_query(pk: UUID) -> Query:
 
 
 def query_as_buyer(pk: UUID) -> Query:
-    return service.by_pk(pk, buyer_id=request.caller.own(WRITE))
+    return service.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
 
 
 def query_as_sole_seller(pk: UUID) -> Query:
-    return service.by_pk(pk, sole_seller_id=request.caller.own(FULFIL))
+    return service.by_pk(pk, sole_seller_id=request.caller.owner_filter(FULFIL))

@@ -11,4 +11,4 @@ WRITE = "products:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner=request.caller.own(WRITE))
+    return service.by_pk(pk, owner=request.caller.owner_filter(WRITE))

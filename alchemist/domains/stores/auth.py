@@ -13,10 +13,10 @@ WRITE = "stores:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner=request.caller.own(WRITE))
+    return service.by_pk(pk, owner=request.caller.owner_filter(WRITE))
 
 
 def check_owner(values: Mapping[str, Any]) -> None:
     """Let nobody give a store to somebody else, or to nobody, but who may change any store."""
     if "owner_id" in values:
-        request.caller.check_own(WRITE, values["owner_id"])
+        request.caller.check_owner(WRITE, values["owner_id"])

@@ -1,1 +1,1 @@
-"""Who may ask: users, their tokens, and what these permit."""
+"""Users, their tokens, and the permissions of both."""

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: a bearer token becomes a caller with permissions."""
+"""Authenticates the caller of a request by its bearer token, and checks their permissions."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from alchemist.api.request import request
 from . import permissions, token_format
 from .models import Token, User
 
-# Seconds for which a token that was good is taken for good without asking the database.
+# Seconds for which a valid token is accepted without another look-up in the database.
 TOKEN_CACHE_TTL = 1.0
 TOKEN_CACHE_SIZE = 4096
 LAST_USED_INTERVAL = timedelta(minutes=5)
@@ -29,35 +29,37 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="alchemist"'}
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks. Without a user it is anybody, or, with open access, everybody at once."""
+    """The sender of a request. Without a user they are anonymous, or have open access."""
 
     permissions: frozenset[str] = frozenset()
     user_id: UUID | None = None
     token_id: UUID | None = None
-    is_narrowed: bool = False
+    # Whether the token is limited to a list of permissions.
+    is_scoped: bool = False
 
     def __str__(self) -> str:
         return str(self.user_id or "everybody")
 
     def require(self, permission: str | None) -> None:
+        """Raise Unauthorized or Forbidden if the caller lacks the permission; None is public."""
         if permission is None or permission in self.permissions:
             return
         if self is ANONYMOUS:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
         raise errors.Forbidden.missing_permission(permission)
 
-    def own(self, permission: str) -> UUID | None:
-        """Return the user whose rows alone the permission is for, or None if it is for any."""
+    def owner_filter(self, permission: str) -> UUID | None:
+        """Return the user id to filter rows by, or None if the caller has `<permission>:any`."""
         if f"{permission}:any" in self.permissions:
             return None
         if self.user_id is None:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
         return self.user_id
 
-    def check_own(self, permission: str, owner: UUID | None) -> None:
-        """Raise Forbidden if a row of `owner` would not be one that the permission is for."""
-        own = self.own(permission)
-        if own and owner != own:
+    def check_owner(self, permission: str, owner_id: UUID | None) -> None:
+        """Raise Forbidden if the permission does not extend to rows of this owner."""
+        allowed_owner_id = self.owner_filter(permission)
+        if allowed_owner_id and owner_id != allowed_owner_id:
             raise errors.Forbidden.missing_permission(f"{permission}:any")
 
 
@@ -90,14 +92,15 @@ _UPDATE_LAST_USED = (
             .with_for_update(skip_locked=True)
         )
     )
-    # To be used is no change of a token.
+    # `updated_at` stays: a use does not change the token.
     .values(last_used_at=func.clock_timestamp(), updated_at=Token.updated_at)
 )
 
-# Changes whenever a token may have become worthless. It is shared by all processes that are forked
-# after this module was imported, so that a revocation counts at once in every worker; processes of
-# another origin, on another machine perhaps, come to know of it within TRUST.
+# Shared-memory generation of the token caches. Every update of a user or a token changes it, which
+# invalidates the caches of all workers that were forked after this module was imported. Processes
+# on other machines notice the update after TOKEN_CACHE_TTL at the latest.
 _cache_generation = mmap(-1, 8)
+# By digest: the caller, when the entry expires (by `monotonic`), and the generation of the entry.
 _token_cache: dict[str, tuple[Caller, float, bytes]] = {}
 
 
@@ -109,30 +112,29 @@ def authorize(permission: str | None) -> Caller:
 
 
 def _open_access_caller() -> Caller:
-    """Let everybody do everything, as long as they are here.
+    """Return the caller with all permissions; raise Forbidden unless the request is local.
 
-    Neither a name that was made to point here (DNS rebinding), nor a page of another site in the
-    browser of somebody who is (request forgery), nor a proxy that lets the world in.
+    Against DNS rebinding the Host must be a loopback name too. Requests that a page of another
+    site sends (cross-site request forgery) and those that a proxy forwards are rejected.
     """
-    # Behind a unix socket there is no peer.
-    is_here = not request.remote_addr or config.is_loopback(request.remote_addr)
+    # A unix socket has no peer address.
+    is_local = not request.remote_addr or config.is_loopback(request.remote_addr)
     hosts = (request.host, request.authority)
-    is_meant = all(config.is_loopback(config.hostname(host)) for host in hosts)
-    if not (is_here and is_meant) or _is_cross_site() or _is_forwarded():
-        detail = "Open access is for this machine alone."
-        raise errors.Forbidden(detail, code="not-local")
+    has_local_host = all(config.is_loopback(config.hostname(host)) for host in hosts)
+    if not (is_local and has_local_host) or _is_cross_site() or _is_forwarded():
+        raise errors.Forbidden("Open access is limited to this machine.", code="not-local")
     return OPEN_ACCESS_CALLER
 
 
 def _is_cross_site() -> bool:
-    """Tell whether a browser says that a page of another site sends this."""
+    """Return whether a browser sends this request from a page of another site."""
     if request.method in ("GET", "HEAD"):
         return False
     origin = request.headers.get("Origin")
-    is_elsewhere = origin is not None and not config.is_loopback(
+    has_foreign_origin = origin is not None and not config.is_loopback(
         config.hostname(origin.partition("://")[2])
     )
-    return is_elsewhere or request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return has_foreign_origin or request.headers.get("Sec-Fetch-Site") == "cross-site"
 
 
 def _is_forwarded() -> bool:
@@ -153,12 +155,13 @@ def _token_caller() -> Caller:
 
 
 def _cached_caller(digest: str) -> Caller | None:
-    caller, until, changes = _token_cache.get(digest, (None, 0.0, b""))
-    return caller if monotonic() < until and changes == _cache_generation[:8] else None
+    caller, expiry, generation = _token_cache.get(digest, (None, 0.0, b""))
+    return caller if monotonic() < expiry and generation == _cache_generation[:8] else None
 
 
 def _load_caller(digest: str) -> Caller | None:
-    changes = _cache_generation[:8]
+    # Read before the query: an update that commits in between must invalidate the new entry.
+    generation = _cache_generation[:8]
     row = db.fetch_one(_BY_DIGEST, {"digest": digest})
     if row is None:
         return None
@@ -167,24 +170,25 @@ def _load_caller(digest: str) -> Caller | None:
     now = datetime.now(UTC)
     if len(_token_cache) >= TOKEN_CACHE_SIZE:
         _token_cache.clear()
-    trust = min(TOKEN_CACHE_TTL, (expires_at - now).total_seconds())
-    _token_cache[digest] = (caller, monotonic() + trust, changes)
+    ttl = min(TOKEN_CACHE_TTL, (expires_at - now).total_seconds())
+    _token_cache[digest] = (caller, monotonic() + ttl, generation)
     if last_used_at is None or now - last_used_at > LAST_USED_INTERVAL:
         _update_last_used(caller.token_id)
     return caller
 
 
-def _caller_from_row(pk: UUID, user_id: UUID, narrowed: list[str] | None, role: str) -> Caller:
-    given = permissions.ROLE_PERMISSIONS[role]
-    held = given if narrowed is None else given.intersection(narrowed)
-    return Caller(held, user_id, pk, narrowed is not None)
+def _caller_from_row(pk: UUID, user_id: UUID, scope: list[str] | None, role: str) -> Caller:
+    granted = permissions.ROLE_PERMISSIONS[role]
+    if scope is not None:
+        granted = granted.intersection(scope)
+    return Caller(granted, user_id, pk, is_scoped=scope is not None)
 
 
 def revalidate_token(permission: str) -> Caller:
-    """Return the caller as of now, whose token nobody ends before this transaction does.
+    """Load the caller again and lock their token until the transaction ends; return the caller.
 
-    For what outlives the token that it was asked with: whoever waited for a lock may have lost
-    their token meanwhile.
+    Call this after a wait for a lock: the token may have been revoked in the meantime. Raises
+    Unauthorized or Forbidden.
     """
     caller: Caller = request.caller
     if caller.token_id is not None:
@@ -198,20 +202,20 @@ def revalidate_token(permission: str) -> Caller:
 
 
 def _update_last_used(token_id: UUID | None) -> None:
-    """Note that the token is in use; whoever is in the way, or a failure, is let be."""
+    """Record the use of the token. A locked row is skipped, and a database error is ignored."""
     with suppress(SQLAlchemyError), db.begin_separate() as connection:
         connection.execute(_UPDATE_LAST_USED, {"token_id": token_id})
 
 
 def _flag_token_change(session: Session, _context: object) -> None:
-    """See whether a flush changes users or tokens, so that trust in them ends with its commit."""
+    """Flag the session if a flush updates or deletes users or tokens."""
     if any(isinstance(row, User | Token) for row in (*session.dirty, *session.deleted)):
-        session.info["distrust"] = True
+        session.info["tokens_changed"] = True
 
 
 def _invalidate_cache(session: Session, transaction: SessionTransaction) -> None:
-    """Forget, in every worker, which tokens were good."""
-    if transaction.parent is None and session.info.pop("distrust", False):
+    """Invalidate the token caches of all workers when a flagged transaction ends."""
+    if transaction.parent is None and session.info.pop("tokens_changed", False):
         _cache_generation[:8] = urandom(8)
 
 

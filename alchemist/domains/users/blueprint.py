@@ -1,4 +1,4 @@
-"""Users, their tokens and the caller over HTTP."""
+"""HTTP operations on users, their tokens and the caller."""
 
 import json
 from typing import Any
@@ -24,20 +24,20 @@ from .schemas import (
     UserSchema,
 )
 
-blp = Blueprint("users", __name__, url_prefix="/api/v2", description="Who may ask.")
-TOKEN_PARAMETER, USER_PARAMETER = TokenSchema(), UserSchema()
+blp = Blueprint("users", __name__, url_prefix="/api/v2", description="Users and their tokens.")
+TOKEN_SCHEMA, USER_SCHEMA = TokenSchema(), UserSchema()
 
 
 def readable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, user_id=request.caller.own("users:read"))
+    return service.by_pk(pk, visible_to=request.caller.owner_filter("users:read"))
 
 
 def readable_token_query(user_id: UUID, pk: UUID) -> Query:
-    return service.token_by_pk(pk, user_id, user_id=request.caller.own("tokens:read"))
+    return service.token_by_pk(pk, user_id, visible_to=request.caller.owner_filter("tokens:read"))
 
 
 def writable_token_query(user_id: UUID, pk: UUID) -> Query:
-    return service.token_by_pk(pk, user_id, user_id=request.caller.own("tokens:write"))
+    return service.token_by_pk(pk, user_id, visible_to=request.caller.owner_filter("tokens:write"))
 
 
 @blp.route("/users")
@@ -48,9 +48,9 @@ class UserList(Resource):
     def get(self, filters: dict[str, Any]) -> Query:
         """List users
 
-        Without the permission `users:read:any` this is the caller alone.
+        Without the permission `users:read:any` the list has only the caller.
         """
-        return service.list_query(user_id=request.caller.own("users:read"), **filters)
+        return service.list_query(visible_to=request.caller.owner_filter("users:read"), **filters)
 
     @idempotent
     @blp.arguments(UserSchema)
@@ -58,7 +58,7 @@ class UserList(Resource):
     def post(self, values: dict[str, Any]) -> User:
         """Create a user
 
-        Nobody hands out a role that permits more than they hold themselves.
+        The role must not have permissions that the caller lacks.
         """
         return service.create(request.caller.permissions, **values)
 
@@ -71,7 +71,7 @@ class UserItem(Resource):
     def get(self, pk: UUID) -> Query:
         """Get a user
 
-        Without the permission `users:read:any` others than the caller are as if they were not.
+        Without the permission `users:read:any` the answer for any other user is 404.
         """
         return readable_query(pk)
 
@@ -79,7 +79,7 @@ class UserItem(Resource):
     def patch(self, user: User, changes: dict[str, Any]) -> None:
         """Change a user
 
-        Nobody hands out a role that permits more than they hold themselves.
+        The role must not have permissions that the caller lacks.
         """
         service.update(user, request.caller.permissions, changes)
 
@@ -87,7 +87,8 @@ class UserItem(Resource):
     def delete(self, user: User) -> None:
         """Delete a user
 
-        One that owns heroes is kept: 409 names them. Anonymise that user instead.
+        A user who owns rows, such as heroes or orders, cannot be deleted: 409 names the rows.
+        Anonymise the user instead.
         """
         service.delete(user)
 
@@ -101,12 +102,13 @@ class AnonymiseUser(Resource):
     def post(self, user: User) -> None:
         """Anonymise a user
 
-        E-mail and name are replaced and all tokens revoked; what belongs to the user stays.
+        E-mail and name are replaced, and all tokens are revoked. Heroes, stores and orders still
+        belong to the user.
         """
-        known = (str(user.pk), user.email)
+        forgotten_values = (str(user.pk), user.email)
         service.anonymise(user)
-        # Last, for what was answered while this waited is not to be read again either.
-        idempotency.delete_responses_containing(*known)
+        # Last: another request may store its response while this one waits for locks.
+        idempotency.delete_responses_containing(*forgotten_values)
 
 
 @blp.route("/users/<uuid:user_id>/tokens")
@@ -118,9 +120,10 @@ class TokenList(Resource):
     def get(self, filters: dict[str, Any], user_id: UUID) -> Query:
         """List a user's tokens
 
-        Their secrets are not among what is answered; revoked ones are.
+        Revoked tokens are in the list. Secrets are not.
         """
-        get_representation(USER_PARAMETER, _token_owner(user_id, "tokens:read"))
+        # Raises NotFound for a user who does not exist or whose tokens the caller may not read.
+        get_representation(USER_SCHEMA, _token_owner_query(user_id, "tokens:read"))
         return service.list_tokens_query(user_id)
 
     @blp.arguments(TokenSchema)
@@ -135,23 +138,25 @@ class TokenList(Resource):
         }
     )
     def post(self, values: dict[str, Any], user_id: UUID) -> Response:
-        """Make a token
+        """Create a token
 
-        The secret is in `token`, here and never again. Nobody hands out a permission that they do
-        not hold, and a token for somebody else needs `tokens:write:any`. Because the answer is not
-        stored, this operation takes no `Idempotency-Key`.
+        The secret is in `token`. It is not stored, so no later answer has it, and the operation
+        takes no `Idempotency-Key`. The token must not have permissions that the caller lacks. A
+        token for another user needs the permission `tokens:write:any`.
         """
         _reject_idempotency_key()
-        user = lock_row(_token_owner(user_id, "tokens:write"))
+        user = lock_row(_token_owner_query(user_id, "tokens:write"))
         caller = auth.revalidate_token("tokens:write")
         token, secret = service.issue(
-            user, caller.permissions, is_narrowed=caller.is_narrowed, **values
+            user, caller.permissions, is_scoped=caller.is_scoped, **values
         )
-        document = get_representation(TOKEN_PARAMETER, service.token_by_pk(token.pk, user_id))
-        place = f"{request.path.rstrip('/')}/{token.pk}"
-        body = f'{document.body[:-1]},"token":{json.dumps(secret)}}}'
-        headers = {"Location": place, "ETag": document.etag, "Cache-Control": "no-store"}
-        return JsonResponse(body, 201, headers)
+        stored = get_representation(TOKEN_SCHEMA, service.token_by_pk(token.pk, user_id))
+        headers = {
+            "Location": f"{request.path.rstrip('/')}/{token.pk}",
+            "ETag": stored.etag,
+            "Cache-Control": "no-store",
+        }
+        return JsonResponse(_with_secret(stored.body, secret), 201, headers)
 
 
 @blp.route("/users/<uuid:user_id>/tokens/<uuid:pk>")
@@ -162,7 +167,7 @@ class TokenItem(Resource):
     def get(self, user_id: UUID, pk: UUID) -> Query:
         """Get a token, without its secret
 
-        Those of others are seen with the permission `tokens:read:any` only.
+        A token of another user needs the permission `tokens:read:any`.
         """
         return readable_token_query(user_id, pk)
 
@@ -170,8 +175,8 @@ class TokenItem(Resource):
     def delete(self, token: Token) -> None:
         """Revoke a token
 
-        At once: the next request with it is refused, and it stays listed. It needs no `If-Match`.
-        Those of others are revoked with the permission `tokens:write:any` only.
+        The next request with the token is rejected. The token stays in the list. `If-Match` is
+        optional. A token of another user needs the permission `tokens:write:any`.
         """
         service.revoke(token)
 
@@ -190,12 +195,12 @@ class Me(Resource):
     def get(self) -> Response:
         """Get the caller's user and permissions
 
-        With open access there is no user.
+        With open access `user` is null.
         """
         request.raise_for_errors()
         caller = request.caller
         user = (
-            get_representation(USER_PARAMETER, service.by_pk(caller.user_id)).body
+            get_representation(USER_SCHEMA, service.by_pk(caller.user_id)).body
             if caller.user_id
             else "null"
         )
@@ -203,12 +208,17 @@ class Me(Resource):
         return JsonResponse(f'{{"user":{user},"permissions":{permissions}}}')
 
 
-def _token_owner(user_id: UUID, permission: str) -> Query:
-    """Return the user whose tokens are asked for; those of others are as if they were not."""
-    return service.by_pk(user_id, user_id=request.caller.own(permission))
+def _token_owner_query(user_id: UUID, permission: str) -> Query:
+    """Select the user in the path; without `<permission>:any` only the caller is found."""
+    return service.by_pk(user_id, visible_to=request.caller.owner_filter(permission))
+
+
+def _with_secret(token_json: str, secret: str) -> str:
+    """Append the member `token` to a JSON object."""
+    return f'{token_json[:-1]},"token":{json.dumps(secret)}}}'
 
 
 def _reject_idempotency_key() -> None:
     if "Idempotency-Key" in request.headers:
-        detail = "This operation takes no key: its answer holds a secret that is not kept."
+        detail = "This operation takes no key: its answer has a secret, which is not stored."
         raise errors.BadRequest.at_location("header", "Idempotency-Key", detail)

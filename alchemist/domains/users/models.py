@@ -1,4 +1,4 @@
-"""The user and the token as they are stored."""
+"""The tables of users and tokens."""
 
 from datetime import datetime
 from uuid import UUID
@@ -32,7 +32,7 @@ class User(Versioned, Base):
         CheckConstraint(
             "role IN ('customer', 'merchant', 'admin')",
             "role",
-            info=constraint_error("not-one-of", "#/role", "Not a role."),
+            info=constraint_error("not-one-of", "#/role", "Unknown role."),
         ),
         Index(None, "role", "pk"),
         Index(None, "created_at", "pk"),
@@ -40,7 +40,7 @@ class User(Versioned, Base):
 
 
 class Token(Versioned, Base):
-    """A bearer token; of its secret only the hash is known here."""
+    """A bearer token. The database stores a hash of its secret, and nothing else of it."""
 
     __tablename__ = "tokens"
 
@@ -61,7 +61,9 @@ class Token(Versioned, Base):
     user: Mapped[User] = relationship(lazy="raise")
 
     __table_args__ = (
-        UniqueConstraint("digest", info=constraint_error("conflict", "#", "Try once more.")),
+        UniqueConstraint(
+            "digest", info=constraint_error("conflict", "#", "Send the request again.")
+        ),
         not_blank("label"),
         Index(None, "user_id", "pk"),
         Index(None, "user_id", "created_at"),

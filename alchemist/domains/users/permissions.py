@@ -1,6 +1,6 @@
-"""The permissions that there are, and the roles that give them.
+"""All permissions, and the roles that grant them.
 
-`…:any` lifts what the permission before it is bound to: the caller's own rows.
+`heroes:write` covers the heroes of the caller, `heroes:write:any` those of every user.
 """
 
 CUSTOMER = frozenset(
@@ -16,7 +16,7 @@ CUSTOMER = frozenset(
         "users:read",
     }
 )
-# Of merchants the own rows are stores, what is sold there, and the orders of it.
+# Rows of a merchant are their stores, the products there, and the orders of those products.
 MERCHANT = CUSTOMER | {"orders:fulfil", "products:write", "sales:read", "stores:write"}
 ADMIN = MERCHANT | {
     "audit:read",

@@ -1,4 +1,4 @@
-"""Users and tokens as clients see them."""
+"""Schemas of users and tokens in requests and responses."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,33 +14,36 @@ from .models import ROLES, Token, User
 from .permissions import ALL_PERMISSIONS
 from .service import ANONYMOUS_EMAIL
 
-# In the example apothecary: Percival, who owns no hero and can be deleted, Bartholomew, who owns
-# heroes and orders for them, and Inés, who owns stores.
+# Rows of the sample data. Percival owns nothing, so he can be deleted; Bartholomew owns heroes and
+# orders; Inés, a merchant, owns stores.
 EXAMPLE_PK = "01959eef-55c8-7fcc-a7fc-9465aed360c0"
 EXAMPLE_OWNER_PK = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
 EXAMPLE_MERCHANT_PK = "019592b7-a058-75ca-a30f-8e67b7655127"
-# What a creation shows, and what a change does: an address can be taken once.
+# One for the examples of POST and one for PATCH: an e-mail address must be unique.
 EMAIL_EXAMPLES = ("ada@alchemist.example", "ada.ingram@alchemist.example")
-EMAIL_DESCRIPTION = "Of a person; nobody else has it, in any case."
-FULL_NAME_DESCRIPTION = "As the person writes it."
+EMAIL_DESCRIPTION = "The e-mail address, in lower case. No two users have the same one."
+FULL_NAME_DESCRIPTION = "The name, as the person writes it."
 
-# Mail within a network is delivered to `local`, `test` and the like (RFC 6761), never to `invalid`.
+# email-validator rejects every special-use domain (RFC 6761). Internal mail uses some of them, such
+# as `local` and `test`, so only `invalid` is rejected here.
 SPECIAL_USE_DOMAIN_NAMES[:] = ["invalid"]
 
 
 class Email(Text):
-    """An e-mail address in lower case: one person has one, however it is typed."""
+    """An e-mail address, which is normalised and in lower case."""
 
     default_error_messages = {
         "email": CodedMessage("wrong-type", "Not an e-mail address: {reason}")
     }
 
-    def __init__(self, **how: Any) -> None:
-        metadata = {"format": "email", "examples": list(EMAIL_EXAMPLES)} | how.pop("metadata", {})
-        super().__init__(min=3, max=254, metadata=metadata, **how)
+    def __init__(self, **kwargs: Any) -> None:
+        default = {"format": "email", "examples": list(EMAIL_EXAMPLES)}
+        metadata = default | kwargs.pop("metadata", {})
+        super().__init__(min=3, max=254, metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
+        # validate_email rejects the reserved domain that anonymised users have.
         if ANONYMOUS_EMAIL.fullmatch(text):
             return text
         is_local = text.lower().endswith("@localhost")
@@ -48,7 +51,7 @@ class Email(Text):
             address = validate_email(
                 text, check_deliverability=False, globally_deliverable=not is_local
             ).normalized
-            # In this order: some letters have their small form in two characters.
+            # NFC last: the lower case of some letters is two characters.
             return normalize("NFC", address.lower())
         except EmailNotValidError as error:
             raise self.make_error("email", reason=str(error)) from error
@@ -67,7 +70,7 @@ class UserSchema(Schema):
     role = Enum(
         *ROLES,
         metadata={
-            "description": "Decides what the user's tokens permit; `customer` by default.",
+            "description": "Decides which permissions the user has; `customer` by default.",
             "examples": ["customer"],
         },
     )
@@ -79,7 +82,7 @@ class UserListQuery(ListQuerySchema):
     sort = Sort(User.pk, User.email, User.created_at)
     email = Email(
         metadata={
-            "description": "Exactly this address, in any case.",
+            "description": "Users with exactly this address, in any case.",
             "examples": ["percival@alchemist.example"],
         }
     )
@@ -87,9 +90,11 @@ class UserListQuery(ListQuerySchema):
         max=200,
         min=1,
         example="percival thorne",
-        metadata={"description": "Words in e-mail or name, in any order and case."},
+        metadata={
+            "description": "Users with all of these words in e-mail or name, in any order and case."
+        },
     )
-    role = Enum(*ROLES, metadata={"description": "Users of this role.", "examples": ["merchant"]})
+    role = Enum(*ROLES, metadata={"description": "Users with this role.", "examples": ["merchant"]})
 
 
 def in_the_future(moment: datetime) -> None:
@@ -102,21 +107,21 @@ class TokenSchema(Schema):
     user_id = Pk(
         dump_only=True,
         example=EXAMPLE_PK,
-        metadata={"description": "Whose requests it stands for."},
+        metadata={"description": "The user that the token authenticates."},
     )
     label = Text(
         required=True,
         min=1,
         max=127,
         example="The till in the back room",
-        metadata={"description": "Tells the tokens of a user apart."},
+        metadata={"description": "A name by which the user recognises the token."},
     )
     permissions = List(
         Enum(*ALL_PERMISSIONS),
         allow_none=True,
         max=100,
         metadata={
-            "description": "Narrows the token to these; null for all of its user's role.",
+            "description": "Limits the token to these; null means all of its user's role.",
             "examples": [["me:read", "users:read"]],
         },
     )
@@ -124,32 +129,32 @@ class TokenSchema(Schema):
         allow_none=True,
         validate=in_the_future,
         metadata={
-            "description": "In the future; 90 days from now by default.",
+            "description": "When the token expires; 90 days from now by default.",
             "examples": ["2099-12-31T23:59:59.000000+00:00"],
         },
     )
     revoked_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
-        metadata={"description": "Since when it is refused; null while it is good."},
+        metadata={"description": "When the token was revoked; null if it was not."},
     )
     last_used_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
-        metadata={"description": "Kept to within five minutes; null before the first use."},
+        metadata={"description": "The last use, accurate to five minutes; null before the first."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
 
 class TokenSecretSchema(TokenSchema):
-    """A token in the one answer that shows its secret."""
+    """A new token with its secret."""
 
     token = Text(
         max=40,
         dump_only=True,
         example=f"alc_{'0123456789' * 3}NOBODY",
-        metadata={"description": "The secret, shown here and never again."},
+        metadata={"description": "The secret. No later answer has it."},
     )
 
 
@@ -164,7 +169,7 @@ class MeSchema(Schema):
     permissions = List(
         Enum(*ALL_PERMISSIONS),
         metadata={
-            "description": "What the role of the caller gives, and the token leaves of it.",
+            "description": "The permissions of the caller's role that the token has too.",
             "examples": [["heroes:write", "me:read", "tokens:read", "tokens:write", "users:read"]],
         },
     )

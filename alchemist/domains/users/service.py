@@ -1,4 +1,4 @@
-"""What can be done with users and their tokens."""
+"""Queries and operations on users and their tokens."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,57 +17,59 @@ from .models import SEARCH_VECTOR, Token, User
 from .permissions import ROLE_PERMISSIONS
 
 DEFAULT_TOKEN_TTL = timedelta(days=90)
-# A domain that never is (RFC 2606 §2).
+# The domain `invalid` is reserved: no mail server will ever have it (RFC 2606 §2).
 ANONYMOUS_DOMAIN = "@anonymous.invalid"
 ANONYMOUS_EMAIL = re.compile(rf"[0-9a-f]{{32}}{re.escape(ANONYMOUS_DOMAIN)}")
 
 
 @db.cached_query
-def by_pk(pk: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(User).where(User.pk == pk)
-    return found if user_id is None else found.where(User.pk == user_id)
+def by_pk(pk: UUID, *, visible_to: UUID | None = None) -> Select[Any]:
+    query = select(User).where(User.pk == pk)
+    return query if visible_to is None else query.where(User.pk == visible_to)
 
 
 @db.cached_query
 def list_query(
     *,
-    user_id: UUID | None = None,
+    visible_to: UUID | None = None,
     email: str | None = None,
     q: str | None = None,
     role: str | None = None,
 ) -> Select[Any]:
-    found = select(User)
-    if user_id is not None:
-        found = found.where(User.pk == user_id)
+    query = select(User)
+    if visible_to is not None:
+        query = query.where(User.pk == visible_to)
     if email is not None:
-        found = found.where(User.email == email)
+        query = query.where(User.email == email)
     if q is not None:
-        found = found.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(SEARCH_VECTOR, q))
     if role is not None:
-        found = found.where(User.role == role)
-    return found
+        query = query.where(User.role == role)
+    return query
 
 
-def create(held: Iterable[str], **values: Any) -> User:
-    """Return a new user; raise Forbidden if the role gives more than what is `held`."""
-    _check_may_grant_role(held, values.get("role", "customer"))
+def create(granted: Iterable[str], **values: Any) -> User:
+    """Return a new user; raise Forbidden if its role has a permission that is not `granted`."""
+    _check_may_grant_role(granted, values.get("role", "customer"))
     return User(**values)
 
 
-def update(user: User, held: Iterable[str], changes: Mapping[str, Any]) -> None:
+def update(user: User, granted: Iterable[str], changes: Mapping[str, Any]) -> None:
+    """Update a user; raise Forbidden if a new role has a permission that is not `granted`."""
     if changes.get("role", user.role) != user.role:
-        _check_may_grant_role(held, changes["role"])
+        _check_may_grant_role(granted, changes["role"])
     db.update(user, changes)
 
 
 def delete(user: User) -> None:
+    """Delete a user and their tokens, each with an entry in the audit log."""
     for token in _lock_tokens(user):
         db.session.delete(token)
     db.delete(user)
 
 
 def anonymise(user: User) -> User:
-    """Forget who it was: the e-mail, the name and the tokens go, the rows of the user stay."""
+    """Replace the e-mail and the name, and revoke all tokens; rows of the user stay theirs."""
     db.update(user, {"email": f"{user.pk.hex}{ANONYMOUS_DOMAIN}", "full_name": "Anonymous"})
     for token in _lock_tokens(user):
         revoke(token)
@@ -75,58 +77,57 @@ def anonymise(user: User) -> User:
 
 
 def _lock_tokens(user: User) -> list[Token]:
-    """Return the tokens of a user, held: one that is revoked at the same time is no obstacle."""
-    found = select(Token).where(Token.user_id == user.pk).order_by(Token.pk).with_for_update()
-    return list(db.session.scalars(found, execution_options={"populate_existing": True}))
+    """Lock all tokens of a user and read them again: one may have been revoked meanwhile."""
+    query = select(Token).where(Token.user_id == user.pk).order_by(Token.pk).with_for_update()
+    return list(db.session.scalars(query, execution_options={"populate_existing": True}))
 
 
-def _check_may_grant_role(held: Iterable[str], role: str) -> None:
-    _check_may_grant(held, ROLE_PERMISSIONS[role])
+def _check_may_grant_role(granted: Iterable[str], role: str) -> None:
+    _check_may_grant(granted, ROLE_PERMISSIONS[role])
 
 
-def _check_may_grant(held: Iterable[str], wanted: Iterable[str]) -> None:
-    """Let nobody hand out what they do not hold themselves."""
-    if missing := sorted(set(wanted) - set(held)):
+def _check_may_grant(granted: Iterable[str], requested: Iterable[str]) -> None:
+    """Raise Forbidden unless all requested permissions are granted to the caller."""
+    if missing := sorted(set(requested) - set(granted)):
         raise errors.Forbidden.missing_permission(missing[0])
 
 
 @db.cached_query
-def token_by_pk(pk: UUID, of: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(Token).where(Token.pk == pk, Token.user_id == of)
-    return found if user_id is None else found.where(Token.user_id == user_id)
+def token_by_pk(pk: UUID, owner_id: UUID, *, visible_to: UUID | None = None) -> Select[Any]:
+    query = select(Token).where(Token.pk == pk, Token.user_id == owner_id)
+    return query if visible_to is None else query.where(Token.user_id == visible_to)
 
 
 @db.cached_query
-def list_tokens_query(of: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(Token).where(Token.user_id == of)
-    return found if user_id is None else found.where(Token.user_id == user_id)
+def list_tokens_query(owner_id: UUID) -> Select[Any]:
+    return select(Token).where(Token.user_id == owner_id)
 
 
 def issue(
-    user: User, held: frozenset[str], *, is_narrowed: bool = False, **values: Any
+    user: User, granted: frozenset[str], *, is_scoped: bool = False, **values: Any
 ) -> tuple[Token, str]:
-    """Add a token, and return it with its secret, which is never to be had again.
+    """Insert a token; return it and its secret, which is not stored.
 
-    `values` are its label and, if given, its permissions and when it expires. Raises Forbidden if
-    it would permit more than what is `held`, or than the role of its user. What a narrowed token
-    makes is as narrow, and does not grow with the role.
+    `values` are the label and optionally `permissions` and `expires_at`. Raises Forbidden if the
+    token would have a permission that is not `granted`, or that the user's role lacks. If the
+    caller's token is scoped, so is the new one: it gains nothing when the user gets another role.
     """
-    asked = values.pop("permissions", None)
-    wanted = ROLE_PERMISSIONS[user.role] if asked is None else frozenset(asked)
-    _check_may_grant(ROLE_PERMISSIONS[user.role], wanted)
-    _check_may_grant(held, wanted)
+    scope = values.pop("permissions", None)
+    requested = ROLE_PERMISSIONS[user.role] if scope is None else frozenset(scope)
+    _check_may_grant(ROLE_PERMISSIONS[user.role], requested)
+    _check_may_grant(granted, requested)
     secret = token_format.generate()
     token = Token(
         user_id=user.pk,
         label=values["label"],
         digest=token_format.digest(secret),
-        permissions=sorted(wanted) if is_narrowed or asked is not None else None,
+        permissions=sorted(requested) if is_scoped or scope is not None else None,
         expires_at=values.get("expires_at") or datetime.now(UTC) + DEFAULT_TOKEN_TTL,
     )
     return db.insert(token), secret
 
 
 def revoke(token: Token) -> None:
-    """Make the token worthless from the next request on; it stays listed."""
+    """Revoke a token as of now, unless it was revoked before."""
     if token.revoked_at is None:
         db.update(token, {"revoked_at": datetime.now(UTC)})
