@@ -40,7 +40,15 @@ LAYERS: dict[str, list[str]] = {
     "api": [
         *("fields", "request", "response", "etags", "openapi", "error_handlers", "database_errors"),
         *("references", "json_body", "json_select", "json_insert", "pagination", "resource"),
-        *("blueprint", "api", "idempotency", "security_headers", "access_log", "health"),
+        *(
+            "blueprint",
+            "field_docs",
+            "api",
+            "idempotency",
+            "security_headers",
+            "access_log",
+            "health",
+        ),
     ],
     "api.fields": ["messages", "schema", "strings", "uuids", "datetimes", "numbers", "nested"],
     "api.pagination": ["leading_index", "keyset", "cursor", "list_query", "page"],

@@ -1,4 +1,4 @@
-"""The log: a line of JSON for each request, and for whatever else has something to say."""
+"""Logging: one line of JSON for each request, and for every other log record."""
 
 import json
 import logging
@@ -14,20 +14,20 @@ from alchemist.database import deadline
 
 from .request import request
 
-# Characters of what an exception says.
+# Characters of the message of an exception.
 MAX_MESSAGE_LENGTH = 500
 
 access_logger = logging.getLogger("alchemist.requests")
 
 
 class JsonFormatter(logging.Formatter):
-    """Makes a record one line in ASCII, in which no line break or control character can be forged.
+    """Formats a record as one line of JSON in ASCII, so that no input can forge a line.
 
-    The standard library suffices: packages that do this bring formatters to be configured, and
-    would still have to be taught what must not be said of an exception.
+    Packages that do this would still need a subclass that removes values from exceptions.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line; `extra={"fields": {...}}` of the log call adds members to it."""
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname.lower(),
@@ -44,31 +44,31 @@ class JsonFormatter(logging.Formatter):
 
 
 def _exception_fields(error: BaseException) -> dict[str, str]:
-    """Return the type of an exception and what it says, without the values of a statement.
+    """Return the type and message of an exception, without values of a statement or a row.
 
-    The DETAIL of PostgreSQL holds those of the row, and SQLAlchemy repeats the statement.
+    PostgreSQL's DETAIL contains those of the row, and SQLAlchemy's message the statement.
     """
-    described = {"exception": f"{type(error).__module__}.{type(error).__qualname__}"}
-    said = str(error)
+    fields = {"exception": f"{type(error).__module__}.{type(error).__qualname__}"}
+    message = str(error)
     if isinstance(error, DBAPIError):
-        diagnosis = getattr(error.orig, "diag", None)
-        said = getattr(diagnosis, "message_primary", None) or str(error.orig)
-        if state := getattr(error.orig, "sqlstate", None):
-            described["sqlstate"] = state
-    return described | {"reason": said.partition("\n")[0][:MAX_MESSAGE_LENGTH]}
+        diagnostic = getattr(error.orig, "diag", None)
+        message = getattr(diagnostic, "message_primary", None) or str(error.orig)
+        if sqlstate := getattr(error.orig, "sqlstate", None):
+            fields["sqlstate"] = sqlstate
+    return fields | {"reason": message.partition("\n")[0][:MAX_MESSAGE_LENGTH]}
 
 
 def _stack(error: BaseException) -> Iterator[str]:
-    """Yield where an exception and those behind it came from; what they say is left out."""
-    behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if behind:
-        yield from _stack(behind)
+    """Yield the tracebacks of an exception and of its causes, without their messages."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause:
+        yield from _stack(cause)
     frames = "".join(traceback.format_tb(error.__traceback__))
     yield f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}"
 
 
 def configure(handlers: Sequence[logging.Handler], level: str) -> None:
-    """Let all that this process has to say go through these handlers, in lines."""
+    """Send all log records and warnings of this process to these handlers, as JSON."""
     for handler in handlers:
         handler.setFormatter(JsonFormatter())
     logging.root.handlers[:] = handlers
@@ -83,9 +83,9 @@ def _level(status: int) -> int:
 
 
 def log_request(status: int, **fields: Any) -> None:
-    """Write the line of a request that is answered with a status."""
-    told = {"fields": {"status": status, **fields}}
-    access_logger.log(_level(status), "Answered %s.", status, extra=told)
+    """Log a request that was answered with this status."""
+    extra = {"fields": {"status": status, **fields}}
+    access_logger.log(_level(status), "Answered %s.", status, extra=extra)
 
 
 def _log_response(response: Response) -> Response:
@@ -99,7 +99,7 @@ def _log_request_fields(response: Response) -> None:
     log_request(
         response.status_code,
         method=request.method,
-        # Not the path or the query: they may hold what nobody should read.
+        # Not the path or the query: they may contain personal data.
         route=request.url_rule.rule if request.url_rule else None,
         ms=round(deadline.elapsed_ms(), 2),
         statements=deadline.statement_count(),
@@ -110,15 +110,14 @@ def _log_request_fields(response: Response) -> None:
 
 
 def _error_fields(status: int) -> dict[str, str]:
-    """Return why a request was not granted; the cause only if it is not the caller's."""
-    if status < 400 or request.error is None:
+    """Return the problem code of the response, and for a 5xx the exception that caused it."""
+    error = request.error
+    if status < 400 or error is None:
         return {}
-    cause = request.error.__cause__ or request.error
-    return {"code": request.error.problem_type.code} | (
-        _exception_fields(cause) if status >= 500 else {}
-    )
+    cause_fields = _exception_fields(error.__cause__ or error) if status >= 500 else {}
+    return {"code": error.problem_type.code} | cause_fields
 
 
 def init_app(app: Flask) -> None:
-    """Write a line for each request. Comes before what else looks at answers, to see them last."""
+    """Log each request. Call this first: Flask runs `after_request` functions in reverse order."""
     app.after_request(_log_response)

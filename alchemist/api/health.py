@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can serve."""
+"""Health checks: liveness of the process, and readiness of its database."""
 
 from flask import Blueprint, Flask, Response, jsonify
 from sqlalchemy import text
@@ -15,29 +15,32 @@ REVISION_AND_MODE = text(
 
 @blp.get("/livez")
 def live() -> Response:
+    """Return 200: the process answers."""
     return jsonify(status="ok")
 
 
 @blp.get("/readyz")
 def ready() -> Response:
-    """Answer 200 if the database is at the migration of this code, and takes writes."""
-    migration, read_only = _database_state()
-    if migration != db.latest_revision():
+    """Return 200 if the database is at the revision of this code and writable, else 503."""
+    revision, read_only = _database_state()
+    if revision != db.latest_revision():
         raise errors.ServiceUnavailable("The database is not at the migration of this code.", 5)
     if read_only == "on":
-        # It was told so, or is a standby, or recovers.
+        # It is a standby, in recovery, or configured so.
         raise errors.ServiceUnavailable("The database is read-only.", 5)
-    return jsonify(status="ok", migration=migration)
+    return jsonify(status="ok", migration=revision)
 
 
 def _database_state() -> tuple[str | None, str | None]:
+    """Return the revision of the database and its `transaction_read_only`, or None for both."""
     try:
         row = db.fetch_one(REVISION_AND_MODE)
     except ProgrammingError:
-        # The table is made by the first migration.
+        # No migration has run: the table does not exist.
         return None, None
     return (row[0], row[1]) if row else (None, None)
 
 
 def init_app(app: Flask) -> None:
+    """Register `/livez` and `/readyz`."""
     app.register_blueprint(blp)

@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI documents that operations share."""
+"""Parts of the OpenAPI documents: shared headers, parameters, responses and examples."""
 
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -16,6 +16,7 @@ ETAG_EXAMPLE = '"6ad1ade520b9b8676f7b9542"'
 
 
 def header(description: str, example: str | int, **schema: Any) -> dict[str, Any]:
+    """Return a header object (OpenAPI 3.1 §4.8.21); `schema` adds to `type: string`."""
     return {
         "description": description,
         "schema": {"type": "string", **schema},
@@ -23,81 +24,87 @@ def header(description: str, example: str | int, **schema: Any) -> dict[str, Any
     }
 
 
-REQUEST_ID_HEADERS = {"X-Request-ID": header("The caller's own, or a new one.", REQUEST_ID_EXAMPLE)}
+REQUEST_ID_HEADERS = {
+    "X-Request-ID": header("The id that the client sent, or a new one.", REQUEST_ID_EXAMPLE)
+}
 ETAG_HEADERS = {"ETag": header("The strong entity tag of the representation.", ETAG_EXAMPLE)}
-# The examples of these two are those of the operation, put in with its path.
-LOCATION_HEADERS = {"Location": header("The path of the new row.", "")}
+# The example of `Location` and of `Link` depends on the path: `docs` adds it.
+LOCATION_HEADERS = {"Location": header("The path of the created row.", "")}
 LIST_HEADERS = {
-    "Link": header('RFC 8288: `rel="first"`, and `rel="next"` when there is more.', ""),
+    "Link": header('RFC 8288: `rel="first"`, and `rel="next"` if there are more rows.', ""),
     "X-Total-Count": header("Only with `count=exact`.", 50, type="integer"),
 }
 RETRY_AFTER_HEADERS = {"Retry-After": header("Seconds to wait.", 1, type="integer")}
 
-TAGS = r'(W/)?"[!#-~]*"'
+ENTITY_TAG_PATTERN = r'(W/)?"[!#-~]*"'
 IF_NONE_MATCH = {
     "in": "header",
     "name": "If-None-Match",
-    "description": "Entity tags that the client has; compared weakly.",
+    "description": "Entity tags of representations that the client has; compared weakly.",
     "schema": {"type": "string", "examples": [ETAG_EXAMPLE]},
 }
 IF_MATCH = {
     "in": "header",
     "name": "If-Match",
     "required": True,
-    "description": "The ETag that GET answered, or `*` for whatever is there.",
+    "description": "The ETag of the last GET, or `*` for any state of the row.",
     "schema": {
         "type": "string",
-        "pattern": rf"^(\*|{TAGS}(, ?{TAGS})*)$",
+        "pattern": rf"^(\*|{ENTITY_TAG_PATTERN}(, ?{ENTITY_TAG_PATTERN})*)$",
         "examples": ["*"],
     },
     "example": "*",
 }
 
 
-def with_openapi(act: View, view: View, **operation: Any) -> View:
-    """Let `act` stand for `view`, name and docstring included, and add `operation` to what
-    flask-smorest will write about it. Unlike `Blueprint.doc` it costs nothing at run time.
+def with_openapi(wrapper: View, view: View, **operation: Any) -> View:
+    """Return `wrapper` with the name, docstring and documentation of `view`, and with `operation`.
 
-    Parameters join those that are known already.
+    `operation` is merged into the operation object of flask-smorest; its parameters are added to
+    those that are documented already. Unlike `Blueprint.doc`, this adds no call at run time.
     """
-    act.__name__, act.__doc__, act.__module__ = view.__name__, view.__doc__, view.__module__
-    known = getattr(view, "_apidoc", {})
-    before = known.get("manual_doc", {})
+    wrapper.__name__, wrapper.__doc__ = view.__name__, view.__doc__
+    wrapper.__module__ = view.__module__
+    apidoc = getattr(view, "_apidoc", {})
+    documented = apidoc.get("manual_doc", {})
     if "parameters" in operation:
-        operation["parameters"] = [*before.get("parameters", ()), *operation["parameters"]]
-    act._apidoc = {**known, "manual_doc": deepupdate(dict(before), operation)}  # type: ignore[attr-defined]
-    return act
+        operation["parameters"] = [*documented.get("parameters", ()), *operation["parameters"]]
+    manual_doc = deepupdate(dict(documented), operation)
+    wrapper._apidoc = {**apidoc, "manual_doc": manual_doc}  # type: ignore[attr-defined]
+    return wrapper
 
 
 def path_parameter_example(name: str, example: str) -> dict[str, Any]:
-    """Return what an operation says of a parameter in its path, where only some rows will do."""
+    """Return the example of a path parameter, for operations that work on some rows only."""
     return {"in": "path", "name": name, "example": example}
 
 
 def response(description: str, schema: Any, headers: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": description, "headers": REQUEST_ID_HEADERS | headers}
-    return found | {"content": {"application/json": {"schema": schema}}} if schema else found
+    """Return a response object with a JSON body, or with none if `schema` is None."""
+    content = {"content": {"application/json": {"schema": schema}}} if schema else {}
+    return {"description": description, "headers": REQUEST_ID_HEADERS | headers, **content}
 
 
 def error_responses(*statuses: int) -> dict[int, str]:
-    """Return references to the answers that say no; those of every operation included.
+    """Return references to the error responses of these statuses and of every operation.
 
-    There is no `default` among them, so that an answer that is not documented can be told.
+    There is no `default`, so that tests can tell whether a response is documented.
     """
-    every = {400, 414, 422, 431, 503}
-    return {status: response_component_name(status) for status in sorted({*every, *statuses})}
+    common = {400, 414, 422, 431, 503}
+    return {status: response_component_name(status) for status in sorted({*common, *statuses})}
 
 
 def response_component_name(status: int) -> str:
-    """Return the name of the shared answer of a status, such as NotFound."""
+    """Return the name of the response component of a status, such as NotFound."""
     return errors.STATUS_PHRASES.get(status, HTTPStatus(status).phrase).replace(" ", "")
 
 
 def request_body(schema: Any, media_types: Iterable[str]) -> dict[str, Any]:
+    """Return a request body object: required, with one schema for all media types."""
     return {"required": True, "content": {name: {"schema": schema} for name in media_types}}
 
 
-# What stands in the entries of those codes that are not about a field of the body called `name`.
+# The location in the example of a problem code, if it is not the field `name` of the body.
 EXAMPLE_LOCATIONS = {
     "ambiguous": {"pointer": "#/store_id"},
     "already-exists": {"pointer": "#/name"},
@@ -131,18 +138,18 @@ EXAMPLE_EXTENSIONS = {
 
 
 def example(problem: ProblemType) -> dict[str, Any]:
-    """Return a problem as a client may get it."""
-    entries = (
-        [_entry(problem)] if problem.status == 422 or problem.code in EXAMPLE_LOCATIONS else None
-    )
+    """Return example problem details (RFC 9457 §3) of a problem type."""
+    has_location = problem.status == 422 or problem.code in EXAMPLE_LOCATIONS
+    details = [_error_detail(problem)] if has_location else None
     if problem.code == "invalid":
-        entries = [_entry(errors.PROBLEM_TYPES[code]) for code in ("required", "unknown-parameter")]
-    members = EXAMPLE_EXTENSIONS.get(problem.code, {})
+        several = [errors.PROBLEM_TYPES[code] for code in ("required", "unknown-parameter")]
+        details = [_error_detail(each) for each in several]
+    extensions = EXAMPLE_EXTENSIONS.get(problem.code, {})
     return errors.problem_details(
-        problem, problem.example, REQUEST_ID_EXAMPLE, errors=entries, **members
+        problem, problem.example, REQUEST_ID_EXAMPLE, errors=details, **extensions
     )
 
 
-def _entry(problem: ProblemType) -> dict[str, Any]:
-    place = EXAMPLE_LOCATIONS.get(problem.code, {"pointer": "#/name"})
-    return {**place, "code": problem.code, "detail": problem.example}
+def _error_detail(problem: ProblemType) -> errors.ErrorDetail:
+    location = EXAMPLE_LOCATIONS.get(problem.code, {"pointer": "#/name"})
+    return {**location, "code": problem.code, "detail": problem.example}

@@ -1,4 +1,4 @@
-"""The request as the house reads it: an identity, a URL that is UTF-8, a body that is whole."""
+"""The request: its id, its URL in strict UTF-8, its query parameters and its whole body."""
 
 import re
 from collections.abc import Sequence
@@ -18,147 +18,164 @@ from alchemist.errors import ErrorDetail
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
-# Bytes.
+# Both in bytes.
 MAX_BODY = 1024 * 1024
 MAX_DRAINED = MAX_BODY + 64 * 1024
 MAX_PARAMETERS = 100
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# A name or an address, and perhaps a port (RFC 9110 §7.2, RFC 3986 §3.2.2).
-HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
-# A target with its scheme; what stands before an @ is no host.
-ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)")
-BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# A host name or address, and an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2).
+HOST_PATTERN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
+# A target in absolute form (RFC 9112 §3.2.2). The group is the host, without user information.
+ABSOLUTE_TARGET_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)")
+BAD_ESCAPE_PATTERN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Request(flask.Request):
-    # Who asks, as `authorize` found; its text tells one caller from another.
+    """Flask's request, with the state that the layers of this service share."""
+
+    # The authenticated caller; `str(caller)` identifies it, for example in idempotency keys.
     caller: Any
-    # The representation of the row that this request changes, as it is stored.
+    # The representation of the row that this request changes, as it is before the change.
     current_representation: dict[str, Any] | None = None
-    # Why it is not granted.
+    # The error that the request was answered with.
     error: errors.ApiError | None = None
-    # The JSON value of its body, as soon as that was read.
+    # The parsed body.
     json_body: Any = None
-    # What its body says of other rows, and is not so.
+    # Errors in the references of the body to other rows.
     reference_errors: Sequence[ErrorDetail] = ()
-    # Whether it was begun before, and whether the rows that it refers to were not looked up.
+    # Whether this is not the first attempt.
     is_retry = False
+    # Whether the lookup of the referenced rows was skipped.
     references_unchecked = False
 
     @cached_property
     def id(self) -> str:
-        """The caller's X-Request-ID if it is a plain word, else a new one."""
-        given = self.headers.get("X-Request-ID", "")
-        return given if REQUEST_ID.fullmatch(given) else uuid4().hex
+        """The X-Request-ID of the client if it has a safe format, else a new one."""
+        header = self.headers.get("X-Request-ID", "")
+        return header if REQUEST_ID_PATTERN.fullmatch(header) else uuid4().hex
 
     @cached_property
     def new_pk(self) -> UUID:
-        """The key of the row that this request makes, the same however often it is begun anew."""
+        """The key of the row that this request creates, the same in every attempt."""
         return uuid7()
 
     @cached_property
     def validation_errors(self) -> list[ErrorDetail]:
-        """What is wrong with this request so far; `settle` refuses it for all of them at once."""
+        """The errors found so far, besides those of references."""
         return []
 
     def raise_for_errors(self) -> None:
-        if found := [*self.validation_errors, *self.reference_errors]:
-            raise errors.UnprocessableContent.from_errors(found)
+        """Raise UnprocessableContent with all errors found so far, if there are any."""
+        if found_errors := [*self.validation_errors, *self.reference_errors]:
+            raise errors.UnprocessableContent.from_errors(found_errors)
 
     def check_host(self) -> None:
-        """Refuse HTTP/1.1 that does not say for whom it is (RFC 9112 §3.2), or not clearly."""
+        """Raise BadRequest if HTTP/1.1 lacks Host, or Host is malformed (RFC 9112 §3.2)."""
         host = self.environ.get("HTTP_HOST")
         if host is None and self.environ.get("SERVER_PROTOCOL") != "HTTP/1.1":
             return
-        if host is None or not HOST.fullmatch(host):
-            detail = "Send one Host: a name or an address, and perhaps a port."
+        if host is None or not HOST_PATTERN.fullmatch(host):
+            detail = "Send one Host: a name or an address, with an optional port."
             raise errors.BadRequest.at_location("header", "Host", detail)
 
     @property
     def authority(self) -> str:
-        """For whom it is: the host of an absolute target (RFC 9112 §3.2.2), else Host."""
-        absolute = ABSOLUTE.match(self.raw_target)
+        """The host of a target in absolute form (RFC 9112 §3.2.2), else the Host header."""
+        absolute = ABSOLUTE_TARGET_PATTERN.match(self.raw_target)
         return absolute[1] if absolute else self.host
 
     @property
     def raw_target(self) -> str:
-        """What stands in the request line, as it was sent."""
-        uri: str = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or ""
-        return uri
+        """The request target as it was sent, percent-encoded."""
+        target: str = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or ""
+        return target
 
     def check_url(self) -> None:
-        """Refuse a URL that is not UTF-8: WSGI would replace what it cannot decode in silence."""
-        uri = self.raw_target
-        if "%" not in uri and uri.isascii():
+        """Raise BadRequest unless the URL is percent-encoded UTF-8 (RFC 3986 §2.1).
+
+        WSGI would replace silently what it cannot decode.
+        """
+        target = self.raw_target
+        if "%" not in target and target.isascii():
             return
         try:
-            unquote_to_bytes(uri.encode("latin-1")).decode()
+            unquote_to_bytes(target.encode("latin-1")).decode()
             self.query_string.decode()
         except UnicodeError as error:
             raise errors.BadRequest("The URL is not percent-encoded UTF-8.") from error
-        if BAD_ESCAPE.search(uri):
-            raise errors.BadRequest("The URL holds a % that is not followed by two hex digits.")
+        if BAD_ESCAPE_PATTERN.search(target):
+            raise errors.BadRequest("The URL has a % that is not followed by two hex digits.")
 
     def parameters(self) -> dict[str, str]:
-        """Return the query's parameters; a repeated one is a complaint."""
+        """Return the query parameters; a repeated one is added to `validation_errors`.
+
+        Raise BadRequest if there are more than 100.
+        """
         query = self.query_string.decode()
         try:
             pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
         except ValueError as error:
             raise errors.BadRequest("The query has too many parameters.") from error
-        found = dict(reversed(pairs))
-        if len(found) < len(pairs):
+        values = dict(reversed(pairs))
+        if len(values) < len(pairs):
             names = [name for name, _ in pairs]
             for name in sorted({name for name in names if names.count(name) > 1}):
                 self.validation_errors.append(repeated_parameter(name))
-        return found
+        return values
 
     def reject_query_parameters(self) -> None:
-        """Complain about every parameter of an operation that takes none."""
+        """Add an error for every query parameter: the operation takes none."""
         for name in self.parameters():
             self.validation_errors.append(unknown_parameter(name))
 
     @cached_property
     def body(self) -> bytes:
-        """The body, as many bytes as were announced; raise TooLarge beyond 1 MiB."""
+        """The whole body.
+
+        Raise ContentTooLarge beyond 1 MiB, and BadRequest if it is shorter than its Content-Length.
+        """
         length = self.content_length or 0
-        found = self._read(MAX_BODY + 1) if length <= MAX_BODY else b""
-        if max(len(found), length) > MAX_BODY:
+        body = self._read(MAX_BODY + 1) if length <= MAX_BODY else b""
+        if max(len(body), length) > MAX_BODY:
             raise errors.ContentTooLarge("The body exceeds 1 MiB.")
-        if len(found) < length:
+        if len(body) < length:
             raise errors.BadRequest("The body ended before its Content-Length.")
-        return found
+        return body
 
     def drain(self) -> None:
-        """Read what a refusal has left of the body, as far as a body may go.
+        """Read the rest of the body, up to the largest size that is allowed.
 
-        Where a connection is closed while the body is on its way, the client, or the proxy before
-        it, sees a broken connection and not the refusal.
+        If the connection were closed while the client is still sending, the client, or the proxy in
+        front, would see a broken connection instead of the response.
         """
         if "body" not in self.__dict__:
             with suppress(errors.BadRequest):
                 self._read(MAX_DRAINED)
 
-    def _read(self, most: int) -> bytes:
+    def _read(self, limit: int) -> bytes:
         length = self.content_length
         is_chunked = "HTTP_TRANSFER_ENCODING" in self.environ
         if length is None and not (is_chunked and self.environ.get("wsgi.input_terminated")):
             return b""
-        # No more than was announced: some servers wait for bytes that do not come.
+        # Not more than Content-Length: some servers would wait for further bytes.
         stream: Any = self.environ["wsgi.input"]
         try:
-            found: bytes = stream.read(most if length is None else min(length, most))
+            body: bytes = stream.read(limit if length is None else min(length, limit))
         except (OSError, ParseException) as error:
-            raise errors.BadRequest("The body broke off, or its chunks are malformed.") from error
-        return found
+            detail = "The body ended early, or its chunks are malformed."
+            raise errors.BadRequest(detail) from error
+        return body
 
 
 request = cast(Request, flask.request)
 
 
 def unknown_parameter(name: str) -> ErrorDetail:
+    """Return the error for a query parameter that the operation does not have."""
     return {"parameter": name, "code": "unknown-parameter", "detail": "Unknown parameter."}
 
 
 def repeated_parameter(name: str) -> ErrorDetail:
-    return {"parameter": name, "code": "repeated-parameter", "detail": "Given more than once."}
+    """Return the error for a query parameter that appears more than once."""
+    detail = "The parameter appears more than once."
+    return {"parameter": name, "code": "repeated-parameter", "detail": detail}

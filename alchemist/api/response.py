@@ -1,4 +1,4 @@
-"""What a request that went well is answered with."""
+"""The response to a successful request."""
 
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,10 @@ if TYPE_CHECKING:
 
 
 class JsonResponse(Response):
-    """A JSON text, with headers that are complete and in ASCII as they are given.
-
-    werkzeug would copy them, and correct what is neither.
-    """
+    """A response with a JSON text. Its headers must be complete, and in ASCII."""
 
     default_mimetype = JSON
 
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
+        """Return the headers as they are; werkzeug would copy, complete and encode them."""
         return self.headers

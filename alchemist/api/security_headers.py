@@ -1,4 +1,4 @@
-"""The headers that tell a browser what it may do with an answer."""
+"""Response headers that restrict what a browser does with a response, and CORS."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# What a script of another origin may read beside the body.
+# The response headers that scripts of other origins may read.
 CORS_EXPOSED_HEADERS = (
     "Deprecation",
     "ETag",
@@ -30,9 +30,9 @@ CORS_EXPOSED_HEADERS = (
 
 
 class SecurityHeadersMiddleware:
-    """Fills in what an answer leaves open, where its headers are a plain list already.
+    """WSGI middleware that adds the headers which a response does not set.
 
-    In Flask's own collection of headers the same costs ten times as much.
+    Here the headers are a plain list. In werkzeug's `Headers`, the same takes ten times as long.
     """
 
     def __init__(self, app: "WSGIApplication") -> None:
@@ -41,18 +41,19 @@ class SecurityHeadersMiddleware:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-            given = dict(headers)
-            missing = [pair for pair in HEADERS.items() if pair[0] not in given]
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            names = {name for name, _ in headers}
+            missing = [(name, value) for name, value in HEADERS.items() if name not in names]
             vary = [value for name, value in headers if name == "Vary"]
-            others = [pair for pair in headers if pair[0] != "Vary"]
-            varied = ("Vary", ", ".join([*vary, "Authorization"]))
-            return start_response(status, [*others, *missing, varied], *error)
+            others = [(name, value) for name, value in headers if name != "Vary"]
+            merged_vary = ("Vary", ", ".join([*vary, "Authorization"]))
+            return start_response(status, [*others, *missing, merged_vary], *exc_info)
 
         return self.app(environ, start)
 
 
 def init_app(app: Flask, cors_origins: tuple[str, ...]) -> None:
+    """Add the headers to every response, and CORS headers for the configured origins."""
     # Flask types this attribute as a method of the class.
     app.wsgi_app = SecurityHeadersMiddleware(app.wsgi_app)  # type: ignore[method-assign]
     if cors_origins:

@@ -1,4 +1,4 @@
-"""What may go wrong: the problem types, and the exceptions that stand for them."""
+"""Problem types, and the exceptions that end a request with one of them."""
 
 from .catalogue import (
     PROBLEM_TYPES,

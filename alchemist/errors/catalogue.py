@@ -1,16 +1,16 @@
-"""The codes that answers may carry, each explained at `/problems/<code>`."""
+"""Problem types: the codes of error responses, each explained at `/problems/<code>`."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-# RFC 9110 renamed these after Python 3.11 had named them.
+# RFC 9110 §15.5 renamed these; Python 3.11 has the old phrases.
 STATUS_PHRASES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A documented code: stable, explained at `/problems/<code>`."""
+    """A problem type (RFC 9457 §3.1.1): its stable code, its status, and texts for people."""
 
     code: str
     status: int
@@ -19,6 +19,7 @@ class ProblemType:
 
     @property
     def title(self) -> str:
+        """The phrase of the status."""
         return STATUS_PHRASES.get(self.status, HTTPStatus(self.status).phrase)
 
 
@@ -26,24 +27,24 @@ PROBLEM_TYPES: dict[str, ProblemType] = {}
 
 
 def register(code: str, status: int, meaning: str, example: str) -> None:
-    """Add a code to those that answers may carry; `example` is a detail as a client sees it."""
+    """Add a problem type; `example` is a detail as clients get it."""
     PROBLEM_TYPES[code] = ProblemType(code, status, meaning, example)
 
 
 def problem_details(
-    problem: ProblemType, detail: str, request_id: str, **members: Any
+    problem: ProblemType, detail: str, request_id: str, **extensions: Any
 ) -> dict[str, Any]:
-    """Return the members of a problem (RFC 9457 §3.1), those that are None left out."""
-    found = {
+    """Return the members of a problem (RFC 9457 §3.1) and its extensions, without those of None."""
+    members = {
         "type": f"/problems/{problem.code}",
         "title": problem.title,
         "status": problem.status,
         "code": problem.code,
         "detail": detail,
         "request_id": request_id,
-        **members,
+        **extensions,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 for _problem in (
@@ -258,5 +259,5 @@ CODE_BY_STATUS = {
 
 
 def code_for_status(status: int) -> str:
-    """Return the code of an error that the framework or the server finds."""
+    """Return the problem code for an error that has only a status, as those of Flask have."""
     return CODE_BY_STATUS.get(status, "bad-request" if status < 500 else "internal")

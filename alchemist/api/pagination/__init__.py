@@ -1,4 +1,4 @@
-"""Keyset pages: the query parameters, the cursor, and the SELECT of a page."""
+"""Keyset pagination: the query parameters, the cursor, and the SELECT of a page."""
 
 from .cursor import decode_cursor, encode_cursor
 from .keyset import MAX_LIMIT, SortKey, SortOrder

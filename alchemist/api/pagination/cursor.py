@@ -1,4 +1,4 @@
-"""Cursors: the sort key of the last row on a page, bound to one list."""
+"""Cursors: the sort key values of the last row of a page, bound to one list."""
 
 import json
 import re
@@ -18,18 +18,17 @@ from .keyset import SortOrder
 errors.register(
     "invalid-cursor",
     400,
-    "A cursor continues one list only: the same path, sort and filters, as the `next` link "
-    "gave it. Follow that link, or start again without a cursor.",
+    "A cursor continues one list only: the one with the path, sort and filters of the `next` link "
+    "that contained it. Follow that link, or start again without a cursor.",
     "The cursor belongs to another list.",
 )
 
-
-NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+NUMBER_PATTERN = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 def _parse_decimal(text: str) -> Decimal:
-    # A Decimal may also be NaN, or have an exponent that is too much for PostgreSQL.
-    if not NUMBER.fullmatch(text):
+    # Decimal() also takes NaN, and exponents that PostgreSQL rejects.
+    if not NUMBER_PATTERN.fullmatch(text):
         raise ValueError(text)
     return Decimal(text)
 
@@ -42,26 +41,34 @@ PARSERS: dict[type, Callable[[str], Any]] = {
 }
 
 
-def _fingerprint(place: str, order: SortOrder, values: Sequence[str]) -> str:
-    return blake2b(repr((place, order, list(values))).encode(), digest_size=9).hexdigest()
+def _fingerprint(list_key: str, order: SortOrder, values: Sequence[str]) -> str:
+    return blake2b(repr((list_key, order, list(values))).encode(), digest_size=9).hexdigest()
 
 
-def encode_cursor(values: Sequence[str], place: str, order: SortOrder) -> str:
-    content = json.dumps([_fingerprint(place, order, values), *values], separators=(",", ":"))
+def encode_cursor(values: Sequence[str], list_key: str, order: SortOrder) -> str:
+    """Return the cursor after the row with these sort key values, in characters of URLs.
+
+    `list_key` identifies the list and its filters. The cursor is valid for them and for `order`.
+    """
+    content = json.dumps([_fingerprint(list_key, order, values), *values], separators=(",", ":"))
     return urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, place: str, order: SortOrder, entity: Any) -> list[Any]:
-    """Return the values of a cursor that `encode_cursor` has made for this list."""
+def decode_cursor(cursor: str, list_key: str, order: SortOrder, model: Any) -> list[Any]:
+    """Return the sort key values in a cursor that `encode_cursor` returned for the same list.
+
+    The values have the types of the columns of `model`. Raise BadRequest for any other cursor.
+    """
     with suppress(ValueError, TypeError, ArithmeticError, RecursionError):
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         _, *values = json.loads(urlsafe_b64decode(padded))
-        if encode_cursor(values, place, order) == cursor and all(map(_is_storable, values)):
-            types = [getattr(entity, key.name).type.python_type for key in order]
-            return [PARSERS[kind](value) for kind, value in zip(types, values, strict=True)]
-    detail = "The cursor is not one of this list with this sort and these filters."
+        if encode_cursor(values, list_key, order) == cursor and all(map(_is_storable, values)):
+            types = [getattr(model, key.name).type.python_type for key in order]
+            return [PARSERS[type_](value) for type_, value in zip(types, values, strict=True)]
+    detail = "The cursor does not belong to this list with this sort and these filters."
     raise errors.BadRequest.at_location("parameter", "cursor", detail, "invalid-cursor")
 
 
 def _is_storable(value: object) -> bool:
+    """Return whether PostgreSQL can compare with the value; raise UnicodeError for surrogates."""
     return isinstance(value, str) and "\0" not in value and bool(value.encode())

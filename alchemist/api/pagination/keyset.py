@@ -1,4 +1,4 @@
-"""The rows of a list that stand behind a cursor, in the list's order."""
+"""WHERE, ORDER BY and LIMIT of keyset pagination."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,33 +38,42 @@ SortOrder = tuple[SortKey, ...]
 
 
 def keyset_select(
-    query: Select[Any], lead: IndexPrefix | None, order: SortOrder, continued: bool
+    query: Select[Any], index_prefix: IndexPrefix | None, order: SortOrder, has_cursor: bool
 ) -> Select[Any]:
-    """Return the rows of a page, and one more if there is one."""
-    entity = query.column_descriptions[0]["entity"]
+    """Return the SELECT of the rows of a page, plus one row that shows there is a next page.
+
+    Its parameters are `limit_plus_one` and, with a cursor, `after_<name>` for each sort key.
+    """
+    model = query.column_descriptions[0]["entity"]
     conditions = leading_index.where_clauses(query)
-    keys = [db.table(entity).c[key.name] for key in order]
-    first: list[ColumnElement[Any]] = []
-    if lead:
-        # The keys are those of the index, and the column before them all has one value.
-        order = tuple(key for key in order if key.name in lead.keys)
-        keys = [lead.keys[key.name] for key in order]
-        conditions = [each for each in conditions if each is not lead.condition] + [lead.one_of()]
-        first = order_by_clauses([lead.column], order[:1])
-    if continued:
-        # The cursor bounds the first key, too, and closer. Of two such bounds PostgreSQL may start
-        # at the other, and read all that is between.
-        begins = partial(
-            leading_index.bounds_range_start, column=keys[0], descending=order[0].descending
+    columns = [db.table(model).c[key.name] for key in order]
+    prefix_order: list[ColumnElement[Any]] = []
+    if index_prefix:
+        # Sort by the columns of the index. Its first column has one value, and can be left out of
+        # the sort order, but not of ORDER BY.
+        order = tuple(key for key in order if key.name in index_prefix.keys)
+        columns = [index_prefix.keys[key.name] for key in order]
+        conditions = [each for each in conditions if each is not index_prefix.condition]
+        conditions.append(index_prefix.as_any_equality())
+        prefix_order = order_by_clauses([index_prefix.column], order[:1])
+    if has_cursor:
+        # A filter that bounds the start of the range is wider than the cursor. PostgreSQL might
+        # start the index scan there, and read all rows up to the cursor.
+        bounds_start = partial(
+            leading_index.bounds_range_start, column=columns[0], descending=order[0].descending
         )
-        conditions = [each for each in conditions if not begins(each)] + [after_cursor(keys, order)]
-    rows = select(entity).select_from(*query.get_final_froms()).where(*conditions)
-    ordered = rows.order_by(*first, *order_by_clauses(keys, order))
-    # The planner takes an unknown limit for a tenth of the table; the constant one tells it better.
-    return select(ordered.limit(PLANNER_LIMIT).subquery()).limit(bindparam("more"))
+        conditions = [each for each in conditions if not bounds_start(each)]
+        conditions.append(after_cursor(columns, order))
+    rows = select(model).select_from(*query.get_final_froms()).where(*conditions)
+    ordered = rows.order_by(*prefix_order, *order_by_clauses(columns, order))
+    # A bound LIMIT is estimated as 10 % of the table. The constant inner LIMIT gives the planner a
+    # usable estimate.
+    page = ordered.limit(PLANNER_LIMIT).subquery()
+    return select(page).limit(bindparam("limit_plus_one"))
 
 
 def order_by_clauses(columns: Sequence[Any], order: SortOrder) -> list[ColumnElement[Any]]:
+    """Return the columns, each ascending or descending as the sort key with the same index."""
     return [
         column.desc() if key.descending else column.asc()
         for column, key in zip(columns, order, strict=True)
@@ -72,22 +81,23 @@ def order_by_clauses(columns: Sequence[Any], order: SortOrder) -> list[ColumnEle
 
 
 def after_cursor(columns: Sequence[Any], order: SortOrder) -> ColumnElement[bool]:
-    """Return the condition that a row stands behind the cursor."""
+    """Return the condition that a row comes after the cursor in the sort order."""
     values = [
         bindparam(f"after_{key.name}", type_=column.type)
         for column, key in zip(columns, order, strict=True)
     ]
-    descending = {key.descending for key in order}
-    if len(descending) == 1:
-        here, there = tuple_(*columns), tuple_(*values)
-        return here < there if descending.pop() else here > there
-    # Mixed directions: equal in the first keys and beyond in the next. The first key alone
-    # bounds the range, so that its index leads to where the page begins.
-    beyond = [
+    directions = {key.descending for key in order}
+    if len(directions) == 1:
+        row, cursor_values = tuple_(*columns), tuple_(*values)
+        return row < cursor_values if directions.pop() else row > cursor_values
+    # With mixed directions, a row comes after the cursor if it is equal in the first n keys and
+    # strictly after it in the next one. The bound on the first key lets an index scan start there.
+    strictly_after = [
         column < value if key.descending else column > value
         for column, value, key in zip(columns, values, order, strict=True)
     ]
     equal = [column == value for column, value in zip(columns, values, strict=True)]
-    steps = [and_(*equal[:i], step) for i, step in enumerate(beyond)]
-    first = columns[0] <= values[0] if order[0].descending else columns[0] >= values[0]
-    return and_(first, or_(*steps))
+    alternatives = [and_(*equal[:i], after) for i, after in enumerate(strictly_after)]
+    column, value = columns[0], values[0]
+    range_start = column <= value if order[0].descending else column >= value
+    return and_(range_start, or_(*alternatives))

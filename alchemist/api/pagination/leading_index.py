@@ -1,4 +1,4 @@
-"""Conditions on the rows of a list, and the indexes that serve them in the list's order."""
+"""The filters of a list, and the indexes that serve them in the sort order of the list."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from sqlalchemy.sql import operators
 
 from alchemist import database as db
 
-# How a condition bounds a column where a list begins: one that ascends, and one that descends.
+# The operators that bound the start of a range, by whether the sort is descending.
 RANGE_START_OPERATORS = {False: (operators.ge, operators.gt), True: (operators.le, operators.lt)}
 
 
 def where_clauses(query: Select[Any]) -> list[ColumnElement[Any]]:
-    """Return what must all be true of a row."""
+    """Return the conditions of the query that are combined by AND."""
     if query.whereclause is None:
         return []
     return list(getattr(query.whereclause, "clauses", [query.whereclause]))
@@ -30,29 +30,31 @@ def where_clauses(query: Select[Any]) -> list[ColumnElement[Any]]:
 
 @dataclass(frozen=True)
 class IndexPrefix:
-    """A condition that a column has a value, and the keys that follow it in an index."""
+    """An equality filter on the first column of an index.
+
+    `keys` are the columns that follow it in the index, by the names of the sort keys.
+    """
 
     condition: ColumnElement[Any]
     column: Column[Any]
     value: ColumnElement[Any]
     keys: dict[str, Column[Any]]
 
-    def one_of(self) -> ColumnElement[bool]:
-        """Return the condition that the column has one of a single value.
+    def as_any_equality(self) -> ColumnElement[bool]:
+        """Return the filter as `column = ANY (ARRAY[value])`.
 
-        With a mere `=` PostgreSQL would drop the column from ORDER BY, and be free to walk all of
-        the table in the order of the keys if it takes the value for frequent.
+        With a plain `=`, PostgreSQL removes the column from ORDER BY, and may scan the whole table
+        in key order if it estimates that the value is frequent.
         """
         return self.column == any_(array([self.value]))
 
 
 def find_index_prefix(query: Select[Any], names: Sequence[str]) -> IndexPrefix | None:
-    """Return the first condition of a query with an index in the order of the keys named.
+    """Return the first equality filter with an index on its column and then the sort keys.
 
-    Rows that have one value in a column are in the same order by (column, keys) as by the keys,
-    and only one index has that order: it leads from the beginning of a page to its end, whatever
-    PostgreSQL believes of the rows. A walk in the order of the keys alone reads all orders ever
-    placed for the few, the youngest, that are paid.
+    Ordered by (column, keys), rows with one value in the column are in the order of the keys, and
+    only that index has this order. So PostgreSQL must use it, whatever it estimates. In key order
+    alone, it would read all orders ever placed to find the few recent ones that are paid.
     """
     table = db.table(query.column_descriptions[0]["entity"])
     for condition in where_clauses(query):
@@ -67,13 +69,13 @@ def find_index_prefix(query: Select[Any], names: Sequence[str]) -> IndexPrefix |
 def bounds_range_start(
     condition: ColumnElement[Any], column: Column[Any], *, descending: bool
 ) -> bool:
-    """Return whether a condition bounds a column where a list begins that is sorted by it."""
+    """Return whether the condition bounds the column at the start of a list sorted by it."""
     return _compared_column(condition, *RANGE_START_OPERATORS[descending]) is column
 
 
-def _compared_column(condition: Any, *wanted: Any) -> Column[Any] | None:
-    """Return the column that a condition compares with a value by one of some operators."""
-    if getattr(condition, "operator", None) not in wanted:
+def _compared_column(condition: Any, *allowed_operators: Any) -> Column[Any] | None:
+    """Return the column that the condition compares with a value by one of the operators."""
+    if getattr(condition, "operator", None) not in allowed_operators:
         return None
     table = getattr(condition.left, "table", None)
     return None if table is None else db.Base.metadata.tables[table.name].c[condition.left.name]
@@ -82,24 +84,22 @@ def _compared_column(condition: Any, *wanted: Any) -> Column[Any] | None:
 def _sort_columns(
     column: Column[Any], table: Table, names: Sequence[str]
 ) -> dict[str, Column[Any]]:
-    """Return what is to follow a column, by the names of the columns that `table` is sorted by.
-
-    Another table can only be sorted as this one is by its key: by what refers to that.
-    """
+    """Return the columns to sort by after `column`, by the names of the sort keys of `table`."""
     if column.table is table:
         return {name: table.c[name] for name in names if name != column.name}
-    own = [own for own in column.table.c if own.references(table.c.pk)]
-    return {"pk": own[0]} if own and list(names) == ["pk"] else {}
+    # The filter is on a joined table: only a sort by pk is possible, by the foreign key to it.
+    foreign_keys = [each for each in column.table.c if each.references(table.c.pk)]
+    return {"pk": foreign_keys[0]} if foreign_keys and list(names) == ["pk"] else {}
 
 
 def _has_index(columns: Sequence[Column[Any]]) -> bool:
-    """Return whether an index begins with these columns; the last, a tie-breaker, may be missing.
+    """Return whether an index of two or more columns is on these, or on all but the last.
 
-    But then it must have two of them: more than the filter.
+    The last one is the tie-breaker.
     """
     names = [column.name for column in columns]
-    found = [index for index in _indexes(columns[0].table) if len(index) > 1]
-    return any(index in (names, names[:-1]) for index in found)
+    candidates = [index for index in _indexes(columns[0].table) if len(index) > 1]
+    return any(index in (names, names[:-1]) for index in candidates)
 
 
 def _indexes(table: Any) -> Iterator[list[str]]:

@@ -12,12 +12,12 @@ from .keyset import MAX_LIMIT, SortKey
 
 
 class Sort(marshmallow_fields.String):
-    """Column names separated by commas, `-` before those that descend; the pk breaks ties."""
+    """Sort keys separated by commas, with `-` before descending ones; the pk breaks ties."""
 
     default_error_messages = fields.DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a list of names separated by commas."),
         "not_one_of": CodedMessage("not-one-of", "Must be some of: {names}."),
-        "duplicate": CodedMessage("duplicate", "A name is given twice."),
+        "duplicate": CodedMessage("duplicate", "A name appears twice."),
     }
 
     def __init__(self, *columns: InstrumentedAttribute[Any]) -> None:
@@ -39,23 +39,26 @@ class Sort(marshmallow_fields.String):
             raise self.make_error("not_one_of", names=", ".join(self.names))
         if len(set(names)) < len(names):
             raise self.make_error("duplicate")
-        # In the direction of the last key, so that one index serves both.
+        # The pk has the direction of the last key, so that one index serves both.
         return tuple(order if "pk" in names else [*order, SortKey("pk", order[-1].descending)])
 
 
 class ListQuerySchema(fields.Schema):
-    """What every list takes; a list adds its `sort` and its filters."""
+    """The query parameters of every list; a list adds its `sort` and its filters."""
 
     limit = fields.QueryInteger(
-        min=1, max=MAX_LIMIT, load_default=50, metadata={"description": "Rows on a page."}
+        min=1,
+        max=MAX_LIMIT,
+        load_default=50,
+        metadata={"description": "The maximum number of rows."},
     )
-    # Whatever is wrong with a cursor is told in one way.
+    # Not validated here: every invalid cursor is the same error, `invalid-cursor`.
     cursor = marshmallow_fields.String(
         load_default=None,
-        metadata={"description": "Where to continue; from a `next` link, never made by hand."},
+        metadata={"description": "Where to continue; opaque, from a `next` link."},
     )
     count = fields.Enum(
         "exact",
         load_default=None,
-        metadata={"description": "`exact` adds `X-Total-Count`; without it nothing is counted."},
+        metadata={"description": "`exact` adds `X-Total-Count`; without it, rows are not counted."},
     )

@@ -1,4 +1,4 @@
-"""A page of a list, with its JSON, in one statement."""
+"""Fetch a page of a list as JSON, in one statement."""
 
 import json
 from collections.abc import Mapping
@@ -32,64 +32,67 @@ from .keyset import SortOrder
 
 @dataclass(frozen=True)
 class Page:
-    """A JSON array, the cursor of the page after it, and the number of rows, if counted."""
+    """A JSON array, the cursor of the next page if there is one, and the total if counted."""
 
     body: str
     next_cursor: str | None
     total: int | None
 
 
-def paginate(schema: Schema, query: db.Query, place: str, args: Mapping[str, Any]) -> Page:
-    """Return a page of `query` in one statement.
+def paginate(schema: Schema, query: db.Query, list_key: str, args: Mapping[str, Any]) -> Page:
+    """Return a page of the rows of `query`, each as the JSON object of `schema`.
 
-    `place` identifies the list and its filters; `args` are those of PageArgs and `sort`.
-    Raises a Malformed refusal if the cursor is not one of this list.
+    `list_key` identifies the list and its filters: a cursor is valid for one list only. `args` are
+    the values of ListQuerySchema and of its `sort`. Raise BadRequest if the cursor is not of this
+    list.
     """
     order: SortOrder = args["sort"]
     limit: int = args["limit"]
     cursor = args["cursor"]
-    after = [] if cursor is None else decode_cursor(cursor, place, order, query.model)
+    after = [] if cursor is None else decode_cursor(cursor, list_key, order, query.model)
     statement = _page_statement(query.select, schema, order, bool(after), bool(args["count"]))
-    values = {f"after_{key.name}": value for key, value in zip(order, after, strict=False)}
-    bounds = {"limit": limit, "more": limit + 1}
-    [row] = db.fetch_all(statement, {**query.parameters, **values, **bounds})
-    body, seen, last, *total = row
-    following = encode_cursor(json.loads(last), place, order) if seen > limit else None
-    return Page(body, following, total[0] if total else None)
+    cursor_values = {f"after_{key.name}": value for key, value in zip(order, after, strict=False)}
+    limits = {"limit": limit, "limit_plus_one": limit + 1}
+    [row] = db.fetch_all(statement, {**query.parameters, **cursor_values, **limits})
+    body, row_count, last_values, *total = row
+    has_next = row_count > limit
+    next_cursor = encode_cursor(json.loads(last_values), list_key, order) if has_next else None
+    return Page(body, next_cursor, total[0] if total else None)
 
 
-# Clients choose sorts and filters: there are more shapes of pages than would fit into memory.
+# Bounded, because clients choose the sort and the filters, and so the number of statements.
 @lru_cache(maxsize=100)
 def _page_statement(
-    query: Select[Any], schema: Schema, order: SortOrder, continued: bool, counted: bool
+    query: Select[Any], schema: Schema, order: SortOrder, has_cursor: bool, with_count: bool
 ) -> Select[Any]:
-    entity = query.column_descriptions[0]["entity"]
-    is_one_way = len({key.descending for key in order}) == 1
-    lead = (
-        leading_index.find_index_prefix(query, [key.name for key in order]) if is_one_way else None
-    )
-    limited = keyset.keyset_select(query, lead, order, continued).subquery()
-    inner = [limited.c[key.name] for key in order]
-    number = (
-        func.row_number().over(order_by=keyset.order_by_clauses(inner, order)).label("row_number")
-    )
-    numbered = select(limited, number).subquery()
-    row, n = aliased(entity, numbered), numbered.c.row_number
+    """Return the statement whose row is: JSON array, row count, last sort values, and the total.
+
+    It has at most one row more than the limit; that one is counted, but is not in the array.
+    """
+    model = query.column_descriptions[0]["entity"]
+    same_direction = len({key.descending for key in order}) == 1
+    names = [key.name for key in order]
+    index_prefix = leading_index.find_index_prefix(query, names) if same_direction else None
+    limited = keyset.keyset_select(query, index_prefix, order, has_cursor).subquery()
+    sort_columns = [limited.c[name] for name in names]
+    number = func.row_number().over(order_by=keyset.order_by_clauses(sort_columns, order))
+    numbered = select(limited, number.label("row_number")).subquery()
+    row, n = aliased(model, numbered), numbered.c.row_number
     limit = bindparam("limit", type_=Integer())
-    last = func.json_build_array(*(_as_text(numbered.c[key.name]) for key in order))
-    shown = func.json_agg(aggregate_order_by(json_object(schema, row), n)).filter(n <= limit)
+    items_json = func.json_agg(aggregate_order_by(json_object(schema, row), n)).filter(n <= limit)
+    sort_values = func.json_build_array(*(_as_text(numbered.c[name]) for name in names))
     columns: list[ColumnElement[Any]] = [
-        cast(func.coalesce(shown, func.json_build_array()), String),
+        cast(func.coalesce(items_json, func.json_build_array()), String),
         func.count(n),
-        func.max(cast(last, String)).filter(n == limit),
+        func.max(cast(sort_values, String)).filter(n == limit),
     ]
-    if counted:
+    if with_count:
         columns.append(select(func.count()).select_from(query.subquery()).scalar_subquery())
     statement = select(*columns)
-    # Without a filter, or with one that leads, one plan is as good as can be for any values. Else
-    # such a plan does not know what is frequent and what is rare, and would be kept all the same.
-    is_steady = len(leading_index.where_clauses(query)) == bool(lead)
-    return statement if is_steady else statement.execution_options(prepare=False)
+    # Prepare only if a generic plan suits every value: without filters, or with an index prefix.
+    # Other filters need a plan for the actual value, which may be frequent or rare.
+    can_use_generic_plan = len(leading_index.where_clauses(query)) == bool(index_prefix)
+    return statement if can_use_generic_plan else statement.execution_options(prepare=False)
 
 
 def _as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
