@@ -1,4 +1,4 @@
-"""How gunicorn serves: as `Settings` says, with threads, and problems for its own errors."""
+"""gunicorn's configuration: values of `Settings`, JSON logs, and problems for its own errors."""
 
 import gc
 import sys
@@ -23,41 +23,41 @@ bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads
 worker_class = BufferingWorker
-BufferingWorker.patience = _settings.client_timeout
+BufferingWorker.client_timeout = _settings.client_timeout
 loglevel = _settings.log_level
 graceful_timeout = 10  # seconds
 keepalive = 5  # seconds
 control_socket_disable = True
-# Nothing that a proxy says is believed, neither of TLS nor of where the app is mounted: it could be
-# handing on what a client said. So there is no need to look in each request whether it is a proxy.
+# No forwarded header is used, neither for TLS nor for the path prefix: a proxy could pass on what
+# its client sent. `*` spares each request the comparison of its address with those of proxies.
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 forwarded_allow_ips = "*"
-# A filter may list 100 keys of 36 characters, and there may be two of them.
+# A query may have two filters with 100 keys of 36 characters each.
 limit_request_line = 8190
 
 
-class Log(Logger):  # type: ignore[misc]
-    """Writes lines of JSON, without the query or the header that gunicorn could not read."""
+class JsonLogger(Logger):  # type: ignore[misc]
+    """Logs JSON, without query strings and without headers that gunicorn cannot parse."""
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
         access_log.configure(self.error_log.handlers, cfg.loglevel)
 
-    def warning(self, msg: str, *args: Any, **how: Any) -> None:
-        # The refusal tells of it.
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        # The 4xx response is logged already.
         if not msg.startswith("Invalid request from "):
-            super().warning(msg, *args, **how)
+            super().warning(msg, *args, **kwargs)
 
-    def exception(self, msg: str, *args: Any, **how: Any) -> None:
-        super().exception(msg, *(str(arg).partition("?")[0] for arg in args), **how)
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        super().exception(msg, *(str(arg).partition("?")[0] for arg in args), **kwargs)
 
 
-logger_class = Log
+logger_class = JsonLogger
 
 
 def on_starting(server: Arbiter) -> None:
-    """Refuse open access on addresses that others reach, those of `--bind` included."""
+    """Reject open access on addresses that other machines reach, those of `--bind` included."""
     if _settings.open_access:
         try:
             for bind in server.cfg.bind:
@@ -67,10 +67,10 @@ def on_starting(server: Arbiter) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Import the code once: workers share its memory, a page of `auth`, and start without delay.
+    """Import the app before the fork: workers start fast, and share its memory and `auth`'s page.
 
-    Its objects are frozen, since to look at them for garbage would copy them into each worker.
-    With `--reload` each worker imports what is there when it starts.
+    The objects are frozen, because a garbage collection would copy their pages into each worker.
+    With `--reload` each worker imports the current code itself.
     """
     if not server.cfg.reload:
         gc.disable()

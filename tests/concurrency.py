@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, text
 
-from tests.servers import PATIENCE, Answer, Gunicorn
+from tests.servers import TIMEOUT, Answer, Gunicorn
 
 TRIES = 20
 # Less than gunicorn keeps an idle connection; what it is about to close is not worth a request.
@@ -23,7 +23,7 @@ class Client:
     """Repeats what is answered 503, and notes how often; nothing else is repeated."""
 
     def __init__(self, server: Gunicorn) -> None:
-        self.connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        self.connection = HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
         self.used_at = monotonic()
 
     def __enter__(self) -> Self:
@@ -81,7 +81,7 @@ def crowd(server: Gunicorn, jobs: Iterable[Job], size: int = 16) -> list[Any]:
 
     def work() -> None:
         with Client(server) as client:
-            start.wait(PATIENCE)
+            start.wait(TIMEOUT)
             while True:
                 try:
                     number, job = todo.get_nowait()

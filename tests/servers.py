@@ -1,4 +1,4 @@
-"""A real gunicorn on a free port of the loopback address, for as long as a test needs it."""
+"""A real gunicorn on a free port of the loopback address."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ from sqlalchemy import URL
 
 from alchemist.database import PROJECT_ROOT
 
-PATIENCE = 20  # seconds
+TIMEOUT = 20  # seconds
 
 
 class Answer:
-    """The status, headers and body of a response that has been read."""
+    """The status, headers and body of a response."""
 
     repeated = 0
 
@@ -29,12 +29,14 @@ class Answer:
 
 
 class Gunicorn:
-    application = "wsgi:app"
-    code = PROJECT_ROOT
+    """A gunicorn that runs during a `with` block; keywords are its environment."""
 
-    def __init__(self, database: URL, directory: Path, **environment: str) -> None:
+    application = "wsgi:app"
+    directory = PROJECT_ROOT
+
+    def __init__(self, database: URL, log_directory: Path, **environment: str) -> None:
         self.port = _free_port()
-        self.log = directory / "gunicorn.log"
+        self.log = log_directory / "gunicorn.log"
         self.environment = {
             **os.environ,
             "DATABASE_URL": database.render_as_string(hide_password=False),
@@ -47,13 +49,13 @@ class Gunicorn:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gunicorn", self.application],
-                cwd=self.code,
+                cwd=self.directory,
                 env=self.environment,
                 stdout=log,
                 stderr=log,
             )
-        deadline = monotonic() + PATIENCE
-        while not self._answers():
+        deadline = monotonic() + TIMEOUT
+        while not self._is_live():
             if self.process.poll() is not None or monotonic() > deadline:
                 self.__exit__()
                 raise RuntimeError(self.log.read_text())
@@ -62,16 +64,16 @@ class Gunicorn:
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
-    def _answers(self) -> bool:
+    def _is_live(self) -> bool:
         try:
             return self.request("GET", "/livez").status == 200
         except OSError:
             return False
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
             connection.request(method, path, body, headers)
             return Answer(connection.getresponse())

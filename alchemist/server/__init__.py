@@ -1,4 +1,4 @@
-"""How gunicorn gives threads to requests: none to a client that is slow, or one too many."""
+"""The gunicorn worker: it buffers requests and responses, and rejects excess load."""
 
 from .worker import BufferingWorker
 

@@ -1,32 +1,33 @@
-"""How far a chunked body has arrived (RFC 9112 §7.1)."""
+"""Scan of a chunked body for its end (RFC 9112 §7.1)."""
 
-# Bytes of a line that tells the size of a chunk, its extensions included.
+# Bytes of a line with the size of a chunk and its extensions.
 MAX_LINE = 8192
 
 
 class ChunkedScanner:
-    """A look ahead that goes on where it stopped, so that slow senders cost no more than fast ones.
+    """Finds the end of a chunked body; each call continues where the last one stopped.
 
-    It decides when a body is handed over, never what it says: that is for gunicorn's parser, which
-    finds no more to read where this one has been too lenient, and refuses what it finds malformed.
+    It decides only when a body goes to a thread. gunicorn's parser then reads the body: it rejects
+    malformed chunks, and stops at the end of the buffer where this scanner was too lenient.
     """
 
     def __init__(self) -> None:
-        self._place = 0
+        self._offset = 0
 
-    def end_in(self, data: bytearray) -> bool:
-        """Return whether the last chunk has arrived, or a malformed one."""
-        while (end := data.find(b"\r\n", self._place, self._place + MAX_LINE)) >= 0:
-            size = _size(data[self._place : end])
+    def is_complete(self, body: bytearray) -> bool:
+        """Return whether the last chunk or a malformed one has arrived."""
+        while (end := body.find(b"\r\n", self._offset, self._offset + MAX_LINE)) >= 0:
+            size = _parse_size(body[self._offset : end])
             if size <= 0:
-                # Trailers end with an empty line; without any, it ends the line of the size, too.
-                return size < 0 or data.find(b"\r\n\r\n", end) >= 0
-            self._place = end + size + 4
-        return len(data) > self._place + MAX_LINE
+                # Trailers end with an empty line. Without trailers the CRLF of the size line is
+                # the first half of that.
+                return size < 0 or body.find(b"\r\n\r\n", end) >= 0
+            self._offset = end + size + 4
+        return len(body) > self._offset + MAX_LINE
 
 
-def _size(line: bytearray) -> int:
-    """Return the size that a line tells, or a negative number if it tells none."""
+def _parse_size(line: bytearray) -> int:
+    """Return the chunk size of a line, or a negative number if it is malformed."""
     try:
         return int(line.partition(b";")[0], 16)
     except ValueError:

@@ -1,4 +1,4 @@
-"""One client: what has arrived of its requests, and what has yet to leave of the answers."""
+"""A client connection with its receive and send buffers."""
 
 from contextlib import suppress
 from math import inf
@@ -16,7 +16,8 @@ from alchemist.api.request import MAX_BODY
 
 from .chunks import ChunkedScanner
 
-# Bytes. Above the largest head that the parser takes, and above a body in chunks of a fair size.
+# Bytes. Above the largest head that the parser accepts, and above a body of MAX_BODY in chunks of
+# a reasonable size.
 MAX_HEAD = 64 * 1024
 MAX_CHUNKED = 2 * MAX_BODY
 RECV_SIZE = 64 * 1024
@@ -24,145 +25,150 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class IncompleteRequest(Exception):
-    """A request whose client has stopped sending in the middle of it."""
+    """The client stopped sending in the middle of a request."""
 
 
 class BufferedSocket:
-    """What threads take for the socket: it gives what has arrived, and keeps what they send."""
+    """In-memory socket: recv() reads the receive buffer, sendall() appends to the send buffer."""
 
     def __init__(self) -> None:
-        self.arrived = bytearray()
-        self.leaving = bytearray()
+        self.recv_buffer = bytearray()
+        self.send_buffer = bytearray()
 
     def recv(self, size: int) -> bytes:
-        found = bytes(self.arrived[:size])
-        del self.arrived[:size]
-        return found
+        data = bytes(self.recv_buffer[:size])
+        del self.recv_buffer[:size]
+        return data
 
     def sendall(self, data: bytes) -> None:
-        self.leaving += data
+        self.send_buffer += data
 
     def gettimeout(self) -> float:
         return 0.0
 
-    def _ignore(self, *_: object) -> None:
-        """Nothing here ever waits, and whose connection it is closes it."""
+    def _noop(self, *_: object) -> None:
+        """Buffers never block, and the event loop closes the real socket."""
 
-    settimeout = setblocking = shutdown = close = _ignore
+    settimeout = setblocking = shutdown = close = _noop
 
 
 class Connection(TConn):
-    """Belongs to the poller, except while it is busy: then a thread has its request."""
+    """Only the event loop uses it, except while it is dispatched: then a thread does."""
 
-    def __init__(self, cfg: Config, sock: socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, sock, client, server)
-        self.socket = sock
-        self.sock = self.mailbox = BufferedSocket()
-        self.parser = RequestParser(cfg, self.mailbox, client)
+    def __init__(self, cfg: Config, client_socket: socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, client_socket, client, server)
+        self.client_socket = client_socket
+        self.sock = self.buffered_socket = BufferedSocket()
+        self.parser = RequestParser(cfg, self.buffered_socket, client)
         self.request: Any = None
-        self.chunks = ChunkedScanner()
-        self.scanned = 0
+        self.chunked_scanner = ChunkedScanner()
+        self.scan_offset = 0
         self.deadline = inf
-        self.has_ended = False  # its client sends no more
-        self.is_busy = False  # with a request
-        self.is_paused = False  # and not watched
-        self.is_leaving = False  # with an answer that takes its time, or for good
-        self.keeps = False  # for another request after this one
+        self.eof = False
+        self.is_dispatched = False
+        self.is_paused = False  # not registered with the poller, while it is dispatched
+        self.is_finishing = False  # sends a long response, or lingers before the close
+        self.keep_alive = False
 
     @property
-    def held(self) -> int:
-        return len(self.mailbox.arrived) + len(self.mailbox.leaving)
+    def buffered_bytes(self) -> int:
+        return len(self.buffered_socket.recv_buffer) + len(self.buffered_socket.send_buffer)
 
     @property
     def is_idle(self) -> bool:
-        return not (self.is_busy or self.is_leaving or self.request or self.mailbox.arrived)
+        return not (
+            self.is_dispatched
+            or self.is_finishing
+            or self.request
+            or self.buffered_socket.recv_buffer
+        )
 
     def receive(self) -> None:
-        """Take what is there; raise OSError if there is no connection any more."""
-        data = self.socket.recv(RECV_SIZE)
-        self.mailbox.arrived += data
-        self.has_ended = not data
+        """Read what has arrived; raise OSError if the connection is broken."""
+        data = self.client_socket.recv(RECV_SIZE)
+        self.buffered_socket.recv_buffer += data
+        self.eof = not data
 
     def flush(self) -> bool:
-        """Send what fits, and return whether that is all; raise OSError."""
-        if self.mailbox.leaving:
+        """Send what the socket takes; return whether the send buffer is empty; raise OSError."""
+        send_buffer = self.buffered_socket.send_buffer
+        if send_buffer:
             try:
-                sent = self.socket.send(self.mailbox.leaving)
+                sent = self.client_socket.send(send_buffer)
             except BlockingIOError:
                 sent = 0
-            del self.mailbox.leaving[:sent]
-        return not self.mailbox.leaving
+            del send_buffer[:sent]
+        return not send_buffer
 
-    def has_request(self) -> bool:
-        """Return whether the next request can be answered.
+    def is_request_complete(self) -> bool:
+        """Return whether the request is complete, or so large that it will be rejected.
 
-        That is when it has arrived, or so much of it that it will be refused. Raises BrokenOff, or
-        what the parser raises.
+        Raise IncompleteRequest, or an error of the parser.
         """
-        if self.request is None and self._has_head():
+        if self.request is None and self._is_head_complete():
             self._parse_head()
-        return self.request is not None and self._has_body(self.request)
+        return self.request is not None and self._is_body_complete(self.request)
 
-    def _has_head(self) -> bool:
-        arrived = self.mailbox.arrived
-        # A bare LF is an error, and one that the parser tells.
-        for end in (b"\r\n\r\n", b"\n\n"):
-            if arrived.find(end, self.scanned) >= 0:
+    def _is_head_complete(self) -> bool:
+        recv_buffer = self.buffered_socket.recv_buffer
+        # A bare LF is malformed: the parser rejects it.
+        for head_end in (b"\r\n\r\n", b"\n\n"):
+            if recv_buffer.find(head_end, self.scan_offset) >= 0:
                 return True
-        self.scanned = max(0, len(arrived) - 3)
-        return self.has_ended or len(arrived) > MAX_HEAD
+        self.scan_offset = max(0, len(recv_buffer) - 3)
+        return self.eof or len(recv_buffer) > MAX_HEAD
 
     def _parse_head(self) -> None:
         try:
             self.request = next(self.parser)
         except NoMoreData as error:
-            if self.has_ended:
+            if self.eof:
                 raise IncompleteRequest from error
             raise LimitRequestHeaders("They do not end.") from error
-        self._take_back()
-        self.chunks = ChunkedScanner()
+        self._unread_parser()
+        self.chunked_scanner = ChunkedScanner()
 
-    def _take_back(self) -> None:
-        """Take back what the parser has read ahead."""
-        self.mailbox.arrived[:0] = self.parser.unreader.take_buffered()
-        self.scanned = 0
+    def _unread_parser(self) -> None:
+        """Return to the receive buffer what the parser has read ahead."""
+        self.buffered_socket.recv_buffer[:0] = self.parser.unreader.take_buffered()
+        self.scan_offset = 0
 
-    def _has_body(self, request: Any) -> bool:
-        arrived, reader = self.mailbox.arrived, request.body.reader
+    def _is_body_complete(self, request: Any) -> bool:
+        recv_buffer, reader = self.buffered_socket.recv_buffer, request.body.reader
         if isinstance(reader, LengthReader):
-            is_whole = len(arrived) >= reader.length
+            is_complete = len(recv_buffer) >= reader.length
             is_too_large = reader.length > MAX_BODY
         else:
-            is_whole = self.chunks.end_in(arrived)
-            is_too_large = len(arrived) > MAX_CHUNKED
-        if is_too_large and not is_whole:
-            # What follows is the rest of this body, and must not become the next request.
+            is_complete = self.chunked_scanner.is_complete(recv_buffer)
+            is_too_large = len(recv_buffer) > MAX_CHUNKED
+        if is_too_large and not is_complete:
+            # The rest of this body follows, and must not be parsed as the next request.
             request.force_close()
-            is_whole = True
-        if self.has_ended and not is_whole:
+            is_complete = True
+        if self.eof and not is_complete:
             raise IncompleteRequest
-        if request._expected_100_continue and not is_whole:
-            self.mailbox.sendall(CONTINUE)
-        # Said once, and not by gunicorn, which would say it to a client that has sent all.
+        if request._expected_100_continue and not is_complete:
+            self.buffered_socket.sendall(CONTINUE)
+        # gunicorn would send another one when the app reads the body, which has arrived by then.
         request._expected_100_continue = False
-        return bool(is_whole)
+        return bool(is_complete)
 
-    def lend(self) -> None:
-        """Let a thread have the request."""
-        self.is_busy, self.deadline = True, inf
+    def mark_dispatched(self) -> None:
+        """Leave the connection to a thread."""
+        self.is_dispatched, self.deadline = True, inf
 
-    def is_reusable(self) -> bool:
-        """Return whether the next request begins where this one ended, its body skipped."""
+    def skip_body(self) -> bool:
+        """Skip what is unread of the body; return whether the next request can be read."""
         body = self.parser.mesg.body
         with suppress(OSError, ParseException):
             body.read()
         return bool(not body.failed)
 
-    def rest(self, seconds: float) -> None:
-        """Be there for the next request, for a time."""
-        self._take_back()
+    def await_next_request(self, seconds: float) -> None:
+        """Keep the connection open for the next request, for a time."""
+        self._unread_parser()
         self.request = None
-        self.is_leaving = self.keeps = False
+        self.is_finishing = self.keep_alive = False
         self.deadline = monotonic() + seconds
-        # Last, for from here on the poller may go on with it.
-        self.is_busy = False
+        # At the end, because the event loop may use the connection from here on.
+        self.is_dispatched = False

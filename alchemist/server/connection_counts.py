@@ -1,39 +1,37 @@
-"""How many connections each worker has: a page of memory that they share."""
+"""The number of connections of each worker, in memory that all workers share."""
 
 from mmap import mmap
 from time import monotonic
 
-# More than workers that live at once: 64, twice as many while they are replaced.
+# More than the workers that live at once: 64, twice as many while they are replaced.
 SLOTS = 256
-# Seconds after which a worker that was not heard of has no share: it is dead, or stuck.
+# Seconds without a heartbeat after which a worker is ignored: it is dead, or it hangs.
 STALE_AFTER = 3.0
 
-# When the worker of each place was last heard of, and its connections. An aligned number of eight
-# bytes is written at once, so that nobody reads a half.
+# Aligned numbers of eight bytes are written at once, so that no reader sees half of one.
 _page = memoryview(mmap(-1, 2 * SLOTS * 8)).cast("d")
-_heartbeats, _connections = _page[:SLOTS], _page[SLOTS:]
-NO_SLOT = -1
+_heartbeats, _counts = _page[:SLOTS], _page[SLOTS:]
+NOT_ACCEPTING = -1
 
 
 class ConnectionCount:
-    """The place of one worker; to be made before the fork, by the process that forks them all."""
+    """The slot of one worker. The master process makes it, before it forks the worker."""
 
     def __init__(self) -> None:
-        # The one that was silent for longest, which is nobody's, or a dead one's.
-        self._place = min(range(SLOTS), key=_heartbeats.__getitem__)
-        self.tell(NO_SLOT)
+        # The slot with the oldest heartbeat is unused, or its worker is dead.
+        self._slot = min(range(SLOTS), key=_heartbeats.__getitem__)
+        self.publish(NOT_ACCEPTING)
 
-    def tell(self, connections: int) -> None:
-        """Tell the others; a worker that does not accept has NONE."""
-        _heartbeats[self._place], _connections[self._place] = monotonic(), connections
+    def publish(self, connections: int) -> None:
+        """Write the count, or NOT_ACCEPTING, for the other workers to read."""
+        _heartbeats[self._slot], _counts[self._slot] = monotonic(), connections
 
-    def is_ahead(self) -> bool:
-        """Return whether a worker that accepts, too, has clearly fewer connections."""
-        since = monotonic() - STALE_AFTER
-        mine = _connections[self._place]
-        least = min(
-            connections
-            for heard, connections in zip(_heartbeats, _connections, strict=True)
-            if heard > since and connections != NO_SLOT
+    def has_excess(self) -> bool:
+        """Return whether another worker that accepts has clearly fewer connections."""
+        oldest_heartbeat = monotonic() - STALE_AFTER
+        lowest = min(
+            count
+            for heartbeat, count in zip(_heartbeats, _counts, strict=True)
+            if heartbeat > oldest_heartbeat and count != NOT_ACCEPTING
         )
-        return mine > least + 1 + least // 8
+        return _counts[self._slot] > lowest + 1 + lowest // 8

@@ -1,4 +1,4 @@
-"""Connections that need no thread, however slow their clients."""
+"""Connections without a thread: they receive a request, send a response, or wait."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,28 +16,28 @@ from . import error_responses
 from .connection import RECV_SIZE, Connection, IncompleteRequest
 from .fair_accept import FairAcceptMixin
 
-# Seconds between two looks at what has waited too long.
+# Seconds between two searches for expired connections.
 SWEEP_INTERVAL = 0.5
-# Seconds for which a client that was told all may go on sending before it is cut off: at once,
-# the cut could overtake what it was told (RFC 9112 §9.6).
+# Seconds for which a client may go on sending after the last response. If the connection was closed
+# at once, the reset could overtake that response (RFC 9112 §9.6).
 LINGERING_CLOSE_TIMEOUT = 2.0
-# Bytes that one connection may hold whatever the others do, and that all of them may together.
+# Bytes. Above both limits, its own and that of all together, a connection is rejected.
 CONNECTION_BUFFER, TOTAL_BUFFER = 64 * 1024, 32 * 1024 * 1024
 
 
 class EventLoop(FairAcceptMixin):
-    """Reads requests and sends answers in the one thread that waits for all of the clients.
+    """Receives requests and sends responses in one thread, which waits for all clients.
 
-    Whatever happens to a connection happens there, except while it is busy.
+    Connections are used only in this thread, except while they are dispatched.
     """
 
-    # Seconds in which a request must arrive, and in which its answer must be taken.
-    patience = 10.0
+    # Seconds for receiving a request, and for sending its response.
+    client_timeout = 10.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
-        self.looked = self.notified = 0.0
+        self.last_sweep = self.last_heartbeat = 0.0
         self.has_parent = True
 
     @classmethod
@@ -45,16 +45,16 @@ class EventLoop(FairAcceptMixin):
         if cfg.is_ssl:
             raise ValueError("This worker speaks no TLS: a proxy should.")
 
-    # The loop is gunicorn's, and calls these.
+    # gunicorn's loop calls these.
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         super().wait_for_and_dispatch_events(min(timeout, SWEEP_INTERVAL))
 
-    # Both are a system call, and the loop runs for every request.
+    # Both cost a system call, and the loop runs for every request.
 
     def notify(self) -> None:
-        if monotonic() > self.notified + 1:
-            self.notified = monotonic()
+        if monotonic() > self.last_heartbeat + 1:
+            self.last_heartbeat = monotonic()
             self.has_parent = super().is_parent_alive()
             super().notify()
 
@@ -65,13 +65,14 @@ class EventLoop(FairAcceptMixin):
         if force:
             for connection in list(self.connections):
                 self._close(connection)
-        elif monotonic() > self.looked + SWEEP_INTERVAL:
-            self.looked = monotonic()
-            self.look()
+        elif monotonic() > self.last_sweep + SWEEP_INTERVAL:
+            self.last_sweep = monotonic()
+            self.sweep()
 
-    def look(self) -> None:
-        """End what has waited too long for its client."""
-        for connection in [one for one in self.connections if one.deadline < self.looked]:
+    def sweep(self) -> None:
+        """End the connections whose clients took too long."""
+        expired = [each for each in self.connections if each.deadline < self.last_sweep]
+        for connection in expired:
             self._expire(connection)
 
     def _cap_keepalive(self, deadline: float) -> None:
@@ -79,83 +80,89 @@ class EventLoop(FairAcceptMixin):
             if connection.is_idle:
                 connection.deadline = min(connection.deadline, deadline)
 
-    # Connections come and go.
+    # Opening and closing.
 
-    def welcome(self, client: socket, address: Any, server: Any) -> None:
-        connection = Connection(self.cfg, client, address, server)
-        connection.deadline = monotonic() + self.patience
+    def add_connection(self, client_socket: socket, address: Any, server: Any) -> None:
+        connection = Connection(self.cfg, client_socket, address, server)
+        connection.deadline = monotonic() + self.client_timeout
         self.connections.add(connection)
-        self.count(len(self.connections))
-        self._watch(connection, EVENT_READ, self._read)
+        self.publish_connection_count(len(self.connections))
+        self._register(connection, EVENT_READ, self._read)
         if self.nr_conns >= self.worker_connections:
-            self.make_room()
+            self.evict_one()
 
-    def make_room(self) -> None:
-        """Close what would be closed soonest: it has waited for its client for longest."""
-        soonest = min(self.connections, key=lambda one: one.deadline, default=None)
-        if soonest and soonest.deadline < inf:
-            self._close(soonest)
+    def evict_one(self) -> None:
+        """Close the connection that would expire first."""
+        candidate = min(self.connections, key=lambda each: each.deadline, default=None)
+        if candidate and candidate.deadline < inf:
+            self._close(candidate)
 
-    def _watch(self, connection: Connection, events: int, act: Callable[..., None]) -> None:
-        self._ignore(connection)
+    def _register(
+        self, connection: Connection, events: int, callback: Callable[[Connection], None]
+    ) -> None:
+        self._unregister(connection)
         connection.is_paused = False
-        self.poller.register(connection.socket, events, partial(self._act, connection, act))
+        self.poller.register(
+            connection.client_socket, events, partial(self._dispatch, connection, callback)
+        )
 
-    def _act(self, connection: Connection, act: Callable[..., None], _: Any) -> None:
-        """Do what is watched for, unless the connection was closed in the same moment."""
+    def _dispatch(
+        self, connection: Connection, callback: Callable[[Connection], None], _: Any
+    ) -> None:
+        """Call back, unless an event of the same batch has closed the connection."""
         if connection in self.connections:
-            act(connection)
+            callback(connection)
 
-    def _ignore(self, connection: Connection) -> None:
-        if connection.socket in self.poller.get_map():
-            self.poller.unregister(connection.socket)
+    def _unregister(self, connection: Connection) -> None:
+        if connection.client_socket in self.poller.get_map():
+            self.poller.unregister(connection.client_socket)
 
     def _close(self, connection: Connection) -> None:
         if connection in self.connections:
-            self._ignore(connection)
-            connection.socket.close()
+            self._unregister(connection)
+            connection.client_socket.close()
             self.connections.remove(connection)
-            self.count(len(self.connections))
+            self.publish_connection_count(len(self.connections))
 
     def _linger(self, connection: Connection) -> None:
-        """Close a connection, as soon as its client knows that or has had the time to."""
-        connection.is_leaving = True
+        """Close a connection when its client has closed it too, or after a timeout."""
+        connection.is_finishing = True
         connection.deadline = monotonic() + LINGERING_CLOSE_TIMEOUT
         try:
-            connection.socket.shutdown(SHUT_WR)
+            connection.client_socket.shutdown(SHUT_WR)
         except OSError:
-            connection.has_ended = True
-        if connection.has_ended:
+            connection.eof = True
+        if connection.eof:
             self._close(connection)
         else:
-            self._watch(connection, EVENT_READ, self._discard)
+            self._register(connection, EVENT_READ, self._discard_input)
 
-    def _discard(self, connection: Connection) -> None:
+    def _discard_input(self, connection: Connection) -> None:
         try:
-            has_ended = not connection.socket.recv(RECV_SIZE)
+            eof = not connection.client_socket.recv(RECV_SIZE)
         except BlockingIOError:
             return
         except OSError:
-            has_ended = True
-        if has_ended:
+            eof = True
+        if eof:
             self._close(connection)
 
     def _expire(self, connection: Connection) -> None:
-        if connection.is_leaving:
+        if connection.is_finishing:
             self._close(connection)
         elif connection.is_idle:
             self._linger(connection)
         else:
-            self._refuse_and_close(connection, 408)
+            self._send_error_and_close(connection, 408)
 
-    # Requests arrive.
+    # Receiving requests.
 
     def _read(self, connection: Connection) -> None:
-        if connection.is_busy:
+        if connection.is_dispatched:
             self._pause(connection)
             return
         if connection.is_idle:
-            connection.deadline = monotonic() + self.patience
+            connection.deadline = monotonic() + self.client_timeout
         try:
             connection.receive()
         except BlockingIOError:
@@ -163,70 +170,72 @@ class EventLoop(FairAcceptMixin):
         except OSError:
             self._close(connection)
         else:
-            self._go_on(connection)
+            self._process_input(connection)
 
     def _pause(self, connection: Connection) -> None:
-        self._ignore(connection)
+        self._unregister(connection)
         connection.is_paused = True
-        if not connection.is_busy:
-            # Its thread was done in between, and may not have seen that it is paused.
+        if not connection.is_dispatched:
+            # Its thread finished meanwhile, and may have read `is_paused` before it was set.
             self.resume(connection)
 
     def resume(self, connection: Connection) -> None:
-        """Go on with a connection that has rested since it was paused, or since more arrived."""
-        if connection in self.connections and not (connection.is_busy or connection.is_leaving):
+        """Go on with a connection that was paused, or that has more input in its buffer."""
+        if connection in self.connections and not (
+            connection.is_dispatched or connection.is_finishing
+        ):
             if connection.is_paused:
-                self._watch(connection, EVENT_READ, self._read)
-            self._go_on(connection)
+                self._register(connection, EVENT_READ, self._read)
+            self._process_input(connection)
 
-    def _go_on(self, connection: Connection) -> None:
+    def _process_input(self, connection: Connection) -> None:
         try:
-            has_request = connection.has_request()
+            is_complete = connection.is_request_complete()
             connection.flush()
         except (StopIteration, OSError):
             self._close(connection)
         except IncompleteRequest:
-            self._refuse_and_close(connection, 400, "The request broke off.")
+            self._send_error_and_close(connection, 400, "The request broke off.")
         except Exception as error:
-            self.handle_error(None, connection.mailbox, connection.client, error)
-            self.finish(connection)
+            self.handle_error(None, connection.buffered_socket, connection.client, error)
+            self.flush_and_continue(connection)
         else:
-            if has_request:
+            if is_complete:
                 self.enqueue_req(connection)
-            elif self._holds_too_much(connection):
-                self._refuse_and_close(connection, 503, error_responses.OVERLOADED)
+            elif self._exceeds_buffer_limit(connection):
+                self._send_error_and_close(connection, 503, error_responses.OVERLOADED)
 
-    def _holds_too_much(self, connection: Connection) -> bool:
+    def _exceeds_buffer_limit(self, connection: Connection) -> bool:
         return (
-            connection.held > CONNECTION_BUFFER
-            and sum(one.held for one in self.connections) > TOTAL_BUFFER
+            connection.buffered_bytes > CONNECTION_BUFFER
+            and sum(each.buffered_bytes for each in self.connections) > TOTAL_BUFFER
         )
 
-    def _refuse_and_close(self, connection: Connection, status: int, detail: str = "") -> None:
-        connection.mailbox.sendall(error_responses.response(status, detail))
-        self.finish(connection)
+    def _send_error_and_close(self, connection: Connection, status: int, detail: str = "") -> None:
+        connection.buffered_socket.sendall(error_responses.response(status, detail))
+        self.flush_and_continue(connection)
 
-    # Answers leave.
+    # Sending responses.
 
-    def rest(self, connection: Connection) -> None:
-        connection.rest(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+    def await_next_request(self, connection: Connection) -> None:
+        connection.await_next_request(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
 
-    def finish(self, connection: Connection) -> None:
-        """Send what is left, as slowly as it is taken, and then go on or close."""
+    def flush_and_continue(self, connection: Connection) -> None:
+        """Send the rest of a response as fast as the client reads it, then go on or close."""
         try:
             is_sent = connection.flush()
         except OSError:
             self._close(connection)
             return
-        if is_sent and connection.keeps:
-            self.rest(connection)
-            self._watch(connection, EVENT_READ, self._read)
-            self._go_on(connection)
+        if is_sent and connection.keep_alive:
+            self.await_next_request(connection)
+            self._register(connection, EVENT_READ, self._read)
+            self._process_input(connection)
         elif is_sent:
             self._linger(connection)
-        elif self._holds_too_much(connection):
+        elif self._exceeds_buffer_limit(connection):
             self._close(connection)
-        elif not connection.is_leaving:
-            connection.is_leaving = True
-            connection.deadline = monotonic() + self.patience
-            self._watch(connection, EVENT_WRITE, self.finish)
+        elif not connection.is_finishing:
+            connection.is_finishing = True
+            connection.deadline = monotonic() + self.client_timeout
+            self._register(connection, EVENT_WRITE, self.flush_and_continue)

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker, as one of several that take turns to accept."""
+"""gunicorn's threaded worker, with connections spread evenly over the workers."""
 
 import errno
 from socket import socket
@@ -7,80 +7,83 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from .connection_counts import NO_SLOT, ConnectionCount
+from .connection_counts import NOT_ACCEPTING, ConnectionCount
 
-# Seconds for which a worker that is ahead leaves a connection to the others, and those after which
-# it has forgotten that it did.
+# Seconds for which a worker with too many connections stops accepting, and seconds after that in
+# which it accepts whatever its count is.
 YIELD_SECONDS, YIELD_COOLDOWN = 0.02, 0.1
 
 
 class FairAcceptMixin(ThreadWorker):
-    """Accepts when it has not clearly more connections than another worker.
+    """Accepts unless it has clearly more connections than another worker.
 
-    All of them wait for one listening socket, and the first to wake would take a whole burst.
+    All workers wait for one listening socket, and the first to wake up would accept a whole burst.
     """
 
     sockets: list[Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.share = ConnectionCount()
-        self.yields_until = 0.0
+        self.connection_count = ConnectionCount()
+        self.yield_until = 0.0
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        self.count(self.nr_conns)
-        yields = self.yields_until - monotonic()
-        super().wait_for_and_dispatch_events(min(timeout, yields) if yields > 0 else timeout)
+        self.publish_connection_count(self.nr_conns)
+        yield_seconds = self.yield_until - monotonic()
+        super().wait_for_and_dispatch_events(
+            min(timeout, yield_seconds) if yield_seconds > 0 else timeout
+        )
 
-    def count(self, connections: int) -> None:
+    def publish_connection_count(self, connections: int) -> None:
         self.nr_conns = connections
-        self.share.tell(connections if self.alive else NO_SLOT)
+        self.connection_count.publish(connections if self.alive else NOT_ACCEPTING)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        super().set_accept_enabled(enabled and monotonic() >= self.yields_until)
+        super().set_accept_enabled(enabled and monotonic() >= self.yield_until)
         if not self.alive:
-            # It may have been told to stop in the same moment: nothing that is closed is watched.
+            # The stop signal may have arrived since the loop checked `alive`: closed listeners must
+            # not be registered.
             super().set_accept_enabled(False)
             self._stop_listening()
 
     def _stop_listening(self) -> None:
-        """Accept those who are connected already, and nobody while this worker takes to stop."""
+        """Accept the connections that are established, and none while this worker stops."""
         listeners, self.sockets = self.sockets, []
         for listener in listeners:
-            while self._admit(listener):
+            while self._accept_one(listener):
                 pass
             listener.close()
 
     def accept(self, listener: Any) -> None:
-        """Accept a connection, or leave it for a moment to the workers that have fewer.
+        """Accept a connection, or leave it to the workers that have fewer.
 
-        For a moment alone, for they may be busy, or stuck.
+        Only for YIELD_SECONDS: the other workers may be busy or hang.
         """
         now = monotonic()
-        if now > self.yields_until + YIELD_COOLDOWN and self.share.is_ahead():
-            self.yields_until = now + YIELD_SECONDS
+        if now > self.yield_until + YIELD_COOLDOWN and self.connection_count.has_excess():
+            self.yield_until = now + YIELD_SECONDS
             self.set_accept_enabled(False)
         else:
-            self.yields_until = 0.0
-            self._admit(listener)
+            self.yield_until = 0.0
+            self._accept_one(listener)
 
-    def _admit(self, listener: Any) -> bool:
-        """Return whether there was somebody to admit."""
+    def _accept_one(self, listener: Any) -> bool:
+        """Return whether there was a connection to accept."""
         try:
-            client, address = listener.accept()
+            client_socket, address = listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self.make_room()
+                self.evict_one()
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return False
-        self.welcome(client, address, listener.getsockname())
+        self.add_connection(client_socket, address, listener.getsockname())
         return True
 
-    def make_room(self) -> None:
+    def evict_one(self) -> None:
         """Close a connection."""
         raise NotImplementedError
 
-    def welcome(self, client: socket, address: Any, server: Any) -> None:
-        """Take care of a new connection."""
+    def add_connection(self, client_socket: socket, address: Any, server: Any) -> None:
+        """Serve a new connection."""
         raise NotImplementedError

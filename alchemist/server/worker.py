@@ -1,4 +1,4 @@
-"""The worker: whole requests get threads, as many as there are, and the others are told to wait."""
+"""The worker: complete requests get a thread or wait for one, and excess requests get a 503."""
 
 from contextlib import suppress
 from typing import Any
@@ -8,95 +8,93 @@ from .connection import Connection
 from .event_loop import EventLoop
 from .thread_pool import ThreadPool
 
-# Whole requests that wait, for each thread, and the seconds for which they do.
+# Queued requests per thread, and the seconds that each of them may wait.
 QUEUE_PER_THREAD, QUEUE_TIMEOUT = 16, 1.0
 
 
 class BufferingWorker(EventLoop):
-    """What gunicorn is told to use."""
+    """The worker class that gunicorn.conf.py names."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.most = QUEUE_PER_THREAD * self.cfg.threads
-        self.refused: list[Connection] = []
+        self.max_queued = QUEUE_PER_THREAD * self.cfg.threads
+        self.rejected: list[Connection] = []
 
     def init_process(self) -> None:
-        """Serve; however that ends, what has begun is answered first."""
+        """Serve until the worker stops; then finish the requests that have a thread."""
         try:
             super().init_process()
         finally:
             self.tpool.shutdown(wait=True)
 
     def get_thread_pool(self) -> ThreadPool:
-        return ThreadPool(self.cfg.threads, self._serve)
+        return ThreadPool(self.cfg.threads, self._handle)
 
     def enqueue_req(self, connection: Connection) -> None:
-        connection.lend()
-        if len(self.tpool) < self.most:
-            self.tpool.put(connection)
+        connection.mark_dispatched()
+        if len(self.tpool) < self.max_queued:
+            self.tpool.submit(connection)
         else:
-            self._turn_away(connection)
+            self._reject(connection)
 
-    def look(self) -> None:
-        super().look()
-        for connection in self.tpool.take_back(since=self.looked - QUEUE_TIMEOUT):
-            self._turn_away(connection)
-        refused, self.refused = self.refused, []
-        for connection in refused:
-            self.finish(connection)
+    def sweep(self) -> None:
+        super().sweep()
+        submitted_before = self.last_sweep - QUEUE_TIMEOUT
+        for connection in self.tpool.remove_expired(submitted_before):
+            self._reject(connection)
+        rejected, self.rejected = self.rejected, []
+        for connection in rejected:
+            self.flush_and_continue(connection)
 
-    def _turn_away(self, connection: Connection) -> None:
-        """Refuse what no thread can have, but for what waits for nothing.
-
-        Whoever asks whether the process lives would end one that does not answer.
-        """
+    def _reject(self, connection: Connection) -> None:
+        """Reject a request, unless it is a liveness probe: a process that fails it is restarted."""
         if connection.request.path == "/livez":
-            self._serve(connection)
+            self._handle(connection)
         else:
-            self._refuse(connection)
+            self._send_503(connection)
 
-    def _refuse(self, connection: Connection) -> None:
-        """Answer 503 without a thread, and read no more of this client until the next look.
+    def _send_503(self, connection: Connection) -> None:
+        """Answer without a thread, and read no more from this client until the next sweep.
 
-        Else those who repeat at once would take the time that others need.
+        Clients that repeat at once would otherwise take the time that the others need.
         """
         request = connection.request
-        connection.keeps = self.alive and not request.should_close() and connection.is_reusable()
-        answer = error_responses.response(
+        connection.keep_alive = self.alive and not request.should_close() and connection.skip_body()
+        response = error_responses.response(
             503,
             error_responses.OVERLOADED,
-            keeps=connection.keeps,
-            has_body=request.method != "HEAD",
+            keep_alive=connection.keep_alive,
+            include_body=request.method != "HEAD",
         )
-        connection.mailbox.sendall(answer)
+        connection.buffered_socket.sendall(response)
         with suppress(OSError):
             connection.flush()
-        self.refused.append(connection)
+        self.rejected.append(connection)
 
-    def _serve(self, connection: Connection) -> None:
+    def _handle(self, connection: Connection) -> None:
         """Answer a request, in a thread."""
         request = connection.request
         try:
-            keeps = self.handle_request(request, connection)
-            connection.keeps = keeps and connection.is_reusable()
+            keep_alive = self.handle_request(request, connection)
+            connection.keep_alive = keep_alive and connection.skip_body()
         except StopIteration:
-            # The app failed in the middle of its answer, and that is logged.
+            # The app failed in the middle of its response; gunicorn has logged that.
             pass
         except Exception as error:
-            self.handle_error(request, connection.mailbox, connection.client, error)
+            self.handle_error(request, connection.buffered_socket, connection.client, error)
         finally:
-            self._send(connection)
+            self._flush_or_defer(connection)
 
-    def _send(self, connection: Connection) -> None:
-        """Send what a thread leaves, without waking the poller if there is nothing left to do."""
+    def _flush_or_defer(self, connection: Connection) -> None:
+        """Send the response; wake the event loop only if that is not all."""
         try:
-            is_done = connection.flush() and connection.keeps
+            is_done = connection.flush() and connection.keep_alive
         except OSError:
-            # The poller will find the same, and close.
+            # The event loop gets the same error, and closes the connection.
             is_done = False
         if not is_done:
-            self.method_queue.defer(self.finish, connection)
+            self.method_queue.defer(self.flush_and_continue, connection)
             return
-        self.rest(connection)
-        if connection.is_paused or connection.mailbox.arrived:
+        self.await_next_request(connection)
+        if connection.is_paused or connection.buffered_socket.recv_buffer:
             self.method_queue.defer(self.resume, connection)

@@ -1,4 +1,4 @@
-"""How the service starts: its code is imported once, before the fork, and only what serves."""
+"""The start of the service: it imports its code once, before the fork, and no more than it uses."""
 
 import signal
 import subprocess
@@ -12,12 +12,12 @@ import pytest
 from alchemist.database import PROJECT_ROOT
 from tests import processes
 from tests.faults import bursts, memory
-from tests.servers import PATIENCE, Gunicorn
+from tests.servers import TIMEOUT, Gunicorn
 
 
 @pytest.fixture
-def copied(tmp_path):
-    """A copy of the code that a test may change."""
+def code_copy(tmp_path):
+    """A copy of the code that a test can change."""
     code = tmp_path / "code"
     copytree(PROJECT_ROOT / "alchemist", code / "alchemist", ignore=ignore_patterns("__pycache__"))
     for name in ("wsgi.py", "gunicorn.conf.py"):
@@ -28,32 +28,32 @@ def copied(tmp_path):
 def test_a_worker_shares_most_of_its_memory(gunicorn):
     workers = bursts.workers(gunicorn.process.pid)
     assert workers
-    for found in map(memory.memory, workers):
-        assert found.private < found.resident / 2
+    for usage in map(memory.memory, workers):
+        assert usage.private < usage.resident / 2
 
 
-def test_the_app_does_without_alembic_until_somebody_asks_for_the_migration():
-    told = "import sys, alchemist.app; print([n for n in sys.modules if n.startswith('alembic')])"
+def test_the_app_imports_alembic_only_when_it_needs_the_revision():
+    code = "import sys, alchemist.app; print([n for n in sys.modules if n.startswith('alembic')])"
     environment = processes.environment()
-    assert subprocess.check_output([sys.executable, "-c", told], env=environment) == b"[]\n"
+    assert subprocess.check_output([sys.executable, "-c", code], env=environment) == b"[]\n"
 
 
-def test_with_reload_a_new_worker_has_new_code(fresh_database, copied, tmp_path):
+def test_with_reload_a_new_worker_runs_the_changed_code(fresh_database, code_copy, tmp_path):
     options = {"GUNICORN_CMD_ARGS": "--reload", "ALCHEMIST_WORKERS": "1"}
     server = Gunicorn(fresh_database, tmp_path, **options)
-    server.code = copied
+    server.directory = code_copy
     with server:
-        file = copied / "alchemist" / "api" / "health.py"
+        file = code_copy / "alchemist" / "api" / "health.py"
         file.write_text(file.read_text().replace('status="ok"', 'status="changed"'))
-        # gunicorn looks for changes once a second, and not for those before its first look.
+        # gunicorn checks for changes once a second, and misses those before its first check.
         server.process.send_signal(signal.SIGHUP)
-        deadline = monotonic() + PATIENCE
-        while not _answers(server, b'"changed"'):
+        deadline = monotonic() + TIMEOUT
+        while not _livez_contains(server, b'"changed"'):
             assert monotonic() < deadline
             sleep(0.05)
 
 
-def _answers(server, wanted):
+def _livez_contains(server, text):
     with suppress(OSError):
-        return wanted in server.request("GET", "/livez").body
+        return text in server.request("GET", "/livez").body
     return False

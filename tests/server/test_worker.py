@@ -1,4 +1,4 @@
-"""The worker: nobody has its threads but whole requests, as many of them as it can answer."""
+"""The worker: only complete requests get its threads, and only as many as it can answer."""
 
 import json
 import os
@@ -20,18 +20,19 @@ from gunicorn.config import Config
 
 from alchemist.server import BufferingWorker, connection_counts
 from alchemist.server.chunks import ChunkedScanner
+from alchemist.server.connection_counts import ConnectionCount
 from alchemist.server.thread_pool import ThreadPool
 from tests.faults import bursts
-from tests.servers import PATIENCE, Gunicorn
+from tests.servers import TIMEOUT, Gunicorn
 
 URL = "/api/v2/ingredients"
 HOST = b"Host: localhost\r\n"
 GET = b"GET /api/v2/ingredients HTTP/1.1\r\n" + HOST + b"\r\n"
-LIVE = b"GET /livez HTTP/1.1\r\n" + HOST
-LAST = LIVE + b"Connection: close\r\n\r\n"
+LIVEZ = b"GET /livez HTTP/1.1\r\n" + HOST
+LIVEZ_AND_CLOSE = LIVEZ + b"Connection: close\r\n\r\n"
 POST = b"POST /api/v2/ingredients HTTP/1.1\r\nContent-Type: application/json\r\n" + HOST
 MIB = 1024 * 1024
-HALVES = {
+INCOMPLETE_REQUESTS = {
     "nothing": b"",
     "half a line": b"GET /api",
     "half a head": GET[:-2],
@@ -41,66 +42,68 @@ HALVES = {
 
 
 @pytest.fixture(scope="module")
-def narrow(module_database, tmp_path_factory):
-    """A service with a single thread, so that whoever holds it is felt by everybody."""
+def small_service(module_database, tmp_path_factory):
+    """A service with a single thread: a request that occupies it delays all others."""
     settings = {"WORKERS": "1", "THREADS": "1", "CLIENT_TIMEOUT": "1", "LOCK_TIMEOUT": "3.5"}
     environment = {f"ALCHEMIST_{name}": value for name, value in settings.items()}
-    # None of these tests may count on luck to find room for its connections.
+    # Tests open more connections than this.
     environment["GUNICORN_CMD_ARGS"] = "--worker-connections=100"
-    with Gunicorn(module_database, tmp_path_factory.mktemp("narrow"), **environment) as server:
+    with Gunicorn(
+        module_database, tmp_path_factory.mktemp("small_service"), **environment
+    ) as server:
         yield server
 
 
 @pytest.fixture
-def connect(narrow):
-    """Return what sends bytes on a new connection, which is closed in the end."""
-    # What other tests have left behind is through when this is answered.
-    while not is_through(narrow):
+def connect(small_service):
+    """Return a function that sends bytes on a new connection; the connections are closed later."""
+    # Requests of other tests are answered before this one.
+    while not is_available(small_service):
         pass
     with ExitStack() as stack:
 
-        def act(*parts, small=False):
+        def connect(*parts, small_recv_buffer=False):
             connection = socket.socket()
             stack.enter_context(closing(connection))
-            if small:
+            if small_recv_buffer:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.settimeout(PATIENCE)
-            connection.connect(("127.0.0.1", narrow.port))
+            connection.settimeout(TIMEOUT)
+            connection.connect(("127.0.0.1", small_service.port))
             for part in parts:
                 connection.sendall(part)
             return connection
 
-        yield act
+        yield connect
 
 
-def is_through(server):
+def is_available(server):
     try:
         return server.request("GET", URL).status == 200
     except OSError:
-        # There was no room yet.
+        # The connection was evicted for others.
         return False
 
 
 @contextmanager
-def locked(database):
-    """Let every request that reads ingredients wait, for the time of a `with`."""
+def ingredients_locked(database):
+    """Block all requests that read ingredients."""
     url = database.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url) as connection:
         connection.execute("LOCK TABLE ingredients IN ACCESS EXCLUSIVE MODE")
         yield
 
 
-def to_the_end(connection):
+def read_until_close(connection):
     with suppress(ConnectionResetError):
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def answered(connections, seconds):
+def readable(connections, seconds):
     return select(connections, [], [], seconds)[0]
 
 
-def replies(raw):
-    """Return the status and the body of each answer, by their announced lengths."""
+def parse_responses(raw):
+    """Yield the status and the body of each response, split by Content-Length."""
     while raw:
         head, _, rest = raw.partition(b"\r\n\r\n")
         length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
@@ -108,110 +111,117 @@ def replies(raw):
         raw = rest[length:]
 
 
-# Clients that are slow
+def statuses(connection):
+    return [status for status, _ in parse_responses(read_until_close(connection))]
 
 
-def test_half_a_request_holds_no_thread(narrow, connect):
-    for half in HALVES.values():
+# Slow clients
+
+
+def test_an_incomplete_request_occupies_no_thread(small_service, connect):
+    for incomplete in INCOMPLETE_REQUESTS.values():
         for _ in range(4):
-            connect(half)
+            connect(incomplete)
     started = monotonic()
-    assert narrow.request("GET", URL).status == 200
-    # A thread that each of them held in turn would have taken four times as long.
+    assert small_service.request("GET", URL).status == 200
+    # If each of them occupied the thread for a second, it would take four times as long.
     assert monotonic() - started < 5
 
 
-@pytest.mark.parametrize("half", [half for half in HALVES.values() if half], ids=list(HALVES)[1:])
-def test_half_a_request_is_a_problem_in_the_end(connect, half):
+@pytest.mark.parametrize(
+    "incomplete", list(INCOMPLETE_REQUESTS.values())[1:], ids=list(INCOMPLETE_REQUESTS)[1:]
+)
+def test_an_incomplete_request_times_out_with_a_problem(connect, incomplete):
     started = monotonic()
-    raw = to_the_end(connect(half))
+    raw = read_until_close(connect(incomplete))
     assert 0.9 < monotonic() - started < 5
-    [(status, body)] = replies(raw)
+    [(status, body)] = parse_responses(raw)
     assert status == json.loads(body)["status"] == 408
     assert json.loads(body)["code"] == "request-timeout"
     assert json.loads(body)["request_id"].encode() in raw.partition(b"\r\n\r\n")[0]
     assert b"X-Content-Type-Options: nosniff" in raw
 
 
-def test_a_body_that_trickles_is_a_problem_in_the_end(connect):
+def test_a_body_that_trickles_in_times_out_with_a_problem(connect):
     connection = connect(POST + b"Content-Length: 1000\r\n\r\n")
-    while not answered([connection], 0.1):
+    while not readable([connection], 0.1):
         connection.sendall(b" ")
     assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_silent_client_is_left_without_a_word(connect):
-    assert to_the_end(connect()) == b""
+def test_a_silent_connection_is_closed_without_a_response(connect):
+    assert read_until_close(connect()) == b""
 
 
-def test_a_client_that_does_not_read_holds_no_thread(narrow, connect):
+def test_a_client_that_does_not_read_occupies_no_thread(small_service, connect):
     body = json.dumps({"name": "a", "description": "x" * 2000})
     for _ in range(100):
-        narrow.request("POST", URL, body, **{"Content-Type": "application/json"})
+        small_service.request("POST", URL, body, **{"Content-Type": "application/json"})
     page = GET.replace(b"ingredients ", b"ingredients?limit=100 ")
-    lazy = [connect(page * 100, small=True) for _ in range(8)]
+    unread = [connect(page * 100, small_recv_buffer=True) for _ in range(8)]
     started = monotonic()
-    assert narrow.request("GET", URL).status == 200
+    assert small_service.request("GET", URL).status == 200
     assert monotonic() - started < 5
-    deadline = monotonic() + PATIENCE
-    while bursts.established(narrow.port) and monotonic() < deadline:
+    deadline = monotonic() + TIMEOUT
+    while bursts.established(small_service.port) and monotonic() < deadline:
         sleep(0.05)
-    assert bursts.established(narrow.port) == {}
-    assert len(lazy) == 8
+    assert bursts.established(small_service.port) == {}
+    assert len(unread) == 8
 
 
-def test_more_connections_than_there_may_be_end_the_oldest(narrow, connect):
-    first = connect(GET[:-2])
-    crowd = [connect() for _ in range(150)]
-    assert narrow.request("GET", URL).status == 200
-    assert to_the_end(first) == b""
-    assert len(crowd) == 150
+def test_too_many_connections_close_the_oldest(small_service, connect):
+    oldest = connect(GET[:-2])
+    newer = [connect() for _ in range(150)]
+    assert small_service.request("GET", URL).status == 200
+    assert read_until_close(oldest) == b""
+    assert len(newer) == 150
 
 
-def test_bodies_together_have_their_limit_and_small_requests_stay_possible(narrow, connect):
-    bulk = POST + b"Content-Length: 1048576\r\n\r\n" + b" " * (MIB - 1)
-    crowd = []
+def test_buffered_bodies_have_a_total_limit_and_small_requests_stay_possible(
+    small_service, connect
+):
+    incomplete = POST + b"Content-Length: 1048576\r\n\r\n" + b" " * (MIB - 1)
+    connections = []
     for _ in range(80):
         with suppress(ConnectionError):
-            crowd.append(connect(bulk))
-    refused = answered(crowd, PATIENCE)
-    assert refused
-    assert refused[0].recv(12) in {b"HTTP/1.1 503", b"HTTP/1.1 408"}
-    assert narrow.request("GET", URL).status == 200
+            connections.append(connect(incomplete))
+    rejected = readable(connections, TIMEOUT)
+    assert rejected
+    assert rejected[0].recv(12) in {b"HTTP/1.1 503", b"HTTP/1.1 408"}
+    assert small_service.request("GET", URL).status == 200
 
 
-# Whole requests
+# Complete requests
 
 
 def test_pipelined_requests_are_answered_in_their_order(connect):
     paths = ["/livez", "/api/v2/nowhere", "/readyz", "/livez"]
     sent = b"".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in paths)
-    found = [status for status, _ in replies(to_the_end(connect(sent + LAST)))]
-    assert found == [200, 404, 200, 200, 200]
+    assert statuses(connect(sent + LIVEZ_AND_CLOSE)) == [200, 404, 200, 200, 200]
 
 
 def test_a_request_may_arrive_byte_by_byte(connect):
     body = b'8\r\n{"name":\r\n8;a=b\r\n"Sorrel"\r\n1\r\n}\r\n0\r\nX-Trailer: a\r\n\r\n'
-    whole = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body
-    connection = connect(*(whole[place : place + 1] for place in range(len(whole))))
-    assert [status for status, _ in replies(to_the_end(connection))] == [201]
+    request = POST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + body
+    connection = connect(*(bytes([byte]) for byte in request))
+    assert statuses(connection) == [201]
 
 
 def test_http_1_0_is_answered_and_closed(connect):
-    assert to_the_end(connect(b"GET /livez HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 200 ")
+    assert read_until_close(connect(b"GET /livez HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 200 ")
 
 
-def test_nobody_is_asked_to_continue_with_a_body_that_is_too_large(connect):
+def test_a_body_that_is_too_large_is_rejected_without_100_continue(connect):
     connection = connect(POST + b"Content-Length: 9999999\r\nExpect: 100-continue\r\n\r\n")
     assert connection.recv(12) == b"HTTP/1.1 413"
 
 
-def test_the_rest_of_a_body_that_is_too_large_is_no_request(connect):
-    connection = connect(POST + b"Content-Length: 2000000\r\n\r\n" + LAST)
-    assert [status for status, _ in replies(to_the_end(connection))] == [413]
+def test_the_rest_of_a_body_that_is_too_large_is_not_parsed_as_a_request(connect):
+    connection = connect(POST + b"Content-Length: 2000000\r\n\r\n" + LIVEZ_AND_CLOSE)
+    assert statuses(connection) == [413]
 
 
-def test_chunks_without_end_are_refused(connect):
+def test_endless_chunks_are_rejected(connect):
     connection = connect(POST + b"Transfer-Encoding: chunked\r\n\r\n")
     with suppress(ConnectionError):
         for _ in range(64):
@@ -219,29 +229,29 @@ def test_chunks_without_end_are_refused(connect):
     assert connection.recv(12) == b"HTTP/1.1 413"
 
 
-def test_a_head_without_end_is_refused(connect):
+def test_an_endless_head_is_rejected(connect):
     connection = connect()
     with suppress(ConnectionError):
-        connection.sendall(LIVE + b"X: y\r\n" * 20_000)
+        connection.sendall(LIVEZ + b"X: y\r\n" * 20_000)
     assert connection.recv(12) == b"HTTP/1.1 431"
 
 
-def test_a_malformed_body_that_nobody_reads_is_answered_once(connect):
-    sent = LIVE + b"Transfer-Encoding: chunked\r\n\r\nbrew\r\n\r\n" + LAST
-    assert [status for status, _ in replies(to_the_end(connect(sent)))] == [200]
+def test_a_malformed_body_that_the_app_does_not_read_gets_one_response(connect):
+    sent = LIVEZ + b"Transfer-Encoding: chunked\r\n\r\nbrew\r\n\r\n" + LIVEZ_AND_CLOSE
+    assert statuses(connect(sent)) == [200]
 
 
 # Overload
 
 
-def test_what_is_too_much_is_refused_at_once_and_livez_still_answers(
-    narrow, connect, module_database
+def test_excess_requests_are_rejected_at_once_and_livez_still_answers(
+    small_service, connect, module_database
 ):
-    with locked(module_database):
-        asked = [connect(GET) for _ in range(30)]
-        [refused, *_] = answered(asked, PATIENCE)
-        raw = refused.recv(65536)
-        assert narrow.request("GET", "/livez").status == 200
+    with ingredients_locked(module_database):
+        connections = [connect(GET) for _ in range(30)]
+        [rejected, *_] = readable(connections, TIMEOUT)
+        raw = rejected.recv(65536)
+        assert small_service.request("GET", "/livez").status == 200
     head, _, body = raw.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503 ")
     assert {
@@ -250,31 +260,31 @@ def test_what_is_too_much_is_refused_at_once_and_livez_still_answers(
         b"Connection: keep-alive",
     } < set(head.split(b"\r\n"))
     assert json.loads(body)["code"] == "unavailable"
-    refused.sendall(LAST)
-    assert to_the_end(refused).startswith(b"HTTP/1.1 200 ")
+    rejected.sendall(LIVEZ_AND_CLOSE)
+    assert read_until_close(rejected).startswith(b"HTTP/1.1 200 ")
 
 
-def test_livez_answers_too_if_it_waited_for_a_thread_in_vain(narrow, connect, module_database):
-    with locked(module_database):
-        asked = connect(GET)
-        assert narrow.request("GET", "/livez").status == 200
-    assert to_the_end(asked).startswith(b"HTTP/1.1 200 ")
+def test_livez_answers_even_if_no_thread_becomes_free(small_service, connect, module_database):
+    with ingredients_locked(module_database):
+        blocked = connect(GET)
+        assert small_service.request("GET", "/livez").status == 200
+    assert read_until_close(blocked).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_refusal_of_head_has_no_body(connect, module_database):
-    with locked(module_database):
-        asked = [connect(b"HEAD" + GET[3:]) for _ in range(30)]
-        [refused, *_] = answered(asked, PATIENCE)
-        assert refused.recv(65536).endswith(b"\r\n\r\n")
+def test_a_rejected_head_request_gets_no_body(connect, module_database):
+    with ingredients_locked(module_database):
+        connections = [connect(b"HEAD" + GET[3:]) for _ in range(30)]
+        [rejected, *_] = readable(connections, TIMEOUT)
+        assert rejected.recv(65536).endswith(b"\r\n\r\n")
 
 
-def test_what_waits_too_long_is_refused(connect, module_database):
-    with locked(module_database):
-        first = connect(GET)
-        second = connect(GET)
-        assert answered([first, second], PATIENCE) == [second]
-        assert second.recv(65536).startswith(b"HTTP/1.1 503 ")
-    assert first.recv(65536).startswith(b"HTTP/1.1 200 ")
+def test_a_request_that_is_queued_too_long_is_rejected(connect, module_database):
+    with ingredients_locked(module_database):
+        in_thread = connect(GET)
+        queued = connect(GET)
+        assert readable([in_thread, queued], TIMEOUT) == [queued]
+        assert queued.recv(65536).startswith(b"HTTP/1.1 503 ")
+    assert in_thread.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 # Threads
@@ -282,42 +292,42 @@ def test_what_waits_too_long_is_refused(connect, module_database):
 
 @pytest.fixture
 def pool():
-    """A single thread; what it is given is a function that it calls."""
-    pool = ThreadPool(1, lambda act: act())
+    """A single thread, which calls the functions that are submitted."""
+    pool = ThreadPool(1, lambda function: function())
     yield pool
     pool.shutdown(wait=True)
 
 
-def test_a_thread_outlives_what_it_cannot_serve(pool, caplog):
-    served = Event()
-    pool.put({}.popitem)
-    pool.put(served.set)
-    assert served.wait(PATIENCE)
+def test_a_thread_survives_an_exception(pool, caplog):
+    is_handled = Event()
+    pool.submit({}.popitem)
+    pool.submit(is_handled.set)
+    assert is_handled.wait(TIMEOUT)
     assert "could not be served" in caplog.text
 
 
-def test_who_is_taken_back_is_not_served_and_the_next_one_is(pool):
-    served, busy, done = [], Event(), Event()
-    pool.put(lambda: busy.wait(PATIENCE))
-    late, next_one = partial(served.append, "late"), partial(served.append, "next")
-    pool.put(late)
+def test_an_expired_connection_is_not_handled_and_the_next_one_is(pool):
+    handled, busy, done = [], Event(), Event()
+    pool.submit(lambda: busy.wait(TIMEOUT))
+    expired, unexpired = partial(handled.append, "expired"), partial(handled.append, "unexpired")
+    pool.submit(expired)
     while len(pool) > 1:
         sleep(0.001)
     between = monotonic()
-    pool.put(next_one)
-    pool.put(done.set)
-    assert pool.take_back(since=between) == [late]
+    pool.submit(unexpired)
+    pool.submit(done.set)
+    assert pool.remove_expired(submitted_before=between) == [expired]
     busy.set()
-    assert done.wait(PATIENCE)
-    assert served == ["next"]
+    assert done.wait(TIMEOUT)
+    assert handled == ["unexpired"]
 
 
-def test_a_pool_that_ends_serves_first_who_waits(pool):
-    served = []
+def test_shutdown_waits_for_the_queue(pool):
+    handled = []
     for number in range(5):
-        pool.put(partial(served.append, number))
+        pool.submit(partial(handled.append, number))
     pool.shutdown(wait=True)
-    assert served == [0, 1, 2, 3, 4]
+    assert handled == [0, 1, 2, 3, 4]
 
 
 # Workers
@@ -325,94 +335,94 @@ def test_a_pool_that_ends_serves_first_who_waits(pool):
 
 def test_a_burst_spreads_over_the_workers(shared_gunicorn):
     while min(bursts.spread(shared_gunicorn, URL)) == 0:
-        # The second one may be starting still.
+        # The second worker may not have started yet.
         pass
     for _ in range(3):
-        found = bursts.spread(shared_gunicorn, URL)
-        assert sum(found) == bursts.CONNECTIONS
-        assert max(found) <= 10
+        counts = bursts.spread(shared_gunicorn, URL)
+        assert sum(counts) == bursts.CONNECTIONS
+        assert max(counts) <= 10
 
 
-ages = count(100_000, 100_000)
+epochs = count(100_000, 100_000)
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The time of the shares: far ahead, so that those of other tests are forgotten."""
-    time = [next(ages)]
+    """The clock of the counts, which is far ahead: those of other tests are stale."""
+    time = [next(epochs)]
     monkeypatch.setattr(connection_counts, "monotonic", lambda: time[0])
     return time
 
 
-def test_a_worker_is_ahead_when_another_has_clearly_less(clock):
-    one, other = connection_counts.ConnectionCount(), connection_counts.ConnectionCount()
-    one.tell(2)
-    other.tell(1)
-    assert not one.is_ahead()
-    one.tell(3)
-    assert one.is_ahead()
-    assert not other.is_ahead()
+def test_a_worker_has_excess_when_another_has_clearly_fewer(clock):
+    busy, idle = ConnectionCount(), ConnectionCount()
+    busy.publish(2)
+    idle.publish(1)
+    assert not busy.has_excess()
+    busy.publish(3)
+    assert busy.has_excess()
+    assert not idle.has_excess()
 
 
-def test_a_worker_that_does_not_accept_is_not_waited_for(clock):
-    one, other = connection_counts.ConnectionCount(), connection_counts.ConnectionCount()
-    one.tell(9)
-    other.tell(connection_counts.NO_SLOT)
-    assert not one.is_ahead()
+def test_a_worker_that_does_not_accept_is_ignored(clock):
+    busy, stopping = ConnectionCount(), ConnectionCount()
+    busy.publish(9)
+    stopping.publish(connection_counts.NOT_ACCEPTING)
+    assert not busy.has_excess()
 
 
-def test_a_dead_worker_is_forgotten(clock):
-    one, dead = connection_counts.ConnectionCount(), connection_counts.ConnectionCount()
-    dead.tell(0)
-    one.tell(9)
-    assert one.is_ahead()
+def test_a_dead_worker_is_ignored(clock):
+    busy, dead = ConnectionCount(), ConnectionCount()
+    dead.publish(0)
+    busy.publish(9)
+    assert busy.has_excess()
     clock[0] += connection_counts.STALE_AFTER
-    one.tell(9)
-    assert not one.is_ahead()
+    busy.publish(9)
+    assert not busy.has_excess()
 
 
-def test_a_living_workers_place_is_not_taken(clock):
-    living = connection_counts.ConnectionCount()
+def test_the_slot_of_a_live_worker_is_not_reused(clock):
+    live = ConnectionCount()
     for _ in range(2 * connection_counts.SLOTS):
         clock[0] += 1
-        living.tell(1)
-        assert connection_counts.ConnectionCount()._place != living._place
+        live.publish(1)
+        assert ConnectionCount()._slot != live._slot
 
 
-def test_a_stop_answers_what_is_in_flight_and_accepts_nothing_new(fresh_database, tmp_path):
+def test_a_stop_finishes_requests_in_flight_and_accepts_no_connections(fresh_database, tmp_path):
     with Gunicorn(fresh_database, tmp_path, ALCHEMIST_LOCK_TIMEOUT="3.5") as server:
         address = ("127.0.0.1", server.port)
         with (
             ThreadPoolExecutor(1) as pool,
-            locked(fresh_database),
-            closing(socket.create_connection(address, PATIENCE)) as idle,
+            ingredients_locked(fresh_database),
+            closing(socket.create_connection(address, TIMEOUT)) as idle,
         ):
-            asked = pool.submit(server.request, "GET", URL)
-            while not waits_for_lock(fresh_database):
+            response = pool.submit(server.request, "GET", URL)
+            while not has_lock_waiter(fresh_database):
                 sleep(0.01)
-            idle.sendall(LIVE + b"\r\n")
+            idle.sendall(LIVEZ + b"\r\n")
             assert b"Connection: keep-alive" in idle.recv(65536)
             server.process.send_signal(signal.SIGTERM)
-            while is_open(address):
+            while accepts_connections(address):
                 sleep(0.01)
-            idle.sendall(LIVE + b"\r\n")
+            idle.sendall(LIVEZ + b"\r\n")
             assert b"Connection: close" in idle.recv(65536)
-        assert asked.result().status == 200
+        assert response.result().status == 200
 
 
-def test_a_worker_that_ends_at_once_answers_what_has_begun(fresh_database, tmp_path):
+def test_an_immediate_stop_finishes_requests_in_flight(fresh_database, tmp_path):
     with Gunicorn(fresh_database, tmp_path, ALCHEMIST_WORKERS="1") as server:
         [worker] = bursts.workers(server.process.pid)
-        with ThreadPoolExecutor(1) as pool, locked(fresh_database):
-            asked = pool.submit(server.request, "GET", URL)
-            while not waits_for_lock(fresh_database):
+        with ThreadPoolExecutor(1) as pool, ingredients_locked(fresh_database):
+            response = pool.submit(server.request, "GET", URL)
+            while not has_lock_waiter(fresh_database):
                 sleep(0.01)
             os.kill(worker, signal.SIGQUIT)
             sleep(0.2)
-        assert asked.result().status == 200
+        assert response.result().status == 200
 
 
-def test_a_worker_that_is_told_to_stop_while_it_starts_watches_nothing_that_is_closed():
+def test_a_worker_that_is_stopped_while_it_starts_registers_no_closed_listener():
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         worker = BufferingWorker(1, os.getpid(), [listener], None, 30, Config(), None)
         worker.poller = DefaultSelector()
@@ -423,30 +433,30 @@ def test_a_worker_that_is_told_to_stop_while_it_starts_watches_nothing_that_is_c
         worker.tmp.close()
 
 
-def waits_for_lock(database):
+def has_lock_waiter(database):
     url = database.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url) as connection:
-        found = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
-    return found[0] > 0
+        [waiters] = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+    return waiters > 0
 
 
-def is_open(address):
+def accepts_connections(address):
     with closing(socket.socket()) as probe:
         return probe.connect_ex(address) == 0
 
 
-def test_a_unix_socket_is_served_too(fresh_database, tmp_path):
+def test_the_service_also_listens_on_a_unix_socket(fresh_database, tmp_path):
     path = str(tmp_path / "http.sock")
     server = Gunicorn(fresh_database, tmp_path)
     binds = f"--bind=127.0.0.1:{server.port} --bind=unix:{path}"
     server.environment["GUNICORN_CMD_ARGS"] = binds
     with server, closing(socket.socket(socket.AF_UNIX)) as connection:
         connection.connect(path)
-        connection.sendall(LAST)
-        assert to_the_end(connection).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(LIVEZ_AND_CLOSE)
+        assert read_until_close(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_tls_is_refused(fresh_database, tmp_path):
+def test_tls_is_rejected_at_the_start(fresh_database, tmp_path):
     certificate = tmp_path / "certificate.pem"
     certificate.touch()
     with (
@@ -462,16 +472,16 @@ CHUNKED = b"5\r\nhello\r\n0A;x=y\r\n" + b"0\r\n\r\n".ljust(10) + b"\r\n0\r\n"
 
 
 @pytest.mark.parametrize("trailers", [b"\r\n", b"X: 0\r\nY: 1\r\n\r\n"])
-def test_the_end_of_chunks_is_found_wherever_they_are_cut(trailers):
-    whole = CHUNKED + trailers
-    chunks, data = ChunkedScanner(), bytearray()
-    found = []
-    for byte in whole:
-        data.append(byte)
-        found.append(chunks.end_in(data))
-    assert found == [False] * (len(whole) - 1) + [True]
+def test_the_end_of_chunks_is_recognised_whatever_the_reads(trailers):
+    body = CHUNKED + trailers
+    scanner, received = ChunkedScanner(), bytearray()
+    results = []
+    for byte in body:
+        received.append(byte)
+        results.append(scanner.is_complete(received))
+    assert results == [False] * (len(body) - 1) + [True]
 
 
 @pytest.mark.parametrize("line", [b"brew\r\n", b"-1\r\n", b"\r\n", b"1" * 9000])
-def test_malformed_chunks_are_not_waited_for(line):
-    assert ChunkedScanner().end_in(bytearray(line))
+def test_malformed_chunks_are_complete_at_once(line):
+    assert ChunkedScanner().is_complete(bytearray(line))

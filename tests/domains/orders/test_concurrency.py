@@ -14,7 +14,7 @@ from sqlalchemy import NullPool, create_engine, text
 
 from alchemist.cli import verify
 from tests.concurrency import Client, await_a_waiter, codes, crowd, statuses, together
-from tests.servers import PATIENCE, Gunicorn
+from tests.servers import TIMEOUT, Gunicorn
 
 ADDRESS = {"street": "7 Tallow Lane", "zipcode": "1000", "city": "Brassel", "country": "Belgium"}
 DEADLOCKS = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
@@ -279,7 +279,7 @@ def test_one_key_is_one_order_and_one_answer(shared_gunicorn, client, sound):
     [product] = offer(client, 1, stock=10)
 
     def insist(client):
-        deadline = monotonic() + PATIENCE
+        deadline = monotonic() + TIMEOUT
         while True:
             answer = order(product, quantity=2)(client, **{"Idempotency-Key": "once"})
             if answer.status != 409:
