@@ -1,4 +1,4 @@
-"""What other processes need to start, and which of them have to do with a directory."""
+"""Environment of the processes that tests start, and a search for those that are left."""
 
 import os
 import sys
@@ -7,38 +7,38 @@ from time import monotonic, sleep
 
 from alchemist.database import PROJECT_ROOT
 
-PATIENCE = 10  # seconds
+TIMEOUT = 10  # seconds
 
 
 def environment() -> dict[str, str]:
-    """Return one in which a Python finds Alchemist, and says what it says at once.
+    """Return an environment in which Python finds Alchemist, and does not buffer its output.
 
-    PWD, as a shell sets it, tells where a process was started, also after it changes directory.
+    PWD, which a shell sets too, is the directory in which a process was started: find() uses it.
     """
-    packages = [place for place in sys.path if place.endswith("-packages")]
+    packages = [path for path in sys.path if path.endswith("-packages")]
     path = os.pathsep.join([str(PROJECT_ROOT), *packages])
     return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PWD": os.getcwd()}
 
 
-def of(directory: Path) -> list[int]:
-    """Return the ids of the other processes that work in a directory or were started for it."""
-    found = [entry for entry in Path("/proc").glob("[0-9]*") if _concerns(entry, directory)]
-    return [int(entry.name) for entry in found if entry.name != str(os.getpid())]
+def find(directory: Path) -> list[int]:
+    """Return the ids of the other processes that were started in a directory, or mention it."""
+    matches = [entry for entry in Path("/proc").glob("[0-9]*") if _uses(entry, directory)]
+    return [int(entry.name) for entry in matches if entry.name != str(os.getpid())]
 
 
-def _concerns(process: Path, directory: Path) -> bool:
+def _uses(process: Path, directory: Path) -> bool:
     try:
         if (process / "cwd").readlink().is_relative_to(directory):
             return True
-        words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
     except OSError:
         return False
-    return str(directory).encode() in words
+    return str(directory).encode() in text
 
 
-def await_none(directory: Path) -> None:
-    """Return when no such process is left; fail if one stays."""
-    deadline = monotonic() + PATIENCE
-    while left := of(directory):
-        assert monotonic() < deadline, left
+def wait_until_ended(directory: Path) -> None:
+    """Return when find() finds no process; fail if one does not end."""
+    deadline = monotonic() + TIMEOUT
+    while pids := find(directory):
+        assert monotonic() < deadline, pids
         sleep(0.02)

@@ -157,7 +157,7 @@ def test_a_database_in_recovery_still_reads(tmp_path, monkeypatch):
     with embedded.EmbeddedPostgres(tmp_path / "data", durable=False) as postgres:
         alembic.command.upgrade(db.alembic_config(postgres.url), "head")
         postgres.stop()
-        (postgres.data.cluster / "standby.signal").touch()
+        (postgres.directory.cluster / "standby.signal").touch()
         postgres.start()
         with Gunicorn(postgres.url, tmp_path) as service:
             assert_refused(service, create, ready)

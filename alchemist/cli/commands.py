@@ -84,7 +84,7 @@ def dev(host: str, port: int, data: Path) -> None:
             running.callback(server.stop)
             watched["PostgreSQL"] = server.start().poll
         migrations.upgrade(settings.database_url)
-        disown = server.data.disown if server else lambda: None
+        disown = server.directory.close_inherited_lock if server else lambda: None
         service = dev_server.gunicorn(settings, listener, disown)
         watched["gunicorn"] = running.enter_context(service)
         dev_server.await_ready(host, port, watched)
@@ -208,8 +208,8 @@ def _ensure_running(server: embedded.EmbeddedPostgres) -> URL:
     try:
         server.start()
     except embedded.DataDirectoryInUse as use:
-        url = embedded.url(use.socket)
-        if not embedded.wait_until_ready(url, seconds=30):
+        url = embedded.url(use.socket_dir)
+        if not embedded.wait_until_ready(url, timeout=30):
             raise embedded.EmbeddedPostgresError(f"{use} Its server does not answer.") from use
         return url
     return server.url
@@ -224,7 +224,7 @@ def _stop_as_on_ctrl_c() -> None:
 
 def _banner(address: str, data: Path, server: embedded.EmbeddedPostgres | None) -> str:
     place = "" if data == Path(".alchemist") else f" --data {shlex.quote(str(data))}"
-    stored = f"{server.data.path}" if server else "the PostgreSQL of DATABASE_URL"
+    stored = f"{server.directory.path}" if server else "the PostgreSQL of DATABASE_URL"
     lines = [
         "Ready.",
         f"  API   http://{address}/api/v2/",

@@ -1,4 +1,4 @@
-"""The PostgreSQL of `alchemist dev` and of the tests, and what keeps it from outliving them."""
+"""The PostgreSQL of `alchemist dev` and of the tests, a child process that ends with its parent."""
 
 from .data_directory import DataDirectoryInUse, EmbeddedPostgresError
 from .postgres import EmbeddedPostgres, url, wait_until_ready

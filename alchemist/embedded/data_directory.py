@@ -1,11 +1,11 @@
-"""The data directory of the embedded PostgreSQL: whose it is, and what lies where in it.
+"""The data directory of the embedded PostgreSQL: its owner, its locks and its files.
 
-lock                 held by the starter; says its process id and where the socket is
+lock                 locked by the process that starts the server; has its pid and socket_dir
 postgres.log         of the last start
-postgres/            a gate that no other user passes
-    lock             held by every process of the server, until the last one is gone
-    cluster/         what initdb made
-    unfinished/      what initdb is making
+postgres/            private_dir: no other user can enter it
+    lock             locked by every process of the server, until the last one has ended
+    cluster/         the cluster, complete
+    staging/         the cluster while initdb creates it
     socket/
 """
 
@@ -23,105 +23,108 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
-# The name of a socket may have 107 bytes, libpq splits hosts at commas, and URLs have wishes of
-# their own: a directory of any other shape is reached through a symbolic link.
+# The path of a socket may have 107 bytes, libpq splits hosts at commas, and URLs quote characters.
+# A directory with any other path is reached through a symbolic link.
 SAFE_SOCKET_PATH = re.compile(r"[\w/.+@-]{1,90}", re.ASCII)
-# Seconds that a former server gets to stop.
+# Seconds for the server of a killed process to stop.
 FORMER_STOP_TIMEOUT = 10.0
 
 
 class EmbeddedPostgresError(Exception):
-    """One line that says why there is no embedded PostgreSQL, and what to do about it."""
+    """One line: why the embedded PostgreSQL does not run, and what to do about it."""
 
 
 class DataDirectoryInUse(EmbeddedPostgresError):
-    """Another process has the data directory; its server's socket is, or will be, in `socket`."""
+    """Another process uses the data directory; the socket of its server is in `socket_dir`."""
 
-    def __init__(self, message: str, socket: Path) -> None:
+    def __init__(self, message: str, socket_dir: Path) -> None:
         super().__init__(message)
-        self.socket = socket
+        self.socket_dir = socket_dir
 
 
 class DataDirectory:
-    """A directory that claim() takes for one process, and release() gives back.
+    """A directory that one process at a time claims and releases.
 
-    Locks alone decide: process ids are reused, and files stay behind when a process is killed.
+    Only locks decide who that is: pids are reused, and the files of a killed process remain.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
         self.log = self.path / "postgres.log"
-        self.gate = self.path / "postgres"
-        self.cluster = self.gate / "cluster"
-        self.unfinished = self.gate / "unfinished"
-        self.lineage = -1
-        """A descriptor for every process of the server to inherit."""
-        self._socket = self.gate / "socket"
-        self.socket = _socket_path(self._socket)
-        self._lock = -1
+        self.private_dir = self.path / "postgres"
+        self.cluster = self.private_dir / "cluster"
+        self.staging = self.private_dir / "staging"
+        self.server_lock_fd = -1
+        """The descriptor that every process of the server inherits."""
+        self._real_socket_dir = self.private_dir / "socket"
+        self.socket_dir = _safe_socket_dir(self._real_socket_dir)
+        self._lock_fd = -1
 
     def claim(self) -> None:
-        """Take the directory, and wait for what is left of a former server; raise Unusable."""
-        self._take()
-        _ensure_private(self.gate)
+        """Lock the directory, and wait until the former server has ended.
+
+        Raise EmbeddedPostgresError, DataDirectoryInUse or OSError.
+        """
+        self._acquire_lock()
+        _ensure_private(self.private_dir)
         if postgres_account():
-            # The servant may be the user of other processes too. It alone of them is in root's
-            # group, and so it alone passes here.
-            os.chown(self.gate, 0, 0)
-            self.gate.chmod(0o710)
+            # Other processes may run as the same account. Only the server has root's group, so
+            # only the server can enter.
+            os.chown(self.private_dir, 0, 0)
+            self.private_dir.chmod(0o710)
         if sys.platform != "linux":
-            self._end_former()
-        self.lineage = _locked(self.gate / "lock", seconds=FORMER_STOP_TIMEOUT)
-        if self.lineage < 0:
+            self._stop_former_server()
+        self.server_lock_fd = _lock_file(self.private_dir / "lock", timeout=FORMER_STOP_TIMEOUT)
+        if self.server_lock_fd < 0:
             raise EmbeddedPostgresError(
                 f"A former server on {self.path} is still stopping: try again soon."
             )
-        self._clean()
+        self._replace_former_files()
 
     def release(self) -> None:
-        """Give back what was taken. May be called at any time."""
-        if self.lineage >= 0 and self.socket != self._socket:
-            self.socket.unlink(missing_ok=True)
-        for descriptor in {self.lineage, self._lock} - {-1}:
+        """Unlock the directory. Can be called at any time, and twice."""
+        if self.server_lock_fd >= 0 and self.socket_dir != self._real_socket_dir:
+            self.socket_dir.unlink(missing_ok=True)
+        for descriptor in {self.server_lock_fd, self._lock_fd} - {-1}:
             os.close(descriptor)
-        self.lineage = self._lock = -1
+        self.server_lock_fd = self._lock_fd = -1
 
-    def disown(self) -> None:
-        """Let go of the lock in a forked child: it is its parent's, and dies with it."""
-        os.close(self._lock)
+    def close_inherited_lock(self) -> None:
+        """Close the lock descriptor in a forked child; the parent keeps the lock."""
+        os.close(self._lock_fd)
 
-    def check_disk(self, megabytes: int) -> None:
+    def check_free_space(self, megabytes: int) -> None:
         free = shutil.disk_usage(self.path).free // 2**20
         if free < megabytes:
             raise EmbeddedPostgresError(
                 f"Not enough disk: {self.path} has {free} MB left and needs {megabytes} MB."
             )
 
-    def passable(self, *others: Path) -> bool:
-        """Whether the servant gets here, and to other directories, without a capability."""
-        return all(map(_is_traversable, (self.gate, self.socket.parent, *others)))
+    def is_traversable(self, *directories: Path) -> bool:
+        """Return whether the server's user reaches this and other directories unprivileged."""
+        return all(map(_is_traversable, (self.private_dir, self.socket_dir.parent, *directories)))
 
-    def _take(self) -> None:
+    def _acquire_lock(self) -> None:
         _ensure_private(self.path)
         lock = self.path / "lock"
         if any(self.path.iterdir()) and not lock.exists():
             raise EmbeddedPostgresError(
-                f"{self.path} holds other things: choose a new directory with --data."
+                f"{self.path} contains other files: choose a new directory with --data."
             )
-        # Patience, because a starter that is killed between fork and exec leaves a child that
-        # holds the lock for a moment more.
-        self._lock = _locked(lock, seconds=0.5)
-        process, socket, *_ = [*lock.read_text().splitlines(), "unknown", ""]
-        if self._lock < 0:
-            message = f"The data directory {self.path} is in use by process {process}."
-            raise DataDirectoryInUse(message, Path(socket))
-        _remove_stale_link(Path(socket), self._socket)
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n{self.socket}\n".encode(), 0)
+        # With a timeout: a process that is killed between fork and exec leaves a child that has the
+        # lock for a moment.
+        self._lock_fd = _lock_file(lock, timeout=0.5)
+        pid, socket_dir, *_ = [*lock.read_text().splitlines(), "unknown", ""]
+        if self._lock_fd < 0:
+            message = f"The data directory {self.path} is in use by process {pid}."
+            raise DataDirectoryInUse(message, Path(socket_dir))
+        _remove_stale_link(Path(socket_dir), self._real_socket_dir)
+        os.ftruncate(self._lock_fd, 0)
+        os.pwrite(self._lock_fd, f"{os.getpid()}\n{self.socket_dir}\n".encode(), 0)
 
-    def _end_former(self) -> None:
-        """Stop the server of a killed starter, on systems where it is not told of the death."""
-        descriptor = _locked(self.gate / "lock", seconds=0)
+    def _stop_former_server(self) -> None:
+        """Stop the server of a killed process, on systems without a parent-death signal."""
+        descriptor = _lock_file(self.private_dir / "lock", timeout=0)
         if descriptor >= 0:
             os.close(descriptor)
             return
@@ -129,19 +132,22 @@ class DataDirectory:
             pid = int((self.cluster / "postmaster.pid").read_text().split("\n")[0])
             os.kill(pid, signal.SIGINT)
 
-    def _clean(self) -> None:
-        # Both locks are ours, so whatever process the files of a killed server name is another.
+    def _replace_former_files(self) -> None:
+        # This process has both locks, so a pid in these files is that of an unrelated process.
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
-        for directory in (self.unfinished, self._socket):
+        for directory in (self.staging, self._real_socket_dir):
             if directory.exists():
                 shutil.rmtree(directory)
-        make_directory(self._socket)
-        if self.socket != self._socket:
-            self.socket.symlink_to(self._socket)
+        make_directory(self._real_socket_dir)
+        if self.socket_dir != self._real_socket_dir:
+            self.socket_dir.symlink_to(self._real_socket_dir)
 
 
 def postgres_account() -> pwd.struct_passwd | None:
-    """Return the user that root's server runs as, for PostgreSQL refuses root; else None."""
+    """Return the user that PostgreSQL runs as if this process is root's, else None.
+
+    PostgreSQL does not run as root. Raise EmbeddedPostgresError if there is no such user.
+    """
     if os.geteuid() != 0:
         return None
     try:
@@ -153,14 +159,14 @@ def postgres_account() -> pwd.struct_passwd | None:
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory for the user that the server runs as."""
+    """Make a directory that belongs to the user that PostgreSQL runs as."""
     directory.mkdir(0o700)
     if account := postgres_account():
         os.chown(directory, account.pw_uid, -1)
 
 
 def _ensure_private(directory: Path) -> None:
-    """Have a directory of our own; one that exists keeps its permissions."""
+    """Make a private directory; one that exists and is this user's keeps its permissions."""
     if directory.exists() and not directory.is_dir():
         raise EmbeddedPostgresError(f"{directory} is a file: choose a directory with --data.")
     directory.mkdir(0o710 if postgres_account() else 0o700, parents=True, exist_ok=True)
@@ -171,16 +177,18 @@ def _ensure_private(directory: Path) -> None:
 
 
 def _is_traversable(directory: Path) -> bool:
-    found = [place.stat() for place in (directory, *directory.parents)]
+    """Return whether a process with root's group, and no other right, can enter a directory."""
+    statuses = [path.stat() for path in (directory, *directory.parents)]
     return all(
-        place.st_mode & (stat.S_IXGRP if place.st_gid == 0 else stat.S_IXOTH) for place in found
+        status.st_mode & (stat.S_IXGRP if status.st_gid == 0 else stat.S_IXOTH)
+        for status in statuses
     )
 
 
-def _locked(path: Path, seconds: float) -> int:
-    """Return a descriptor that holds a file's lock, or -1 if others keep it for so long."""
+def _lock_file(path: Path, timeout: float) -> int:
+    """Return a descriptor with an exclusive lock, or -1 if it is locked until the timeout."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    deadline = monotonic() + seconds
+    deadline = monotonic() + timeout
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,20 +201,20 @@ def _locked(path: Path, seconds: float) -> int:
             return descriptor
 
 
-def _socket_path(socket: Path) -> Path:
-    """Return the name that a socket's directory is known by: its own, or of a link to be made."""
-    if SAFE_SOCKET_PATH.fullmatch(str(socket)):
-        return socket
-    name = Path(tempfile.gettempdir(), f"alchemist-{secrets.token_hex(8)}")
-    if SAFE_SOCKET_PATH.fullmatch(str(name)):
-        return name
+def _safe_socket_dir(directory: Path) -> Path:
+    """Return the directory if its path is safe for a socket, else the path of a link to make."""
+    if SAFE_SOCKET_PATH.fullmatch(str(directory)):
+        return directory
+    link = Path(tempfile.gettempdir(), f"alchemist-{secrets.token_hex(8)}")
+    if SAFE_SOCKET_PATH.fullmatch(str(link)):
+        return link
     raise EmbeddedPostgresError(
-        f"Neither {socket} nor {name} can name a socket: choose a shorter --data."
+        f"Neither {directory} nor {link} can name a socket: choose a shorter --data."
     )
 
 
-def _remove_stale_link(name: Path, socket: Path) -> None:
-    """Remove the link of a former run, unless the name has come to mean something else."""
+def _remove_stale_link(link: Path, target: Path) -> None:
+    """Remove the link of a former run, unless its path is used for something else by now."""
     with suppress(OSError):
-        if name.readlink() == socket:
-            name.unlink()
+        if link.readlink() == target:
+            link.unlink()

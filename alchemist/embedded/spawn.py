@@ -1,7 +1,7 @@
 """A command that ends when its parent does, and that root runs as an unprivileged user.
 
-Between fork and exec Python may run nothing safely once there are threads. So this file is the
-first program of the child: it prepares its own process, and then becomes the command.
+In a process with threads, Python code between fork and exec is unsafe. So this file is the first
+program of the child: it prepares its own process, and then executes the command.
 """
 
 import ctypes
@@ -24,61 +24,67 @@ CAP_DAC_OVERRIDE = 1
 
 def spawn(
     command: Sequence[str | Path],
-    farewell: signal.Signals,
+    death_signal: signal.Signals,
     *,
     user: str = "",
-    override: bool = False,
-    **how: Any,
+    bypass_permissions: bool = False,
+    **options: Any,
 ) -> subprocess.Popen[bytes]:
-    """Start a command that gets the signal `farewell` when the thread that called this ends.
+    """Start a command that gets `death_signal` when the thread that called this ends.
 
-    It runs in a session of its own, so that a Ctrl-C reaches its parent alone. Root may give the
-    `user` that it shall run as, and with `override` leaves it the right to pass any directory.
-    Only Linux sends a farewell: elsewhere the command may outlive a parent that is killed.
+    It runs in its own session, so that only its parent gets a Ctrl-C. Root can set the `user` that
+    it runs as, and with `bypass_permissions` it keeps the capability to enter any directory.
+    Only Linux sends the signal: elsewhere the command can outlive a parent that is killed.
+    `options` are those of Popen.
     """
-    orders = [str(int(farewell)), str(os.getpid()), user, "override" if override else ""]
+    arguments = [
+        *(str(int(death_signal)), str(os.getpid()), user),
+        "bypass-permissions" if bypass_permissions else "",
+    ]
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-I", "-S", __file__, *orders, *map(str, command)],
+        [sys.executable, "-I", "-S", __file__, *arguments, *map(str, command)],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        **how,
+        **options,
     )
 
 
-def _main(farewell: str, parent: str, user: str, override: str, *command: str) -> None:
-    # Neither a KeyboardInterrupt of this interpreter nor a disposition inherited from `nohup`.
-    for request in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(request, signal.SIG_DFL)
+def _main(
+    death_signal: str, parent_pid: str, user: str, bypass_permissions: str, *command: str
+) -> None:
+    # No KeyboardInterrupt of this interpreter, and no handling inherited from `nohup`.
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_DFL)
     try:
         if user:
-            _drop_privileges(pwd.getpwnam(user), bool(override))
+            _drop_privileges(pwd.getpwnam(user), bool(bypass_permissions))
     except OSError as error:
-        sys.exit(f"FATAL:  root may not act as {user} here ({error.strerror}): be somebody else.")
-    set_parent_death_signal(int(parent), int(farewell))
+        sys.exit(f"FATAL:  root cannot become {user} here ({error.strerror}): use another user.")
+    set_parent_death_signal(int(parent_pid), int(death_signal))
     try:
         os.execv(command[0], command)  # noqa: S606
     except OSError as error:
         sys.exit(f"FATAL:  {command[0]} does not run here: {error.strerror}.")
 
 
-def _drop_privileges(account: pwd.struct_passwd, override: bool) -> None:
-    """Give up root. The group stays root's: what is open to it alone is closed to `account`."""
-    if override:
-        # Not merely PR_SET_KEEPCAPS: access(2), with which PostgreSQL looks for its own files,
-        # ignores the capabilities of all users but root unless this bit is set.
+def _drop_privileges(account: pwd.struct_passwd, bypass_permissions: bool) -> None:
+    """Become `account`, but keep root's group: the private directory is open to that group only."""
+    if bypass_permissions:
+        # PR_SET_KEEPCAPS is not enough: without this bit access(2), which PostgreSQL calls for its
+        # own files, ignores the capabilities of all users but root.
         _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(0)
     os.setuid(account.pw_uid)
-    if override:
+    if bypass_permissions:
         _keep_capability(CAP_DAC_OVERRIDE)
 
 
 def _keep_capability(capability: int) -> None:
-    """Keep one capability of root's, through exec too: that is what ambient means.
+    """Keep one of root's capabilities, also after exec (which makes it an ambient one).
 
-    Done here and not with util-linux's `setpriv`, which some images lack and which could not
-    check, after the parent-death signal is set, whether the parent still lives.
+    util-linux's `setpriv` is missing in some images, and cannot check whether the parent still
+    lives after it has set the parent-death signal.
     """
     bit = 1 << capability
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
@@ -88,21 +94,21 @@ def _keep_capability(capability: int) -> None:
     _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
 
 
-def set_parent_death_signal(parent: int, farewell: int) -> None:
-    """Have this process sent a signal when its parent ends; end at once if it has.
+def set_parent_death_signal(parent_pid: int, death_signal: int) -> None:
+    """Have this process sent a signal when its parent ends; exit if the parent has ended.
 
-    To be called after any change of user, which clears it. Does nothing where there is no Linux.
+    Call it after any change of user, which clears the signal. Does nothing outside Linux.
     """
     if sys.platform != "linux":
         return
-    _prctl(PR_SET_PDEATHSIG, farewell)
-    if os.getppid() != parent:
+    _prctl(PR_SET_PDEATHSIG, death_signal)
+    if os.getppid() != parent_pid:
         os._exit(1)
 
 
 def _prctl(option: int, *arguments: int) -> None:
-    filled = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
-    if ctypes.CDLL(None, use_errno=True).prctl(option, *filled):
+    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
+    if ctypes.CDLL(None, use_errno=True).prctl(option, *padded):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 

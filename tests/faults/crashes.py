@@ -80,7 +80,7 @@ def run(seed: int, seconds: float, defect: str, log: Path) -> list[str]:
             violations = list(_run(directory, seed, seconds, defect))
         finally:
             log.write_bytes((directory / "gunicorn.log").read_bytes())
-        left = processes.of(directory)
+        left = processes.find(directory)
     return violations + ([f"processes {left} are left"] if left else [])
 
 
