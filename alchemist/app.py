@@ -1,4 +1,4 @@
-"""The application factory: wiring, and nothing else."""
+"""The application factory: it connects the modules."""
 
 from functools import partial
 
@@ -39,7 +39,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     """Return the WSGI application; raise `config.ConfigurationError` with all errors."""
     settings = settings or config.load()
     app = Flask(__name__, static_folder=None)
-    # Nothing here is a coroutine, and nobody needs to ask ten times a request.
+    # No view is a coroutine. Flask would check this about ten times in each request.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.before_request(partial(deadline.start, settings.request_timeout))
     app.teardown_appcontext(deadline.clear)
@@ -52,7 +52,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     security_headers.init_app(app, settings.cors_origins)
     health.init_app(app)
     v1.init_app(app)
-    v2_api = api.Api(app, "v2", "One style for every resource.")
+    v2_api = api.Api(app, "v2", "All resources in one style.")
     for blueprint in V2:
         v2_api.register_blueprint(blueprint)
     v1_api = api.Api(app, "v1", v1.__doc__)

@@ -1,1 +1,1 @@
-"""Who changed what: a log that is written in the transaction of the change."""
+"""The audit log: who changed which row, written in the transaction of the change."""

@@ -9,7 +9,7 @@ from alchemist.database import Query
 from . import service
 from .schemas import AuditEntrySchema, AuditListQuery
 
-blp = Blueprint("audit", __name__, url_prefix="/api/v2/audit", description="Who changed what.")
+blp = Blueprint("audit", __name__, url_prefix="/api/v2/audit", description="Who changed which row.")
 
 
 @blp.route("")
@@ -18,10 +18,10 @@ class AuditEntryList(Resource):
 
     @blp.list(AuditEntrySchema, AuditListQuery)
     def get(self, filters: dict[str, Any]) -> Query:
-        """List what was changed
+        """List audit entries
 
-        Stock and counters that an order or a redemption moves are told by that, not as changes of
-        the product or the coupon.
+        When an order or a redemption changes a stock or a counter, the entry is one of the order or
+        the redemption, not of the product or the coupon.
         """
         return service.list_query(**filters)
 
@@ -32,5 +32,5 @@ class AuditEntryItem(Resource):
 
     @blp.retrieve(AuditEntrySchema)
     def get(self, pk: UUID) -> Query:
-        """Get one change"""
+        """Get an audit entry"""
         return service.by_pk(pk)

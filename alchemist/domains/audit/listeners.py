@@ -1,4 +1,4 @@
-"""Writes the audit log: whatever the session flushes is noted in the same transaction."""
+"""Writes the audit log: listeners of the session add an entry for each change of a row."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import Flask, has_request_context
 from sqlalchemy import (
     CTE,
+    ColumnElement,
     String,
     Uuid,
     bindparam,
@@ -26,35 +27,46 @@ from alchemist.database import Versioned
 
 from .models import AuditEntry
 
-# An action, a table, a key, and the names of fields.
+# The values of CHANGE_COLUMNS: the action, the table, the pk, and the names of the fields.
 Change = tuple[str, str, UUID, list[str]]
+CHANGE_COLUMNS = ("action", "resource", "resource_pk", "fields")
 INSERT = insert(db.table(AuditEntry))
-NAMES = ("action", "resource", "resource_pk", "fields")
-# What every change changes.
+PARAMETER_TYPES: dict[str, TypeEngine[Any]] = {
+    "pk": Uuid(),
+    "user_id": Uuid(),
+    "token_id": Uuid(),
+    "request_id": String(),
+}
+# Every change of a row writes these.
 SYSTEM_COLUMNS = {"pk", "created_at", "updated_at", "version"}
 
 
 def _write_flushed(session: Session, *_: object) -> None:
-    _write(session, [*_pop_pending(session), *_changes(session)])
+    """Write the pending entries, and those of the rows that were flushed."""
+    _write(session, [*_pop_pending(session), *_flushed_changes(session)])
 
 
 def _write_pending(session: Session) -> None:
-    """Record what was noted since the last flush, if anything was."""
+    """Write the entries that `database.audit` has queued since the last flush."""
     _write(session, _pop_pending(session))
 
 
-def _discard_rolled_back(session: Session, undone: SessionTransaction) -> None:
-    """Drop what was noted of statements that are undone, be it all or what a savepoint held."""
-    # A flush that fails takes with it the savepoint around it.
-    gone = undone if undone.nested else session.get_nested_transaction()
-    notes = session.info.pop("audit_entries", [])
-    session.info["audit_entries"] = [note for note in notes if gone and note[0] is not gone]
+def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> None:
+    """Discard the pending entries of a savepoint that is rolled back, or of all without one."""
+    # When a flush fails, SQLAlchemy rolls back its subtransaction and the savepoint around it.
+    rolled_back = transaction if transaction.nested else session.get_nested_transaction()
+    pending = session.info.pop("audit_entries", [])
+    session.info["audit_entries"] = [
+        (savepoint, change)
+        for savepoint, change in pending
+        if rolled_back and savepoint is not rolled_back
+    ]
 
 
 def _write(session: Session, changes: list[Change]) -> None:
     if changes:
-        who = _actor()
-        entries = [dict(zip(NAMES, change, strict=True)) | who for change in changes]
+        actor = _actor()
+        entries = [dict(zip(CHANGE_COLUMNS, change, strict=True)) | actor for change in changes]
         session.connection().execute(INSERT, entries)
 
 
@@ -62,13 +74,13 @@ def _pop_pending(session: Session) -> list[Change]:
     return [change for _savepoint, change in session.info.pop("audit_entries", [])]
 
 
-def _changes(session: Session) -> Iterator[Change]:
-    """Yield how a flush changed each row, which one it was, and which of its fields."""
-    # pks are made in Python, so that new rows have theirs before they are inserted.
+def _flushed_changes(session: Session) -> Iterator[Change]:
+    """Yield the change of each row that was flushed."""
+    # Python generates primary keys, so new rows have theirs.
     for row in _versioned(session.new):
-        yield "create", row.__tablename__, row.pk, _fields(row)
+        yield "create", row.__tablename__, row.pk, _changed_fields(row)
     for row in _versioned(session.dirty):
-        if fields := _fields(row):
+        if fields := _changed_fields(row):
             yield "update", row.__tablename__, row.pk, fields
     for row in _versioned(session.deleted):
         yield "delete", row.__tablename__, row.pk, []
@@ -78,38 +90,43 @@ def _versioned(rows: Iterable[object]) -> Iterator[Any]:
     return (row for row in rows if isinstance(row, Versioned))
 
 
-def _fields(row: Any) -> list[str]:
-    columns = inspect(row).mapper.column_attrs.keys()
-    changed = {name for name in columns if inspect(row).attrs[name].history.has_changes()}
+def _changed_fields(row: Any) -> list[str]:
+    """Return the names of the changed columns and of the changed children of a row."""
+    state = inspect(row)
+    columns = state.mapper.column_attrs.keys()
+    changed = {name for name in columns if state.attrs[name].history.has_changes()}
     return sorted((changed - SYSTEM_COLUMNS) | db.modified_names(row))
 
 
 def _actor() -> dict[str, Any]:
-    """Return who asks; outside of a request it is nobody but the operator."""
+    """Return who makes the change: the caller of the request, or nobody outside of a request."""
     if not has_request_context():
         return {"user_id": None, "token_id": None, "request_id": None}
     caller = request.caller
     return {"user_id": caller.user_id, "token_id": caller.token_id, "request_id": request.id}
 
 
-def audit_insert(new: CTE, resource: str, fields: Iterable[str]) -> CTE:
-    """Return what records a creation as a part of its statement, whose `parameters` say by whom.
+def audit_insert(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
+    """Return a CTE that writes the audit entry of an INSERT in the same statement.
 
-    The rest is the same for every row with these fields, and stands in the statement.
+    `audit_parameters` returns the values of its parameters. The rest is the same for all rows with
+    these fields, so it is part of the SQL text.
     """
-    by: dict[str, TypeEngine[Any]] = {
-        "pk": Uuid(),
-        "user_id": Uuid(),
-        "token_id": Uuid(),
-        "request_id": String(),
-    }
-    change = ("'create'", f"'{resource}'", new.c.pk, f"'{{{','.join(fields)}}}'::varchar[]")
-    values = [literal_column(one) if isinstance(one, str) else one for one in change]
-    who = [bindparam(f"audit_{name}", type_=kind) for name, kind in by.items()]
-    return INSERT.from_select([*NAMES, *by], select(*values, *who).select_from(new)).cte("noted")
+    change: tuple[ColumnElement[Any], ...] = (
+        literal_column("'create'"),
+        literal_column(f"'{resource}'"),
+        inserted.c.pk,
+        literal_column(f"'{{{','.join(fields)}}}'::varchar[]"),
+    )
+    parameters = [
+        bindparam(f"audit_{name}", type_=type_) for name, type_ in PARAMETER_TYPES.items()
+    ]
+    values = select(*change, *parameters).select_from(inserted)
+    return INSERT.from_select([*CHANGE_COLUMNS, *PARAMETER_TYPES], values).cte("audit_entry")
 
 
 def audit_parameters() -> dict[str, Any]:
+    """Return the parameters of `audit_insert` for a row that the current request inserts."""
     return {f"audit_{name}": value for name, value in (_actor() | {"pk": uuid7()}).items()}
 
 
@@ -119,11 +136,12 @@ def init_app(app: Flask) -> None:
 
 
 def register_listeners() -> None:
-    """Record from now on, in this process."""
-    for moment, act in (
+    """Write the audit log from now on, for every session of this process."""
+    factory = db.session.session_factory
+    for event_name, listener in (
         ("after_flush", _write_flushed),
         ("before_commit", _write_pending),
         ("after_soft_rollback", _discard_rolled_back),
     ):
-        if not event.contains(db.session.session_factory, moment, act):
-            event.listen(db.session.session_factory, moment, act)
+        if not event.contains(factory, event_name, listener):
+            event.listen(factory, event_name, listener)

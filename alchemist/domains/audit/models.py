@@ -1,4 +1,4 @@
-"""The entry of the audit log as it is stored."""
+"""The table of the audit log."""
 
 from uuid import UUID
 
@@ -12,11 +12,11 @@ ACTIONS = ("create", "update", "delete")
 
 
 class AuditEntry(Versioned, Base):
-    """One change of one row. It names fields and not values, so that what is forgotten is."""
+    """A change of a row. It has the names of fields, but no values: personal data is not kept."""
 
     __tablename__ = "audit_log"
 
-    # No foreign keys: the log outlives what it tells of.
+    # No foreign keys: an entry outlives the rows that it names.
     resource: Mapped[str] = mapped_column(String(63))
     resource_pk: Mapped[UUID]
     action: Mapped[str] = mapped_column(String(16))
@@ -29,7 +29,7 @@ class AuditEntry(Versioned, Base):
         CheckConstraint(
             "action IN ('create', 'update', 'delete')",
             "action",
-            info=constraint_error("not-one-of", "#/action", "Not an action."),
+            info=constraint_error("not-one-of", "#/action", "Unknown action."),
         ),
         Index(None, "resource", "resource_pk", "pk"),
         Index(None, "resource_pk", "pk"),

@@ -1,11 +1,11 @@
-"""The entry of the audit log as clients see it."""
+"""Schemas of the audit log: the representation and the list query."""
 
 from alchemist.api.fields import Enum, List, Pk, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, Sort
 
 from .models import ACTIONS, AuditEntry
 
-# In the example apothecary: how a user, who changes heroes, gave one of them another nickname.
+# Rows of the sample data: an entry, the hero that was renamed, and the user who did it.
 EXAMPLE_PK = "0195b42d-c230-726e-b641-72b4f0d0362e"
 EXAMPLE_HERO_PK = "0195a0bd-2cad-7a4a-8f11-e3187caed144"
 EXAMPLE_USER_PK = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
@@ -17,24 +17,26 @@ class AuditEntrySchema(Schema):
         max=63,
         dump_only=True,
         example="heroes",
-        metadata={"description": "The kind of the row that was changed."},
+        metadata={"description": "The resource of the changed row."},
     )
     resource_pk = Pk(
-        dump_only=True, example=EXAMPLE_HERO_PK, metadata={"description": "The key of the row."}
+        dump_only=True,
+        example=EXAMPLE_HERO_PK,
+        metadata={"description": "The `pk` of the changed row."},
     )
     action = Enum(
         *ACTIONS,
         dump_only=True,
-        metadata={"description": "What was done with the row.", "examples": ["update"]},
+        metadata={"description": "What was done to the row.", "examples": ["update"]},
     )
-    # marshmallow has a use of its own for the name `fields`.
+    # `fields` is an attribute of every marshmallow schema.
     names = List(
         Text(max=63),
         attribute="fields",
         data_key="fields",
         dump_only=True,
         metadata={
-            "description": "The names of the fields that were written, never their values.",
+            "description": "The names of the changed fields, without their values.",
             "examples": [["nickname"]],
         },
     )
@@ -42,20 +44,22 @@ class AuditEntrySchema(Schema):
         dump_only=True,
         allow_none=True,
         example=EXAMPLE_USER_PK,
-        metadata={"description": "Who did it; null with open access and for the operator."},
+        metadata={
+            "description": "The user who did it; null with open access and for the command line."
+        },
     )
     token_id = Pk(
         dump_only=True,
         allow_none=True,
         example="0195aef7-74dc-71d2-99d0-03fa4ffb1f99",
-        metadata={"description": "The token that it was done with."},
+        metadata={"description": "The token of the request."},
     )
     request_id = Text(
         max=64,
         dump_only=True,
         allow_none=True,
         example="b2cb184700d90a82d074efa39876c91d",
-        metadata={"description": "The `X-Request-ID` of the request that did it."},
+        metadata={"description": "The `X-Request-ID` of the request."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -64,7 +68,7 @@ class AuditEntrySchema(Schema):
 class AuditListQuery(ListQuerySchema):
     sort = Sort(AuditEntry.pk, AuditEntry.created_at)
     resource = Text(
-        max=63, example="heroes", metadata={"description": "Changes of rows of this kind."}
+        max=63, example="heroes", metadata={"description": "Changes of rows of this resource."}
     )
-    pk = Pk(example=EXAMPLE_HERO_PK, metadata={"description": "Changes of this row."})
-    user_id = Pk(example=EXAMPLE_USER_PK, metadata={"description": "Changes that this user made."})
+    pk = Pk(example=EXAMPLE_HERO_PK, metadata={"description": "Changes of the row with this `pk`."})
+    user_id = Pk(example=EXAMPLE_USER_PK, metadata={"description": "Changes by this user."})

@@ -1,4 +1,4 @@
-"""What can be asked of the audit log."""
+"""Queries of the audit log."""
 
 from typing import Any
 from uuid import UUID
@@ -19,11 +19,11 @@ def by_pk(pk: UUID) -> Select[Any]:
 def list_query(
     *, resource: str | None = None, pk: UUID | None = None, user_id: UUID | None = None
 ) -> Select[Any]:
-    found = select(AuditEntry)
+    query = select(AuditEntry)
     if resource is not None:
-        found = found.where(AuditEntry.resource == resource)
+        query = query.where(AuditEntry.resource == resource)
     if pk is not None:
-        found = found.where(AuditEntry.resource_pk == pk)
+        query = query.where(AuditEntry.resource_pk == pk)
     if user_id is not None:
-        found = found.where(AuditEntry.user_id == user_id)
-    return found
+        query = query.where(AuditEntry.user_id == user_id)
+    return query

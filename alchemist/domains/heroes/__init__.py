@@ -1,1 +1,1 @@
-"""Those who drink the potions."""
+"""Heroes, for whom users order potions."""

@@ -1,4 +1,4 @@
-"""Which heroes a caller may write."""
+"""Restricts heroes to those that the caller may write."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ WRITE = "heroes:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner=request.caller.owner_filter(WRITE))
+    return service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))
 
 
 def check_owner(values: Mapping[str, Any]) -> None:
-    """Let nobody give a hero to somebody else, or to nobody, but who may change any hero."""
+    """Raise Forbidden if the values name another owner and the caller lacks `heroes:write:any`."""
     if "user_id" in values:
         request.caller.check_owner(WRITE, values["user_id"])

@@ -13,7 +13,10 @@ from .models import Hero
 from .schemas import HeroListQuery, HeroSchema
 
 blp = Blueprint(
-    "heroes", __name__, url_prefix="/api/v2/heroes", description="Those who drink the potions."
+    "heroes",
+    __name__,
+    url_prefix="/api/v2/heroes",
+    description="Heroes, for whom users order potions.",
 )
 
 
@@ -48,7 +51,7 @@ class HeroItem(Resource):
     def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
         """Change a hero
 
-        Heroes of others are changed with the permission `heroes:write:any` only.
+        A hero of another user needs the permission `heroes:write:any`.
         """
         auth.check_owner(changes)
         service.update(hero, changes)

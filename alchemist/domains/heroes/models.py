@@ -1,4 +1,4 @@
-"""The hero as it is stored."""
+"""The table of heroes."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ class Hero(Versioned, Base):
                 "unknown-reference",
                 "#/user_id",
                 "The user does not exist.",
-                referenced_detail="Hero {} is theirs.",
+                referenced_detail="Hero {} belongs to the user.",
             ),
         )
     )
@@ -37,7 +37,7 @@ class Hero(Versioned, Base):
         CheckConstraint(
             "role IN ('mage', 'assassin', 'warrior', 'priest', 'tank')",
             "role",
-            info=constraint_error("not-one-of", "#/role", "Not a role of heroes."),
+            info=constraint_error("not-one-of", "#/role", "Unknown role."),
         ),
         Index(None, "created_at", "pk"),
         Index(None, "role", "pk"),

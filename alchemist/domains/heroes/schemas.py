@@ -1,4 +1,4 @@
-"""The hero as clients see it."""
+"""Schemas of heroes: the representation and the list query."""
 
 from alchemist.api.fields import Enum, Pk, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, Sort
@@ -7,11 +7,11 @@ from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
 from .models import ROLES, Hero
 
-# Old Jory in the example apothecary, who belongs to nobody.
+# A row of the sample data: Old Jory, a hero without an owner.
 EXAMPLE_PK = "0195a9f5-87b2-7ea8-9a80-c3e44d5fe635"
-# What a creation shows, and what a change does: a nickname can be taken once.
+# One for the examples of POST and one for PATCH: a nickname must be unique.
 NICKNAME_EXAMPLES = ("Brother Thistle", "Brother Thistle the Elder")
-NICKNAME_DESCRIPTION = "What the hero is known by; no other hero has it."
+NICKNAME_DESCRIPTION = "The name of the hero. No two heroes have the same one."
 ROLE_DESCRIPTION = "What the hero is good at."
 
 
@@ -31,7 +31,7 @@ class HeroSchema(Schema):
         visible_to="heroes:write",
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
-        metadata={"description": "Whose hero it is; by default one's own."},
+        metadata={"description": "The owner; by default the caller."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -39,11 +39,11 @@ class HeroSchema(Schema):
 
 class HeroListQuery(ListQuerySchema):
     sort = Sort(Hero.pk, Hero.nickname, Hero.created_at)
-    role = Enum(*ROLES, metadata={"description": "Heroes of this role.", "examples": ["mage"]})
+    role = Enum(*ROLES, metadata={"description": "Heroes with this role.", "examples": ["mage"]})
     user_id = Pk(example=EXAMPLE_OWNER_PK, metadata={"description": "Heroes of this user."})
     q = Text(
         max=200,
         min=1,
         example="kettles morwenna",
-        metadata={"description": "Words in the nickname, in any order and case."},
+        metadata={"description": "Heroes with all these words in the nickname, in any case."},
     )

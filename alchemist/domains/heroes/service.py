@@ -1,4 +1,4 @@
-"""What can be done with heroes."""
+"""Queries of heroes, and the operations that change them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,23 +13,23 @@ from .models import SEARCH_VECTOR, Hero
 
 
 @db.cached_query
-def by_pk(pk: UUID, *, owner: UUID | None = None) -> Select[Any]:
-    found = select(Hero).where(Hero.pk == pk)
-    return found if owner is None else found.where(Hero.user_id == owner)
+def by_pk(pk: UUID, *, owner_id: UUID | None = None) -> Select[Any]:
+    query = select(Hero).where(Hero.pk == pk)
+    return query if owner_id is None else query.where(Hero.user_id == owner_id)
 
 
 @db.cached_query
 def list_query(
     *, role: str | None = None, user_id: UUID | None = None, q: str | None = None
 ) -> Select[Any]:
-    found = select(Hero)
+    query = select(Hero)
     if role is not None:
-        found = found.where(Hero.role == role)
+        query = query.where(Hero.role == role)
     if user_id is not None:
-        found = found.where(Hero.user_id == user_id)
+        query = query.where(Hero.user_id == user_id)
     if q is not None:
-        found = found.where(matches_words(SEARCH_VECTOR, q))
-    return found
+        query = query.where(matches_words(SEARCH_VECTOR, q))
+    return query
 
 
 def create(**values: Any) -> Hero:

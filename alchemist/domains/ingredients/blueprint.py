@@ -1,6 +1,7 @@
 """Ingredients over HTTP."""
 
 from typing import Any
+from uuid import UUID
 
 from alchemist.api import PUBLIC, Blueprint, Resource
 from alchemist.api.idempotency import idempotent
@@ -14,7 +15,7 @@ blp = Blueprint(
     "ingredients",
     __name__,
     url_prefix="/api/v2/ingredients",
-    description="What potions are made of.",
+    description="Ingredients of potions.",
 )
 
 
@@ -40,7 +41,7 @@ class IngredientItem(Resource):
     permissions = {"get": PUBLIC, "patch": "ingredients:write", "delete": "ingredients:write"}
 
     @blp.retrieve(IngredientSchema)
-    def get(self, pk: Any) -> Query:
+    def get(self, pk: UUID) -> Query:
         """Get an ingredient"""
         return service.by_pk(pk)
 
@@ -53,6 +54,6 @@ class IngredientItem(Resource):
     def delete(self, ingredient: Ingredient) -> None:
         """Delete an ingredient
 
-        One that a potion contains is kept: 409 names the potions.
+        An ingredient of a potion cannot be deleted: 409 names the potions.
         """
         service.delete(ingredient)

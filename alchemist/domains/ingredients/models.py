@@ -1,4 +1,4 @@
-"""The ingredient as it is stored."""
+"""The table of ingredients."""
 
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column

@@ -1,11 +1,11 @@
-"""The ingredient as clients see it."""
+"""Schemas of ingredients: the representation and the list query."""
 
 from alchemist.api.fields import Pk, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, Sort
 
 from .models import Ingredient
 
-# Moonstone dust in the example apothecary, which no potion contains: it can be deleted.
+# A row of the sample data: moonstone dust. No potion contains it, so it can be deleted.
 EXAMPLE_PK = "0195611f-cab7-7257-82b1-5963602913a4"
 
 
@@ -16,13 +16,13 @@ class IngredientSchema(Schema):
         min=1,
         max=127,
         example="Mandrake root",
-        metadata={"description": "What it says on the jar; others may have the same name."},
+        metadata={"description": "The name. Several ingredients may have the same one."},
     )
     description = Text(
         max=2000,
         allow_none=True,
         example="Dug at dusk, dried for a month, never smelled twice.",
-        metadata={"description": "What else there is to know about it."},
+        metadata={"description": "Anything else about the ingredient."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -30,10 +30,16 @@ class IngredientSchema(Schema):
 
 class IngredientListQuery(ListQuerySchema):
     sort = Sort(Ingredient.pk, Ingredient.name, Ingredient.created_at)
-    name = Text(max=127, example="Moonstone dust", metadata={"description": "Exactly this name."})
+    name = Text(
+        max=127,
+        example="Moonstone dust",
+        metadata={"description": "Ingredients with exactly this name."},
+    )
     q = Text(
         max=200,
         min=1,
         example="blue shimmer",
-        metadata={"description": "Words in name or description, in any order and case."},
+        metadata={
+            "description": "Ingredients with all these words in name or description, in any case."
+        },
     )

@@ -1,4 +1,4 @@
-"""What can be done with ingredients."""
+"""Queries of ingredients, and the operations that change them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +19,12 @@ def by_pk(pk: UUID) -> Select[Any]:
 
 @db.cached_query
 def list_query(*, name: str | None = None, q: str | None = None) -> Select[Any]:
-    found = select(Ingredient)
+    query = select(Ingredient)
     if name is not None:
-        found = found.where(Ingredient.name == name)
+        query = query.where(Ingredient.name == name)
     if q is not None:
-        found = found.where(matches_words(SEARCH_VECTOR, q))
-    return found
+        query = query.where(matches_words(SEARCH_VECTOR, q))
+    return query
 
 
 def create(**values: Any) -> Ingredient:

@@ -1,1 +1,1 @@
-"""Where the apothecary sells."""
+"""Stores, which sell products."""

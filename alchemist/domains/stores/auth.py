@@ -1,4 +1,4 @@
-"""Which stores a caller may write."""
+"""Restricts stores to those that the caller may write."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +13,10 @@ WRITE = "stores:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner=request.caller.owner_filter(WRITE))
+    return service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))
 
 
 def check_owner(values: Mapping[str, Any]) -> None:
-    """Let nobody give a store to somebody else, or to nobody, but who may change any store."""
+    """Raise Forbidden if the values name another owner and the caller lacks `stores:write:any`."""
     if "owner_id" in values:
         request.caller.check_owner(WRITE, values["owner_id"])

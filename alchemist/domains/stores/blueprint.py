@@ -13,7 +13,7 @@ from .models import Store
 from .schemas import StoreListQuery, StoreSchema
 
 blp = Blueprint(
-    "stores", __name__, url_prefix="/api/v2/stores", description="Where potions are sold."
+    "stores", __name__, url_prefix="/api/v2/stores", description="Stores, which sell products."
 )
 
 
@@ -30,7 +30,7 @@ class StoreList(Resource):
     @blp.arguments(StoreSchema)
     @blp.create(StoreSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Store:
-        """Open a store"""
+        """Create a store"""
         auth.check_owner(values)
         return service.create(**{"owner_id": request.caller.user_id} | values)
 
@@ -48,16 +48,17 @@ class StoreItem(Resource):
     def patch(self, store: Store, changes: dict[str, Any]) -> None:
         """Change a store
 
-        Prices are in the currency of their store: change it, and they are in the new one. Orders
-        keep theirs. Stores of others are changed with the permission `stores:write:any` only.
+        A new currency applies to the prices of all products of the store: amounts are not
+        converted. Orders keep their currency. A store of another user needs the permission
+        `stores:write:any`.
         """
         auth.check_owner(changes)
         service.update(store, changes)
 
     @blp.destroy(StoreSchema, auth.writable_query)
     def delete(self, store: Store) -> None:
-        """Close a store
+        """Delete a store
 
-        One that has products is kept: 409 names some of them.
+        A store with products cannot be deleted: 409 names some of them.
         """
         service.delete(store)

@@ -1,4 +1,4 @@
-"""The store as it is stored."""
+"""The table of stores."""
 
 from uuid import UUID
 
@@ -19,7 +19,7 @@ class Store(Versioned, Base):
                 "unknown-reference",
                 "#/owner_id",
                 "The user does not exist.",
-                referenced_detail="Store {} is theirs.",
+                referenced_detail="Store {} belongs to the user.",
             ),
         )
     )

@@ -1,4 +1,4 @@
-"""The store as clients see it."""
+"""Schemas of stores: the representation and the list query."""
 
 from typing import Any
 
@@ -12,20 +12,21 @@ from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, Email
 
 from .models import Store
 
-# Metals and testing codes have no minor unit, and are no money.
+# Precious metals and test codes have no minor unit. Nobody pays with them.
 CURRENCIES = sorted(currency.code for currency in Currency if currency.exponent is not None)
-# In the example apothecary: The Crooked Ladle, which sells nothing yet and can be deleted.
+# A row of the sample data: The Crooked Ladle. It has no products, so it can be deleted.
 EXAMPLE_PK = "01972892-31f9-75e5-b1aa-50b403f84c48"
-NAME_DESCRIPTION = "What it says above the door; others may have the same name."
-CURRENCY_DESCRIPTION = "The currency of its prices (ISO 4217)."
+NAME_DESCRIPTION = "The name of the store. Several stores may have the same one."
+CURRENCY_DESCRIPTION = "The currency of all prices of the store (ISO 4217)."
 
 
-def required_text(meaning: str, example: str) -> Text:
-    return Text(required=True, min=1, max=255, example=example, metadata={"description": meaning})
+def required_text(description: str, example: str) -> Text:
+    metadata = {"description": description}
+    return Text(required=True, min=1, max=255, example=example, metadata=metadata)
 
 
 class HttpUrl(Text):
-    """An absolute URL of the web, host names without a dot included."""
+    """An absolute URL with the scheme http or https. Its host name needs no dot."""
 
     is_valid = URL(
         schemes={"http", "https"},
@@ -43,7 +44,7 @@ class StoreSchema(Schema):
     street = required_text("Street and number.", "7 Tallow Lane")
     zipcode = required_text("The postal code.", "1050")
     city = required_text("The city or town.", "Brassel")
-    country = required_text("The country, as it is written on letters.", "Belgium")
+    country = required_text("The country, as in a postal address.", "Belgium")
     currency = Enum(
         *CURRENCIES,
         required=True,
@@ -53,21 +54,21 @@ class StoreSchema(Schema):
         max=255,
         allow_none=True,
         example="https://ladle.example",
-        metadata={"description": "Where it is on the web.", "format": "uri"},
+        metadata={"description": "The URL of its website.", "format": "uri"},
     )
     phone = Text(
         max=64,
         allow_none=True,
         example="+32 2 555 01 23",
-        metadata={"description": "As it is dialled."},
+        metadata={"description": "The phone number."},
     )
-    email = Email(allow_none=True, metadata={"description": "Where to write to."})
+    email = Email(allow_none=True, metadata={"description": "The e-mail address of the store."})
     owner_id = Pk(
         references=User,
         visible_to="stores:write",
         allow_none=True,
         example=EXAMPLE_MERCHANT_PK,
-        metadata={"description": "Who runs it; by default who creates it."},
+        metadata={"description": "The owner; by default the caller."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -75,15 +76,21 @@ class StoreSchema(Schema):
 
 class StoreListQuery(ListQuerySchema):
     sort = Sort(Store.pk, Store.name, Store.created_at)
-    city = Text(max=255, example="Brassel", metadata={"description": "Exactly this city."})
-    country = Text(max=255, example="Belgium", metadata={"description": "Exactly this country."})
+    city = Text(
+        max=255, example="Brassel", metadata={"description": "Stores in exactly this city."}
+    )
+    country = Text(
+        max=255, example="Belgium", metadata={"description": "Stores in exactly this country."}
+    )
     currency = Enum(
-        *CURRENCIES, metadata={"description": "Prices in this currency.", "examples": ["EUR"]}
+        *CURRENCIES, metadata={"description": "Stores with this currency.", "examples": ["EUR"]}
     )
     owner_id = Pk(example=EXAMPLE_MERCHANT_PK, metadata={"description": "Stores of this user."})
     q = Text(
         max=200,
         min=1,
         example="crooked ladle",
-        metadata={"description": "Words in name, street or city, in any order and case."},
+        metadata={
+            "description": "Stores with all these words in name, street or city, in any case."
+        },
     )

@@ -1,4 +1,4 @@
-"""What can be done with stores."""
+"""Queries of stores, and the operations that change them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ from .models import SEARCH_VECTOR, Store
 
 
 @db.cached_query
-def by_pk(pk: UUID, *, owner: UUID | None = None) -> Select[Any]:
-    found = select(Store).where(Store.pk == pk)
-    return found if owner is None else found.where(Store.owner_id == owner)
+def by_pk(pk: UUID, *, owner_id: UUID | None = None) -> Select[Any]:
+    query = select(Store).where(Store.pk == pk)
+    return query if owner_id is None else query.where(Store.owner_id == owner_id)
 
 
 @db.cached_query
@@ -27,18 +27,18 @@ def list_query(
     owner_id: UUID | None = None,
     q: str | None = None,
 ) -> Select[Any]:
-    found = select(Store)
+    query = select(Store)
     if city is not None:
-        found = found.where(Store.city == city)
+        query = query.where(Store.city == city)
     if country is not None:
-        found = found.where(Store.country == country)
+        query = query.where(Store.country == country)
     if currency is not None:
-        found = found.where(Store.currency == currency)
+        query = query.where(Store.currency == currency)
     if owner_id is not None:
-        found = found.where(Store.owner_id == owner_id)
+        query = query.where(Store.owner_id == owner_id)
     if q is not None:
-        found = found.where(matches_words(SEARCH_VECTOR, q))
-    return found
+        query = query.where(matches_words(SEARCH_VECTOR, q))
+    return query
 
 
 def create(**values: Any) -> Store:
@@ -46,7 +46,7 @@ def create(**values: Any) -> Store:
 
 
 def update(store: Store, changes: Mapping[str, Any]) -> None:
-    """Change a store; the prices of its products are in its currency, whichever that is."""
+    """Update a store. A new currency applies to its products; their amounts are not converted."""
     db.update(store, changes)
 
 

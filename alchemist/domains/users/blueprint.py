@@ -1,4 +1,4 @@
-"""HTTP operations on users, their tokens and the caller."""
+"""Users, their tokens and the caller over HTTP."""
 
 import json
 from typing import Any

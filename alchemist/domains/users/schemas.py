@@ -90,9 +90,7 @@ class UserListQuery(ListQuerySchema):
         max=200,
         min=1,
         example="percival thorne",
-        metadata={
-            "description": "Users with all of these words in e-mail or name, in any order and case."
-        },
+        metadata={"description": "Users with all these words in e-mail or name, in any case."},
     )
     role = Enum(*ROLES, metadata={"description": "Users with this role.", "examples": ["merchant"]})
 

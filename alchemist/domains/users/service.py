@@ -1,4 +1,4 @@
-"""Queries and operations on users and their tokens."""
+"""Queries of users and their tokens, and the operations that change them."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -452,7 +452,9 @@ def test_a_user_with_a_store_is_kept_and_it_is_named(client_with_auth, owner, ad
     store = make_store(owner_id=owner.pk)
     answer = client_with_auth.delete(f"/api/v2/users/{owner.pk}", headers=admin | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
-    assert [entry["detail"] for entry in answer.json["errors"]] == [f"Store {store.pk} is theirs."]
+    assert [entry["detail"] for entry in answer.json["errors"]] == [
+        f"Store {store.pk} belongs to the user."
+    ]
 
 
 def test_a_repeated_creation_opens_one_store(post, mine):
