@@ -32,7 +32,7 @@ LAYERS: dict[str, list[str]] = {
         "embedded",
         "cli",
     ],
-    "errors": ["catalogue", "exceptions"],
+    "errors": ["catalogue", "problem_types", "exceptions"],
     "database": [
         *("deadline", "engines", "autocommit", "models", "queries", "session"),
         *("constraints", "text_search", "migrations"),

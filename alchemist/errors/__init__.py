@@ -1,5 +1,6 @@
 """Problem types, and the exceptions that end a request with one of them."""
 
+from . import problem_types  # noqa: F401  the import registers them
 from .catalogue import (
     PROBLEM_TYPES,
     STATUS_PHRASES,
