@@ -71,7 +71,7 @@ class Client:
 Job = Callable[[Client], Any]
 
 
-def crowd(server: Gunicorn, jobs: Iterable[Job], size: int = 16) -> list[Any]:
+def run_concurrently(server: Gunicorn, jobs: Iterable[Job], size: int = 16) -> list[Any]:
     """Return what the jobs do, which as many clients take in turn and begin at once."""
     todo: SimpleQueue[tuple[int, Job]] = SimpleQueue()
     done: dict[int, Any] = {}
@@ -95,9 +95,9 @@ def crowd(server: Gunicorn, jobs: Iterable[Job], size: int = 16) -> list[Any]:
     return [done[number] for number in sorted(done)]
 
 
-def together(server: Gunicorn, *jobs: Job) -> list[Any]:
+def run_simultaneously(server: Gunicorn, *jobs: Job) -> list[Any]:
     """Return what the jobs do, each done by a client of its own at the same moment."""
-    return crowd(server, jobs, len(jobs))
+    return run_concurrently(server, jobs, len(jobs))
 
 
 def codes(answer: Answer) -> set[str]:

@@ -27,7 +27,7 @@ from tests.factories import (
     make_user,
 )
 
-WHO = ("anonymous", "stranger", "owner", "merchant", "admin", "narrowed")
+CALLERS = ("anonymous", "stranger", "owner", "merchant", "admin", "narrowed")
 ANYBODY = "200 200 200 200 200 200"
 KNOWN = "401 200 200 200 200 200"
 ADMINS = {
@@ -46,7 +46,7 @@ SELLERS = {
     204: "401 403 403 204 204 403",
 }
 
-# The statuses that the callers of WHO get, in their order. Heroes, tokens, orders and redemptions
+# The statuses that CALLERS get, in their order. Heroes, tokens, orders and redemptions
 # are the owner's; the store, and what is sold there, is the merchant's. The narrowed one is an
 # admin whose token permits `me:read` alone. Whoever sends an expired or a revoked token gets 401
 # everywhere.
@@ -154,7 +154,7 @@ def test_every_operation_stands_in_the_table(app):
 
 
 @pytest.fixture
-def cast(transaction) -> SimpleNamespace:
+def actors(transaction) -> SimpleNamespace:
     """Everybody, and a coupon that the owner may redeem."""
     owner, admin = make_user(), make_user(role="admin")
     merchant = make_user(role="merchant")
@@ -175,47 +175,47 @@ def cast(transaction) -> SimpleNamespace:
     return SimpleNamespace(owner=owner, merchant=merchant, coupon=make_coupon(), secrets=secrets)
 
 
-def ask(client: Any, cast: SimpleNamespace, operation: str, who: str) -> Any:
+def ask(client: Any, actors: SimpleNamespace, operation: str, who: str) -> Any:
     """Send a valid request of the operation, aimed at what belongs to the owner."""
     method, path = operation.split()
-    secret = cast.secrets[who]
+    secret = actors.secrets[who]
     headers = {"If-Match": "*"} | ({"Authorization": f"Bearer {secret}"} if secret else {})
-    query = f"?id={cast.owner.pk}" if path.endswith("get-user") else ""
-    keys = {"user_id": cast.owner.pk, "coupon_id": cast.coupon.pk}
-    url = path.format(pk=row_of(client, path, cast), **keys) + query
-    return client.open(url, method=method, json=body_of(method, path, cast), headers=headers)
+    query = f"?id={actors.owner.pk}" if path.endswith("get-user") else ""
+    keys = {"user_id": actors.owner.pk, "coupon_id": actors.coupon.pk}
+    url = path.format(pk=row_of(client, path, actors), **keys) + query
+    return client.open(url, method=method, json=body_of(method, path, actors), headers=headers)
 
 
-def row_of(client: Any, path: str, cast: SimpleNamespace) -> UUID | None:
+def row_of(client: Any, path: str, actors: SimpleNamespace) -> UUID | None:
     if "{pk}" not in path:
         return None
     if path.endswith("/tokens/{pk}"):
-        return service.issue(cast.owner, ADMIN, label="asked for")[0].pk
+        return service.issue(actors.owner, ADMIN, label="asked for")[0].pk
     if "/users/" in path:
         # Without rows that would keep the owner from being deleted.
-        return cast.owner.pk
+        return actors.owner.pk
     if "/audit/" in path:
         return entry_of(make_ingredient())
     if path.endswith("/redemptions/{pk}"):
-        return coupons.redeem(cast.coupon, cast.owner.pk).pk
+        return coupons.redeem(actors.coupon, actors.owner.pk).pk
     makers = {
         "ingredients": make_ingredient,
         "potions": make_potion,
         "coupons": make_coupon,
-        "stores": lambda: make_store(owner_id=cast.merchant.pk),
-        "products": lambda: product_of(cast),
-        "orders": lambda: order_of(cast, path),
-        "heroes": lambda: make_hero(user_id=cast.owner.pk),
+        "stores": lambda: make_store(owner_id=actors.merchant.pk),
+        "products": lambda: product_of(actors),
+        "orders": lambda: order_of(actors, path),
+        "heroes": lambda: make_hero(user_id=actors.owner.pk),
     }
     return makers[path.split("/")[3]]().pk
 
 
-def product_of(cast: SimpleNamespace) -> Product:
-    return make_product(make_store(owner_id=cast.merchant.pk), stock=5)
+def product_of(actors: SimpleNamespace) -> Product:
+    return make_product(make_store(owner_id=actors.merchant.pk), stock=5)
 
 
-def order_of(cast: SimpleNamespace, path: str) -> Order:
-    order = make_order(product_of(cast), user=cast.owner)
+def order_of(actors: SimpleNamespace, path: str) -> Order:
+    order = make_order(product_of(actors), user=actors.owner)
     if path.endswith("/fulfil"):
         orders.pay(order)
     return order
@@ -234,7 +234,7 @@ CHANGES = {
 WITHOUT_BODY = ("/anonymise", "/redemptions", "/pay", "/fulfil", "/cancel")
 
 
-def body_of(method: str, path: str, cast: SimpleNamespace) -> Any:
+def body_of(method: str, path: str, actors: SimpleNamespace) -> Any:
     if method in ("GET", "DELETE") or path.endswith(WITHOUT_BODY):
         return None
     if method == "PATCH":
@@ -243,10 +243,10 @@ def body_of(method: str, path: str, cast: SimpleNamespace) -> Any:
     user = {"email": "new@alchemist.example", "full_name": "New"}
     address = dict.fromkeys(("name", "street", "zipcode", "city", "country"), "New")
     if kind == "products":
-        store = make_store(owner_id=cast.merchant.pk)
+        store = make_store(owner_id=actors.merchant.pk)
         return {"name": "New", "price": "1.00", "store_id": str(store.pk)}
     if kind in ("orders", "quote"):
-        return {"items": [{"product_id": str(product_of(cast).pk), "quantity": 1}]}
+        return {"items": [{"product_id": str(product_of(actors).pk), "quantity": 1}]}
     return {
         "ingredients": {"name": "New"},
         "potions": {"name": "New", "ingredients": [str(make_ingredient().pk)]},
@@ -260,11 +260,11 @@ def body_of(method: str, path: str, cast: SimpleNamespace) -> Any:
     }[kind]
 
 
-@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("who", CALLERS)
 @pytest.mark.parametrize("operation", TABLE)
-def test_everybody_gets_what_the_table_says(client_with_auth, cast, operation, who):
-    expected = int(TABLE[operation].split()[WHO.index(who)])
-    answer = ask(client_with_auth, cast, operation, who)
+def test_everybody_gets_what_the_table_says(client_with_auth, actors, operation, who):
+    expected = int(TABLE[operation].split()[CALLERS.index(who)])
+    answer = ask(client_with_auth, actors, operation, who)
     assert answer.status_code == expected, answer.text
     if expected == 401:
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -275,16 +275,16 @@ def test_everybody_gets_what_the_table_says(client_with_auth, cast, operation, w
 @pytest.mark.parametrize("who", ["expired", "revoked"])
 @pytest.mark.parametrize("operation", TABLE)
 def test_a_token_that_is_no_longer_good_is_refused_everywhere(
-    client_with_auth, cast, operation, who
+    client_with_auth, actors, operation, who
 ):
-    assert ask(client_with_auth, cast, operation, who).status_code == 401
+    assert ask(client_with_auth, actors, operation, who).status_code == 401
 
 
 @pytest.mark.parametrize("operation", TABLE)
 def test_what_writes_is_told_by_the_audit_log_and_nothing_else_is(
-    client_with_auth, cast, operation
+    client_with_auth, actors, operation
 ):
-    request_id = ask(client_with_auth, cast, operation, "admin").headers["X-Request-ID"]
+    request_id = ask(client_with_auth, actors, operation, "admin").headers["X-Request-ID"]
     told = text("SELECT count(*) FROM audit_log WHERE request_id = :id AND user_id IS NOT NULL")
     writes = not operation.startswith("GET ") and not operation.endswith("/quote")
     assert bool(db.session.scalar(told, {"id": request_id})) == writes

@@ -29,7 +29,7 @@ MOST = int(os.environ.get("HOSTILE_REQUESTS", "3"))
 
 @pytest.fixture
 def send(app, client_with_auth):
-    """Return what sends requests of an admin to the furnished apothecary."""
+    """Return a function that sends requests of an admin to the app with the sample data."""
     for kind, batch in sample_data._batches():
         sample_data._add(db.session.connection(), sample_data.SAMPLE_TABLES[kind], batch)
     authorization = sign_in(make_user(role="admin"))["Authorization"]
@@ -37,7 +37,7 @@ def send(app, client_with_auth):
     return into(app, authorization)
 
 
-class Undone:
+class RolledBack:
     """Undoes what happens within, commits of the app included: each request finds the same rows."""
 
     def __enter__(self):
@@ -56,7 +56,7 @@ def test_nothing_hostile_breaks_an_operation(app, send, version, family):
     found = []
     for operation in operations(version, app.extensions["versions"][version].content):
         for request in sample(requests(family, operation, send), MOST, chance):
-            with Undone():
+            with RolledBack():
                 found += judged(operation, request, send)
     assert not found, f"{len(found)} with seed {SEED}:\n" + "\n".join(found[:20])
 

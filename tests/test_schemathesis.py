@@ -14,7 +14,7 @@ from tests.servers import Gunicorn
 
 # More of them find more and take longer.
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "20")
-PATIENCE = 60 * int(EXAMPLES)  # seconds
+TIMEOUT = 60 * int(EXAMPLES)  # seconds
 
 # Statuses that are right here, beside those that Schemathesis expects by itself.
 # If-Match comes before the body: without it 428, with an old tag 412. Long values meet the limits
@@ -51,8 +51,8 @@ def token(gunicorn_with_auth: Gunicorn) -> str:
 
 
 @pytest.fixture
-def furnished(gunicorn_with_auth: Gunicorn, token: str) -> Gunicorn:
-    """The service with the example apothecary, and ingredients enough for the longest recipe."""
+def with_sample_data(gunicorn_with_auth: Gunicorn, token: str) -> Gunicorn:
+    """The service with the sample data, and enough ingredients for the longest recipe."""
     url = database_url(gunicorn_with_auth.environment["DATABASE_URL"])
     sample_data.load(url, lambda _done, _total: None)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
@@ -87,7 +87,7 @@ def run(server: Gunicorn, token: str, version: str, configuration: str, director
         env=environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert found.returncode == 0, found.stdout + found.stderr
@@ -100,9 +100,9 @@ def run(server: Gunicorn, token: str, version: str, configuration: str, director
     [("v2", CONFIGURATION), ("v1", WITHOUT_NUL + CONFIGURATION)],
     ids=["v2", "v1"],
 )
-def test_schemathesis_finds_nothing(furnished, token, tmp_path, version, configuration):
-    printed = run(furnished, token, version, configuration, tmp_path)
+def test_schemathesis_finds_nothing(with_sample_data, token, tmp_path, version, configuration):
+    printed = run(with_sample_data, token, version, configuration, tmp_path)
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert f"✅ {phase}" in printed
     assert "WARNINGS" not in printed
-    assert "Traceback" not in furnished.log.read_text()
+    assert "Traceback" not in with_sample_data.log.read_text()

@@ -38,7 +38,7 @@ class Reply:
 def exchange(shared_gunicorn):
     """Return what sends bytes, ends sending, and reads to the end."""
 
-    def act(*parts):
+    def call(*parts):
         address = ("127.0.0.1", shared_gunicorn.port)
         with closing(socket.create_connection(address, timeout=10)) as connection:
             for part in parts:
@@ -47,7 +47,7 @@ def exchange(shared_gunicorn):
             received = b"".join(iter(lambda: connection.recv(65536), b""))
         return Reply(received)
 
-    return act
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -13,14 +13,14 @@ OPERATIONS = ["list", "item", "create", "change", "delete"]
 def call(client):
     """Return a caller of an operation by name that would succeed without the query."""
 
-    def act(operation, query=""):
+    def send(operation, query=""):
         one = f"{URL}/{make_ingredient().pk}"
         path = URL if operation in ("list", "create") else one
         method = {"create": "POST", "change": "PATCH", "delete": "DELETE"}.get(operation, "GET")
         how = {"json": {"name": "Mandrake"}} if operation in ("create", "change") else {}
         return client.open(path + query, method=method, headers={"If-Match": "*"}, **how)
 
-    return act
+    return send
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -276,11 +276,11 @@ def origins(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/alchemist")
 
-    def act(value):
+    def call(value):
         monkeypatch.setenv("ALCHEMIST_CORS_ORIGINS", value)
         return config.load().cors_origins
 
-    return act
+    return call
 
 
 @pytest.mark.parametrize(

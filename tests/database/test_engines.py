@@ -15,7 +15,7 @@ from alchemist.domains.ingredients import service
 
 URL = "/api/v2/ingredients"
 # Seconds: more than any request here may take, and less than it would take without a limit.
-PATIENCE = 4
+MAX_SECONDS = 4
 
 SLOW = """
     CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -52,7 +52,7 @@ def slow(connection, seconds, then="", kind="", when=""):
 def assert_over(answer, began):
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert "Retry-After" in answer.headers
-    assert monotonic() - began < PATIENCE
+    assert monotonic() - began < MAX_SECONDS
 
 
 def names(connection):

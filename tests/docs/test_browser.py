@@ -53,7 +53,7 @@ def load_examples(fresh_database: URL) -> Callable[[], None]:
 
 @pytest.fixture
 def service(gunicorn: Gunicorn, load_examples: Callable[[], None]) -> str:
-    """The address of the service, furnished with the examples."""
+    """The address of the service with the sample data."""
     return f"http://127.0.0.1:{gunicorn.port}"
 
 

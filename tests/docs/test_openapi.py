@@ -142,8 +142,8 @@ def operation(documents, version, name) -> Json:
 
 
 @pytest.fixture
-def furnished(client):
-    """A client of the example apothecary."""
+def with_sample_data(client):
+    """A client of the app with the sample data."""
     for kind, batch in sample_data._batches():
         sample_data._add(db.session.connection(), sample_data.SAMPLE_TABLES[kind], batch)
     return client
@@ -434,13 +434,13 @@ def test_a_change_needs_a_tag(operation, version):
 
 
 @every_operation
-def test_the_examples_can_be_executed(furnished, operation):
+def test_the_examples_can_be_executed(with_sample_data, operation):
     bodies = [
         {"data": json.dumps(content["example"]), "content_type": media_type}
         for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
     ]
     for body in bodies or [{}]:
-        answer = furnished.open(**request_of(operation), **body)
+        answer = with_sample_data.open(**request_of(operation), **body)
         status, documented = success(operation)
         assert answer.status == f"{status} {answer.status[4:]}", answer.get_data(as_text=True)
         assert set(documented["headers"]) - SOMETIMES <= set(answer.headers.keys())
@@ -448,11 +448,11 @@ def test_the_examples_can_be_executed(furnished, operation):
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS["v2"] if name.startswith("get")])
 @pytest.mark.parametrize("version", ["v2"])
-def test_each_optional_parameter_can_be_tried(furnished, operation):
+def test_each_optional_parameter_can_be_tried(with_sample_data, operation):
     """Each alone: together they might find nothing."""
     for parameter in operation["parameters"]:
         for value in parameter["schema"].get("examples", ()):
-            answer = furnished.open(**request_of(operation, {parameter["name"]: value}))
+            answer = with_sample_data.open(**request_of(operation, {parameter["name"]: value}))
             assert answer.status_code == 200, answer.get_data(as_text=True)
             assert answer.json, parameter["name"]
 

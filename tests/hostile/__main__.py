@@ -68,7 +68,7 @@ def _attempts(server: Gunicorn, token: str, options: argparse.Namespace) -> Iter
     known = list(_operations(server))
     while families:
         for operation in known:
-            service.furnish(server)
+            service.insert_sample_data(server)
             for family in families:
                 if family == MUTATIONS:
                     yield from _try_mutations(server, token, operation, chance)

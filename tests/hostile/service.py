@@ -1,4 +1,4 @@
-"""A real gunicorn on a database of its own, furnished with the example apothecary."""
+"""A gunicorn on a separate database with the sample data."""
 
 import os
 import subprocess
@@ -27,16 +27,16 @@ SETTINGS = {
 
 @contextmanager
 def opened() -> Iterator[tuple[Gunicorn, str]]:
-    """Yield the server, which is not open to everybody, and an admin's token."""
+    """Yield the server, which requires authentication, and an admin's token."""
     with TemporaryDirectory(prefix="alchemist-hostile-") as directory, _database(directory) as url:
         alembic.command.upgrade(db.alembic_config(url), "head")
         with Gunicorn(url, Path(directory), **SETTINGS) as server:
-            furnish(server)
+            insert_sample_data(server)
             yield server, _admin_token(server)
 
 
-def furnish(server: Gunicorn) -> None:
-    """Put back the examples that are gone."""
+def insert_sample_data(server: Gunicorn) -> None:
+    """Insert the rows of the sample data that are missing."""
     sample_data.load(database_url(server.environment["DATABASE_URL"]), lambda _done, _total: None)
 
 

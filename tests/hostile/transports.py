@@ -16,7 +16,7 @@ from werkzeug.test import run_wsgi_app
 from tests.hostile.exchange import Answer, Request
 
 Send = Callable[[Request], Answer]
-PATIENCE = 5  # seconds
+TIMEOUT = 5  # seconds
 
 
 def environ(request: Request) -> dict[str, object]:
@@ -97,7 +97,7 @@ class Connection:
         try:
             response, body = self._exchange(bytes(signed), request.method)
         except TimeoutError:
-            return self._broken(f"There is no answer within {PATIENCE} s.")
+            return self._broken(f"There is no answer within {TIMEOUT} s.")
         except (OSError, HTTPException) as error:
             return self._broken(f"The connection ends without an answer: {error!r}.")
         told = response.headers.get("X-Request-ID")
@@ -114,7 +114,7 @@ class Connection:
 
     def _exchange(self, raw: bytes, method: str) -> tuple[HTTPResponse, bytes]:
         if self.socket is None:
-            self.socket = socket.create_connection(self.address, PATIENCE)
+            self.socket = socket.create_connection(self.address, TIMEOUT)
         # A server may refuse before it has read everything, and close.
         with suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(raw)

@@ -15,7 +15,7 @@ from tests.hostile.exchange import Answer, Request, quoted
 from tests.hostile.invariants import violations
 from tests.hostile.shapes import HOST, LIST, Expected
 
-PATIENCE = 5  # seconds
+TIMEOUT = 5  # seconds
 LONG = b"GET " + LIST + b"?limit=200 HTTP/1.1\r\n" + HOST + b"\r\n"
 # What a mutation puts in: all that ends something, begins something, or says how long it is.
 WORDS = (
@@ -94,7 +94,7 @@ def judge(raw: bytes, received: bytes, expected: Expected | None) -> list[str]:
 
 def vanish(port: int, chance: Random) -> None:
     """Ask twice, and reset the connection while the first answer is made or on its way."""
-    with closing(socket.create_connection(("127.0.0.1", port), PATIENCE)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), TIMEOUT)) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.sendall(LONG)
         # The moment is what is tried here, and nothing is waited for.
@@ -110,7 +110,7 @@ def _fit(statuses: list[int], expected: Expected) -> bool:
 def _exchanged(port: int, parts: list[bytes]) -> tuple[bytes, str]:
     """Return all that the server sends until it closes, and a complaint if it does not."""
     received = b""
-    with closing(socket.create_connection(("127.0.0.1", port), PATIENCE)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), TIMEOUT)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A server that has refused need not read the rest.
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -122,7 +122,7 @@ def _exchanged(port: int, parts: list[bytes]) -> tuple[bytes, str]:
             while part := connection.recv(65536):
                 received += part
         except TimeoutError:
-            return received, f"The connection is still open after {PATIENCE} s."
+            return received, f"The connection is still open after {TIMEOUT} s."
         except ConnectionResetError:
             return received, "" if received else "The connection is reset without an answer."
     return received, ""

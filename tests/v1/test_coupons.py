@@ -22,12 +22,12 @@ def admin(client_with_auth):
 
 @pytest.fixture
 def create(client_with_auth, admin):
-    def act(headers=admin, **values):
+    def call(headers=admin, **values):
         return client_with_auth.post(
             URL, json={"code": "Brew", "init_count": 5} | values, headers=headers
         )
 
-    return act
+    return call
 
 
 def test_a_new_coupon_is_answered_with_201_and_four_keys(create):

@@ -27,18 +27,18 @@ def buyer(client_with_auth):
 
 
 @pytest.fixture
-def mine(buyer):
+def buyer_headers(buyer):
     """The headers of a request of the buyer."""
     return sign_in(buyer)
 
 
 @pytest.fixture
-def place(client_with_auth, mine):
-    def act(*lines, headers=mine, **values):
+def place(client_with_auth, buyer_headers):
+    def call(*lines, headers=buyer_headers, **values):
         items = [{"productId": str(pk), "quantity": quantity} for pk, quantity in lines]
         return client_with_auth.post(URL, json={"items": items} | values, headers=headers)
 
-    return act
+    return call
 
 
 def orders():
@@ -61,27 +61,29 @@ def test_a_new_order_is_answered_with_201_and_three_keys(place):
     assert str(UUID(answer.json["orderId"])) == answer.json["orderId"]
 
 
-def test_a_date_is_naive_and_in_utc(client_with_auth, mine, place):
+def test_a_date_is_naive_and_in_utc(client_with_auth, buyer_headers, place):
     answer = place((make_product().pk, 1))
     date = datetime.fromisoformat(answer.json["date"])
     assert date.tzinfo is None
-    shown = client_with_auth.get(f"/api/v2/orders/{answer.json['orderId']}", headers=mine).json
+    shown = client_with_auth.get(
+        f"/api/v2/orders/{answer.json['orderId']}", headers=buyer_headers
+    ).json
     assert shown["placed_at"] == f"{answer.json['date']}+00:00"
     assert date.replace(tzinfo=UTC) == datetime.fromisoformat(shown["placed_at"])
 
 
-def test_a_new_order_is_the_callers_and_placed(client_with_auth, buyer, mine, place):
+def test_a_new_order_is_the_callers_and_placed(client_with_auth, buyer, buyer_headers, place):
     pk = place((make_product().pk, 1)).json["orderId"]
-    shown = client_with_auth.get(f"/api/v2/orders/{pk}", headers=mine).json
+    shown = client_with_auth.get(f"/api/v2/orders/{pk}", headers=buyer_headers).json
     assert (shown["user_id"], shown["status"]) == (str(buyer.pk), "placed")
     assert (shown["hero_id"], shown["coupon_code"]) == (None, None)
 
 
-def test_an_order_in_detail_has_its_items_too(client_with_auth, mine, place):
+def test_an_order_in_detail_has_its_items_too(client_with_auth, buyer_headers, place):
     store = make_store(currency="SEK")
     products = [make_product(store, price=Decimal(price)) for price in (5, 7)]
     made = place((products[1].pk, 2), (products[0].pk, 1)).json
-    answer = client_with_auth.get(f"{URL}{made['orderId']}", headers=mine)
+    answer = client_with_auth.get(f"{URL}{made['orderId']}", headers=buyer_headers)
     assert answer.status_code == 200
     assert list(answer.json) == [*KEYS, "items"]
     assert {name: answer.json[name] for name in KEYS} == made
@@ -98,44 +100,49 @@ def test_an_order_in_detail_has_its_items_too(client_with_auth, mine, place):
     ]
 
 
-def test_a_total_is_what_was_agreed_on_then(client_with_auth, mine, place):
+def test_a_total_is_what_was_agreed_on_then(client_with_auth, buyer_headers, place):
     product = make_product(price=Decimal(10))
     pk = place((product.pk, 2)).json["orderId"]
     db.update(db.session.get(Product, product.pk), {"price": Decimal(11)})
-    shown = client_with_auth.get(f"{URL}{pk}", headers=mine).json
+    shown = client_with_auth.get(f"{URL}{pk}", headers=buyer_headers).json
     assert shown["total"] == 20
     assert shown["items"][0]["product"]["price"] == 11
 
 
-def test_a_total_is_what_is_to_be_paid(client_with_auth, buyer, mine):
+def test_a_total_is_what_is_to_be_paid(client_with_auth, buyer, buyer_headers):
     coupon = make_coupon(percent_off=15)
     product = make_product(price=Decimal("9.90"))
     order = make_order(product, user=buyer, coupon_code=coupon.code)
-    assert client_with_auth.get(f"{URL}{order.pk}", headers=mine).json["total"] == 8.41
+    assert client_with_auth.get(f"{URL}{order.pk}", headers=buyer_headers).json["total"] == 8.41
 
 
-def test_the_list_has_all_in_the_order_of_creation(client_with_auth, buyer, mine):
+def test_the_list_has_all_in_the_order_of_creation(client_with_auth, buyer, buyer_headers):
     placed = [make_order(user=buyer) for _ in range(3)]
-    answer = client_with_auth.get(URL, headers=mine)
+    answer = client_with_auth.get(URL, headers=buyer_headers)
     assert answer.status_code == 200
     assert [one["orderId"] for one in answer.json] == [str(order.pk) for order in placed]
     assert all(list(one) == KEYS for one in answer.json)
 
 
 @pytest.mark.parametrize("path", ["", "{}"])
-def test_a_read_is_one_statement(client_with_auth, buyer, mine, statements, path):
+def test_a_read_is_one_statement(client_with_auth, buyer, buyer_headers, statements, path):
     made = make_order(make_product(), make_product(), user=buyer)
-    client_with_auth.get(URL, headers=mine)
+    client_with_auth.get(URL, headers=buyer_headers)
     with statements() as seen:
-        assert client_with_auth.get(f"{URL}{path}".format(made.pk), headers=mine).status_code == 200
+        assert (
+            client_with_auth.get(f"{URL}{path}".format(made.pk), headers=buyer_headers).status_code
+            == 200
+        )
     assert len(seen) == 1
 
 
-def test_the_same_product_on_two_items_is_added_up(client_with_auth, mine, place):
+def test_the_same_product_on_two_items_is_added_up(client_with_auth, buyer_headers, place):
     product = make_product(price=Decimal("0.35"), stock=5)
     made = place((product.pk, 2), (product.pk, 3))
     assert (made.status_code, made.json["total"]) == (201, 1.75)
-    [item] = client_with_auth.get(f"{URL}{made.json['orderId']}", headers=mine).json["items"]
+    [item] = client_with_auth.get(f"{URL}{made.json['orderId']}", headers=buyer_headers).json[
+        "items"
+    ]
     assert item["quantity"] == 5
     assert stock_of(product) == 0
 
@@ -153,24 +160,30 @@ def test_an_order_of_many_lines_costs_as_many_statements_as_one_of_few(place, st
 
 
 @pytest.mark.parametrize("name", ["productId", "product_id"])
-def test_a_product_is_read_by_either_name(client_with_auth, mine, name):
+def test_a_product_is_read_by_either_name(client_with_auth, buyer_headers, name):
     items = [{name: str(make_product().pk), "quantity": 1}]
-    assert client_with_auth.post(URL, json={"items": items}, headers=mine).status_code == 201
+    assert (
+        client_with_auth.post(URL, json={"items": items}, headers=buyer_headers).status_code == 201
+    )
 
 
-def test_both_names_may_not_say_different_things(client_with_auth, mine):
+def test_both_names_may_not_say_different_things(client_with_auth, buyer_headers):
     first, second = str(make_product().pk), str(make_product().pk)
     items = [{"productId": first, "product_id": first, "quantity": 1}]
-    assert client_with_auth.post(URL, json={"items": items}, headers=mine).status_code == 201
+    assert (
+        client_with_auth.post(URL, json={"items": items}, headers=buyer_headers).status_code == 201
+    )
     items.append({"productId": first, "product_id": second, "quantity": 1})
-    answer = client_with_auth.post(URL, json={"items": items}, headers=mine)
+    answer = client_with_auth.post(URL, json={"items": items}, headers=buyer_headers)
     assert (answer.status_code, answer.json["code"]) == (422, "ambiguous")
     assert answer.json["errors"][0]["pointer"] == "#/items/1/product_id"
 
 
 @pytest.mark.parametrize("name", ["productId", "product_id"])
-def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, mine, name):
-    answer = client_with_auth.post(URL, json={"items": [{name: "x", "quantity": 0}]}, headers=mine)
+def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, buyer_headers, name):
+    answer = client_with_auth.post(
+        URL, json={"items": [{name: "x", "quantity": 0}]}, headers=buyer_headers
+    )
     assert answer.status_code == 422
     wrong = {f"#/items/0/{name}", "#/items/0/quantity"}
     assert error_pointers(answer) == wrong
@@ -191,8 +204,10 @@ def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, mine, n
         ),
     ],
 )
-def test_a_field_that_is_wrong_is_told_with_its_pointer(client_with_auth, mine, body, pointer):
-    answer = client_with_auth.post(URL, json=body, headers=mine)
+def test_a_field_that_is_wrong_is_told_with_its_pointer(
+    client_with_auth, buyer_headers, body, pointer
+):
+    answer = client_with_auth.post(URL, json=body, headers=buyer_headers)
     assert answer.status_code == 422
     assert error_pointers(answer) == {pointer}
 
@@ -237,15 +252,17 @@ def test_products_of_several_stores_in_one_currency_are_not(place):
     assert place(*((product.pk, 1) for product in products)).status_code == 201
 
 
-def test_an_order_of_version_2_in_several_currencies_has_no_total(client_with_auth, buyer, mine):
+def test_an_order_of_version_2_in_several_currencies_has_no_total(
+    client_with_auth, buyer, buyer_headers
+):
     order = make_order(
         make_product(make_store(currency="EUR")),
         make_product(make_store(currency="SEK")),
         user=buyer,
     )
-    [listed] = client_with_auth.get(URL, headers=mine).json
+    [listed] = client_with_auth.get(URL, headers=buyer_headers).json
     assert listed["total"] is None
-    assert client_with_auth.get(f"{URL}{order.pk}", headers=mine).json["total"] is None
+    assert client_with_auth.get(f"{URL}{order.pk}", headers=buyer_headers).json["total"] is None
 
 
 def test_what_is_out_of_stock_is_told_and_nothing_taken(place):
@@ -257,7 +274,7 @@ def test_what_is_out_of_stock_is_told_and_nothing_taken(place):
     assert (stock_of(enough), stock_of(scarce)) == (5, 1)
 
 
-def test_what_is_not_known_is_ignored(client_with_auth, buyer, mine, place):
+def test_what_is_not_known_is_ignored(client_with_auth, buyer, buyer_headers, place):
     """Coupons above all: the older service had none, so none is used up."""
     coupon = make_coupon(percent_off=50)
     pk = str(uuid7())
@@ -272,10 +289,12 @@ def test_what_is_not_known_is_ignored(client_with_auth, buyer, mine, place):
 # Who may
 
 
-def test_one_sees_ones_own_orders_alone(client_with_auth, buyer, mine):
+def test_one_sees_ones_own_orders_alone(client_with_auth, buyer, buyer_headers):
     own, other = make_order(user=buyer), make_order(user=make_user())
-    assert [one["orderId"] for one in client_with_auth.get(URL, headers=mine).json] == [str(own.pk)]
-    hidden = client_with_auth.get(f"{URL}{other.pk}", headers=mine)
+    assert [one["orderId"] for one in client_with_auth.get(URL, headers=buyer_headers).json] == [
+        str(own.pk)
+    ]
+    hidden = client_with_auth.get(f"{URL}{other.pk}", headers=buyer_headers)
     assert (hidden.status_code, hidden.json["detail"]) == (404, "Not Found")
 
 
@@ -319,46 +338,50 @@ def test_with_open_access_an_order_is_nobodys(client):
 # What every answer says
 
 
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, mine):
-    answer = client_with_auth.get(f"{URL}{uuid7()}", headers=mine)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, buyer_headers):
+    answer = client_with_auth.get(f"{URL}{uuid7()}", headers=buyer_headers)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}0"])
-def test_an_id_that_is_none_is_404(client_with_auth, mine, pk):
-    assert client_with_auth.get(f"{URL}{pk}", headers=mine).status_code == 404
+def test_an_id_that_is_none_is_404(client_with_auth, buyer_headers, pk):
+    assert client_with_auth.get(f"{URL}{pk}", headers=buyer_headers).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_orders_are_not_changed(client_with_auth, buyer, mine, method):
+def test_orders_are_not_changed(client_with_auth, buyer, buyer_headers, method):
     order = make_order(user=buyer)
-    answer = client_with_auth.open(f"{URL}{order.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(
+        f"{URL}{order.pk}", method=method, json={}, headers=buyer_headers
+    )
     assert answer.status_code == 405
 
 
-def test_a_cancelled_order_is_still_shown(client_with_auth, buyer, mine):
+def test_a_cancelled_order_is_still_shown(client_with_auth, buyer, buyer_headers):
     order = make_order(user=buyer)
     service.cancel(order)
-    assert client_with_auth.get(f"{URL}{order.pk}", headers=mine).json["total"] == 10
+    assert client_with_auth.get(f"{URL}{order.pk}", headers=buyer_headers).json["total"] == 10
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(client_with_auth, mine, slash):
+def test_paths_answer_with_and_without_a_slash(client_with_auth, buyer_headers, slash):
     base = "/api/v1/orders"
     body = {"items": [{"productId": str(make_product().pk), "quantity": 1}]}
-    assert client_with_auth.get(f"{base}{slash}", headers=mine).status_code == 200
-    made = client_with_auth.post(f"{base}{slash}", json=body, headers=mine)
+    assert client_with_auth.get(f"{base}{slash}", headers=buyer_headers).status_code == 200
+    made = client_with_auth.post(f"{base}{slash}", json=body, headers=buyer_headers)
     assert made.status_code == 201
-    shown = client_with_auth.get(f"{base}/{made.json['orderId']}{slash}", headers=mine)
+    shown = client_with_auth.get(f"{base}/{made.json['orderId']}{slash}", headers=buyer_headers)
     assert shown.status_code == 200
 
 
-def test_every_answer_says_that_this_is_old_and_what_succeeds_it(client_with_auth, mine, place):
+def test_every_answer_says_that_this_is_old_and_what_succeeds_it(
+    client_with_auth, buyer_headers, place
+):
     made = place((make_product().pk, 1))
     row = f"/api/v2/orders/{made.json['orderId']}"
-    found = client_with_auth.get(f"{URL}{made.json['orderId']}", headers=mine)
-    listed = client_with_auth.get(URL, headers=mine)
+    found = client_with_auth.get(f"{URL}{made.json['orderId']}", headers=buyer_headers)
+    listed = client_with_auth.get(URL, headers=buyer_headers)
     for answer, successor in [
         (made, "/api/v2/orders"),
         (listed, "/api/v2/orders"),

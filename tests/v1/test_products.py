@@ -30,7 +30,7 @@ def owner(client_with_auth):
 
 
 @pytest.fixture
-def mine(owner):
+def owner_headers(owner):
     """The headers of a request of the owner."""
     return sign_in(owner)
 
@@ -46,12 +46,12 @@ def product(store):
 
 
 @pytest.fixture
-def create(client_with_auth, store, mine):
-    def act(headers=mine, **values):
+def create(client_with_auth, store, owner_headers):
+    def call(headers=owner_headers, **values):
         body = {"storeId": str(store.pk), "name": "Salve", "price": 9.9} | values
         return client_with_auth.post(URL, json=body, headers=headers)
 
-    return act
+    return call
 
 
 def row(product):
@@ -109,10 +109,10 @@ def test_a_list_is_one_statement(client_with_auth, statements):
 # Two names for one field
 
 
-def test_the_store_is_read_by_either_name(client_with_auth, store, mine):
+def test_the_store_is_read_by_either_name(client_with_auth, store, owner_headers):
     for number, name in enumerate(("storeId", "store_id")):
         body = {name: str(store.pk), "name": f"Salve {number}", "price": 1}
-        answer = client_with_auth.post(URL, json=body, headers=mine)
+        answer = client_with_auth.post(URL, json=body, headers=owner_headers)
         assert (answer.status_code, answer.json["storeId"]) == (201, str(store.pk))
 
 
@@ -130,15 +130,15 @@ def test_both_names_may_not_say_different_things(create, owner):
 
 
 @pytest.mark.parametrize("name", ["storeId", "store_id"])
-def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, mine, name):
+def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, owner_headers, name):
     body = {name: "x", "name": "Salve", "price": 1}
-    answer = client_with_auth.post(URL, json=body, headers=mine)
+    answer = client_with_auth.post(URL, json=body, headers=owner_headers)
     assert answer.status_code == 422
     assert [entry["pointer"] for entry in answer.json["errors"]] == [f"#/{name}"]
 
 
-def test_a_store_that_is_not_said_is_missed(client_with_auth, mine):
-    answer = client_with_auth.post(URL, json={"name": "Salve", "price": 1}, headers=mine)
+def test_a_store_that_is_not_said_is_missed(client_with_auth, owner_headers):
+    answer = client_with_auth.post(URL, json={"name": "Salve", "price": 1}, headers=owner_headers)
     assert (answer.status_code, answer.json["code"]) == (422, "required")
     assert answer.json["errors"][0]["pointer"] == "#/storeId"
 
@@ -161,9 +161,13 @@ def test_a_store_that_is_not_said_is_missed(client_with_auth, mine):
         ("9999999999.99", "9999999999.99", "9999999999.99"),
     ],
 )
-def test_a_price_is_a_number_to_the_cent(client_with_auth, store, mine, sent, stored, shown):
+def test_a_price_is_a_number_to_the_cent(
+    client_with_auth, store, owner_headers, sent, stored, shown
+):
     data = f'{{"storeId": "{store.pk}", "name": "Salve", "price": {sent}}}'
-    answer = client_with_auth.post(URL, data=data, content_type="application/json", headers=mine)
+    answer = client_with_auth.post(
+        URL, data=data, content_type="application/json", headers=owner_headers
+    )
     assert answer.status_code == 201
     made = db.session.get(Product, UUID(answer.json["productId"]), populate_existing=True)
     assert made.price == Decimal(stored)
@@ -185,9 +189,11 @@ def test_what_is_no_price_is_refused(create, price, code):
 
 
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "-Infinity", "1e400", "1" * 5000])
-def test_what_is_no_number_in_json_is_malformed(client_with_auth, store, mine, price):
+def test_what_is_no_number_in_json_is_malformed(client_with_auth, store, owner_headers, price):
     data = f'{{"storeId": "{store.pk}", "name": "Salve", "price": {price}}}'
-    answer = client_with_auth.post(URL, data=data, content_type="application/json", headers=mine)
+    answer = client_with_auth.post(
+        URL, data=data, content_type="application/json", headers=owner_headers
+    )
     assert answer.status_code == 400
 
 
@@ -219,34 +225,47 @@ def test_postgresql_shows_a_price_as_it_is(client, amount):
 # Changes
 
 
-def test_a_change_is_answered_with_204_and_nothing(client_with_auth, mine, product):
-    answer = client_with_auth.patch(f"{URL}{product.pk}", json={"price": 7.5}, headers=mine)
+def test_a_change_is_answered_with_204_and_nothing(client_with_auth, owner_headers, product):
+    answer = client_with_auth.patch(
+        f"{URL}{product.pk}", json={"price": 7.5}, headers=owner_headers
+    )
     assert (answer.status_code, answer.data) == (204, b"")
     shown = client_with_auth.get(f"{URL}{product.pk}").json
     assert (shown["price"], shown["name"], shown["description"]) == (7.5, "Salve", "In a jar.")
 
 
-def test_null_clears_the_description(client_with_auth, mine, product):
+def test_null_clears_the_description(client_with_auth, owner_headers, product):
     url = f"{URL}{product.pk}"
-    assert client_with_auth.patch(url, json={"description": None}, headers=mine).status_code == 204
+    assert (
+        client_with_auth.patch(url, json={"description": None}, headers=owner_headers).status_code
+        == 204
+    )
     assert row(product).description is None
 
 
-def test_what_this_version_does_not_know_keeps_its_value(client_with_auth, mine, store):
+def test_what_this_version_does_not_know_keeps_its_value(client_with_auth, owner_headers, store):
     potion = make_potion()
     product = make_product(store, stock=5, potion_id=potion.pk)
     body = {"name": "Balm", "stock": 9, "potion_id": None, "version": 7}
-    assert client_with_auth.patch(f"{URL}{product.pk}", json=body, headers=mine).status_code == 204
+    assert (
+        client_with_auth.patch(f"{URL}{product.pk}", json=body, headers=owner_headers).status_code
+        == 204
+    )
     kept = row(product)
     assert (kept.name, kept.stock, kept.potion_id) == ("Balm", 5, potion.pk)
 
 
-def test_a_product_stays_in_its_store_whatever_is_sent(client_with_auth, owner, mine, product):
+def test_a_product_stays_in_its_store_whatever_is_sent(
+    client_with_auth, owner, owner_headers, product
+):
     before, other = product.store_id, make_store(owner_id=owner.pk)
     for ids in ({"storeId": str(other.pk)}, {"store_id": 5}, {"storeId": "x", "store_id": "y"}):
         body = ids | {"productId": str(uuid7()), "name": "Balm"}
         assert (
-            client_with_auth.patch(f"{URL}{product.pk}", json=body, headers=mine).status_code == 204
+            client_with_auth.patch(
+                f"{URL}{product.pk}", json=body, headers=owner_headers
+            ).status_code
+            == 204
         )
         kept = row(product)
         assert (kept.store_id, kept.name) == (before, "Balm")
@@ -259,21 +278,21 @@ def test_an_id_that_is_sent_is_ignored(create):
     assert answer.json["productId"] != pk
 
 
-def test_a_deletion_is_answered_with_204_and_nothing(client_with_auth, mine, product):
-    answer = client_with_auth.delete(f"{URL}{product.pk}", headers=mine)
+def test_a_deletion_is_answered_with_204_and_nothing(client_with_auth, owner_headers, product):
+    answer = client_with_auth.delete(f"{URL}{product.pk}", headers=owner_headers)
     assert (answer.status_code, answer.data) == (204, b"")
     assert client_with_auth.get(f"{URL}{product.pk}").status_code == 404
 
 
-def test_a_product_that_was_ordered_is_kept(client_with_auth, mine, product):
+def test_a_product_that_was_ordered_is_kept(client_with_auth, owner_headers, product):
     order = make_order(product)
-    answer = client_with_auth.delete(f"{URL}{product.pk}", headers=mine)
+    answer = client_with_auth.delete(f"{URL}{product.pk}", headers=owner_headers)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert str(order.pk) in answer.json["errors"][0]["detail"]
 
 
-def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, mine, product):
-    stale = mine | {"If-Match": '"precondition-failed"'}
+def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, owner_headers, product):
+    stale = owner_headers | {"If-Match": '"precondition-failed"'}
     url = f"{URL}{product.pk}"
     assert client_with_auth.patch(url, json={"price": 1}, headers=stale).status_code == 204
     assert client_with_auth.delete(url, headers=stale).status_code == 204
@@ -284,14 +303,14 @@ def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, mine, prod
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_name_that_the_store_has_is_a_conflict_in_the_old_words(
-    client_with_auth, mine, product, method
+    client_with_auth, owner_headers, product, method
 ):
     body = {"storeId": str(product.store_id), "name": "Salve", "price": 1}
     url = URL
     if method == "PATCH":
-        made = client_with_auth.post(URL, json=body | {"name": "Balm"}, headers=mine)
+        made = client_with_auth.post(URL, json=body | {"name": "Balm"}, headers=owner_headers)
         url = f"{URL}{made.json['productId']}"
-    answer = client_with_auth.open(url, method=method, json=body, headers=mine)
+    answer = client_with_auth.open(url, method=method, json=body, headers=owner_headers)
     assert (answer.status_code, answer.json["detail"]) == (409, "Conflict Error")
     assert answer.json["code"] == "already-exists"
     [entry] = answer.json["errors"]
@@ -305,9 +324,11 @@ def test_another_store_may_have_a_product_of_the_name(create, owner, product):
 
 
 @pytest.mark.parametrize("name", ["storeId", "store_id"])
-def test_a_store_that_is_not_there_is_400_in_the_old_words(client_with_auth, mine, name):
+def test_a_store_that_is_not_there_is_400_in_the_old_words(client_with_auth, owner_headers, name):
     pk = str(uuid7())
-    answer = client_with_auth.post(URL, json={name: pk, "name": "Salve", "price": 1}, headers=mine)
+    answer = client_with_auth.post(
+        URL, json={name: pk, "name": "Salve", "price": 1}, headers=owner_headers
+    )
     assert answer.status_code == 400
     assert answer.json["detail"] == f"Store with storeId = {pk} not found."
     assert answer.mimetype == "application/problem+json"
@@ -338,15 +359,15 @@ def test_the_product_of_somebody_else_is_not_found(client_with_auth, product, me
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, mine, method):
-    answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=mine)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, owner_headers, method):
+    answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=owner_headers)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}0"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_an_id_that_is_none_is_404(client_with_auth, mine, method, pk):
-    answer = client_with_auth.open(f"{URL}{pk}", method=method, json={}, headers=mine)
+def test_an_id_that_is_none_is_404(client_with_auth, owner_headers, method, pk):
+    answer = client_with_auth.open(f"{URL}{pk}", method=method, json={}, headers=owner_headers)
     assert answer.status_code == 404
     assert answer.mimetype == "application/problem+json"
 
@@ -360,25 +381,27 @@ def test_without_a_token_nothing_is_written(client_with_auth, product, method):
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(client_with_auth, mine, store, slash):
+def test_paths_answer_with_and_without_a_slash(client_with_auth, owner_headers, store, slash):
     base = "/api/v1/products"
     body = {"storeId": str(store.pk), "name": "Salve", "price": 1}
     assert client_with_auth.get(f"{base}{slash}").status_code == 200
-    made = client_with_auth.post(f"{base}{slash}", json=body, headers=mine)
+    made = client_with_auth.post(f"{base}{slash}", json=body, headers=owner_headers)
     assert made.status_code == 201
     url = f"{base}/{made.json['productId']}{slash}"
     assert client_with_auth.get(url).status_code == 200
-    assert client_with_auth.patch(url, json={}, headers=mine).status_code == 204
-    assert client_with_auth.delete(url, headers=mine).status_code == 204
+    assert client_with_auth.patch(url, json={}, headers=owner_headers).status_code == 204
+    assert client_with_auth.delete(url, headers=owner_headers).status_code == 204
 
 
 @pytest.mark.parametrize(
     ("method", "status"), [("GET", 200), ("PATCH", 204), ("DELETE", 204), ("HEAD", 200)]
 )
 def test_every_answer_says_that_this_is_old_and_what_succeeds_it(
-    client_with_auth, mine, product, method, status
+    client_with_auth, owner_headers, product, method, status
 ):
-    answer = client_with_auth.open(f"{URL}{product.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(
+        f"{URL}{product.pk}", method=method, json={}, headers=owner_headers
+    )
     assert answer.status_code == status
     assert answer.headers["Deprecation"].startswith("@")
     successor = f"/api/v2/products/{product.pk}"

@@ -34,7 +34,7 @@ def owner(client_with_auth):
 
 
 @pytest.fixture
-def mine(owner):
+def owner_headers(owner):
     """The headers of a request of the owner."""
     return sign_in(owner)
 
@@ -49,16 +49,16 @@ def row(store):
     return db.session.get(Store, store.pk, populate_existing=True)
 
 
-def test_a_new_store_is_answered_with_201_and_ten_keys(client_with_auth, mine):
-    answer = client_with_auth.post(URL, json=NEW, headers=mine)
+def test_a_new_store_is_answered_with_201_and_ten_keys(client_with_auth, owner_headers):
+    answer = client_with_auth.post(URL, json=NEW, headers=owner_headers)
     assert answer.status_code == 201
     assert list(answer.json) == KEYS
     assert answer.json == NEW | {"storeId": answer.json["storeId"]}
     assert str(UUID(answer.json["storeId"])) == answer.json["storeId"]
 
 
-def test_a_new_store_is_the_callers(client_with_auth, owner, mine):
-    made = client_with_auth.post(URL, json=NEW, headers=mine).json
+def test_a_new_store_is_the_callers(client_with_auth, owner, owner_headers):
+    made = client_with_auth.post(URL, json=NEW, headers=owner_headers).json
     shown = client_with_auth.get(f"/api/v2/stores/{made['storeId']}").json
     assert (shown["owner_id"], shown["name"]) == (str(owner.pk), NEW["name"])
 
@@ -69,9 +69,9 @@ def test_a_store_is_found_by_anybody(client_with_auth, store):
     assert answer.json == NEW | {"storeId": str(store.pk)}
 
 
-def test_what_a_store_need_not_have_is_null(client_with_auth, mine):
+def test_what_a_store_need_not_have_is_null(client_with_auth, owner_headers):
     needed = {name: NEW[name] for name in [*KEYS[:4], "zipcode", "street"]}
-    answer = client_with_auth.post(URL, json=needed, headers=mine)
+    answer = client_with_auth.post(URL, json=needed, headers=owner_headers)
     assert answer.status_code == 201
     assert list(answer.json) == KEYS
     assert [answer.json[name] for name in ("domain", "phone", "email")] == [None] * 3
@@ -91,66 +91,70 @@ def test_a_list_of_nothing_is_an_empty_array(client_with_auth):
 
 @pytest.mark.parametrize("code", ["eur", "Eur", "EUR"])
 def test_a_currency_is_read_in_any_case_and_answered_in_capitals(
-    client_with_auth, mine, store, code
+    client_with_auth, owner_headers, store, code
 ):
-    made = client_with_auth.post(URL, json=NEW | {"currency": code}, headers=mine)
+    made = client_with_auth.post(URL, json=NEW | {"currency": code}, headers=owner_headers)
     assert (made.status_code, made.json["currency"]) == (201, "EUR")
-    client_with_auth.patch(f"{URL}{store.pk}", json={"currency": code}, headers=mine)
+    client_with_auth.patch(f"{URL}{store.pk}", json={"currency": code}, headers=owner_headers)
     assert row(store).currency == "EUR"
 
 
 @pytest.mark.parametrize(
     "code", ["EURO", "XYZ", "", "\N{LATIN SMALL LETTER DOTLESS I}qd", "xau", 5, None]
 )
-def test_what_is_no_currency_is_refused(client_with_auth, mine, code):
-    answer = client_with_auth.post(URL, json=NEW | {"currency": code}, headers=mine)
+def test_what_is_no_currency_is_refused(client_with_auth, owner_headers, code):
+    answer = client_with_auth.post(URL, json=NEW | {"currency": code}, headers=owner_headers)
     assert answer.status_code == 422
     assert [entry["pointer"] for entry in answer.json["errors"]] == ["#/currency"]
 
 
-def test_a_change_is_answered_with_204_and_nothing(client_with_auth, mine, store):
-    answer = client_with_auth.patch(f"{URL}{store.pk}", json={"city": "Ghent"}, headers=mine)
+def test_a_change_is_answered_with_204_and_nothing(client_with_auth, owner_headers, store):
+    answer = client_with_auth.patch(
+        f"{URL}{store.pk}", json={"city": "Ghent"}, headers=owner_headers
+    )
     assert (answer.status_code, answer.data) == (204, b"")
     assert "Content-Type" not in answer.headers
     shown = client_with_auth.get(f"{URL}{store.pk}").json
     assert shown == NEW | {"city": "Ghent", "storeId": str(store.pk)}
 
 
-def test_null_clears_what_may_be_empty_alone(client_with_auth, mine, store):
+def test_null_clears_what_may_be_empty_alone(client_with_auth, owner_headers, store):
     url = f"{URL}{store.pk}"
-    assert client_with_auth.patch(url, json={"phone": None}, headers=mine).status_code == 204
+    assert (
+        client_with_auth.patch(url, json={"phone": None}, headers=owner_headers).status_code == 204
+    )
     assert row(store).phone is None
-    refused = client_with_auth.patch(url, json={"name": None}, headers=mine)
+    refused = client_with_auth.patch(url, json={"name": None}, headers=owner_headers)
     assert (refused.status_code, refused.json["code"]) == (422, "not-nullable")
 
 
-def test_a_deletion_is_answered_with_204_and_nothing(client_with_auth, mine, store):
-    answer = client_with_auth.delete(f"{URL}{store.pk}", headers=mine)
+def test_a_deletion_is_answered_with_204_and_nothing(client_with_auth, owner_headers, store):
+    answer = client_with_auth.delete(f"{URL}{store.pk}", headers=owner_headers)
     assert (answer.status_code, answer.data) == (204, b"")
     assert client_with_auth.get(f"{URL}{store.pk}").status_code == 404
 
 
-def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, mine, store):
-    stale = mine | {"If-Match": '"precondition-failed"'}
+def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, owner_headers, store):
+    stale = owner_headers | {"If-Match": '"precondition-failed"'}
     url = f"{URL}{store.pk}"
     assert client_with_auth.patch(url, json={"city": "Ghent"}, headers=stale).status_code == 204
     assert client_with_auth.delete(url, headers=stale).status_code == 204
 
 
-def test_a_store_with_products_is_kept(client_with_auth, mine, store):
+def test_a_store_with_products_is_kept(client_with_auth, owner_headers, store):
     product = make_product(store)
-    answer = client_with_auth.delete(f"{URL}{store.pk}", headers=mine)
+    answer = client_with_auth.delete(f"{URL}{store.pk}", headers=owner_headers)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert str(product.pk) in answer.json["errors"][0]["detail"]
     assert row(store) is not None
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-def test_what_is_not_known_is_ignored(client_with_auth, owner, mine, store, method):
+def test_what_is_not_known_is_ignored(client_with_auth, owner, owner_headers, store, method):
     """Above all whose store it is: that could not be said, so it cannot be changed."""
     ids = {"storeId": str(uuid7()), "store_id": 5, "pk": "x", "owner_id": str(make_user().pk)}
     url = URL if method == "POST" else f"{URL}{store.pk}"
-    answer = client_with_auth.open(url, method=method, json=NEW | ids, headers=mine)
+    answer = client_with_auth.open(url, method=method, json=NEW | ids, headers=owner_headers)
     assert answer.status_code in (201, 204)
     assert {one["storeId"] for one in client_with_auth.get(URL).json}.isdisjoint(ids.values())
     owners = {one["owner_id"] for one in client_with_auth.get("/api/v2/stores").json}
@@ -158,16 +162,16 @@ def test_what_is_not_known_is_ignored(client_with_auth, owner, mine, store, meth
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, mine, method):
-    answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=mine)
+def test_what_is_missing_is_said_in_the_old_words(client_with_auth, owner_headers, method):
+    answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=owner_headers)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}0"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_an_id_that_is_none_is_404(client_with_auth, mine, method, pk):
-    answer = client_with_auth.open(f"{URL}{pk}", method=method, json={}, headers=mine)
+def test_an_id_that_is_none_is_404(client_with_auth, owner_headers, method, pk):
+    answer = client_with_auth.open(f"{URL}{pk}", method=method, json={}, headers=owner_headers)
     assert answer.status_code == 404
     assert answer.mimetype == "application/problem+json"
 
@@ -202,30 +206,33 @@ def test_without_a_token_nothing_is_written(client_with_auth, store, method):
     assert [one["storeId"] for one in client_with_auth.get(URL).json] == [str(store.pk)]
 
 
-def test_every_mistake_is_told_at_once(client_with_auth, mine):
+def test_every_mistake_is_told_at_once(client_with_auth, owner_headers):
     body = NEW | {"name": " ", "email": "x", "domain": "ladle", "country": 5, "phone": "0" * 65}
-    answer = client_with_auth.post(URL, json=body, headers=mine)
+    answer = client_with_auth.post(URL, json=body, headers=owner_headers)
     assert answer.status_code == 422
     wrong = {"#/name", "#/email", "#/domain", "#/country", "#/phone"}
     assert error_pointers(answer) == wrong
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"name": "a", "name": "b"}', b'{"name": NaN}'])
-def test_a_body_is_read_as_strictly_as_in_version_2(client_with_auth, mine, data):
-    answer = client_with_auth.post(URL, data=data, content_type="application/json", headers=mine)
+def test_a_body_is_read_as_strictly_as_in_version_2(client_with_auth, owner_headers, data):
+    answer = client_with_auth.post(
+        URL, data=data, content_type="application/json", headers=owner_headers
+    )
     assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_paths_answer_with_and_without_a_slash(client_with_auth, mine, store, slash):
+def test_paths_answer_with_and_without_a_slash(client_with_auth, owner_headers, store, slash):
     assert client_with_auth.get(f"/api/v1/stores{slash}").status_code == 200
     assert (
-        client_with_auth.post(f"/api/v1/stores{slash}", json=NEW, headers=mine).status_code == 201
+        client_with_auth.post(f"/api/v1/stores{slash}", json=NEW, headers=owner_headers).status_code
+        == 201
     )
     url = f"/api/v1/stores/{store.pk}{slash}"
     assert client_with_auth.get(url).status_code == 200
-    assert client_with_auth.patch(url, json={}, headers=mine).status_code == 204
-    assert client_with_auth.delete(url, headers=mine).status_code == 204
+    assert client_with_auth.patch(url, json={}, headers=owner_headers).status_code == 204
+    assert client_with_auth.delete(url, headers=owner_headers).status_code == 204
 
 
 ANSWERS = {
@@ -242,11 +249,11 @@ ANSWERS = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_every_answer_says_that_this_is_old_and_what_succeeds_it(
-    client_with_auth, mine, store, name
+    client_with_auth, owner_headers, store, name
 ):
     method, path, body, status, successor = ANSWERS[name]
     answer = client_with_auth.open(
-        URL + path.format(store.pk), method=method, json=body, headers=mine
+        URL + path.format(store.pk), method=method, json=body, headers=owner_headers
     )
     assert answer.status_code == status
     assert answer.headers["Deprecation"].startswith("@")

@@ -21,20 +21,20 @@ def admin(client_with_auth):
 
 @pytest.fixture
 def create(client_with_auth, admin):
-    def act(headers=admin, **values):
+    def call(headers=admin, **values):
         return client_with_auth.post(f"{URL}/create-user", json=NEW | values, headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def get(client_with_auth, admin):
-    def act(id, headers=admin):
+    def call(id, headers=admin):
         return client_with_auth.get(
             f"{URL}/get-user", query_string={"id": str(id)}, headers=headers
         )
 
-    return act
+    return call
 
 
 def test_a_new_user_is_answered_with_200_and_three_keys(create):
@@ -137,12 +137,12 @@ def test_paths_answer_with_and_without_a_slash(client_with_auth, admin, slash):
 
 def test_one_sees_oneself_alone(client_with_auth, get):
     user, other = make_user(), make_user()
-    mine = sign_in(user)
+    user_headers = sign_in(user)
     assert [
-        found["id"] for found in client_with_auth.get(f"{URL}/get-users", headers=mine).json
+        found["id"] for found in client_with_auth.get(f"{URL}/get-users", headers=user_headers).json
     ] == [user.pk.hex]
-    assert get(user.pk, mine).status_code == 200
-    hidden, missing = get(other.pk, mine), get(uuid7(), mine)
+    assert get(user.pk, user_headers).status_code == 200
+    hidden, missing = get(other.pk, user_headers), get(uuid7(), user_headers)
     assert (hidden.status_code, hidden.json["detail"]) == (404, missing.json["detail"])
 
 

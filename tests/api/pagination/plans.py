@@ -12,8 +12,8 @@ from alchemist.database import engines
 PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
-def recorded(act: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return the last statement that `act` runs, and its parameters."""
+def recorded(function: Any) -> tuple[str, Mapping[str, Any]]:
+    """Return the last statement that `function` runs, and its parameters."""
     seen: list[tuple[str, Mapping[str, Any]]] = []
 
     execute = engines.DeadlineCursor.execute
@@ -23,7 +23,7 @@ def recorded(act: Any) -> tuple[str, Mapping[str, Any]]:
         return execute(cursor, statement, parameters, **how)
 
     with patch.object(engines.DeadlineCursor, "execute", record):
-        act()
+        function()
     return seen[-1]
 
 

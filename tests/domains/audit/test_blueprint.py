@@ -31,12 +31,12 @@ def admin(caller):
 def entries(client_with_auth, admin):
     """Return what lists the entries that a query finds."""
 
-    def act(**query):
+    def call(**query):
         answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return answer.json
 
-    return act
+    return call
 
 
 def changes(found):

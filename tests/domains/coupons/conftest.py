@@ -17,6 +17,6 @@ def user(client_with_auth):
 
 
 @pytest.fixture
-def mine(user):
+def user_headers(user):
     """The headers of a request of the user."""
     return sign_in(user)

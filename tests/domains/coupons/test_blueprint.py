@@ -8,7 +8,7 @@ import pytest
 from alchemist import database as db
 from alchemist.domains.coupons.models import Coupon
 from tests.answers import error_pointers, pointers_and_codes
-from tests.domains.orders.shop import unbalanced
+from tests.domains.orders.shop import coupon_mismatches
 from tests.factories import make_coupon, make_order, make_user, sign_in
 
 URL = "/api/v2/coupons"
@@ -27,33 +27,33 @@ FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00
 def post(client_with_auth, admin):
     """Return what issues a coupon."""
 
-    def act(headers=admin, **values):
+    def call(headers=admin, **values):
         body = {"code": "Moonshine", "init_count": 10} | values
         return client_with_auth.post(URL, json=body, headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def patch(client_with_auth, admin):
     """Return what changes a coupon."""
 
-    def act(coupon, headers=admin, **changes):
+    def call(coupon, headers=admin, **changes):
         return client_with_auth.patch(f"{URL}/{coupon.pk}", json=changes, headers=headers | ANY)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def codes(client_with_auth, admin):
     """Return what lists the codes that a query finds."""
 
-    def act(**query):
+    def call(**query):
         answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return [coupon["code"] for coupon in answer.json]
 
-    return act
+    return call
 
 
 def row(coupon):
@@ -107,7 +107,7 @@ def test_what_is_optional_may_be_null(post, name):
 @pytest.mark.parametrize("remaining", [0, 4, 10])
 def test_some_of_its_uses_may_be_gone_before(post, remaining):
     assert post(remaining_count=remaining).json["remaining_count"] == remaining
-    assert unbalanced() == []
+    assert coupon_mismatches() == []
 
 
 @pytest.mark.parametrize("count", [0, 1_000_000_000])
@@ -349,7 +349,7 @@ def test_a_new_count_moves_what_remains(patch, init_count, remaining):
     assert answer.status_code == 200, answer.text
     counts = (answer.json["init_count"], answer.json["remaining_count"])
     assert counts == (init_count, remaining)
-    assert unbalanced() == []
+    assert coupon_mismatches() == []
 
 
 @pytest.mark.parametrize("init_count", [6, 0])
@@ -367,7 +367,7 @@ def test_what_was_given_back_is_not_used(client):
     order = make_order(coupon_code=coupon.code)
     assert client.post(f"/api/v2/orders/{order.pk}/cancel").status_code == 200
     answer = client.patch(f"{URL}/{coupon.pk}", json={"init_count": 0}, headers=ANY)
-    assert (answer.json["remaining_count"], unbalanced()) == (0, [])
+    assert (answer.json["remaining_count"], coupon_mismatches()) == (0, [])
 
 
 def test_what_remains_is_read_only_after_the_creation(patch):

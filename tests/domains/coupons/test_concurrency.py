@@ -8,7 +8,7 @@ import pytest
 from alchemist import database as db
 from alchemist.cli import verify
 from alchemist.domains.users import auth
-from tests.concurrency import Client, codes, crowd
+from tests.concurrency import Client, codes, run_concurrently
 from tests.factories import make_coupon, make_product, make_user, sign_in
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_five_thousand_customers_get_the_thousand_uses_that_are_left(
     shared_gunicorn, client, sound
 ):
     coupon = client.create("coupons", code="Rush", init_count=1500, remaining_count=1000)
-    answers = crowd(shared_gunicorn, [redemption(coupon)] * 5000)
+    answers = run_concurrently(shared_gunicorn, [redemption(coupon)] * 5000)
     assert Counter(answer.status for answer in answers) == {201: 1000, 409: 4000}
     assert sum(answer.repeated for answer in answers) < 50
     refused = [codes(answer) for answer in answers if answer.status == 409]
@@ -48,7 +48,7 @@ def test_a_change_of_the_count_loses_no_redemption(shared_gunicorn, client, soun
     url = f"coupons/{coupon['pk']}"
     changes = [partial(Client.patch, path=url, body={"init_count": n}) for n in range(101, 151)]
     jobs = [job for change in changes for job in (change, *[redemption(coupon)] * 4)]
-    answers = crowd(shared_gunicorn, [*jobs, *[redemption(coupon)] * 50])
+    answers = run_concurrently(shared_gunicorn, [*jobs, *[redemption(coupon)] * 50])
     assert {answer.status for answer in answers} <= {200, 201, 409}
     kept = client.get(url)
     redeemed = sum(answer.status == 201 for answer in answers)
@@ -72,7 +72,7 @@ def test_a_limit_for_one_user_holds_in_all_of_their_sessions(
         *(partial(Client.post, path=url, **headers) for headers in people),
         *(partial(Client.post, path="orders", body=order, **headers) for headers in people),
     ]
-    answers = crowd(gunicorn_with_auth, asked * 20)
+    answers = run_concurrently(gunicorn_with_auth, asked * 20)
     assert Counter(answer.status for answer in answers) == {201: 14, 409: 66}
     for person in range(2):
         theirs = [answer.status for answer in answers[person::2]]
@@ -84,5 +84,5 @@ def test_a_coupon_goes_or_is_redeemed(shared_gunicorn, client, sound):
     for number in range(20):
         coupon = client.create("coupons", code=f"Gone {number}", init_count=1)
         delete = partial(Client.delete, path=f"coupons/{coupon['pk']}")
-        answers = crowd(shared_gunicorn, [delete, redemption(coupon)], 2)
+        answers = run_concurrently(shared_gunicorn, [delete, redemption(coupon)], 2)
         assert [answer.status for answer in answers] in ([204, 404], [409, 201])

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from alchemist import database as db
 from alchemist.domains.coupons import service
 from alchemist.domains.coupons.models import Redemption
-from tests.domains.orders.shop import remaining, unbalanced
+from tests.domains.orders.shop import coupon_mismatches, remaining
 from tests.factories import make_coupon, make_order, make_user, sign_in
 
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -27,25 +27,25 @@ def url(coupon):
 
 
 @pytest.fixture
-def redeem(client_with_auth, mine):
+def redeem(client_with_auth, user_headers):
     """Return what redeems a coupon once."""
 
-    def act(coupon, headers=mine, **how):
+    def call(coupon, headers=user_headers, **how):
         return client_with_auth.post(url(coupon), headers=headers, **how)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def listed(client_with_auth):
     """Return what lists the redemptions of a coupon that somebody sees."""
 
-    def act(coupon, headers):
+    def call(coupon, headers):
         answer = client_with_auth.get(url(coupon), headers=headers)
         assert answer.status_code == 200, answer.text
         return [redemption["pk"] for redemption in answer.json]
 
-    return act
+    return call
 
 
 def ledger(coupon):
@@ -69,9 +69,9 @@ def test_a_redemption_is_answered_with_every_field(redeem, user):
     assert answer.json["order_id"] is answer.json["released_at"] is None
 
 
-def test_a_redemption_stands_at_its_location(client_with_auth, redeem, mine):
+def test_a_redemption_stands_at_its_location(client_with_auth, redeem, user_headers):
     made = redeem(make_coupon())
-    shown = client_with_auth.get(made.location, headers=mine)
+    shown = client_with_auth.get(made.location, headers=user_headers)
     assert made.location.endswith(made.json["pk"])
     assert shown.json == made.json
     assert shown.headers["ETag"] == made.headers["ETag"]
@@ -81,7 +81,7 @@ def test_a_redemption_counts_down_and_is_written_down(redeem):
     coupon = make_coupon(init_count=10)
     counts = [redeem(coupon).json["remaining_count"] for _ in range(3)]
     assert (counts, remaining(coupon), ledger(coupon)) == ([9, 8, 7], 7, 3)
-    assert unbalanced() == []
+    assert coupon_mismatches() == []
 
 
 def test_with_open_access_a_redemption_is_nobodys(client):
@@ -91,11 +91,11 @@ def test_with_open_access_a_redemption_is_nobodys(client):
     assert codes(answers[1]) == ["coupon-limit-reached"]
 
 
-def test_what_remains_is_what_remains_now(client_with_auth, redeem, mine):
+def test_what_remains_is_what_remains_now(client_with_auth, redeem, user_headers):
     coupon = make_coupon(init_count=10)
     first = redeem(coupon)
     redeem(coupon)
-    shown = client_with_auth.get(first.location, headers=mine)
+    shown = client_with_auth.get(first.location, headers=user_headers)
     assert shown.json["remaining_count"] == 8
     assert shown.headers["ETag"] != first.headers["ETag"]
 
@@ -148,12 +148,13 @@ def test_uses_in_orders_count_for_the_limit(redeem, user):
     assert codes(redeem(coupon)) == ["coupon-limit-reached"]
 
 
-def test_a_use_that_was_given_back_counts_no_longer(client_with_auth, redeem, user, mine):
+def test_a_use_that_was_given_back_counts_no_longer(client_with_auth, redeem, user, user_headers):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     order = make_order(user=user, coupon_code=coupon.code)
     assert codes(redeem(coupon)) == ["coupon-exhausted", "coupon-limit-reached"]
     assert (
-        client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine).status_code == 200
+        client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=user_headers).status_code
+        == 200
     )
     assert redeem(coupon).status_code == 201
 
@@ -184,20 +185,22 @@ def test_all_that_forbids_it_is_told_at_once(redeem, user):
 
 @pytest.mark.parametrize("pk", ["x", "0", NOBODY])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_coupon_that_is_not_there_is_404(client_with_auth, mine, method, pk):
-    answer = client_with_auth.open(f"/api/v2/coupons/{pk}/redemptions", method=method, headers=mine)
+def test_a_coupon_that_is_not_there_is_404(client_with_auth, user_headers, method, pk):
+    answer = client_with_auth.open(
+        f"/api/v2/coupons/{pk}/redemptions", method=method, headers=user_headers
+    )
     assert answer.status_code == 404
 
 
 # Who sees it
 
 
-def test_one_sees_ones_own_redemptions_only(client_with_auth, listed, redeem, mine):
+def test_one_sees_ones_own_redemptions_only(client_with_auth, listed, redeem, user_headers):
     coupon = make_coupon()
     own, other = redeem(coupon), redeem(coupon, sign_in(make_user()))
-    assert listed(coupon, mine) == [own.json["pk"]]
-    assert client_with_auth.get(own.location, headers=mine).status_code == 200
-    assert client_with_auth.get(other.location, headers=mine).status_code == 404
+    assert listed(coupon, user_headers) == [own.json["pk"]]
+    assert client_with_auth.get(own.location, headers=user_headers).status_code == 200
+    assert client_with_auth.get(other.location, headers=user_headers).status_code == 404
 
 
 def test_an_admin_sees_every_redemption(client_with_auth, listed, redeem, admin):
@@ -217,9 +220,9 @@ def test_an_admin_whose_token_is_not_for_any_sees_own_ones_only(listed, redeem):
     assert listed(coupon, sign_in(admin, "redemptions:read")) == [own.json["pk"]]
 
 
-def test_a_redemption_of_another_coupon_is_not_found(client_with_auth, redeem, mine):
+def test_a_redemption_of_another_coupon_is_not_found(client_with_auth, redeem, user_headers):
     made, other = redeem(make_coupon()), make_coupon()
-    answer = client_with_auth.get(f"{url(other)}/{made.json['pk']}", headers=mine)
+    answer = client_with_auth.get(f"{url(other)}/{made.json['pk']}", headers=user_headers)
     assert answer.status_code == 404
 
 
@@ -243,53 +246,58 @@ def test_redemptions_need_a_token(client_with_auth, method):
     assert client_with_auth.open(url(make_coupon()), method=method).status_code == 401
 
 
-def test_the_redemption_of_an_order_names_it(client_with_auth, listed, user, mine):
+def test_the_redemption_of_an_order_names_it(client_with_auth, listed, user, user_headers):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
-    [pk] = listed(coupon, mine)
-    shown = client_with_auth.get(f"{url(coupon)}/{pk}", headers=mine).json
+    [pk] = listed(coupon, user_headers)
+    shown = client_with_auth.get(f"{url(coupon)}/{pk}", headers=user_headers).json
     assert (shown["order_id"], pk) == (str(order.pk), str(order.redemption_id))
 
 
-def test_what_was_given_back_stays_listed(client_with_auth, listed, user, mine):
+def test_what_was_given_back_stays_listed(client_with_auth, listed, user, user_headers):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
     pk = str(order.redemption_id)
-    before = client_with_auth.get(f"{url(coupon)}/{pk}", headers=mine)
-    client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=mine)
-    assert listed(coupon, mine) == [pk]
-    after = client_with_auth.get(f"{url(coupon)}/{pk}", headers=mine)
+    before = client_with_auth.get(f"{url(coupon)}/{pk}", headers=user_headers)
+    client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=user_headers)
+    assert listed(coupon, user_headers) == [pk]
+    after = client_with_auth.get(f"{url(coupon)}/{pk}", headers=user_headers)
     assert before.json["released_at"] is None
     assert before.json["updated_at"] < after.json["released_at"] <= after.json["updated_at"]
     assert (before.json["remaining_count"], after.json["remaining_count"]) == (9, 10)
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at"])
-def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, redeem, mine, sort):
+def test_every_documented_sort_key_is_walked_to_its_end(
+    client_with_auth, redeem, user_headers, sort
+):
     coupon = make_coupon()
     wanted = [redeem(coupon).json["pk"] for _ in range(5)]
     path, seen = f"{url(coupon)}?limit=2&sort={sort}", []
     while path:
-        answer = client_with_auth.get(path, headers=mine)
+        answer = client_with_auth.get(path, headers=user_headers)
         seen += [redemption["pk"] for redemption in answer.json]
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         path = following and following[1]
     assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
 
 
-def test_a_cursor_of_one_coupon_does_not_fit_another(client_with_auth, redeem, mine):
+def test_a_cursor_of_one_coupon_does_not_fit_another(client_with_auth, redeem, user_headers):
     one, other = make_coupon(), make_coupon()
     for _ in range(2):
         redeem(one)
-    link = client_with_auth.get(f"{url(one)}?limit=1", headers=mine).headers["Link"]
+    link = client_with_auth.get(f"{url(one)}?limit=1", headers=user_headers).headers["Link"]
     following = re.search('<([^>]+)>; rel="next"', link)[1]
     moved = following.replace(str(one.pk), str(other.pk))
-    assert client_with_auth.get(moved, headers=mine).status_code == 400
+    assert client_with_auth.get(moved, headers=user_headers).status_code == 400
 
 
 @pytest.mark.parametrize("query", ["user_id=x", f"order_id={NOBODY}", "sort=user_id"])
-def test_a_parameter_that_is_not_one_is_refused(client_with_auth, mine, query):
-    assert client_with_auth.get(f"{url(make_coupon())}?{query}", headers=mine).status_code == 422
+def test_a_parameter_that_is_not_one_is_refused(client_with_auth, user_headers, query):
+    assert (
+        client_with_auth.get(f"{url(make_coupon())}?{query}", headers=user_headers).status_code
+        == 422
+    )
 
 
 def test_a_redemption_takes_no_parameters(redeem):
@@ -299,20 +307,24 @@ def test_a_redemption_takes_no_parameters(redeem):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
-def test_a_redemption_is_neither_changed_nor_deleted(client_with_auth, redeem, mine, method):
+def test_a_redemption_is_neither_changed_nor_deleted(
+    client_with_auth, redeem, user_headers, method
+):
     made = redeem(make_coupon())
-    answer = client_with_auth.open(made.location, method=method, headers=mine | {"If-Match": "*"})
+    answer = client_with_auth.open(
+        made.location, method=method, headers=user_headers | {"If-Match": "*"}
+    )
     assert answer.status_code == 405
     assert "GET" in answer.headers["Allow"]
-    assert client_with_auth.get(made.location, headers=mine).json == made.json
+    assert client_with_auth.get(made.location, headers=user_headers).json == made.json
 
 
 # Idempotency keys
 
 
-def test_a_repeated_redemption_is_one(redeem, mine):
+def test_a_repeated_redemption_is_one(redeem, user_headers):
     coupon = make_coupon()
-    key = mine | {"Idempotency-Key": "one"}
+    key = user_headers | {"Idempotency-Key": "one"}
     first, second = redeem(coupon, key), redeem(coupon, key)
     assert (first.status_code, second.data) == (201, first.data)
     assert second.headers["ETag"] == first.headers["ETag"]
@@ -321,17 +333,17 @@ def test_a_repeated_redemption_is_one(redeem, mine):
     assert (remaining(coupon), ledger(coupon)) == (9, 1)
 
 
-def test_a_key_of_one_coupon_is_none_of_another(redeem, mine):
-    key = mine | {"Idempotency-Key": "one"}
+def test_a_key_of_one_coupon_is_none_of_another(redeem, user_headers):
+    key = user_headers | {"Idempotency-Key": "one"}
     other = make_coupon()
     assert redeem(make_coupon(), key).status_code == 201
     assert redeem(other, key).status_code == 422
     assert remaining(other) == 10
 
 
-def test_a_refusal_is_kept_under_its_key(client_with_auth, redeem, mine, admin):
+def test_a_refusal_is_kept_under_its_key(client_with_auth, redeem, user_headers, admin):
     coupon = make_coupon(init_count=0)
-    key = mine | {"Idempotency-Key": "one"}
+    key = user_headers | {"Idempotency-Key": "one"}
     first = redeem(coupon, key)
     headers = admin | {"If-Match": "*"}
     client_with_auth.patch(f"/api/v2/coupons/{coupon.pk}", json={"init_count": 1}, headers=headers)
@@ -358,7 +370,7 @@ def test_a_use_is_given_back_once(client_with_auth, redeem):
     pk = UUID(redeem(coupon).json["pk"])
     for _ in range(3):
         service.release(pk)
-    assert (remaining(coupon), unbalanced()) == (10, [])
+    assert (remaining(coupon), coupon_mismatches()) == (10, [])
 
 
 def test_a_user_with_redemptions_is_kept(client_with_auth, redeem, admin, user):

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import database as db
-from tests.domains.orders.shop import line
+from tests.domains.orders.shop import item
 from tests.factories import make_product
 
 FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00:00"
@@ -37,9 +37,9 @@ def test_the_longest_window_is_used_changed_and_closed(client):
 
 def test_an_order_redeems_a_coupon_of_the_longest_window(client):
     issue(client, valid_from=FIRST, valid_until=LAST)
-    item = line(make_product())
+    order_item = item(make_product())
     db.session.commit()
-    answer = client.post("/api/v2/orders", json={"items": [item], "coupon_code": "always"})
+    answer = client.post("/api/v2/orders", json={"items": [order_item], "coupon_code": "always"})
     assert answer.status_code == 201, answer.text
 
 

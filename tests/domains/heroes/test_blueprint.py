@@ -22,31 +22,31 @@ def owner(client_with_auth):
 
 
 @pytest.fixture
-def mine(owner):
+def owner_headers(owner):
     """The headers of a request of the owner."""
     return sign_in(owner)
 
 
 @pytest.fixture
-def post(client_with_auth, mine):
+def post(client_with_auth, owner_headers):
     """Return what creates a hero."""
 
-    def act(headers=mine, **values):
+    def call(headers=owner_headers, **values):
         return client_with_auth.post(URL, json={"nickname": "Thistle"} | values, headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def names(client_with_auth):
     """Return what lists the nicknames that a query finds."""
 
-    def act(**query):
+    def call(**query):
         answer = client_with_auth.get(URL, query_string=query)
         assert answer.status_code == 200, answer.text
         return [hero["nickname"] for hero in answer.json]
 
-    return act
+    return call
 
 
 def row(hero):
@@ -85,16 +85,18 @@ def test_an_unknown_role_is_told_with_its_pointer(post, role):
     assert pointers_and_codes(answer) == {("#/role", "not-one-of")}
 
 
-def test_null_clears_the_role(client_with_auth, owner, mine):
+def test_null_clears_the_role(client_with_auth, owner, owner_headers):
     hero = make_hero(user_id=owner.pk, role="tank")
-    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json={"role": None}, headers=mine | ANY)
+    answer = client_with_auth.patch(
+        f"{URL}/{hero.pk}", json={"role": None}, headers=owner_headers | ANY
+    )
     assert answer.json["role"] is None
 
 
-def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, mine):
+def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, owner_headers):
     hero = make_hero(user_id=owner.pk, role="tank")
     answer = client_with_auth.patch(
-        f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=mine | ANY
+        f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=owner_headers | ANY
     )
     assert (answer.json["nickname"], answer.json["role"]) == ("Moss", "tank")
 
@@ -120,11 +122,11 @@ def test_a_taken_nickname_is_a_conflict_that_names_it(post, nickname):
     assert "Thistle" in answer.json["detail"]
 
 
-def test_a_change_to_a_taken_nickname_is_a_conflict(client_with_auth, owner, mine):
+def test_a_change_to_a_taken_nickname_is_a_conflict(client_with_auth, owner, owner_headers):
     make_hero(nickname="Thistle")
     hero = make_hero(nickname="Moss", user_id=owner.pk)
     answer = client_with_auth.patch(
-        f"{URL}/{hero.pk}", json={"nickname": "Thistle"}, headers=mine | ANY
+        f"{URL}/{hero.pk}", json={"nickname": "Thistle"}, headers=owner_headers | ANY
     )
     assert answer.status_code == 409
     assert row(hero).nickname == "Moss"
@@ -225,13 +227,15 @@ def test_one_may_say_that_it_is_ones_own(post, owner):
 
 
 def test_nobody_learns_from_a_change_or_beside_another_mistake_which_users_exist(
-    client_with_auth, post, owner, mine
+    client_with_auth, post, owner, owner_headers
 ):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
     for more, status in [({}, 403), ({"role": "king"}, 422)]:
         bodies = [{"user_id": str(pk)} | more for pk in (make_user().pk, uuid7())]
         made = [post(**body) for body in bodies]
-        changed = [client_with_auth.patch(url, json=body, headers=mine | ANY) for body in bodies]
+        changed = [
+            client_with_auth.patch(url, json=body, headers=owner_headers | ANY) for body in bodies
+        ]
         for one, other in (made, changed):
             assert (one.status_code, one.json["errors"]) == (status, other.json["errors"])
 
@@ -259,11 +263,11 @@ def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post
 
 
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
-def test_nobody_gives_a_hero_away(client_with_auth, owner, mine, whose):
+def test_nobody_gives_a_hero_away(client_with_auth, owner, owner_headers, whose):
     hero = make_hero(user_id=owner.pk, nickname="Moss")
     user_id = str(make_user().pk) if whose == "somebody else's" else None
     changes = {"user_id": user_id, "nickname": "Changed"}
-    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json=changes, headers=mine | ANY)
+    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json=changes, headers=owner_headers | ANY)
     assert answer.status_code == 403
     assert (row(hero).user_id, row(hero).nickname) == (owner.pk, "Moss")
 
@@ -271,19 +275,23 @@ def test_nobody_gives_a_hero_away(client_with_auth, owner, mine, whose):
 @pytest.mark.parametrize("is_owned", [True, False])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_heroes_of_others_are_not_found_by_whoever_would_change_them(
-    client_with_auth, mine, method, is_owned
+    client_with_auth, owner_headers, method, is_owned
 ):
     hero = make_hero(user_id=make_user().pk if is_owned else None)
     url, body = f"{URL}/{hero.pk}", {"nickname": "Stolen"}
-    answer = client_with_auth.open(url, method=method, json=body, headers=mine | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=owner_headers | ANY)
     assert answer.status_code == 404
     assert row(hero).nickname == hero.nickname
 
 
-def test_heroes_of_others_are_not_found_before_the_rest_is_looked_at(client_with_auth, mine):
+def test_heroes_of_others_are_not_found_before_the_rest_is_looked_at(
+    client_with_auth, owner_headers
+):
     """404 stands before 428, 412 and 422."""
     url = f"{URL}/{make_hero().pk}"
-    assert client_with_auth.patch(url, json={"role": "king"}, headers=mine).status_code == 404
+    assert (
+        client_with_auth.patch(url, json={"role": "king"}, headers=owner_headers).status_code == 404
+    )
 
 
 def test_a_merchant_owns_no_more_than_a_customer(client_with_auth):
@@ -310,9 +318,9 @@ def test_an_admin_changes_gives_and_deletes_any_hero(client_with_auth, owner):
     assert client_with_auth.get(url).status_code == 404
 
 
-def test_an_owner_deletes_their_hero(client_with_auth, owner, mine):
+def test_an_owner_deletes_their_hero(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
-    assert client_with_auth.delete(url, headers=mine | ANY).status_code == 204
+    assert client_with_auth.delete(url, headers=owner_headers | ANY).status_code == 204
     assert client_with_auth.get(url).status_code == 404
 
 
@@ -336,31 +344,35 @@ def test_with_open_access_a_hero_is_nobodys_by_default(client):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(client_with_auth, owner, mine, method):
+def test_a_change_needs_if_match(client_with_auth, owner, owner_headers, method):
     hero = make_hero(user_id=owner.pk)
-    answer = client_with_auth.open(f"{URL}/{hero.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(
+        f"{URL}/{hero.pk}", method=method, json={}, headers=owner_headers
+    )
     assert answer.status_code == 428
     assert row(hero) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_hero_as_it_is(client_with_auth, owner, mine, method):
+def test_a_stale_etag_is_refused_with_the_hero_as_it_is(
+    client_with_auth, owner, owner_headers, method
+):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
     old = client_with_auth.get(url).headers["ETag"]
     changed = client_with_auth.patch(
-        url, json={"nickname": "Moss"}, headers=mine | {"If-Match": old}
+        url, json={"nickname": "Moss"}, headers=owner_headers | {"If-Match": old}
     )
     assert changed.status_code == 200
-    headers = mine | {"If-Match": old}
+    headers = owner_headers | {"If-Match": old}
     answer = client_with_auth.open(url, method=method, json={"nickname": "Lost"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_the_current_etag_lets_a_change_pass(client_with_auth, owner, mine):
+def test_the_current_etag_lets_a_change_pass(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
-    headers = mine | {"If-Match": client_with_auth.get(url).headers["ETag"]}
+    headers = owner_headers | {"If-Match": client_with_auth.get(url).headers["ETag"]}
     assert client_with_auth.delete(url, headers=headers).status_code == 204
 
 
@@ -373,8 +385,10 @@ def test_what_a_client_has_is_not_sent_again(client_with_auth):
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_hero_that_is_not_there_is_404(client_with_auth, mine, method, pk):
-    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+def test_a_hero_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
+    answer = client_with_auth.open(
+        f"{URL}/{pk}", method=method, json={}, headers=owner_headers | ANY
+    )
     assert answer.status_code == 404
 
 

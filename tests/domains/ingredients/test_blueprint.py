@@ -16,12 +16,12 @@ ANY = {"If-Match": "*"}
 def write(request, client):
     """Return a writer of some fields, once for a new ingredient and once for one that is there."""
 
-    def act(**values):
+    def call(**values):
         if request.param == "POST":
             return client.post(URL, json={"name": "Mandrake"} | values)
         return client.patch(f"{URL}/{make_ingredient().pk}", json=values, headers=ANY)
 
-    return act
+    return call
 
 
 def test_create_says_where_it_is(client):

@@ -12,7 +12,7 @@ def buyer(client_with_auth):
 
 
 @pytest.fixture
-def mine(buyer):
+def buyer_headers(buyer):
     """The headers of a request of the buyer."""
     return sign_in(buyer)
 
@@ -29,22 +29,22 @@ def admin(client_with_auth):
 
 
 @pytest.fixture
-def place(client_with_auth, mine):
+def place(client_with_auth, buyer_headers):
     """Return what places an order of some lines."""
 
-    def act(*lines, headers=mine, **values):
+    def call(*lines, headers=buyer_headers, **values):
         return client_with_auth.post(URL, json={"items": list(lines)} | values, headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture
-def quote(client_with_auth, mine):
+def quote(client_with_auth, buyer_headers):
     """Return what asks for the price of some lines."""
 
-    def act(*lines, headers=mine, **values):
+    def call(*lines, headers=buyer_headers, **values):
         return client_with_auth.post(
             f"{URL}/quote", json={"items": list(lines)} | values, headers=headers
         )
 
-    return act
+    return call

@@ -11,8 +11,8 @@ from alchemist.domains.products.models import Product
 from tests.domains.users import database_dump
 
 URL = "/api/v2/orders"
-# Every coupon whose counter does not agree with its ledger.
-UNBALANCED = """
+# Coupons whose counter does not match their redemptions.
+COUPON_MISMATCHES = """
     SELECT c.code FROM coupons c
     WHERE c.init_count <> c.used_before + c.remaining_count + (
         SELECT count(*) FROM redemptions r WHERE r.coupon_id = c.pk AND r.released_at IS NULL
@@ -20,7 +20,7 @@ UNBALANCED = """
 """
 
 
-def line(product: Any, quantity: Any = 1) -> dict[str, Any]:
+def item(product: Any, quantity: Any = 1) -> dict[str, Any]:
     pk = product.pk if isinstance(product, Product) else product
     return {"product_id": str(pk), "quantity": quantity}
 
@@ -33,19 +33,19 @@ def remaining(coupon: Coupon) -> int | None:
     return db.session.scalar(select(Coupon.remaining_count).where(Coupon.pk == coupon.pk))
 
 
-def unbalanced() -> list[str]:
-    return list(db.session.scalars(text(UNBALANCED)))
+def coupon_mismatches() -> list[str]:
+    return list(db.session.scalars(text(COUPON_MISMATCHES)))
 
 
-def everything() -> list[str]:
-    """Return all that the database holds, but for tokens, which remember when they were used."""
+def dump() -> list[str]:
+    """Return every row but those of tokens, which store when they were last used."""
     return sorted(database_dump.rows(db.session.connection(), "tokens"))
 
 
-def steps(client_with_auth: Any, pk: UUID | str, *verbs: str, headers: dict[str, str]) -> Any:
-    """Take an order through some transitions; return the last answer."""
+def transition(client: Any, pk: UUID | str, *verbs: str, headers: dict[str, str]) -> Any:
+    """Take an order through the transitions `verbs`; return the last answer."""
     answer = None
     for verb in verbs:
-        answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=headers)
+        answer = client.post(f"{URL}/{pk}/{verb}", headers=headers)
         assert answer.status_code == 200, answer.text
     return answer

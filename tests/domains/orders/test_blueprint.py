@@ -7,7 +7,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from alchemist import database as db
-from tests.domains.orders.shop import URL, line, remaining, steps, stock
+from tests.domains.orders.shop import URL, item, remaining, stock, transition
 from tests.factories import make_coupon, make_order, make_product, make_user, sign_in
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -17,23 +17,23 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 def pks(client_with_auth, admin):
     """Return what lists the orders that a query finds."""
 
-    def act(**query):
+    def call(**query):
         answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return [order["pk"] for order in answer.json]
 
-    return act
+    return call
 
 
 @pytest.fixture
 def placed(client_with_auth):
     """Return what places an order at some hours after noon."""
 
-    def act(hours, **values):
+    def call(hours, **values):
         order = make_order(**values)
         return str(db.update(order, {"placed_at": NOON + timedelta(hours=hours)}).pk)
 
-    return act
+    return call
 
 
 def after_noon(hours):
@@ -45,9 +45,9 @@ def after_noon(hours):
 
 def test_orders_are_found_by_status(client_with_auth, pks, admin):
     orders = {status: make_order() for status in ("placed", "paid", "fulfilled", "cancelled")}
-    steps(client_with_auth, orders["paid"].pk, "pay", headers=admin)
-    steps(client_with_auth, orders["fulfilled"].pk, "pay", "fulfil", headers=admin)
-    steps(client_with_auth, orders["cancelled"].pk, "cancel", headers=admin)
+    transition(client_with_auth, orders["paid"].pk, "pay", headers=admin)
+    transition(client_with_auth, orders["fulfilled"].pk, "pay", "fulfil", headers=admin)
+    transition(client_with_auth, orders["cancelled"].pk, "cancel", headers=admin)
     for status, order in orders.items():
         assert pks(status=status) == [str(order.pk)]
 
@@ -93,7 +93,7 @@ def test_filters_hold_together(client_with_auth, pks, placed, buyer, admin):
     wanted = placed(1, user=buyer)
     placed(-1, user=buyer)
     placed(1)
-    steps(client_with_auth, placed(2, user=buyer), "cancel", headers=admin)
+    transition(client_with_auth, placed(2, user=buyer), "cancel", headers=admin)
     query = {"user_id": str(buyer.pk), "status": "placed", "placed_after": after_noon(0)}
     assert pks(**query) == [wanted]
 
@@ -203,11 +203,11 @@ def test_a_transition_is_posted_only(client, path):
 # Idempotency keys
 
 
-def test_a_repeated_order_is_placed_once(place, mine):
+def test_a_repeated_order_is_placed_once(place, buyer_headers):
     product, coupon = make_product(stock=5), make_coupon()
-    key = mine | {"Idempotency-Key": "one"}
+    key = buyer_headers | {"Idempotency-Key": "one"}
     body = {"coupon_code": coupon.code, "headers": key}
-    first, second = place(line(product, 2), **body), place(line(product, 2), **body)
+    first, second = place(item(product, 2), **body), place(item(product, 2), **body)
     assert (first.status_code, second.status_code) == (201, 201)
     assert second.data == first.data
     for name in ("ETag", "Location", "Content-Type"):
@@ -217,63 +217,65 @@ def test_a_repeated_order_is_placed_once(place, mine):
     assert (stock(product), remaining(coupon)) == (3, 9)
 
 
-def test_the_first_answer_is_given_again_whatever_happened_since(client_with_auth, place, mine):
+def test_the_first_answer_is_given_again_whatever_happened_since(
+    client_with_auth, place, buyer_headers
+):
     product = make_product(stock=1)
-    key = mine | {"Idempotency-Key": "one"}
-    first = place(line(product), headers=key)
-    steps(client_with_auth, first.json["pk"], "cancel", headers=mine)
-    assert place(line(product), headers=key).data == first.data
+    key = buyer_headers | {"Idempotency-Key": "one"}
+    first = place(item(product), headers=key)
+    transition(client_with_auth, first.json["pk"], "cancel", headers=buyer_headers)
+    assert place(item(product), headers=key).data == first.data
 
 
-def test_a_key_of_another_order_is_refused(place, mine):
+def test_a_key_of_another_order_is_refused(place, buyer_headers):
     product = make_product(stock=5)
-    key = mine | {"Idempotency-Key": "one"}
-    place(line(product), headers=key)
-    answer = place(line(product, 2), headers=key)
+    key = buyer_headers | {"Idempotency-Key": "one"}
+    place(item(product), headers=key)
+    answer = place(item(product, 2), headers=key)
     assert (answer.status_code, answer.json["code"]) == (422, "idempotency-key-reused")
     assert stock(product) == 4
 
 
-def test_a_key_of_a_quote_is_none_of_an_order(place, quote, mine):
+def test_a_key_of_a_quote_is_none_of_an_order(place, quote, buyer_headers):
     product = make_product(stock=5)
-    key = mine | {"Idempotency-Key": "one"}
-    assert quote(line(product), headers=key).status_code == 200
-    assert place(line(product), headers=key).status_code == 422
+    key = buyer_headers | {"Idempotency-Key": "one"}
+    assert quote(item(product), headers=key).status_code == 200
+    assert place(item(product), headers=key).status_code == 422
     assert stock(product) == 5
 
 
-def test_a_refusal_by_the_stock_is_kept(client_with_auth, place, mine, admin):
+def test_a_refusal_by_the_stock_is_kept(client_with_auth, place, buyer_headers, admin):
     product = make_product(stock=0)
-    key = mine | {"Idempotency-Key": "one"}
-    first = place(line(product), headers=key)
+    key = buyer_headers | {"Idempotency-Key": "one"}
+    first = place(item(product), headers=key)
     client_with_auth.post(
         f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin
     )
-    second = place(line(product), headers=key)
+    second = place(item(product), headers=key)
     assert (first.status_code, second.status_code) == (409, 409)
     assert second.data == first.data
     assert second.headers["Idempotent-Replayed"] == "true"
     assert stock(product) == 1
 
 
-def test_an_order_that_is_none_leaves_no_key(place, mine):
+def test_an_order_that_is_none_leaves_no_key(place, buyer_headers):
     product = make_product(stock=5)
-    key = mine | {"Idempotency-Key": "one"}
-    assert place(line(product, 0), headers=key).status_code == 422
-    assert place(line(product), headers=key).status_code == 201
+    key = buyer_headers | {"Idempotency-Key": "one"}
+    assert place(item(product, 0), headers=key).status_code == 422
+    assert place(item(product), headers=key).status_code == 201
 
 
-def test_what_costs_too_much_leaves_no_key(place, mine):
+def test_what_costs_too_much_leaves_no_key(place, buyer_headers):
     dear, cheap = make_product(price=9_999_999_999), make_product()
-    key = mine | {"Idempotency-Key": "one"}
-    assert place(line(dear, 2), headers=key).status_code == 422
-    assert place(line(cheap), headers=key).status_code == 201
+    key = buyer_headers | {"Idempotency-Key": "one"}
+    assert place(item(dear, 2), headers=key).status_code == 422
+    assert place(item(cheap), headers=key).status_code == 201
 
 
 def test_one_key_of_two_buyers_places_two_orders(place):
     product = make_product(stock=5)
     answers = [
-        place(line(product), headers=sign_in(make_user()) | {"Idempotency-Key": "one"})
+        place(item(product), headers=sign_in(make_user()) | {"Idempotency-Key": "one"})
         for _ in range(2)
     ]
     assert answers[0].json["pk"] != answers[1].json["pk"]
@@ -284,11 +286,11 @@ def test_one_key_of_two_buyers_places_two_orders(place):
 
 
 def test_an_order_and_its_redemption_are_in_the_audit_log(
-    client_with_auth, place, mine, admin, buyer
+    client_with_auth, place, buyer_headers, admin, buyer
 ):
-    made = place(line(make_product(stock=1)), coupon_code=make_coupon().code)
+    made = place(item(make_product(stock=1)), coupon_code=make_coupon().code)
     pk = made.json["pk"]
-    steps(client_with_auth, pk, "cancel", headers=mine)
+    transition(client_with_auth, pk, "cancel", headers=buyer_headers)
     log = client_with_auth.get("/api/v2/audit", query_string={"sort": "pk"}, headers=admin).json
     own = [
         (entry["action"], entry["resource"]) for entry in log if entry["user_id"] == str(buyer.pk)

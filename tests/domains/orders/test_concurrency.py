@@ -13,7 +13,14 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from alchemist.cli import verify
-from tests.concurrency import Client, await_a_waiter, codes, crowd, statuses, together
+from tests.concurrency import (
+    Client,
+    await_a_waiter,
+    codes,
+    run_concurrently,
+    run_simultaneously,
+    statuses,
+)
 from tests.servers import TIMEOUT, Gunicorn
 
 ADDRESS = {"street": "7 Tallow Lane", "zipcode": "1000", "city": "Brassel", "country": "Belgium"}
@@ -65,7 +72,7 @@ def order(*products, **values):
     return partial(Client.post, path="orders", body=wanted(*products, **values))
 
 
-def act(placed, verb):
+def transition(placed, verb):
     return partial(Client.post, path=f"orders/{placed['pk']}/{verb}")
 
 
@@ -96,7 +103,7 @@ def crossing_orders(products, how_many):
 def sell_out(server, client):
     """Let a crowd want more of each of eight products than there is."""
     products = offer(client, 8, stock=50)
-    answers = crowd(server, crossing_orders(products, 200))
+    answers = run_concurrently(server, crossing_orders(products, 200))
     taken = {one["pk"]: 50 - stock(client, one) for one in products}
     assert {answer.status for answer in answers} == {201, 409}
     refused = [codes(answer) for answer in answers if answer.status == 409]
@@ -144,12 +151,12 @@ def test_a_database_in_the_middle_of_it_all_is_sound(shared_gunicorn, client, mo
     def live(client):
         answer = order(*random.sample(products, 4), coupon_code=code)(client)
         if answer.status == 201 and random.random() < 0.7:
-            act(json.loads(answer.body), "cancel")(client)
+            transition(json.loads(answer.body), "cancel")(client)
         return answer
 
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watch)
-        answers = crowd(shared_gunicorn, [live] * 80)
+        answers = run_concurrently(shared_gunicorn, [live] * 80)
         over.set()
         watching.result()
     assert {answer.status for answer in answers} <= {201, 409}
@@ -174,7 +181,7 @@ def test_an_order_that_fails_on_its_last_line_changes_nothing(
             partial(Client.post, path="orders", body=vain, **{"Idempotency-Key": f"vain-{number}"})
             for number in range(10)
         ]
-        answers = crowd(
+        answers = run_concurrently(
             shared_gunicorn, [*keyed, *[partial(Client.post, path="orders", body=vain)] * 10]
         )
         connection.rollback()
@@ -187,7 +194,7 @@ def test_an_order_that_fails_on_its_last_line_changes_nothing(
 def test_what_is_restocked_while_it_sells_is_not_lost(shared_gunicorn, client, sound):
     [product] = offer(client, 1, stock=10)
     restock = partial(Client.post, path=f"products/{product['pk']}/restock", body={"quantity": 3})
-    answers = crowd(shared_gunicorn, [order(product), order(product), restock] * 30)
+    answers = run_concurrently(shared_gunicorn, [order(product), order(product), restock] * 30)
     restocked = [answer for answer in answers if answer.status == 200]
     assert len(restocked) == 30
     left = 10 + 3 * 30 - sold(answers)[product["pk"]]
@@ -227,7 +234,7 @@ def test_nobody_pays_another_price_than_they_expected(shared_gunicorn, client, s
         for price in ("11.00", "10.00")
     ]
     buy = order(product, quantity=2, expected_totals=expected)
-    answers = crowd(shared_gunicorn, [changes[0], buy, buy, changes[1], buy, buy] * 15)
+    answers = run_concurrently(shared_gunicorn, [changes[0], buy, buy, changes[1], buy, buy] * 15)
     placed = [json.loads(answer.body) for answer in answers if answer.status == 201]
     assert {one["totals"][0]["total"] for one in placed} == {"20.00"}
     assert {one["items"][0]["unit_price"] for one in placed} == {"10.00"}
@@ -239,7 +246,7 @@ def test_nobody_pays_another_price_than_they_expected(shared_gunicorn, client, s
 def moved(shared_gunicorn, client, module_database):
     """Return what orders while price and currency change: 10.00 EUR become 1500 JPY."""
 
-    def act(**values):
+    def call(**values):
         [product] = offer(client, 1)
 
         def move():
@@ -250,7 +257,7 @@ def moved(shared_gunicorn, client, module_database):
         answer = placed_behind("price = 1500", module_database, product, client, move, **values)
         return answer.status, json.loads(answer.body)
 
-    return act
+    return call
 
 
 def test_a_new_price_is_never_paid_in_the_old_currency(moved):
@@ -278,7 +285,7 @@ def test_an_order_is_placed_when_its_prices_are_agreed_on(moved):
 def test_one_key_is_one_order_and_one_answer(shared_gunicorn, client, sound):
     [product] = offer(client, 1, stock=10)
 
-    def insist(client):
+    def order_until_placed(client):
         deadline = monotonic() + TIMEOUT
         while True:
             answer = order(product, quantity=2)(client, **{"Idempotency-Key": "once"})
@@ -289,7 +296,7 @@ def test_one_key_is_one_order_and_one_answer(shared_gunicorn, client, sound):
             seen.append(answer)
 
     seen = []
-    answers = together(shared_gunicorn, *[insist] * 20)
+    answers = run_simultaneously(shared_gunicorn, *[order_until_placed] * 20)
     assert statuses(answers) == [201] * 20
     assert len({answer.body for answer in answers}) == 1
     replayed = [answer for answer in answers if "Idempotent-Replayed" in answer.headers]
@@ -302,8 +309,10 @@ def test_of_fulfilling_and_cancelling_at_once_one_wins(shared_gunicorn, client, 
     won = Counter()
     for _ in range(25):
         placed = json.loads(order(product)(client).body)
-        assert act(placed, "pay")(client).status == 200
-        answers = together(shared_gunicorn, act(placed, "fulfil"), act(placed, "cancel"))
+        assert transition(placed, "pay")(client).status == 200
+        answers = run_simultaneously(
+            shared_gunicorn, transition(placed, "fulfil"), transition(placed, "cancel")
+        )
         assert statuses(answers) == [200, 409]
         [winner] = [json.loads(answer.body) for answer in answers if answer.status == 200]
         [loser] = [answer for answer in answers if answer.status == 409]
@@ -319,7 +328,7 @@ def test_eight_who_cancel_give_back_once(shared_gunicorn, client, sound):
     for _ in range(5):
         answer = order(*products, quantity=4, coupon_code=coupon["code"])(client)
         placed = json.loads(answer.body)
-        answers = together(shared_gunicorn, *[act(placed, "cancel")] * 8)
+        answers = run_simultaneously(shared_gunicorn, *[transition(placed, "cancel")] * 8)
         assert statuses(answers) == [200, *[409] * 7]
         assert [stock(client, one) for one in products] == [10, 10, 10]
         assert client.get(f"coupons/{coupon['pk']}")["remaining_count"] == 5
@@ -337,7 +346,7 @@ def test_what_is_ordered_goes_before_or_stays(shared_gunicorn, client, sound):
         gone = [f"products/{product['pk']}", f"coupons/{coupon['pk']}", f"heroes/{hero['pk']}"]
         buy = order(product, coupon_code=coupon["code"], hero_id=hero["pk"])
         jobs = [*(partial(Client.delete, path=path) for path in gone), buy]
-        *deletions, placed = together(shared_gunicorn, *jobs)
+        *deletions, placed = run_simultaneously(shared_gunicorn, *jobs)
         if placed.status == 201:
             assert statuses(deletions) == [409] * 3
         else:

@@ -7,7 +7,7 @@ from alchemist import database as db
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.orders.models import TRANSITIONS
 from tests.answers import pointers_and_codes
-from tests.domains.orders.shop import URL, line, remaining, steps, stock, unbalanced
+from tests.domains.orders.shop import URL, coupon_mismatches, item, remaining, stock, transition
 from tests.factories import make_coupon, make_product, make_user, sign_in
 
 WAYS = {
@@ -27,22 +27,22 @@ FORBIDDEN = [(status, verb) for status in WAYS for verb in VERBS if (status, ver
 
 
 @pytest.fixture
-def brought(client_with_auth, place, admin):
+def order_in_status(client_with_auth, place, admin):
     """Return what places an order and brings it to a status; it answers the pk."""
 
-    def act(status, *lines, **values):
-        pk = place(*(lines or [line(make_product())]), **values).json["pk"]
-        steps(client_with_auth, pk, *WAYS[status], headers=admin)
+    def call(status, *lines, **values):
+        pk = place(*(lines or [item(make_product())]), **values).json["pk"]
+        transition(client_with_auth, pk, *WAYS[status], headers=admin)
         return pk
 
-    return act
+    return call
 
 
 @pytest.mark.parametrize(("status", "verb"), ALLOWED)
 def test_an_order_takes_the_ways_that_its_status_allows(
-    client_with_auth, brought, admin, status, verb
+    client_with_auth, order_in_status, admin, status, verb
 ):
-    pk = brought(status)
+    pk = order_in_status(status)
     before = client_with_auth.get(f"{URL}/{pk}", headers=admin)
     answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=admin)
     assert answer.status_code == 200
@@ -54,8 +54,8 @@ def test_an_order_takes_the_ways_that_its_status_allows(
 
 
 @pytest.mark.parametrize(("status", "verb"), FORBIDDEN)
-def test_an_order_takes_no_other_way(client_with_auth, brought, admin, status, verb):
-    pk = brought(status)
+def test_an_order_takes_no_other_way(client_with_auth, order_in_status, admin, status, verb):
+    pk = order_in_status(status)
     before = client_with_auth.get(f"{URL}/{pk}", headers=admin).json
     answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=admin)
     assert (answer.status_code, answer.json["code"]) == (409, "wrong-status")
@@ -65,9 +65,11 @@ def test_an_order_takes_no_other_way(client_with_auth, brought, admin, status, v
     assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json == before
 
 
-def test_every_verb_that_an_order_names_is_a_path_below_it(client_with_auth, brought, admin):
+def test_every_verb_that_an_order_names_is_a_path_below_it(
+    client_with_auth, order_in_status, admin
+):
     for status in WAYS:
-        pk = brought(status)
+        pk = order_in_status(status)
         for verb in client_with_auth.get(f"{URL}/{pk}", headers=admin).json["allowed_transitions"]:
             answer = client_with_auth.post(
                 f"{URL}/{pk}/{verb}", headers=admin | {"If-Match": '"x"'}
@@ -75,69 +77,77 @@ def test_every_verb_that_an_order_names_is_a_path_below_it(client_with_auth, bro
             assert answer.status_code == 412
 
 
-def test_a_customer_pays_and_cancels_but_does_not_fulfil(client_with_auth, brought, mine):
-    pk = brought("placed")
-    steps(client_with_auth, pk, "pay", headers=mine)
-    refused = client_with_auth.post(f"{URL}/{pk}/fulfil", headers=mine)
+def test_a_customer_pays_and_cancels_but_does_not_fulfil(
+    client_with_auth, order_in_status, buyer_headers
+):
+    pk = order_in_status("placed")
+    transition(client_with_auth, pk, "pay", headers=buyer_headers)
+    refused = client_with_auth.post(f"{URL}/{pk}/fulfil", headers=buyer_headers)
     assert refused.status_code == 403
     assert refused.json["errors"][0]["permission"] == "orders:fulfil"
-    steps(client_with_auth, pk, "cancel", headers=mine)
+    transition(client_with_auth, pk, "cancel", headers=buyer_headers)
 
 
 # Cancelling
 
 
 @pytest.mark.parametrize("status", ["placed", "paid"])
-def test_a_cancelled_order_gives_everything_back(client_with_auth, brought, admin, status):
+def test_a_cancelled_order_gives_everything_back(client_with_auth, order_in_status, admin, status):
     few, none = make_product(stock=5), make_product(stock=1)
     unlimited, coupon = make_product(stock=None), make_coupon(percent_off=10)
-    pk = brought(status, line(few, 2), line(none), line(unlimited, 4), coupon_code=coupon.code)
+    pk = order_in_status(
+        status, item(few, 2), item(none), item(unlimited, 4), coupon_code=coupon.code
+    )
     taken = [stock(few), stock(none), stock(unlimited), remaining(coupon)]
     assert taken == [3, 0, None, 9]
-    steps(client_with_auth, pk, "cancel", headers=admin)
+    transition(client_with_auth, pk, "cancel", headers=admin)
     given = [stock(few), stock(none), stock(unlimited), remaining(coupon)]
     assert given == [5, 1, None, 10]
-    assert unbalanced() == []
+    assert coupon_mismatches() == []
 
 
-def test_a_cancelled_order_keeps_what_it_was(client_with_auth, place, mine):
+def test_a_cancelled_order_keeps_what_it_was(client_with_auth, place, buyer_headers):
     coupon = make_coupon(percent_off=10)
-    made = place(line(make_product(stock=3), 2), coupon_code=coupon.code).json
-    cancelled = steps(client_with_auth, made["pk"], "cancel", headers=mine).json
+    made = place(item(make_product(stock=3), 2), coupon_code=coupon.code).json
+    cancelled = transition(client_with_auth, made["pk"], "cancel", headers=buyer_headers).json
     for name in ("items", "totals", "coupon_code", "placed_at", "user_id"):
         assert cancelled[name] == made[name]
 
 
-def test_the_use_that_is_given_back_stays_on_record(client_with_auth, place, mine):
+def test_the_use_that_is_given_back_stays_on_record(client_with_auth, place, buyer_headers):
     coupon = make_coupon()
-    pk = place(line(make_product()), coupon_code=coupon.code).json["pk"]
-    steps(client_with_auth, pk, "cancel", headers=mine)
+    pk = place(item(make_product()), coupon_code=coupon.code).json["pk"]
+    transition(client_with_auth, pk, "cancel", headers=buyer_headers)
     redemption = db.session.scalars(select(Redemption)).one()
     assert (str(redemption.order_id), redemption.released_at is not None) == (pk, True)
 
 
-def test_who_cancels_may_use_the_coupon_again(client_with_auth, place, mine):
+def test_who_cancels_may_use_the_coupon_again(client_with_auth, place, buyer_headers):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     for _ in range(2):
-        made = place(line(make_product()), coupon_code=coupon.code)
+        made = place(item(make_product()), coupon_code=coupon.code)
         assert made.status_code == 201
-        steps(client_with_auth, made.json["pk"], "cancel", headers=mine)
-    assert (remaining(coupon), unbalanced()) == (1, [])
+        transition(client_with_auth, made.json["pk"], "cancel", headers=buyer_headers)
+    assert (remaining(coupon), coupon_mismatches()) == (1, [])
 
 
-def test_an_order_is_cancelled_once(client_with_auth, place, mine):
+def test_an_order_is_cancelled_once(client_with_auth, place, buyer_headers):
     product, coupon = make_product(stock=5), make_coupon()
-    pk = place(line(product, 2), coupon_code=coupon.code).json["pk"]
-    answers = [client_with_auth.post(f"{URL}/{pk}/cancel", headers=mine) for _ in range(3)]
+    pk = place(item(product, 2), coupon_code=coupon.code).json["pk"]
+    answers = [client_with_auth.post(f"{URL}/{pk}/cancel", headers=buyer_headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 409, 409]
     assert (stock(product), remaining(coupon)) == (5, 10)
 
 
-def test_an_order_is_cancelled_once_with_one_key_and_with_another(client_with_auth, place, mine):
+def test_an_order_is_cancelled_once_with_one_key_and_with_another(
+    client_with_auth, place, buyer_headers
+):
     product, coupon = make_product(stock=5), make_coupon()
-    pk = place(line(product, 2), coupon_code=coupon.code).json["pk"]
+    pk = place(item(product, 2), coupon_code=coupon.code).json["pk"]
     answers = [
-        client_with_auth.post(f"{URL}/{pk}/cancel", headers=mine | {"Idempotency-Key": key})
+        client_with_auth.post(
+            f"{URL}/{pk}/cancel", headers=buyer_headers | {"Idempotency-Key": key}
+        )
         for key in ("one", "one", "two", "two")
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 409, 409]
@@ -150,44 +160,44 @@ def test_an_order_is_cancelled_once_with_one_key_and_with_another(client_with_au
 
 @pytest.mark.parametrize(("before", "after", "left"), [(5, None, None), (None, 7, 7), (5, 0, 2)])
 def test_a_stock_that_changed_meanwhile_gets_back_what_was_taken(
-    client_with_auth, place, mine, admin, before, after, left
+    client_with_auth, place, buyer_headers, admin, before, after, left
 ):
     """Nothing, if it was unlimited then, or is now."""
     product = make_product(stock=before)
-    pk = place(line(product, 2)).json["pk"]
+    pk = place(item(product, 2)).json["pk"]
     headers = admin | {"If-Match": "*"}
     changed = client_with_auth.patch(
         f"/api/v2/products/{product.pk}", json={"stock": after}, headers=headers
     )
     assert changed.status_code == 200
-    steps(client_with_auth, pk, "cancel", headers=mine)
+    transition(client_with_auth, pk, "cancel", headers=buyer_headers)
     assert stock(product) == left
 
 
-def test_a_full_stock_takes_back_what_was_sold(client_with_auth, place, mine):
+def test_a_full_stock_takes_back_what_was_sold(client_with_auth, place, buyer_headers):
     product = make_product(stock=1_000_000_000)
-    pk = place(line(product, 5)).json["pk"]
+    pk = place(item(product, 5)).json["pk"]
     restocked = client_with_auth.post(
         f"/api/v2/products/{product.pk}/restock",
         json={"quantity": 5},
         headers=sign_in(make_user(role="admin")),
     )
     assert restocked.status_code == 200
-    steps(client_with_auth, pk, "cancel", headers=mine)
+    transition(client_with_auth, pk, "cancel", headers=buyer_headers)
     assert stock(product) == 1_000_000_005
 
 
-def test_a_fulfilled_order_keeps_what_it_took(client_with_auth, brought, mine):
+def test_a_fulfilled_order_keeps_what_it_took(client_with_auth, order_in_status, buyer_headers):
     product, coupon = make_product(stock=5), make_coupon()
-    pk = brought("fulfilled", line(product, 2), coupon_code=coupon.code)
-    assert client_with_auth.post(f"{URL}/{pk}/cancel", headers=mine).status_code == 409
+    pk = order_in_status("fulfilled", item(product, 2), coupon_code=coupon.code)
+    assert client_with_auth.post(f"{URL}/{pk}/cancel", headers=buyer_headers).status_code == 409
     assert (stock(product), remaining(coupon)) == (3, 9)
 
 
 def test_cancelling_costs_the_same_statements_whatever_the_lines(client, statements):
     counts = []
     for length in (1, 30):
-        lines = [line(make_product(stock=9)) for _ in range(length)]
+        lines = [item(make_product(stock=9)) for _ in range(length)]
         body = {"items": lines, "coupon_code": make_coupon().code}
         pk = client.post(URL, json=body).json["pk"]
         with statements() as seen:
@@ -199,22 +209,24 @@ def test_cancelling_costs_the_same_statements_whatever_the_lines(client, stateme
 # Preconditions
 
 
-def test_a_transition_heeds_an_etag_that_is_sent(client_with_auth, place, mine):
-    made = place(line(make_product()))
+def test_a_transition_heeds_an_etag_that_is_sent(client_with_auth, place, buyer_headers):
+    made = place(item(make_product()))
     url = f"{URL}/{made.json['pk']}"
     stale = client_with_auth.post(
-        f"{url}/pay", headers=mine | {"If-Match": '"precondition-failed"'}
+        f"{url}/pay", headers=buyer_headers | {"If-Match": '"precondition-failed"'}
     )
     assert (stale.status_code, stale.json["current"]) == (412, made.json)
     etag = {"If-Match": made.headers["ETag"]}
-    assert client_with_auth.post(f"{url}/pay", headers=mine | etag).status_code == 200
-    assert client_with_auth.post(f"{url}/cancel", headers=mine | etag).status_code == 412
+    assert client_with_auth.post(f"{url}/pay", headers=buyer_headers | etag).status_code == 200
+    assert client_with_auth.post(f"{url}/cancel", headers=buyer_headers | etag).status_code == 412
 
 
-def test_a_transition_takes_no_parameters(client_with_auth, place, mine):
-    pk = place(line(make_product())).json["pk"]
-    assert client_with_auth.post(f"{URL}/{pk}/pay?force=1", headers=mine).status_code == 422
-    assert client_with_auth.get(f"{URL}/{pk}", headers=mine).json["status"] == "placed"
+def test_a_transition_takes_no_parameters(client_with_auth, place, buyer_headers):
+    pk = place(item(make_product())).json["pk"]
+    assert (
+        client_with_auth.post(f"{URL}/{pk}/pay?force=1", headers=buyer_headers).status_code == 422
+    )
+    assert client_with_auth.get(f"{URL}/{pk}", headers=buyer_headers).json["status"] == "placed"
 
 
 # What is in use stays
@@ -222,13 +234,13 @@ def test_a_transition_takes_no_parameters(client_with_auth, place, mine):
 
 @pytest.mark.parametrize("status", WAYS)
 def test_what_was_ordered_is_kept_and_the_order_is_named(
-    client_with_auth, brought, buyer, admin, status
+    client_with_auth, order_in_status, buyer, admin, status
 ):
     product, coupon = make_product(), make_coupon()
     hero = client_with_auth.post(
         "/api/v2/heroes", json={"nickname": "Moss"}, headers=sign_in(buyer)
     ).json
-    pk = brought(status, line(product), coupon_code=coupon.code, hero_id=hero["pk"])
+    pk = order_in_status(status, item(product), coupon_code=coupon.code, hero_id=hero["pk"])
     redemption = db.session.scalar(select(Redemption.pk))
     for path, referrer in (
         (f"products/{product.pk}", pk),
@@ -244,7 +256,7 @@ def test_what_was_ordered_is_kept_and_the_order_is_named(
 
 def test_a_user_with_orders_is_kept(client_with_auth, place, admin):
     shopper = make_user()
-    assert place(line(make_product()), headers=sign_in(shopper)).status_code == 201
+    assert place(item(make_product()), headers=sign_in(shopper)).status_code == 201
     url = f"/api/v2/users/{shopper.pk}"
     answer = client_with_auth.delete(url, headers=admin | {"If-Match": "*"})
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
@@ -259,9 +271,9 @@ def test_an_order_that_is_not_there_is_404(client_with_auth, admin, verb, pk):
 
 def test_an_order_that_was_refused_can_be_placed_as_soon_as_it_can(place, client_with_auth, admin):
     product = make_product(stock=0)
-    refused = place(line(product))
+    refused = place(item(product))
     assert pointers_and_codes(refused) == {("#/items/0", "out-of-stock")}
     client_with_auth.post(
         f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin
     )
-    assert place(line(product)).status_code == 201
+    assert place(item(product)).status_code == 201

@@ -11,7 +11,7 @@ from alchemist import database as db
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.orders.models import Order, OrderItem
 from tests.answers import pointers_and_codes
-from tests.domains.orders.shop import URL, line, remaining, stock, unbalanced
+from tests.domains.orders.shop import URL, coupon_mismatches, item, remaining, stock
 from tests.factories import make_coupon, make_hero, make_product, make_store, make_user, sign_in
 
 FIELDS = {
@@ -28,7 +28,7 @@ def prices(answer):
 
 def test_a_new_order_is_answered_with_every_field(place, buyer):
     product = make_product(name="Moss tea", price=Decimal("2.50"))
-    answer = place(line(product, 2))
+    answer = place(item(product, 2))
     assert answer.status_code == 201, answer.text
     assert set(answer.json) == FIELDS
     assert answer.json["status"] == "placed"
@@ -51,62 +51,62 @@ def test_a_new_order_is_answered_with_every_field(place, buyer):
     ]
 
 
-def test_a_new_order_stands_at_its_location(client_with_auth, place, mine):
-    made = place(line(make_product()))
-    shown = client_with_auth.get(made.location, headers=mine)
+def test_a_new_order_stands_at_its_location(client_with_auth, place, buyer_headers):
+    made = place(item(make_product()))
+    shown = client_with_auth.get(made.location, headers=buyer_headers)
     assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
     assert shown.headers["ETag"] == made.headers["ETag"]
 
 
 def test_with_open_access_an_order_is_nobodys(client):
-    answer = client.post(URL, json={"items": [line(make_product())]})
+    answer = client.post(URL, json={"items": [item(make_product())]})
     assert (answer.status_code, answer.json["user_id"]) == (201, None)
 
 
 def test_lines_stand_in_the_order_of_the_request(place):
     products = [make_product() for _ in range(6)]
     wanted = [str(products[i].pk) for i in (3, 0, 5, 1, 4, 2)]
-    answer = place(*(line(pk) for pk in wanted))
+    answer = place(*(item(pk) for pk in wanted))
     assert [item["product_id"] for item in answer.json["items"]] == wanted
 
 
 # Prices
 
 
-def test_an_order_keeps_its_prices(client_with_auth, place, mine, admin):
+def test_an_order_keeps_its_prices(client_with_auth, place, buyer_headers, admin):
     product = make_product(price=Decimal("2.50"))
-    made = place(line(product, 2)).json
+    made = place(item(product, 2)).json
     url = f"/api/v2/products/{product.pk}"
     changed = client_with_auth.patch(url, json={"price": "9.00"}, headers=admin | {"If-Match": "*"})
     assert changed.status_code == 200
-    assert client_with_auth.get(f"{URL}/{made['pk']}", headers=mine).json == made
+    assert client_with_auth.get(f"{URL}/{made['pk']}", headers=buyer_headers).json == made
 
 
-def test_an_order_keeps_its_currency(client_with_auth, place, mine, admin):
+def test_an_order_keeps_its_currency(client_with_auth, place, buyer_headers, admin):
     store = make_store(currency="EUR")
-    made = place(line(make_product(store))).json
+    made = place(item(make_product(store))).json
     url = f"/api/v2/stores/{store.pk}"
     changed = client_with_auth.patch(
         url, json={"currency": "JPY"}, headers=admin | {"If-Match": "*"}
     )
     assert changed.json["currency"] == "JPY"
-    shown = client_with_auth.get(f"{URL}/{made['pk']}", headers=mine).json
+    shown = client_with_auth.get(f"{URL}/{made['pk']}", headers=buyer_headers).json
     assert (shown["items"], shown["totals"]) == (made["items"], made["totals"])
 
 
-def test_a_renamed_product_is_another_representation(client_with_auth, place, mine, admin):
+def test_a_renamed_product_is_another_representation(client_with_auth, place, buyer_headers, admin):
     product = make_product(name="Moss tea")
-    made = place(line(product))
+    made = place(item(product))
     url = f"/api/v2/products/{product.pk}"
     client_with_auth.patch(url, json={"name": "Fern tea"}, headers=admin | {"If-Match": "*"})
-    shown = client_with_auth.get(made.location, headers=mine)
+    shown = client_with_auth.get(made.location, headers=buyer_headers)
     assert shown.json["items"][0]["name"] == "Fern tea"
     assert shown.headers["ETag"] != made.headers["ETag"]
 
 
 def test_a_product_on_several_lines_is_added_up(place):
     tea, soup = make_product(stock=5, price=Decimal(1)), make_product()
-    answer = place(line(tea, 2), line(soup), line(str(tea.pk).upper(), 3))
+    answer = place(item(tea, 2), item(soup), item(str(tea.pk).upper(), 3))
     quantities = [(item["product_id"], item["quantity"]) for item in answer.json["items"]]
     assert quantities == [(str(tea.pk), 5), (str(soup.pk), 1)]
     assert (answer.json["items"][0]["total"], stock(tea)) == ("5.00", 0)
@@ -116,9 +116,9 @@ def test_each_currency_has_its_total(place):
     coupon = make_coupon(percent_off=50)
     euros, yen = make_store(currency="EUR"), make_store(currency="JPY")
     lines = [
-        line(make_product(euros, price=Decimal("0.01"))),
-        line(make_product(yen, price=Decimal(100)), 3),
-        line(make_product(euros, price=Decimal("0.02"))),
+        item(make_product(euros, price=Decimal("0.01"))),
+        item(make_product(yen, price=Decimal(100)), 3),
+        item(make_product(euros, price=Decimal("0.02"))),
     ]
     answer = place(*lines, coupon_code=coupon.code)
     assert answer.json["totals"] == [
@@ -133,7 +133,7 @@ def test_lines_add_up_to_the_total(place, percent_off):
     coupon = make_coupon(percent_off=percent_off)
     store = make_store()
     some = [make_product(store, price=Decimal(cents) / 100) for cents in (1, 0, 333, 99, 1, 1005)]
-    answer = place(*(line(one, 3) for one in some), coupon_code=coupon.code)
+    answer = place(*(item(one, 3) for one in some), coupon_code=coupon.code)
     added = sum(Decimal(item["total"]) for item in answer.json["items"])
     [total] = answer.json["totals"]
     assert f"{added:.2f}" == total["total"]
@@ -141,22 +141,22 @@ def test_lines_add_up_to_the_total(place, percent_off):
 
 
 def test_what_is_free_can_be_ordered(place):
-    assert prices(place(line(make_product(price=Decimal(0)), 7))) == [("0.00", "0.00")]
+    assert prices(place(item(make_product(price=Decimal(0)), 7))) == [("0.00", "0.00")]
 
 
 def test_a_coupon_of_100_percent_makes_it_free(place):
-    answer = place(line(make_product()), coupon_code=make_coupon(percent_off=100).code)
+    answer = place(item(make_product()), coupon_code=make_coupon(percent_off=100).code)
     assert answer.json["totals"][0]["total"] == "0.00"
 
 
 def test_the_greatest_amount_can_be_ordered(place):
     product = make_product(price=Decimal("9999999999.99"))
-    assert prices(place(line(product))) == [("9999999999.99", "9999999999.99")]
+    assert prices(place(item(product))) == [("9999999999.99", "9999999999.99")]
 
 
 def test_the_greatest_quantity_can_be_ordered(place):
     product = make_product(price=Decimal("0.01"), stock=100_000_000)
-    answer = place(*[line(product, 1_000_000)] * 100)
+    answer = place(*[item(product, 1_000_000)] * 100)
     assert answer.json["items"][0]["quantity"] == 100_000_000
     assert stock(product) == 0
 
@@ -171,7 +171,7 @@ def test_the_greatest_quantity_can_be_ordered(place):
 )
 def test_what_12_digits_cannot_say_is_refused(place, lines, pointer):
     store, coupon = make_store(), make_coupon(percent_off=100)
-    some = [line(make_product(store, price=Decimal(price)), n) for price, n in lines]
+    some = [item(make_product(store, price=Decimal(price)), n) for price, n in lines]
     answer = place(*some, coupon_code=coupon.code)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(pointer, "out-of-range")}
@@ -183,33 +183,33 @@ def test_what_12_digits_cannot_say_is_refused(place, lines, pointer):
 
 def test_an_order_takes_from_the_stock(place):
     product = make_product(stock=5)
-    place(line(product, 2))
+    place(item(product, 2))
     assert stock(product) == 3
 
 
 def test_the_last_one_can_be_bought(client_with_auth, place):
     product = make_product(stock=3)
-    assert place(line(product, 3)).status_code == 201
+    assert place(item(product, 3)).status_code == 201
     shown = client_with_auth.get("/api/v2/products", query_string={"in_stock": "true"})
     assert (stock(product), shown.json) == (0, [])
 
 
 def test_what_is_unlimited_stays_so(place):
     product = make_product(stock=None)
-    assert place(line(product, 1_000_000)).status_code == 201
+    assert place(item(product, 1_000_000)).status_code == 201
     assert stock(product) is None
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(9, 4), (None, 0)])
 def test_a_line_remembers_what_it_took(place, limit, taken):
-    place(line(make_product(stock=limit), 4))
+    place(item(make_product(stock=limit), 4))
     assert db.session.scalar(select(OrderItem.taken)) == taken
 
 
 def test_an_order_changes_the_etag_of_what_it_took_from(client_with_auth, place):
     url = f"/api/v2/products/{(product := make_product(stock=3)).pk}"
     before = client_with_auth.get(url)
-    place(line(product))
+    place(item(product))
     after = client_with_auth.get(url)
     assert after.headers["ETag"] != before.headers["ETag"]
     assert after.json["updated_at"] > before.json["updated_at"]
@@ -221,47 +221,47 @@ def test_an_order_changes_the_etag_of_what_it_took_from(client_with_auth, place)
 @pytest.mark.parametrize("code", ["Welcome10", "WELCOME10", " welcome10 "])
 def test_a_coupon_is_redeemed_in_any_case(place, buyer, code):
     coupon = make_coupon(code="Welcome10", percent_off=10)
-    answer = place(line(make_product()), coupon_code=code)
+    answer = place(item(make_product()), coupon_code=code)
     assert answer.json["coupon_code"] == "Welcome10"
     assert answer.json["totals"][0]["discount"] == "1.00"
     ledger = db.session.scalars(select(Redemption)).one()
     found = (ledger.coupon_id, ledger.user_id, ledger.order_id, ledger.released_at)
     assert found == (coupon.pk, buyer.pk, UUID(answer.json["pk"]), None)
-    assert (remaining(coupon), unbalanced()) == (9, [])
+    assert (remaining(coupon), coupon_mismatches()) == (9, [])
 
 
 def test_a_coupon_without_a_percentage_takes_nothing_off(place):
     coupon = make_coupon()
-    answer = place(line(make_product()), coupon_code=coupon.code)
+    answer = place(item(make_product()), coupon_code=coupon.code)
     assert answer.json["totals"][0]["discount"] == "0.00"
     assert remaining(coupon) == 9
 
 
 def test_null_is_no_coupon_no_hero_and_no_belief(place):
     nothing = {"coupon_code": None, "hero_id": None, "expected_totals": None}
-    assert place(line(make_product()), **nothing).status_code == 201
+    assert place(item(make_product()), **nothing).status_code == 201
 
 
 def test_a_coupon_needs_the_permission_to_redeem(place, buyer):
     coupon = make_coupon()
     narrowed = sign_in(buyer, "orders:write")
-    answer = place(line(make_product()), coupon_code=coupon.code, headers=narrowed)
+    answer = place(item(make_product()), coupon_code=coupon.code, headers=narrowed)
     assert answer.status_code == 403
     assert answer.json["errors"][0]["permission"] == "coupons:redeem"
     assert remaining(coupon) == 10
-    assert place(line(make_product()), headers=narrowed).status_code == 201
+    assert place(item(make_product()), headers=narrowed).status_code == 201
 
 
 def test_an_order_may_be_for_ones_own_hero(place, buyer):
     hero = make_hero(user_id=buyer.pk)
-    assert place(line(make_product()), hero_id=str(hero.pk)).json["hero_id"] == str(hero.pk)
+    assert place(item(make_product()), hero_id=str(hero.pk)).json["hero_id"] == str(hero.pk)
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
 def test_an_order_is_not_for_a_hero_of_others(place, is_owned):
     product = make_product(stock=3)
     hero = make_hero(user_id=make_user().pk if is_owned else None)
-    answer = place(line(product), hero_id=str(hero.pk))
+    answer = place(item(product), hero_id=str(hero.pk))
     assert answer.status_code == 403
     assert answer.json["errors"][0]["permission"] == "heroes:write:any"
     assert stock(product) == 3
@@ -269,12 +269,12 @@ def test_an_order_is_not_for_a_hero_of_others(place, is_owned):
 
 def test_an_admin_orders_for_any_hero(place, admin):
     hero = make_hero(user_id=make_user().pk)
-    answer = place(line(make_product()), hero_id=str(hero.pk), headers=admin)
+    answer = place(item(make_product()), hero_id=str(hero.pk), headers=admin)
     assert answer.json["hero_id"] == str(hero.pk)
 
 
 def test_nobody_says_for_whom_an_order_is_placed(place):
-    answer = place(line(make_product()), user_id=str(make_user().pk))
+    answer = place(item(make_product()), user_id=str(make_user().pk))
     assert pointers_and_codes(answer) == {("#/user_id", "unknown-field")}
 
 
@@ -285,7 +285,7 @@ def test_an_order_costs_the_same_statements_whatever_its_length(client, statemen
     coupon, hero = make_coupon(percent_off=7, per_user_limit=9), make_hero()
     counts = []
     for length in (1, 5, 50):
-        lines = [line(make_product(stock=9)) for _ in range(length)]
+        lines = [item(make_product(stock=9)) for _ in range(length)]
         body = {"items": lines, "coupon_code": coupon.code, "hero_id": str(hero.pk)}
         with statements() as seen:
             assert client.post(URL, json=body).status_code == 201
@@ -295,7 +295,7 @@ def test_an_order_costs_the_same_statements_whatever_its_length(client, statemen
 
 def test_stock_is_locked_in_the_order_of_the_keys(client, statements):
     with statements() as seen:
-        client.post(URL, json={"items": [line(make_product(stock=1)), line(make_product())]})
+        client.post(URL, json={"items": [item(make_product(stock=1)), item(make_product())]})
     [taking] = [one for one in seen if "UPDATE products" in one]
     assert "MATERIALIZED" in taking
     assert "ORDER BY products.pk FOR NO KEY UPDATE" in " ".join(taking.split())
@@ -303,6 +303,6 @@ def test_stock_is_locked_in_the_order_of_the_keys(client, statements):
 
 def test_orders_are_placed_one_after_the_other(place):
     product = make_product(stock=20)
-    pks = [place(line(product)).json["pk"] for _ in range(3)]
+    pks = [place(item(product)).json["pk"] for _ in range(3)]
     assert all(one < other for one, other in pairwise(pks))
     assert db.session.scalar(select(func.count()).select_from(Order)) == 3

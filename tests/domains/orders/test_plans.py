@@ -12,11 +12,11 @@ from tests.factories import make_user
 def plan(client):
     """Return what tells the plan of a query for any values."""
 
-    def act(query):
+    def call(query):
         found = plans.recorded(lambda: db.session.execute(query.select, query.parameters))
         return plans.generic(db.session.connection(), *found)
 
-    return act
+    return call
 
 
 def test_a_sellers_orders_are_looked_up_and_not_tried_one_by_one(plan):

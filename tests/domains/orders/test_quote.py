@@ -8,17 +8,17 @@ from sqlalchemy import func, select
 from alchemist import database as db
 from alchemist.domains.orders.models import Order
 from tests.answers import pointers_and_codes
-from tests.domains.orders.shop import everything, line, remaining, stock
+from tests.domains.orders.shop import dump, item, remaining, stock
 from tests.factories import make_coupon, make_hero, make_product, make_store, sign_in
 
 OWN = {"pk", "placed_at", "created_at", "updated_at"}
 
 
 @pytest.fixture
-def wish(buyer):
+def order_body(buyer):
     """An order with all that an order can have."""
     lines = [
-        line(make_product(make_store(currency=currency), price=Decimal("3.33"), stock=9), 3)
+        item(make_product(make_store(currency=currency), price=Decimal("3.33"), stock=9), 3)
         for currency in ("EUR", "USD", "EUR")
     ]
     coupon = make_coupon(percent_off=15, per_user_limit=1)
@@ -32,40 +32,40 @@ def wish(buyer):
     }
 
 
-def test_a_quote_is_the_order_that_would_be_placed(place, quote, wish):
-    quoted, placed = quote(**wish), place(**wish)
+def test_a_quote_is_the_order_that_would_be_placed(place, quote, order_body):
+    quoted, placed = quote(**order_body), place(**order_body)
     assert (quoted.status_code, placed.status_code) == (200, 201), quoted.text
     assert set(quoted.json) == set(placed.json)
     differing = {name for name in placed.json if quoted.json[name] != placed.json[name]}
     assert differing <= OWN
 
 
-def test_a_quote_has_an_etag_and_no_location(quote, wish):
-    answer = quote(**wish)
+def test_a_quote_has_an_etag_and_no_location(quote, order_body):
+    answer = quote(**order_body)
     assert answer.headers["ETag"]
     assert "Location" not in answer.headers
 
 
-def test_a_quote_changes_nothing(quote, wish):
-    before = everything()
+def test_a_quote_changes_nothing(quote, order_body):
+    before = dump()
     for _ in range(3):
-        assert quote(**wish).status_code == 200
-    assert everything() == before
+        assert quote(**order_body).status_code == 200
+    assert dump() == before
 
 
-def test_a_quote_with_a_key_leaves_its_answer_only(quote, wish, mine):
-    before = everything()
-    headers = mine | {"Idempotency-Key": "one"}
-    first, second = quote(**wish, headers=headers), quote(**wish, headers=headers)
+def test_a_quote_with_a_key_leaves_its_answer_only(quote, order_body, buyer_headers):
+    before = dump()
+    headers = buyer_headers | {"Idempotency-Key": "one"}
+    first, second = quote(**order_body, headers=headers), quote(**order_body, headers=headers)
     assert second.data == first.data
     assert second.headers["Idempotent-Replayed"] == "true"
-    assert set(before) < set(everything())
-    assert len(everything()) == len(before) + 1
+    assert set(before) < set(dump())
+    assert len(dump()) == len(before) + 1
 
 
-def test_what_was_quoted_does_not_exist(client_with_auth, quote, wish, mine):
-    pk = quote(**wish).json["pk"]
-    assert client_with_auth.get(f"/api/v2/orders/{pk}", headers=mine).status_code == 404
+def test_what_was_quoted_does_not_exist(client_with_auth, quote, order_body, buyer_headers):
+    pk = quote(**order_body).json["pk"]
+    assert client_with_auth.get(f"/api/v2/orders/{pk}", headers=buyer_headers).status_code == 404
     assert db.session.scalar(select(func.count()).select_from(Order)) == 0
 
 
@@ -82,7 +82,7 @@ def test_what_was_quoted_does_not_exist(client_with_auth, quote, wish, mine):
 def test_a_quote_is_refused_as_the_order_would_be(place, quote, values, status):
     make_coupon(code="Gone", init_count=0)
     product = make_product(stock=1)
-    answers = [act(line(product, 2), **values) for act in (quote, place)]
+    answers = [call(item(product, 2), **values) for call in (quote, place)]
     assert [answer.status_code for answer in answers] == [status] * 2
     assert pointers_and_codes(answers[0]) == pointers_and_codes(answers[1])
     bodies = [
@@ -94,23 +94,23 @@ def test_a_quote_is_refused_as_the_order_would_be(place, quote, values, status):
 
 def test_a_refused_quote_changes_nothing(quote):
     product, coupon = make_product(stock=1), make_coupon(percent_off=1)
-    before = everything()
-    assert quote(line(product, 2), coupon_code=coupon.code).status_code == 409
-    assert everything() == before
+    before = dump()
+    assert quote(item(product, 2), coupon_code=coupon.code).status_code == 409
+    assert dump() == before
     assert (stock(product), remaining(coupon)) == (1, 10)
 
 
 def test_a_quote_of_a_coupon_needs_the_permission_to_redeem(quote, buyer):
     narrowed = sign_in(buyer, "orders:write")
-    answer = quote(line(make_product()), coupon_code=make_coupon().code, headers=narrowed)
+    answer = quote(item(make_product()), coupon_code=make_coupon().code, headers=narrowed)
     assert answer.status_code == 403
 
 
 def test_nobody_gets_a_quote_without_a_token(quote):
-    assert quote(line(make_product()), headers={}).status_code == 401
+    assert quote(item(make_product()), headers={}).status_code == 401
 
 
-def test_the_path_of_quotes_is_no_order(client_with_auth, mine):
-    answer = client_with_auth.get("/api/v2/orders/quote", headers=mine)
+def test_the_path_of_quotes_is_no_order(client_with_auth, buyer_headers):
+    answer = client_with_auth.get("/api/v2/orders/quote", headers=buyer_headers)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]

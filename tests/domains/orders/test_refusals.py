@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist.domains.coupons import service
 from tests.answers import error_pointers, pointers_and_codes
-from tests.domains.orders.shop import everything, line, remaining, stock, unbalanced
+from tests.domains.orders.shop import coupon_mismatches, dump, item, remaining, stock
 from tests.factories import make_coupon, make_order, make_product, make_store
 
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -25,10 +25,10 @@ def entries(answer, code):
 def test_everything_unknown_is_told_at_once(place):
     known, unknown = make_product(), uuid7()
     answer = place(
-        line(known, 0),
-        line(unknown),
-        line(known),
-        line(unknown, "1"),
+        item(known, 0),
+        item(unknown),
+        item(known),
+        item(unknown, "1"),
         coupon_code="Nowhere",
         hero_id=str(unknown),
         expected_totals=[{"currency": "EU", "total": 1}],
@@ -66,7 +66,7 @@ def test_everything_unknown_is_told_at_once(place):
     ],
 )
 def test_a_field_that_is_none_is_refused(place, values, expected):
-    answer = place(line(make_product()), **values)
+    answer = place(item(make_product()), **values)
     assert answer.status_code == 422, answer.text
     assert pointers_and_codes(answer) == {expected}
 
@@ -74,33 +74,33 @@ def test_a_field_that_is_none_is_refused(place, values, expected):
 @pytest.mark.parametrize("quantity", [0, -1, 1_000_001, 2**31, 2**63, 10**100, 1.5, 1.0, True, "1"])
 def test_a_quantity_that_is_none_is_refused(place, quantity):
     product = make_product(stock=5)
-    answer = place(line(product, quantity))
+    answer = place(item(product, quantity))
     assert answer.status_code == 422
     assert error_pointers(answer) == {"#/items/0/quantity"}
     assert stock(product) == 5
 
 
 def test_the_price_of_a_line_is_not_the_clients_to_say(place):
-    answer = place(line(make_product()) | {"unit_price": "0.01"})
+    answer = place(item(make_product()) | {"unit_price": "0.01"})
     assert pointers_and_codes(answer) == {("#/items/0/unit_price", "unknown-field")}
 
 
 def test_an_order_without_items_is_refused(place):
-    assert pointers_and_codes(place(line(make_product()), items=None)) == {
+    assert pointers_and_codes(place(item(make_product()), items=None)) == {
         ("#/items", "not-nullable")
     }
 
 
 def test_an_order_has_100_lines_at_most(place):
     product = make_product()
-    assert place(*[line(product)] * 100).status_code == 201
-    answer = place(*[line(product)] * 101)
+    assert place(*[item(product)] * 100).status_code == 201
+    answer = place(*[item(product)] * 101)
     assert (answer.status_code, pointers_and_codes(answer)) == (422, {("#/items", "too-long")})
 
 
 def test_what_is_wrong_is_told_before_what_stands_in_the_way(place):
     gone, coupon = make_product(stock=0), make_coupon(init_count=0)
-    answer = place(line(gone), line(gone, 0), coupon_code=coupon.code)
+    answer = place(item(gone), item(gone, 0), coupon_code=coupon.code)
     assert (answer.status_code, pointers_and_codes(answer)) == (
         422,
         {("#/items/1/quantity", "out-of-range")},
@@ -111,7 +111,7 @@ def test_what_is_wrong_is_told_before_what_stands_in_the_way(place):
 def test_a_currency_is_expected_once(place, currencies):
     """Or the client believed two things of it, of which one would not be looked at."""
     expected = [{"currency": currency, "total": "10.00"} for currency in currencies]
-    answer = place(line(make_product()), expected_totals=expected)
+    answer = place(item(make_product()), expected_totals=expected)
     assert answer.status_code == 422
     pointer = f"#/expected_totals/{len(currencies) - 1}"
     assert pointers_and_codes(answer) == {(pointer, "duplicate")}
@@ -122,7 +122,7 @@ def test_a_currency_is_expected_once(place, currencies):
 
 def test_each_line_that_is_out_of_stock_says_how_many_there_are(place):
     few, enough, none = make_product(stock=3), make_product(stock=9), make_product(stock=0)
-    answer = place(line(few, 4), line(enough, 9), line(none), line(make_product()))
+    answer = place(item(few, 4), item(enough, 9), item(none), item(make_product()))
     assert (answer.status_code, answer.json["code"]) == (409, "out-of-stock")
     found = [
         (entry["pointer"], entry["requested"], entry["available"])
@@ -134,7 +134,7 @@ def test_each_line_that_is_out_of_stock_says_how_many_there_are(place):
 
 def test_lines_of_one_product_are_out_of_stock_together(place):
     product = make_product(stock=3)
-    answer = place(line(make_product()), line(product, 2), line(product, 2))
+    answer = place(item(make_product()), item(product, 2), item(product, 2))
     [entry] = answer.json["errors"]
     found = (entry["pointer"], entry["requested"], entry["available"])
     assert found == ("#/items/1", 4, 3)
@@ -143,7 +143,7 @@ def test_lines_of_one_product_are_out_of_stock_together(place):
 def test_all_obstacles_are_told_together(place):
     few, coupon = make_product(stock=1), make_coupon(init_count=0, valid_until=EARLIER)
     answer = place(
-        line(few, 2),
+        item(few, 2),
         coupon_code=coupon.code,
         expected_totals=[{"currency": "EUR", "total": "1.00"}],
     )
@@ -159,7 +159,7 @@ def test_all_obstacles_are_told_together(place):
 def test_a_coupon_that_becomes_valid_while_it_is_refused_refuses_the_order(place, monkeypatch):
     coupon = make_coupon(valid_from=LATER, percent_off=50)
     monkeypatch.setattr(service, "_rejection_reasons", lambda *_: ())
-    answer = place(line(make_product()), coupon_code=coupon.code)
+    answer = place(item(make_product()), coupon_code=coupon.code)
     assert (answer.status_code, pointers_and_codes(answer)) == (
         409,
         {("#/coupon_code", "coupon-not-valid")},
@@ -168,7 +168,7 @@ def test_a_coupon_that_becomes_valid_while_it_is_refused_refuses_the_order(place
 
 def test_an_exhausted_coupon_refuses_the_order(place):
     product, coupon = make_product(stock=1), make_coupon(init_count=7, remaining_count=0)
-    answer = place(line(product), coupon_code=coupon.code)
+    answer = place(item(product), coupon_code=coupon.code)
     assert (answer.status_code, answer.json["code"]) == (409, "coupon-exhausted")
     assert "7" in answer.json["errors"][0]["detail"]
     assert stock(product) == 1
@@ -177,7 +177,7 @@ def test_an_exhausted_coupon_refuses_the_order(place):
 @pytest.mark.parametrize("window", [{"valid_from": LATER}, {"valid_until": EARLIER}])
 def test_a_coupon_outside_of_its_window_refuses_the_order(place, window):
     product, coupon = make_product(stock=1), make_coupon(**window)
-    answer = place(line(product), coupon_code=coupon.code)
+    answer = place(item(product), coupon_code=coupon.code)
     assert (answer.status_code, answer.json["code"]) == (409, "coupon-not-valid")
     [instant] = window.values()
     assert instant.isoformat() in answer.json["errors"][0]["detail"]
@@ -186,17 +186,17 @@ def test_a_coupon_outside_of_its_window_refuses_the_order(place, window):
 
 def test_a_user_uses_a_coupon_as_often_as_it_allows(place, admin):
     coupon = make_coupon(per_user_limit=2)
-    answers = [place(line(make_product()), coupon_code=coupon.code) for _ in range(3)]
+    answers = [place(item(make_product()), coupon_code=coupon.code) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 409]
     assert answers[2].json["code"] == "coupon-limit-reached"
-    other = place(line(make_product()), coupon_code=coupon.code, headers=admin)
+    other = place(item(make_product()), coupon_code=coupon.code, headers=admin)
     assert other.status_code == 201
-    assert (remaining(coupon), unbalanced()) == (7, [])
+    assert (remaining(coupon), coupon_mismatches()) == (7, [])
 
 
 def test_with_open_access_everybody_is_one_user(client):
     coupon, product = make_coupon(per_user_limit=1), make_product()
-    body = {"items": [line(product)], "coupon_code": coupon.code}
+    body = {"items": [item(product)], "coupon_code": coupon.code}
     answers = [client.post("/api/v2/orders", json=body) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 409]
 
@@ -207,25 +207,25 @@ def test_with_open_access_everybody_is_one_user(client):
 @pytest.mark.parametrize("total", ["20.00", "20", "20.0"])
 def test_an_order_that_costs_what_its_client_believes_is_placed(place, total):
     expected = [{"currency": "EUR", "total": total}]
-    assert place(line(make_product(), 2), expected_totals=expected).status_code == 201
+    assert place(item(make_product(), 2), expected_totals=expected).status_code == 201
 
 
 def test_totals_are_believed_in_any_order(place):
     some = [make_product(make_store(currency=currency)) for currency in ("EUR", "USD")]
     expected = [{"currency": currency, "total": "10.00"} for currency in ("USD", "EUR")]
-    assert place(*map(line, some), expected_totals=expected).status_code == 201
+    assert place(*map(item, some), expected_totals=expected).status_code == 201
 
 
 def test_what_is_believed_is_the_total_after_the_discount(place):
     coupon = make_coupon(percent_off=25)
     expected = [{"currency": "EUR", "total": "7.50"}]
-    answer = place(line(make_product()), coupon_code=coupon.code, expected_totals=expected)
+    answer = place(item(make_product()), coupon_code=coupon.code, expected_totals=expected)
     assert answer.status_code == 201
 
 
 def test_what_is_free_may_be_believed_so(place):
     expected = [{"currency": "EUR", "total": "0"}]
-    answer = place(line(make_product(price=Decimal(0))), expected_totals=expected)
+    answer = place(item(make_product(price=Decimal(0))), expected_totals=expected)
     assert answer.status_code == 201
 
 
@@ -242,7 +242,7 @@ def test_what_is_free_may_be_believed_so(place):
 def test_an_order_that_costs_something_else_tells_what_it_costs(place, expected):
     product = make_product(stock=2)
     believed = [{"currency": currency, "total": total} for currency, total in expected]
-    answer = place(line(product, 2), expected_totals=believed)
+    answer = place(item(product, 2), expected_totals=believed)
     assert (answer.status_code, answer.json["code"]) == (409, "price-changed")
     [entry] = answer.json["errors"]
     assert entry["totals"] == [{"currency": "EUR", "total": "20.00"}]
@@ -252,7 +252,7 @@ def test_an_order_that_costs_something_else_tells_what_it_costs(place, expected)
 
 @pytest.mark.parametrize("total", ["-1", "-0", "1.005", "10000000000.00", "1e3", "NaN", ""])
 def test_a_total_that_is_no_amount_of_money_is_refused(place, total):
-    answer = place(line(make_product()), expected_totals=[{"currency": "EUR", "total": total}])
+    answer = place(item(make_product()), expected_totals=[{"currency": "EUR", "total": total}])
     assert answer.status_code == 422
     assert error_pointers(answer) == {"#/expected_totals/0/total"}
 
@@ -261,15 +261,15 @@ def test_a_total_that_is_no_amount_of_money_is_refused(place, total):
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}])
-def test_an_order_that_fails_on_its_last_line_changes_nothing(place, mine, key):
+def test_an_order_that_fails_on_its_last_line_changes_nothing(place, buyer_headers, key):
     coupon = make_coupon(percent_off=10)
     some = [make_product(stock=9) for _ in range(4)]
     gone = make_product(stock=0)
     make_order(some[0])
-    before = everything()
-    answer = place(*map(line, [*some, gone]), coupon_code=coupon.code, headers=mine | key)
+    before = dump()
+    answer = place(*map(item, [*some, gone]), coupon_code=coupon.code, headers=buyer_headers | key)
     assert answer.status_code == 409
-    kept = [entry for entry in everything() if entry not in before]
+    kept = [entry for entry in dump() if entry not in before]
     assert len(kept) == len(key)
-    assert [entry for entry in before if entry not in everything()] == []
+    assert [entry for entry in before if entry not in dump()] == []
     assert (remaining(coupon), [stock(one) for one in some]) == (10, [8, 9, 9, 9])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.domains.orders.shop import URL, steps
+from tests.domains.orders.shop import URL, transition
 from tests.factories import make_order, make_product, make_store, make_user, sign_in
 
 EVERYTHING_BUT_SALES = ("orders:read", "orders:write", "orders:fulfil", "products:write")
@@ -12,67 +12,67 @@ EVERYTHING_BUT_SALES = ("orders:read", "orders:write", "orders:fulfil", "product
 def offer(merchant):
     """Return what offers a product in a store of the merchant, or of somebody else."""
 
-    def act(owner=merchant):
+    def call(owner=merchant):
         return make_product(make_store(owner_id=owner and owner.pk))
 
-    return act
+    return call
 
 
 @pytest.fixture
 def seen(client_with_auth):
     """Return what lists the orders that a query finds."""
 
-    def act(headers, **query):
+    def call(headers, **query):
         answer = client_with_auth.get(URL, query_string=query, headers=headers)
         assert answer.status_code == 200, answer.text
         return [order["pk"] for order in answer.json]
 
-    return act
+    return call
 
 
 @pytest.fixture
 def fulfil(client_with_auth):
-    def act(order, headers):
+    def call(order, headers):
         return client_with_auth.post(f"{URL}/{order.pk}/fulfil", headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def paid(client_with_auth, admin, buyer):
     """Return what places and pays an order of the buyer."""
 
-    def act(*products):
+    def call(*products):
         order = make_order(*products, user=buyer)
-        steps(client_with_auth, order.pk, "pay", headers=admin)
+        transition(client_with_auth, order.pk, "pay", headers=admin)
         return order
 
-    return act
+    return call
 
 
 # Buyers and strangers
 
 
-def test_a_buyer_sees_their_own_orders_only(client_with_auth, seen, buyer, mine):
+def test_a_buyer_sees_their_own_orders_only(client_with_auth, seen, buyer, buyer_headers):
     own, other, nobodys = make_order(user=buyer), make_order(user=make_user()), make_order()
-    assert seen(mine) == [str(own.pk)]
+    assert seen(buyer_headers) == [str(own.pk)]
     found = [
-        client_with_auth.get(f"{URL}/{order.pk}", headers=mine).status_code
+        client_with_auth.get(f"{URL}/{order.pk}", headers=buyer_headers).status_code
         for order in (own, other, nobodys)
     ]
     assert found == [200, 404, 404]
 
 
-def test_an_order_of_others_is_as_one_that_is_not_there(client_with_auth, mine):
+def test_an_order_of_others_is_as_one_that_is_not_there(client_with_auth, buyer_headers):
     pks = [make_order(user=make_user()).pk, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"]
-    answers = [client_with_auth.get(f"{URL}/{pk}", headers=mine).json for pk in pks]
+    answers = [client_with_auth.get(f"{URL}/{pk}", headers=buyer_headers).json for pk in pks]
     assert answers[0]["detail"] == answers[1]["detail"]
 
 
 @pytest.mark.parametrize("verb", ["pay", "cancel"])
-def test_a_stranger_moves_no_order(client_with_auth, mine, admin, verb):
+def test_a_stranger_moves_no_order(client_with_auth, buyer_headers, admin, verb):
     pk = make_order(user=make_user()).pk
-    assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=mine).status_code == 404
+    assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=buyer_headers).status_code == 404
     assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
 
 
@@ -84,19 +84,19 @@ def test_a_seller_neither_pays_nor_cancels(client_with_auth, offer, merchant, bu
     assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
 
 
-def test_filters_show_nobody_more(seen, buyer, mine):
+def test_filters_show_nobody_more(seen, buyer, buyer_headers):
     other, product = make_user(), make_product()
     make_order(product, user=other)
     own = make_order(product, user=buyer)
-    assert seen(mine, user_id=str(other.pk)) == []
-    assert seen(mine, product_id=str(product.pk)) == [str(own.pk)]
-    assert seen(mine, status="placed") == [str(own.pk)]
+    assert seen(buyer_headers, user_id=str(other.pk)) == []
+    assert seen(buyer_headers, product_id=str(product.pk)) == [str(own.pk)]
+    assert seen(buyer_headers, status="placed") == [str(own.pk)]
 
 
-def test_a_count_counts_what_one_may_see(client_with_auth, buyer, mine):
+def test_a_count_counts_what_one_may_see(client_with_auth, buyer, buyer_headers):
     make_order(user=buyer)
     make_order(user=make_user())
-    answer = client_with_auth.get(URL, query_string={"count": "exact"}, headers=mine)
+    answer = client_with_auth.get(URL, query_string={"count": "exact"}, headers=buyer_headers)
     assert answer.headers["X-Total-Count"] == "1"
 
 
@@ -186,7 +186,7 @@ def test_a_merchant_does_not_fulfil_what_they_only_bought(
 ):
     order = make_order(offer(make_user()), user=merchant)
     headers = sign_in(merchant)
-    steps(client_with_auth, order.pk, "pay", headers=headers)
+    transition(client_with_auth, order.pk, "pay", headers=headers)
     assert fulfil(order, headers).status_code == 404
 
 
@@ -217,7 +217,7 @@ def test_an_admin_sees_and_moves_every_order(client_with_auth, seen, offer, admi
     assert seen(admin) == [str(order.pk) for order in orders]
     for order in orders:
         assert client_with_auth.get(f"{URL}/{order.pk}", headers=admin).status_code == 200
-        steps(client_with_auth, order.pk, "pay", "fulfil", headers=admin)
+        transition(client_with_auth, order.pk, "pay", "fulfil", headers=admin)
 
 
 @pytest.mark.parametrize(

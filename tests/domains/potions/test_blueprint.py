@@ -14,12 +14,12 @@ ANY = {"If-Match": "*"}
 def write(request, client):
     """Return a writer of some fields, once for a new potion and once for one that is there."""
 
-    def act(**values):
+    def call(**values):
         if request.param == "POST":
             return client.post(URL, json={"name": "Brew", "ingredients": pks(1)} | values)
         return client.patch(f"{URL}/{make_potion().pk}", json=values, headers=ANY)
 
-    return act
+    return call
 
 
 def pks(count):

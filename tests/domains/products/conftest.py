@@ -4,10 +4,10 @@ import pytest
 
 from alchemist.domains.stores.models import Store
 from alchemist.domains.users.models import User
-from tests.domains.stores.conftest import admin, mine, owner, stranger
+from tests.domains.stores.conftest import admin, owner, owner_headers, stranger
 from tests.factories import make_store
 
-__all__ = ["admin", "mine", "owner", "stranger"]
+__all__ = ["admin", "owner", "owner_headers", "stranger"]
 
 
 @pytest.fixture

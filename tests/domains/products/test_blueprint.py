@@ -15,24 +15,24 @@ ANY = {"If-Match": "*"}
 
 
 @pytest.fixture
-def post(client_with_auth, store, mine):
+def post(client_with_auth, store, owner_headers):
     """Return what offers a product."""
 
-    def act(headers=mine, **values):
+    def call(headers=owner_headers, **values):
         body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
         return client_with_auth.post(URL, json=body | values, headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture
-def patch(client_with_auth, mine):
+def patch(client_with_auth, owner_headers):
     """Return what changes a product."""
 
-    def act(product, headers=mine, **changes):
+    def call(product, headers=owner_headers, **changes):
         return client_with_auth.patch(f"{URL}/{product.pk}", json=changes, headers=headers | ANY)
 
-    return act
+    return call
 
 
 @pytest.fixture(params=["POST", "PATCH"])
@@ -175,8 +175,8 @@ def test_what_is_no_stock_is_refused(write, stock, code):
     assert pointers_and_codes(answer) == {("#/stock", code)}
 
 
-def test_what_a_new_product_needs_is_told_at_once(client_with_auth, mine):
-    answer = client_with_auth.post(URL, json={}, headers=mine)
+def test_what_a_new_product_needs_is_told_at_once(client_with_auth, owner_headers):
+    answer = client_with_auth.post(URL, json={}, headers=owner_headers)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {
         (f"#/{field}", "required") for field in ("store_id", "name", "price")
@@ -249,10 +249,10 @@ def test_what_is_absent_from_a_patch_is_kept(client_with_auth, patch, store):
 # What is settled, and what hangs on the store
 
 
-def test_what_was_got_may_be_sent_back(client_with_auth, store, mine):
+def test_what_was_got_may_be_sent_back(client_with_auth, store, owner_headers):
     url = f"{URL}/{make_product(store, stock=3, potion_id=make_potion().pk).pk}"
     got = client_with_auth.get(url)
-    headers = mine | {"If-Match": got.headers["ETag"]}
+    headers = owner_headers | {"If-Match": got.headers["ETag"]}
     answer = client_with_auth.patch(url, json=got.json, headers=headers)
     assert (answer.status_code, answer.json) == (200, got.json)
 
@@ -300,33 +300,37 @@ def test_what_is_read_only_is_not_changed(patch, store, change):
 
 @pytest.mark.parametrize("change", [{"name": "The Straight Spoon"}, {"currency": "CHF"}])
 def test_a_change_of_what_it_shows_of_its_store_is_one_of_its_etag(
-    client_with_auth, patch, store, mine, change
+    client_with_auth, patch, store, owner_headers, change
 ):
     product = make_product(store)
     url = f"{URL}/{product.pk}"
     old = client_with_auth.get(url).headers["ETag"]
-    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=change, headers=mine | ANY)
+    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=change, headers=owner_headers | ANY)
     shown = client_with_auth.get(url)
     assert shown.headers["ETag"] != old
     told = {"name": shown.json["store"]["name"], "currency": shown.json["currency"]}
     assert told == {"name": "The Crooked Ladle", "currency": "EUR"} | change
-    stale = client_with_auth.patch(url, json={"price": "1"}, headers=mine | {"If-Match": old})
+    stale = client_with_auth.patch(
+        url, json={"price": "1"}, headers=owner_headers | {"If-Match": old}
+    )
     assert (stale.status_code, stale.json["current"]) == (412, shown.json)
 
 
 def test_a_change_of_what_it_does_not_show_of_its_store_is_none_of_its_etag(
-    client_with_auth, store, mine
+    client_with_auth, store, owner_headers
 ):
     url = f"{URL}/{make_product(store).pk}"
     old = client_with_auth.get(url).headers["ETag"]
-    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json={"city": "Gent"}, headers=mine | ANY)
+    client_with_auth.patch(
+        f"/api/v2/stores/{store.pk}", json={"city": "Gent"}, headers=owner_headers | ANY
+    )
     assert client_with_auth.get(url).headers["ETag"] == old
 
 
-def test_a_new_currency_leaves_the_price_as_it_is(client_with_auth, store, mine):
+def test_a_new_currency_leaves_the_price_as_it_is(client_with_auth, store, owner_headers):
     product = make_product(store, price="12.50")
     client_with_auth.patch(
-        f"/api/v2/stores/{store.pk}", json={"currency": "JPY"}, headers=mine | ANY
+        f"/api/v2/stores/{store.pk}", json={"currency": "JPY"}, headers=owner_headers | ANY
     )
     shown = client_with_auth.get(f"{URL}/{product.pk}").json
     assert (shown["price"], shown["currency"]) == ("12.50", "JPY")
@@ -358,9 +362,9 @@ def test_another_store_and_another_case_are_no_conflict(post, owner):
     assert [post().status_code, post(name="APOLOGY").status_code] == [201, 201]
 
 
-def test_a_deleted_name_is_free_again(client_with_auth, post, mine):
+def test_a_deleted_name_is_free_again(client_with_auth, post, owner_headers):
     made = post()
-    assert client_with_auth.delete(made.location, headers=mine | ANY).status_code == 204
+    assert client_with_auth.delete(made.location, headers=owner_headers | ANY).status_code == 204
     assert post().status_code == 201
 
 
@@ -368,34 +372,40 @@ def test_a_deleted_name_is_free_again(client_with_auth, post, mine):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(client_with_auth, store, mine, method):
+def test_a_change_needs_if_match(client_with_auth, store, owner_headers, method):
     product = make_product(store)
-    answer = client_with_auth.open(f"{URL}/{product.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(
+        f"{URL}/{product.pk}", method=method, json={}, headers=owner_headers
+    )
     assert answer.status_code == 428
     assert row(product) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_a_stale_etag_is_refused_with_the_product_as_it_is(
-    client_with_auth, store, patch, mine, method
+    client_with_auth, store, patch, owner_headers, method
 ):
     product = make_product(store)
     url = f"{URL}/{product.pk}"
     old = client_with_auth.get(url).headers["ETag"]
     changed = patch(product, price="99")
-    headers = mine | {"If-Match": old}
+    headers = owner_headers | {"If-Match": old}
     answer = client_with_auth.open(url, method=method, json={"price": "1"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_an_order_that_takes_from_the_stock_makes_an_etag_stale(client_with_auth, store, mine):
+def test_an_order_that_takes_from_the_stock_makes_an_etag_stale(
+    client_with_auth, store, owner_headers
+):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}"
     old = client_with_auth.get(url).headers["ETag"]
     make_order(product)
-    answer = client_with_auth.patch(url, json={"stock": 3}, headers=mine | {"If-Match": old})
+    answer = client_with_auth.patch(
+        url, json={"stock": 3}, headers=owner_headers | {"If-Match": old}
+    )
     assert (answer.status_code, answer.json["current"]["stock"]) == (412, 2)
 
 
@@ -408,18 +418,22 @@ def test_what_a_client_has_is_not_sent_again(client_with_auth):
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_product_that_is_not_there_is_404(client_with_auth, mine, method, pk):
-    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+def test_a_product_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
+    answer = client_with_auth.open(
+        f"{URL}/{pk}", method=method, json={}, headers=owner_headers | ANY
+    )
     assert answer.status_code == 404
 
 
 # Deletion and repetition
 
 
-def test_a_product_that_was_ordered_is_kept_and_the_orders_are_named(client_with_auth, store, mine):
+def test_a_product_that_was_ordered_is_kept_and_the_orders_are_named(
+    client_with_auth, store, owner_headers
+):
     product = make_product(store)
     orders = {make_order(product).pk for _ in range(2)}
-    answer = client_with_auth.delete(f"{URL}/{product.pk}", headers=mine | ANY)
+    answer = client_with_auth.delete(f"{URL}/{product.pk}", headers=owner_headers | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     details = {entry["detail"] for entry in answer.json["errors"]}
     assert details == {f"Order {pk} contains it." for pk in orders}
@@ -447,15 +461,15 @@ def test_a_potion_that_is_no_longer_for_sale_goes(client_with_auth, patch, store
     )
 
 
-def test_a_repeated_creation_offers_one_product(post, mine):
-    first, second = (post(mine | {"Idempotency-Key": "one"}) for _ in range(2))
+def test_a_repeated_creation_offers_one_product(post, owner_headers):
+    first, second = (post(owner_headers | {"Idempotency-Key": "one"}) for _ in range(2))
     assert second.data == first.data
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_conflict_is_kept_under_its_key(post, client_with_auth, mine, store):
+def test_a_conflict_is_kept_under_its_key(post, client_with_auth, owner_headers, store):
     product = make_product(store, name="Apology")
-    first = post(mine | {"Idempotency-Key": "one"})
-    client_with_auth.delete(f"{URL}/{product.pk}", headers=mine | ANY)
-    second = post(mine | {"Idempotency-Key": "one"})
+    first = post(owner_headers | {"Idempotency-Key": "one"})
+    client_with_auth.delete(f"{URL}/{product.pk}", headers=owner_headers | ANY)
+    second = post(owner_headers | {"Idempotency-Key": "one"})
     assert (first.status_code, second.data) == (409, first.data)

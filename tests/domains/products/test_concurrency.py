@@ -38,20 +38,20 @@ def stored(fresh_database):
         yield connection
 
 
-def together(app, act):
+def run_simultaneously(app, job):
     """Return what the writers are answered, all of whom begin at one moment."""
     start = Barrier(WRITERS)
 
     def one(number):
         start.wait(10)
-        return act(app.test_client(), number)
+        return job(app.test_client(), number)
 
     with ThreadPoolExecutor(WRITERS) as pool:
         return list(pool.map(one, range(WRITERS)))
 
 
 def test_of_creations_of_one_name_at_the_same_time_one_wins(app, product, stored):
-    answers = together(app, lambda client, _: client.post(URL, json=product))
+    answers = run_simultaneously(app, lambda client, _: client.post(URL, json=product))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * (WRITERS - 1)
     refused = [answer.json for answer in answers if answer.status_code == 409]
     assert {refusal["code"] for refusal in refused} == {"already-exists"}
@@ -67,7 +67,7 @@ def test_of_renamings_to_one_name_at_the_same_time_one_wins(app, product, stored
         headers = {"If-Match": made[number].headers["ETag"]}
         return client.patch(made[number].location, json={"name": "Apology"}, headers=headers)
 
-    answers = together(app, rename)
+    answers = run_simultaneously(app, rename)
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * (WRITERS - 1)
     named = text("SELECT count(*) FROM products WHERE name = 'Apology'")
     assert stored.scalar(named) == 1
@@ -79,7 +79,7 @@ def test_whatever_is_restocked_at_the_same_time_arrives(app, product, stored):
     def restock(client, number):
         return [client.post(f"{url}/restock", json={"quantity": 10**number}) for _ in range(5)]
 
-    answers = [answer for some in together(app, restock) for answer in some]
+    answers = [answer for some in run_simultaneously(app, restock) for answer in some]
     assert {answer.status_code for answer in answers} == {200}
     assert stored.scalar(text("SELECT stock FROM products")) == 5 * 11_111_111
     # Each of them has seen another stock, as if they had stood in a queue.
@@ -90,14 +90,14 @@ def test_restocking_and_selling_at_the_same_time_lose_nothing(app, product, stor
     made = app.test_client().post(URL, json=product | {"stock": 100})
     order = {"items": [{"product_id": made.json["pk"], "quantity": 1}]}
 
-    def act(client, number):
+    def job(client, number):
         if number % 2:
             requests = [("/api/v2/orders", order)] * 10
         else:
             requests = [(f"{made.location}/restock", {"quantity": 3})] * 10
         return [client.post(url, json=body).status_code for url, body in requests]
 
-    statuses = {status for some in together(app, act) for status in some}
+    statuses = {status for some in run_simultaneously(app, job) for status in some}
     assert statuses == {200, 201}
     assert stored.scalar(text("SELECT stock FROM products")) == 100 + 40 * 3 - 40
 
@@ -108,12 +108,12 @@ def test_a_store_that_is_closed_while_something_is_offered_there_keeps_it_or_goe
     """Never is there a product of a store that has gone."""
     store = f"/api/v2/stores/{product['store_id']}"
 
-    def act(client, number):
+    def job(client, number):
         if number:
             return client.post(URL, json=product | {"name": str(number)}).status_code
         return client.delete(store, headers={"If-Match": "*"}).status_code
 
-    closed, *offered = together(app, act)
+    closed, *offered = run_simultaneously(app, job)
     count = stored.scalar(text("SELECT count(*) FROM products"))
     assert set(offered) <= {201, 422}
     assert offered.count(201) == count

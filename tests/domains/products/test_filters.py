@@ -13,12 +13,12 @@ URL = "/api/v2/products"
 def names(client_with_auth):
     """Return what lists the names that a query finds."""
 
-    def act(**query):
+    def call(**query):
         answer = client_with_auth.get(URL, query_string=query)
         assert answer.status_code == 200, answer.text
         return [product["name"] for product in answer.json]
 
-    return act
+    return call
 
 
 def test_products_are_found_by_store(names):

@@ -18,14 +18,14 @@ every_write = pytest.mark.parametrize(("method", "path", "body"), WRITES)
 
 
 @pytest.fixture
-def post(client_with_auth, store, mine):
+def post(client_with_auth, store, owner_headers):
     """Return what offers a product."""
 
-    def act(headers=mine, **values):
+    def call(headers=owner_headers, **values):
         body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
         return client_with_auth.post(URL, json=body | values, headers=headers)
 
-    return act
+    return call
 
 
 def row(product):
@@ -94,11 +94,11 @@ def test_products_of_others_are_not_found_before_the_rest_is_looked_at(
 
 @every_write
 def test_an_owner_changes_restocks_and_deletes_their_products(
-    client_with_auth, store, mine, method, path, body
+    client_with_auth, store, owner_headers, method, path, body
 ):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}{path}"
-    answer = client_with_auth.open(url, method=method, json=body, headers=mine | ANY)
+    answer = client_with_auth.open(url, method=method, json=body, headers=owner_headers | ANY)
     assert answer.status_code in (200, 204)
 
 
@@ -145,7 +145,7 @@ def test_an_owner_whose_token_is_for_stores_changes_no_product(
 
 @every_write
 def test_products_go_with_their_store_to_its_new_owner(
-    client_with_auth, store, mine, stranger, admin, method, path, body
+    client_with_auth, store, owner_headers, stranger, admin, method, path, body
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
     receiver = make_user(role="merchant")
@@ -153,7 +153,7 @@ def test_products_go_with_their_store_to_its_new_owner(
     client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=given, headers=admin | ANY)
     answers = [
         client_with_auth.open(url, method=method, json=body, headers=headers | ANY).status_code
-        for headers in (mine, stranger, sign_in(receiver))
+        for headers in (owner_headers, stranger, sign_in(receiver))
     ]
     assert answers[:2] == [404, 404]
     assert answers[2] in (200, 204)

@@ -12,14 +12,14 @@ MOST = 1_000_000_000
 
 
 @pytest.fixture
-def restock(client_with_auth, mine):
+def restock(client_with_auth, owner_headers):
     """Return what adds to the stock of a product."""
 
-    def act(product, headers=None, **body):
+    def call(product, headers=None, **body):
         url = f"{URL}/{product.pk}/restock"
-        return client_with_auth.post(url, json=body, headers=mine | (headers or {}))
+        return client_with_auth.post(url, json=body, headers=owner_headers | (headers or {}))
 
-    return act
+    return call
 
 
 def stock(product):
@@ -126,34 +126,36 @@ def test_a_422_is_found_before_the_conflict_of_an_unlimited_stock(restock, store
         (b"1", "application/json", 422),
     ],
 )
-def test_a_body_that_is_none_adds_nothing(client_with_auth, mine, store, body, media_type, status):
+def test_a_body_that_is_none_adds_nothing(
+    client_with_auth, owner_headers, store, body, media_type, status
+):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}/restock"
-    answer = client_with_auth.post(url, data=body, content_type=media_type, headers=mine)
+    answer = client_with_auth.post(url, data=body, content_type=media_type, headers=owner_headers)
     assert answer.status_code == status
     assert stock(product) == 3
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 def test_a_product_that_is_not_there_is_404_before_the_body_is_looked_at(
-    client_with_auth, mine, pk
+    client_with_auth, owner_headers, pk
 ):
     url = f"{URL}/{pk}/restock"
-    answer = client_with_auth.post(url, data=b"{", content_type="text/plain", headers=mine)
+    answer = client_with_auth.post(url, data=b"{", content_type="text/plain", headers=owner_headers)
     assert answer.status_code == 404
 
 
-def test_restocking_takes_no_parameters(client_with_auth, mine, store):
+def test_restocking_takes_no_parameters(client_with_auth, owner_headers, store):
     url = f"{URL}/{make_product(store, stock=3).pk}/restock?quantity=1"
-    answer = client_with_auth.post(url, json={"quantity": 1}, headers=mine)
+    answer = client_with_auth.post(url, json={"quantity": 1}, headers=owner_headers)
     assert answer.status_code == 422
     assert answer.json["errors"][0]["parameter"] == "quantity"
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_nothing_but_post_is_allowed(client_with_auth, mine, store, method):
+def test_nothing_but_post_is_allowed(client_with_auth, owner_headers, store, method):
     url = f"{URL}/{make_product(store, stock=3).pk}/restock"
-    answer = client_with_auth.open(url, method=method, headers=mine)
+    answer = client_with_auth.open(url, method=method, headers=owner_headers)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 

@@ -13,7 +13,7 @@ def owner(client_with_auth: FlaskClient) -> User:
 
 
 @pytest.fixture
-def mine(owner: User) -> dict[str, str]:
+def owner_headers(owner: User) -> dict[str, str]:
     """The headers of a request of the owner."""
     return sign_in(owner)
 

@@ -30,38 +30,38 @@ OPTIONAL = {
 
 
 @pytest.fixture
-def post(client_with_auth, mine):
+def post(client_with_auth, owner_headers):
     """Return what opens a store."""
 
-    def act(headers=mine, **values):
+    def call(headers=owner_headers, **values):
         return client_with_auth.post(URL, json=ADDRESS | values, headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture(params=["POST", "PATCH"])
-def write(request, client_with_auth, post, owner, mine):
+def write(request, client_with_auth, post, owner, owner_headers):
     """Return a writer of some fields, once for a new store and once for one that is there."""
 
-    def act(**values):
+    def call(**values):
         if request.param == "POST":
             return post(**values)
         store = make_store(owner_id=owner.pk)
-        return client_with_auth.patch(f"{URL}/{store.pk}", json=values, headers=mine | ANY)
+        return client_with_auth.patch(f"{URL}/{store.pk}", json=values, headers=owner_headers | ANY)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def names(client_with_auth):
     """Return what lists the names that a query finds."""
 
-    def act(**query):
+    def call(**query):
         answer = client_with_auth.get(URL, query_string=query)
         assert answer.status_code == 200, answer.text
         return [store["name"] for store in answer.json]
 
-    return act
+    return call
 
 
 def row(store):
@@ -124,8 +124,8 @@ def test_a_text_is_kept_without_the_white_space_around_it_and_composed(write, fi
     assert write(**{field: " e\u0301 5\t"}).json[field] == "é 5"
 
 
-def test_what_a_new_store_needs_is_told_at_once(client_with_auth, mine):
-    answer = client_with_auth.post(URL, json={}, headers=mine)
+def test_what_a_new_store_needs_is_told_at_once(client_with_auth, owner_headers):
+    answer = client_with_auth.post(URL, json={}, headers=owner_headers)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/{field}", "required") for field in ADDRESS}
 
@@ -225,17 +225,19 @@ def test_stores_may_share_an_email(post):
 
 
 @pytest.mark.parametrize("field", OPTIONAL)
-def test_what_may_be_empty_is_cleared_by_null(client_with_auth, owner, mine, field):
+def test_what_may_be_empty_is_cleared_by_null(client_with_auth, owner, owner_headers, field):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
-    changed = client_with_auth.patch(url, json={field: None}, headers=mine | ANY)
+    changed = client_with_auth.patch(url, json={field: None}, headers=owner_headers | ANY)
     assert changed.status_code == 200
     assert {name: changed.json[name] for name in OPTIONAL} == OPTIONAL | {field: None}
 
 
-def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, mine):
+def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
     before = client_with_auth.get(url).json
-    changed = client_with_auth.patch(url, json={"name": "Changed"}, headers=mine | ANY).json
+    changed = client_with_auth.patch(
+        url, json={"name": "Changed"}, headers=owner_headers | ANY
+    ).json
     assert changed["updated_at"] > before["updated_at"]
     assert changed == before | {"name": "Changed", "updated_at": changed["updated_at"]}
 
@@ -272,20 +274,20 @@ def test_all_that_is_wrong_with_a_store_is_told_at_once(write):
     }
 
 
-def test_what_was_got_may_be_sent_back(client_with_auth, owner, mine):
+def test_what_was_got_may_be_sent_back(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
     got = client_with_auth.get(url)
-    headers = mine | {"If-Match": got.headers["ETag"]}
+    headers = owner_headers | {"If-Match": got.headers["ETag"]}
     answer = client_with_auth.patch(url, json=got.json, headers=headers)
     assert (answer.status_code, answer.json) == (200, got.json)
 
 
 @pytest.mark.parametrize("field", ["pk", "created_at", "updated_at"])
-def test_what_is_read_only_is_not_changed(client_with_auth, owner, mine, field):
+def test_what_is_read_only_is_not_changed(client_with_auth, owner, owner_headers, field):
     store = make_store(owner_id=owner.pk)
     before = client_with_auth.get(f"{URL}/{store.pk}").json
     body = {field: str(UUID(int=0)), "name": "Changed"}
-    answer = client_with_auth.patch(f"{URL}/{store.pk}", json=body, headers=mine | ANY)
+    answer = client_with_auth.patch(f"{URL}/{store.pk}", json=body, headers=owner_headers | ANY)
     assert pointers_and_codes(answer) == {(f"#/{field}", "read-only")}
     assert client_with_auth.get(f"{URL}/{store.pk}").json == before
 
@@ -384,31 +386,35 @@ def test_a_list_of_stores_is_one_statement(client_with_auth, statements):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(client_with_auth, owner, mine, method):
+def test_a_change_needs_if_match(client_with_auth, owner, owner_headers, method):
     store = make_store(owner_id=owner.pk)
-    answer = client_with_auth.open(f"{URL}/{store.pk}", method=method, json={}, headers=mine)
+    answer = client_with_auth.open(
+        f"{URL}/{store.pk}", method=method, json={}, headers=owner_headers
+    )
     assert answer.status_code == 428
     assert row(store) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_store_as_it_is(client_with_auth, owner, mine, method):
+def test_a_stale_etag_is_refused_with_the_store_as_it_is(
+    client_with_auth, owner, owner_headers, method
+):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     old = client_with_auth.get(url).headers["ETag"]
     changed = client_with_auth.patch(
-        url, json={"currency": "CHF"}, headers=mine | {"If-Match": old}
+        url, json={"currency": "CHF"}, headers=owner_headers | {"If-Match": old}
     )
     assert changed.status_code == 200
-    headers = mine | {"If-Match": old}
+    headers = owner_headers | {"If-Match": old}
     answer = client_with_auth.open(url, method=method, json={"name": "Lost"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_a_412_is_found_before_a_422(client_with_auth, owner, mine):
+def test_a_412_is_found_before_a_422(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
-    headers = mine | {"If-Match": '"precondition-failed"'}
+    headers = owner_headers | {"If-Match": '"precondition-failed"'}
     assert (
         client_with_auth.patch(url, json={"currency": "EURO"}, headers=headers).status_code == 412
     )
@@ -423,27 +429,29 @@ def test_what_a_client_has_is_not_sent_again(client_with_auth):
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_store_that_is_not_there_is_404(client_with_auth, mine, method, pk):
-    answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=mine | ANY)
+def test_a_store_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
+    answer = client_with_auth.open(
+        f"{URL}/{pk}", method=method, json={}, headers=owner_headers | ANY
+    )
     assert answer.status_code == 404
 
 
 # Deletion and repetition
 
 
-def test_a_store_with_products_is_kept_and_they_are_named(client_with_auth, owner, mine):
+def test_a_store_with_products_is_kept_and_they_are_named(client_with_auth, owner, owner_headers):
     store = make_store(owner_id=owner.pk)
     products = {str(make_product(store).pk) for _ in range(2)}
-    answer = client_with_auth.delete(f"{URL}/{store.pk}", headers=mine | ANY)
+    answer = client_with_auth.delete(f"{URL}/{store.pk}", headers=owner_headers | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     details = [entry["detail"] for entry in answer.json["errors"]]
     assert sorted(details) == sorted(f"Product {pk} is sold there." for pk in products)
     assert row(store) is not None
 
 
-def test_a_store_without_products_is_closed(client_with_auth, owner, mine):
+def test_a_store_without_products_is_closed(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
-    answer = client_with_auth.delete(url, headers=mine | ANY)
+    answer = client_with_auth.delete(url, headers=owner_headers | ANY)
     assert (answer.status_code, answer.data) == (204, b"")
     assert client_with_auth.get(url).status_code == 404
 
@@ -457,8 +465,8 @@ def test_a_user_with_a_store_is_kept_and_it_is_named(client_with_auth, owner, ad
     ]
 
 
-def test_a_repeated_creation_opens_one_store(post, mine):
-    first, second = (post(mine | {"Idempotency-Key": "one"}) for _ in range(2))
+def test_a_repeated_creation_opens_one_store(post, owner_headers):
+    first, second = (post(owner_headers | {"Idempotency-Key": "one"}) for _ in range(2))
     assert second.data == first.data
     assert second.headers["Idempotent-Replayed"] == "true"
     assert db.session.query(Store).count() == 1

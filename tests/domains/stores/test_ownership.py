@@ -21,13 +21,13 @@ STORE = {
 
 
 @pytest.fixture
-def post(client_with_auth, mine):
+def post(client_with_auth, owner_headers):
     """Return what opens a store."""
 
-    def act(headers=mine, **values):
+    def call(headers=owner_headers, **values):
         return client_with_auth.post(URL, json=STORE | values, headers=headers)
 
-    return act
+    return call
 
 
 def row(store):
@@ -65,11 +65,11 @@ def test_nobody_learns_which_users_exist(post):
 
 
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
-def test_nobody_gives_a_store_away(client_with_auth, owner, mine, whose):
+def test_nobody_gives_a_store_away(client_with_auth, owner, owner_headers, whose):
     store = make_store(owner_id=owner.pk, name="The Ladle")
     owner_id = str(make_user().pk) if whose == "somebody else's" else None
     changes = {"owner_id": owner_id, "name": "Changed"}
-    answer = client_with_auth.patch(f"{URL}/{store.pk}", json=changes, headers=mine | ANY)
+    answer = client_with_auth.patch(f"{URL}/{store.pk}", json=changes, headers=owner_headers | ANY)
     assert permission(answer) == "stores:write:any"
     assert (row(store).owner_id, row(store).name) == (owner.pk, "The Ladle")
 
@@ -126,13 +126,13 @@ def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(clien
     assert client_with_auth.delete(url, headers=narrowed | ANY).status_code == 404
 
 
-def test_an_owner_changes_and_closes_their_store(client_with_auth, owner, mine):
+def test_an_owner_changes_and_closes_their_store(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     assert (
-        client_with_auth.patch(url, json={"name": "Mine"}, headers=mine | ANY).json["name"]
+        client_with_auth.patch(url, json={"name": "Mine"}, headers=owner_headers | ANY).json["name"]
         == "Mine"
     )
-    assert client_with_auth.delete(url, headers=mine | ANY).status_code == 204
+    assert client_with_auth.delete(url, headers=owner_headers | ANY).status_code == 204
 
 
 def test_an_admin_changes_gives_and_closes_any_store(client_with_auth, owner, admin):

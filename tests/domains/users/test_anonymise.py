@@ -16,10 +16,10 @@ def user(client_with_auth):
 
 @pytest.fixture
 def anonymise(client_with_auth, admin):
-    def act(pk, headers=admin):
+    def call(pk, headers=admin):
         return client_with_auth.post(f"/api/v2/users/{pk}/anonymise", headers=headers)
 
-    return act
+    return call
 
 
 def traces(*words):
@@ -44,9 +44,11 @@ def test_the_answer_is_the_user_as_it_is_then(anonymise, client_with_auth, admin
 
 
 def test_every_token_is_revoked_and_no_other(anonymise, client_with_auth, admin, user):
-    mine, others = [sign_in(user) for _ in range(3)], sign_in(make_user())
+    user_headers, others = [sign_in(user) for _ in range(3)], sign_in(make_user())
     anonymise(user.pk)
-    answers = [client_with_auth.get("/api/v2/me", headers=headers) for headers in (*mine, others)]
+    answers = [
+        client_with_auth.get("/api/v2/me", headers=headers) for headers in (*user_headers, others)
+    ]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 200]
     listed = client_with_auth.get(f"/api/v2/users/{user.pk}/tokens", headers=admin).json
     assert len(listed) == 3

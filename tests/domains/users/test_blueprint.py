@@ -21,33 +21,33 @@ EVERYTHING_BUT_AUDIT = sorted(ADMIN - {"audit:read"})
 def post(client_with_auth, admin):
     """Return what creates a user of some fields."""
 
-    def act(headers=admin, **values):
+    def call(headers=admin, **values):
         body = {"email": "ada@alchemist.example", "full_name": "Ada Ingram"} | values
         return client_with_auth.post(URL, json=body, headers=headers)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def patch(client_with_auth, admin):
     """Return what changes a user."""
 
-    def act(user, headers=admin, **changes):
+    def call(user, headers=admin, **changes):
         return client_with_auth.patch(f"{URL}/{user.pk}", json=changes, headers=headers | ANY)
 
-    return act
+    return call
 
 
 @pytest.fixture
 def emails(client_with_auth, admin):
     """Return what lists the e-mails that a query finds."""
 
-    def act(**query):
+    def call(**query):
         answer = client_with_auth.get(URL, query_string=query, headers=admin)
         assert answer.status_code == 200, answer.text
         return [user["email"] for user in answer.json]
 
-    return act
+    return call
 
 
 def row(user):
@@ -288,9 +288,9 @@ def test_without_the_permission_for_any_the_list_is_oneself(client_with_auth):
 
 def test_filters_do_not_widen_what_one_may_see(client_with_auth):
     other = make_user(email="ada@alchemist.example")
-    mine = sign_in(make_user())
+    user_headers = sign_in(make_user())
     for query in (f"email={other.email}", "q=ada@alchemist.example", "role=admin"):
-        assert client_with_auth.get(f"{URL}?{query}", headers=mine).json == []
+        assert client_with_auth.get(f"{URL}?{query}", headers=user_headers).json == []
 
 
 # Roles
@@ -368,9 +368,9 @@ def test_a_user_with_heroes_is_kept_and_they_are_named(client_with_auth, admin):
 def test_a_refused_deletion_leaves_the_tokens_good(client_with_auth, admin):
     user = make_user()
     make_hero(user_id=user.pk)
-    mine = sign_in(user)
+    user_headers = sign_in(user)
     client_with_auth.delete(f"{URL}/{user.pk}", headers=admin | ANY)
-    assert client_with_auth.get("/api/v2/me", headers=mine).status_code == 200
+    assert client_with_auth.get("/api/v2/me", headers=user_headers).status_code == 200
 
 
 def test_a_user_without_anything_goes_with_all_tokens(client_with_auth, admin):
@@ -449,17 +449,17 @@ def test_who_may_no_longer_do_it_gets_no_kept_answer(post):
 
 def test_me_is_the_caller_and_all_permissions_of_the_role(client_with_auth):
     user = make_user()
-    mine = sign_in(user)
-    answer = client_with_auth.get("/api/v2/me", headers=mine)
+    user_headers = sign_in(user)
+    answer = client_with_auth.get("/api/v2/me", headers=user_headers)
     assert answer.json == {
-        "user": client_with_auth.get(f"{URL}/{user.pk}", headers=mine).json,
+        "user": client_with_auth.get(f"{URL}/{user.pk}", headers=user_headers).json,
         "permissions": sorted(CUSTOMER),
     }
 
 
 def test_me_tells_a_narrowed_caller_what_is_left(client_with_auth):
-    mine = sign_in(make_user(role="admin"), "me:read", "audit:read")
-    assert client_with_auth.get("/api/v2/me", headers=mine).json["permissions"] == [
+    user_headers = sign_in(make_user(role="admin"), "me:read", "audit:read")
+    assert client_with_auth.get("/api/v2/me", headers=user_headers).json["permissions"] == [
         "audit:read",
         "me:read",
     ]

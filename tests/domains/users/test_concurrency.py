@@ -191,7 +191,7 @@ def while_waiting(make_committing_app, stored, other):
     """Return what sends a request that waits for a user while a statement about them runs."""
     app = make_committing_app()
 
-    def act(user, statement, ask):
+    def call(user, statement, ask):
         with ThreadPoolExecutor(1) as pool, other.connect() as connection:
             connection.execute(LOCKED, {"pk": user})
             answer = pool.submit(ask, app.test_client())
@@ -200,7 +200,7 @@ def while_waiting(make_committing_app, stored, other):
             connection.commit()
             return answer.result(10)
 
-    return act
+    return call
 
 
 def make_token_of(user, headers):
@@ -278,8 +278,8 @@ def test_what_another_origin_revokes_is_refused_within_a_second(make_committing_
         began = monotonic()
 
 
-class Hammer:
-    """Kept-alive connections that ask for one thing again and again, each noting when and what."""
+class PollingClients:
+    """Kept-alive connections that repeat one GET and store when it was sent and its status."""
 
     def __init__(self, port, path, headers):
         self.port, self.path, self.headers = port, path, headers
@@ -332,7 +332,7 @@ def test_no_worker_accepts_what_ended_before_the_request_began(gunicorn_with_aut
     sent = admin | {"If-Match": "*", "Content-Type": "application/json"}
     if method == "POST":
         del sent["Content-Type"]
-    with Hammer(gunicorn.port, asked, headers) as hammer:
+    with PollingClients(gunicorn.port, asked, headers) as clients:
         sleep(0.7)
         url = path.format(user=user, token=token)
         asked_for = monotonic()
@@ -340,9 +340,9 @@ def test_no_worker_accepts_what_ended_before_the_request_began(gunicorn_with_aut
         ended = monotonic()
         sleep(0.8)
     assert answer.status == done, answer.body
-    assert hammer.before(asked_for) == {200}
-    assert hammer.after(ended) == {refused}
-    assert len(hammer.seen) > 2 * CONNECTIONS
+    assert clients.before(asked_for) == {200}
+    assert clients.after(ended) == {refused}
+    assert len(clients.seen) > 2 * CONNECTIONS
 
 
 def test_no_secret_is_in_the_log_of_a_server_or_in_its_database(fresh_database, stored, tmp_path):

@@ -34,19 +34,19 @@ def user(client_with_auth):
 
 
 @pytest.fixture
-def mine(user):
+def user_headers(user):
     """The headers of a request of the user."""
     return sign_in(user)
 
 
 @pytest.fixture
-def post(client_with_auth, user, mine):
+def post(client_with_auth, user, user_headers):
     """Return what makes a token of the user."""
 
-    def act(headers=mine, of=user, **values):
+    def call(headers=user_headers, of=user, **values):
         return client_with_auth.post(url(of), json={"label": "Till"} | values, headers=headers)
 
-    return act
+    return call
 
 
 def url(user):
@@ -76,9 +76,11 @@ def test_a_new_token_is_good_at_once(client_with_auth, post):
     assert client_with_auth.get(ME, headers=bearer(post().json["token"])).status_code == 200
 
 
-def test_a_new_token_stands_at_its_location_without_the_secret(client_with_auth, post, mine):
+def test_a_new_token_stands_at_its_location_without_the_secret(
+    client_with_auth, post, user_headers
+):
     made = post()
-    shown = client_with_auth.get(made.location, headers=mine)
+    shown = client_with_auth.get(made.location, headers=user_headers)
     assert shown.json == {name: made.json[name] for name in FIELDS}
     assert shown.headers["ETag"] == made.headers["ETag"]
 
@@ -87,14 +89,14 @@ def test_the_answer_with_the_secret_is_for_no_cache(post):
     assert post().headers["Cache-Control"] == "no-store"
 
 
-def test_the_secret_is_in_no_later_answer(client_with_auth, post, mine):
+def test_the_secret_is_in_no_later_answer(client_with_auth, post, user_headers):
     made = post()
     secret = made.json["token"]
     admin = sign_in(make_user(role="admin"))
     later = [
         client_with_auth.get(path, headers=headers).text
         for path in (made.location, made.location.rpartition("/")[0], "/api/v2/audit", ME)
-        for headers in (mine, admin, bearer(secret))
+        for headers in (user_headers, admin, bearer(secret))
     ]
     assert not [answer for answer in later if secret in answer or secret[4:34] in answer]
 
@@ -107,14 +109,16 @@ def test_only_the_digest_is_stored(post):
     assert secret[4:34] not in rows
 
 
-def test_no_answer_and_no_audit_entry_has_the_digest(client_with_auth, post, mine):
+def test_no_answer_and_no_audit_entry_has_the_digest(client_with_auth, post, user_headers):
     made = post()
     digest = token_format.digest(made.json["token"])
     audit = client_with_auth.get("/api/v2/audit", headers=sign_in(make_user(role="admin")))
     assert made.json["pk"] in audit.text
     assert (
         digest
-        not in audit.text + made.text + client_with_auth.get(made.location, headers=mine).text
+        not in audit.text
+        + made.text
+        + client_with_auth.get(made.location, headers=user_headers).text
     )
 
 
@@ -160,8 +164,8 @@ def test_a_label_of_another_length_is_refused(post, label, code):
     assert pointers_and_codes(post(label=label)) == {("#/label", code)}
 
 
-def test_a_token_needs_a_label(client_with_auth, user, mine):
-    assert pointers_and_codes(client_with_auth.post(url(user), json={}, headers=mine)) == {
+def test_a_token_needs_a_label(client_with_auth, user, user_headers):
+    assert pointers_and_codes(client_with_auth.post(url(user), json={}, headers=user_headers)) == {
         ("#/label", "required")
     }
 
@@ -173,8 +177,8 @@ def test_what_a_token_is_made_with_is_no_choice_of_the_caller(post, name):
     assert error_pointers(answer) == {f"#/{name}"}
 
 
-def test_a_key_is_refused_for_what_is_answered_once(post, mine, user):
-    answer = post(mine | {"Idempotency-Key": "one"})
+def test_a_key_is_refused_for_what_is_answered_once(post, user_headers, user):
+    answer = post(user_headers | {"Idempotency-Key": "one"})
     assert answer.status_code == 400
     assert answer.json["errors"][0]["header"] == "Idempotency-Key"
     assert "Till" not in labels(user)
@@ -287,22 +291,22 @@ def test_nobody_makes_a_token_of_somebody_else(post, user):
 # Lists and rows of others
 
 
-def test_the_list_has_every_token_of_the_user_alone(client_with_auth, user, mine, post):
+def test_the_list_has_every_token_of_the_user_alone(client_with_auth, user, user_headers, post):
     make_token(make_user())
     made = post().json
-    listed = client_with_auth.get(url(user), headers=mine).json
+    listed = client_with_auth.get(url(user), headers=user_headers).json
     assert all(set(token) == FIELDS and token["user_id"] == str(user.pk) for token in listed)
     assert [token["pk"] for token in listed].count(made["pk"]) == 1
     assert len(listed) == 2
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at"])
-def test_the_list_is_walked_to_its_end(client_with_auth, user, mine, sort):
+def test_the_list_is_walked_to_its_end(client_with_auth, user, user_headers, sort):
     for _ in range(4):
         make_token(user)
     address, seen = f"{url(user)}?limit=2&sort={sort}", set()
     while address:
-        answer = client_with_auth.get(address, headers=mine)
+        answer = client_with_auth.get(address, headers=user_headers)
         seen |= {token["pk"] for token in answer.json}
         following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
         address = following and following[1]
@@ -340,13 +344,15 @@ def refused(client_with_auth, secret):
     return client_with_auth.get(ME, headers=bearer(secret)).status_code == 401
 
 
-def test_a_revoked_token_is_refused_by_the_next_request(client_with_auth, user, mine):
+def test_a_revoked_token_is_refused_by_the_next_request(client_with_auth, user, user_headers):
     token, secret = service.issue(user, ADMIN, label="Mine")
     for _ in range(2):
         assert client_with_auth.get(ME, headers=bearer(secret)).status_code == 200
-    assert client_with_auth.delete(f"{url(user)}/{token.pk}", headers=mine).status_code == 204
+    assert (
+        client_with_auth.delete(f"{url(user)}/{token.pk}", headers=user_headers).status_code == 204
+    )
     assert refused(client_with_auth, secret)
-    assert client_with_auth.get(ME, headers=mine).status_code == 200
+    assert client_with_auth.get(ME, headers=user_headers).status_code == 200
 
 
 def test_a_token_revokes_itself(client_with_auth, user):
@@ -356,26 +362,26 @@ def test_a_token_revokes_itself(client_with_auth, user):
     assert refused(client_with_auth, secret)
 
 
-def test_a_revoked_token_stays_listed_with_the_instant(client_with_auth, user, mine, post):
+def test_a_revoked_token_stays_listed_with_the_instant(client_with_auth, user, user_headers, post):
     made = post()
-    client_with_auth.delete(made.location, headers=mine)
-    shown = client_with_auth.get(made.location, headers=mine).json
+    client_with_auth.delete(made.location, headers=user_headers)
+    shown = client_with_auth.get(made.location, headers=user_headers).json
     assert shown["revoked_at"] is not None
-    assert shown in client_with_auth.get(url(user), headers=mine).json
+    assert shown in client_with_auth.get(url(user), headers=user_headers).json
 
 
-def test_revoking_again_changes_nothing(client_with_auth, mine, post):
+def test_revoking_again_changes_nothing(client_with_auth, user_headers, post):
     made = post()
-    client_with_auth.delete(made.location, headers=mine)
-    first = client_with_auth.get(made.location, headers=mine).json
-    assert client_with_auth.delete(made.location, headers=mine).status_code == 204
-    assert client_with_auth.get(made.location, headers=mine).json == first
+    client_with_auth.delete(made.location, headers=user_headers)
+    first = client_with_auth.get(made.location, headers=user_headers).json
+    assert client_with_auth.delete(made.location, headers=user_headers).status_code == 204
+    assert client_with_auth.get(made.location, headers=user_headers).json == first
 
 
-def test_revoking_heeds_an_if_match_that_is_sent(client_with_auth, mine, post):
+def test_revoking_heeds_an_if_match_that_is_sent(client_with_auth, user_headers, post):
     made = post()
     answer = client_with_auth.delete(
-        made.location, headers=mine | {"If-Match": '"precondition-failed"'}
+        made.location, headers=user_headers | {"If-Match": '"precondition-failed"'}
     )
     assert answer.status_code == 412
     assert not refused(client_with_auth, made.json["token"])
@@ -391,23 +397,27 @@ def test_a_demoted_user_may_less_with_the_next_request(client_with_auth, admin):
     assert client_with_auth.get(ME, headers=headers).json["permissions"] == sorted(CUSTOMER)
 
 
-def test_an_anonymised_user_is_refused_by_the_next_request(client_with_auth, admin, user, mine):
-    assert client_with_auth.get(ME, headers=mine).status_code == 200
+def test_an_anonymised_user_is_refused_by_the_next_request(
+    client_with_auth, admin, user, user_headers
+):
+    assert client_with_auth.get(ME, headers=user_headers).status_code == 200
     assert (
         client_with_auth.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin).status_code
         == 200
     )
-    assert client_with_auth.get(ME, headers=mine).status_code == 401
+    assert client_with_auth.get(ME, headers=user_headers).status_code == 401
 
 
-def test_a_refused_change_of_a_user_leaves_nothing_behind(client_with_auth, admin, user, mine):
+def test_a_refused_change_of_a_user_leaves_nothing_behind(
+    client_with_auth, admin, user, user_headers
+):
     """What ends trust must not end in half: the token works before and after a 409."""
     make_user(email="ada@alchemist.example")
     change = {"email": "ada@alchemist.example"}
     headers = admin | {"If-Match": "*"}
     address = f"/api/v2/users/{user.pk}"
     assert client_with_auth.patch(address, json=change, headers=headers).status_code == 409
-    assert client_with_auth.get(ME, headers=mine).status_code == 200
+    assert client_with_auth.get(ME, headers=user_headers).status_code == 200
 
 
 def test_a_token_is_refused_from_the_instant_it_expires(client_with_auth, user):
