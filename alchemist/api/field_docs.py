@@ -6,6 +6,8 @@ from marshmallow import Schema, missing
 
 from . import fields, pagination
 
+# The names of schemas that describe nothing but requests.
+REQUEST_SUFFIXES = ("Create", "Update", "Query")
 COMMON_FIELD_DESCRIPTIONS = {
     "pk": "The primary key: a UUIDv7, so keys are in order of creation.",
     "created_at": "When the row was created.",
@@ -46,10 +48,18 @@ def document_shorthand(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> 
     return {"anyOf": [shorthand, full]}
 
 
-def document_request_type(self: Any, field: Any, **_: Any) -> dict[str, Any]:
-    """Document what a field accepts in a request, if that is more than it has in a response."""
+def document_request_type(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Document what a field accepts in a request, if that is more than it has in a response.
+
+    A member of `request_schema` that is None is left out of the request's schema.
+    """
     request_schema: dict[str, Any] = getattr(field, "request_schema", {})
-    return request_schema if request_schema and _is_for_request(field.root) else {}
+    if not request_schema or not schema_name(field.root).endswith(REQUEST_SUFFIXES):
+        return {}
+    for name, value in request_schema.items():
+        if value is None:
+            ret.pop(name, None)
+    return {name: value for name, value in request_schema.items() if value is not None}
 
 
 def document_default(self: Any, field: Any, **_: Any) -> dict[str, Any]:

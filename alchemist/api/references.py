@@ -30,7 +30,7 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
-from .fields import CANONICAL_UUID, List, NameReference, Pk
+from .fields import List, NameReference, Pk
 from .request import request
 
 Path = tuple[str | int, ...]
@@ -217,12 +217,10 @@ def _reference_field(known: Field[Any]) -> Pk | NameReference | None:
 
 
 def _parse_key(known: Pk | NameReference, value: str) -> UUID | str | None:
-    """Return what the text names, None if it is no key: of that the schema complains."""
-    if isinstance(known, Pk):
-        return UUID(value) if CANONICAL_UUID.fullmatch(value) else None
+    """Return the key that the text stands for, None if the field rejects it."""
     with suppress(ValidationError):
-        name: str = known.deserialize(value)
-        return name
+        key: UUID | str = known.deserialize(value)
+        return key
     return None
 
 
@@ -230,10 +228,13 @@ def _duplicates(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
     """Yield a complaint for each member of a unique list whose key stands in it before."""
     for name, known in schema.load_fields.items():
         if isinstance(known, List) and known.unique_by and isinstance(body, dict):
+            reference = _reference_field(known.inner)
             seen: set[str] = set()
             for index, member in enumerate(_members(known, body.get(name))):
                 key = member.get(known.unique_by) if isinstance(member, dict) else member
                 if isinstance(key, str):
-                    if key.lower() in seen:
+                    parsed = _parse_key(reference, key) if reference else None
+                    key = str(parsed or key).lower()
+                    if key in seen:
                         yield _error((name, index), "duplicate", "It is given twice.")
-                    seen.add(key.lower())
+                    seen.add(key)

@@ -59,13 +59,6 @@ class PotionSchema(Schema):
     ingredients = List(Nested(PotionIngredientSchema), max=100, metadata=RECIPE_DESCRIPTION)
 
 
-class RecipeLine(Pk):
-    """A line of a recipe, of which this service knows the ingredient only."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        return {"ingredient_id": super()._deserialize(value, attr, data, **kwargs)}
-
-
 class PotionCreateSchema(Schema):
     name = Text(
         required=True,
@@ -75,7 +68,7 @@ class PotionCreateSchema(Schema):
         metadata=POTION_NAME_DESCRIPTION,
     )
     ingredients = List(
-        RecipeLine(references=Ingredient, example=EXAMPLE_HONEY_PK),
+        Pk(references=Ingredient, example=EXAMPLE_HONEY_PK),
         required=True,
         min=1,
         max=100,
@@ -123,7 +116,8 @@ class V1PotionList(Resource):
     @blp.create(PotionSchema, potions.by_pk)
     def post(self, values: dict[str, Any]) -> Potion:
         """Brew a potion"""
-        return potions.brew(**values)
+        lines = [{"ingredient_id": pk} for pk in values["ingredients"]]
+        return potions.brew(name=values["name"], ingredients=lines)
 
 
 @blp.route("/potions/<uuid:pk>")
