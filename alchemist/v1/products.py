@@ -44,7 +44,7 @@ class MoneyNumber(marshmallow_fields.Decimal):
 
     def __init__(self, *, meaning: str, example: float, **how: Any) -> None:
         self.exact = Money(
-            meaning=meaning, example=str(example), error_messages={"type": NOT_A_NUMBER}
+            description=meaning, example=str(example), error_messages={"type": NOT_A_NUMBER}
         )
         metadata = {
             "description": meaning,

@@ -146,7 +146,7 @@ def test_a_name_is_text_and_knows_its_row():
 
 # Money
 
-MONEY = Money(meaning="What it costs.", example="9.99")
+MONEY = Money(description="The price.", example="9.99")
 
 
 @given(st.decimals(0, Decimal("9999999999.99"), places=2))

@@ -1,1 +1,1 @@
-"""What makes an order cheaper, a limited number of times."""
+"""Coupons: codes with a discount and a limited number of uses, and their redemptions."""

@@ -14,14 +14,14 @@ from .models import Coupon
 from .schemas import CouponListQuery, CouponSchema, RedemptionListQuery, RedemptionSchema
 
 blp = Blueprint(
-    "coupons", __name__, url_prefix="/api/v2/coupons", description="What makes orders cheaper."
+    "coupons", __name__, url_prefix="/api/v2/coupons", description="Discounts on orders."
 )
 COUPON_PARAMETER = CouponSchema()
 
 
 def readable_redemption_query(coupon_id: UUID, pk: UUID) -> Query:
-    own = request.caller.owner_filter("redemptions:read")
-    return service.redemption_by_pk(pk, coupon_id, user_id=own)
+    user_id = request.caller.owner_filter("redemptions:read")
+    return service.redemption_by_pk(pk, coupon_id, user_id=user_id)
 
 
 @blp.route("")
@@ -37,7 +37,7 @@ class CouponList(Resource):
     @blp.arguments(CouponSchema)
     @blp.create(CouponSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Coupon:
-        """Issue a coupon"""
+        """Create a coupon"""
         return service.create(**values)
 
 
@@ -52,10 +52,10 @@ class CouponItem(Resource):
 
     @blp.update(CouponSchema, service.by_pk)
     def patch(self, coupon: Coupon, changes: dict[str, Any]) -> None:
-        """Change a coupon
+        """Update a coupon
 
-        A new `init_count` moves `remaining_count` by the same difference; below what was used it
-        is 409.
+        A new `init_count` changes `remaining_count` by the same difference. An `init_count` below
+        the number of uses is a conflict (409).
         """
         service.update(coupon, changes)
 
@@ -63,7 +63,7 @@ class CouponItem(Resource):
     def delete(self, coupon: Coupon) -> None:
         """Delete a coupon
 
-        One that was redeemed is kept: 409 names some of the redemptions.
+        A redeemed coupon cannot be deleted: the 409 lists some of its redemptions.
         """
         service.delete(coupon)
 
@@ -78,19 +78,20 @@ class RedemptionList(Resource):
     def get(self, filters: dict[str, Any], coupon_id: UUID) -> Query:
         """List a coupon's redemptions
 
-        Released ones, too. Without the permission `redemptions:read:any` these are the caller's.
+        Includes released ones. Redemptions of other users need the permission
+        `redemptions:read:any`.
         """
         get_representation(COUPON_PARAMETER, service.by_pk(coupon_id))
-        own = request.caller.owner_filter("redemptions:read")
-        return service.list_redemptions_query(coupon_id, user_id=own)
+        user_id = request.caller.owner_filter("redemptions:read")
+        return service.list_redemptions_query(coupon_id, user_id=user_id)
 
     @idempotent
     @blp.create(RedemptionSchema, readable_redemption_query)
     @blp.doc(responses={404: openapi.response_component_name(404)})
     def post(self, coupon_id: UUID) -> Any:
-        """Redeem a coupon once, outside of an order
+        """Redeem a coupon without an order
 
-        It takes no body.
+        The coupon is used once. The request has no body.
         """
         return service.redeem(lock_row(service.by_pk(coupon_id)), request.caller.user_id)
 
@@ -103,6 +104,6 @@ class RedemptionItem(Resource):
     def get(self, coupon_id: UUID, pk: UUID) -> Query:
         """Get a redemption
 
-        Those of others are seen with the permission `redemptions:read:any` only.
+        Redemptions of other users need the permission `redemptions:read:any`.
         """
         return readable_redemption_query(coupon_id, pk)

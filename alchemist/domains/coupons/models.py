@@ -1,4 +1,4 @@
-"""The coupon with its counter, and the ledger of its redemptions, as they are stored."""
+"""The tables of coupons and of their redemptions."""
 
 from datetime import datetime
 from uuid import UUID
@@ -21,9 +21,10 @@ from alchemist.domains.users.models import User
 
 
 class Coupon(Versioned, Base):
-    """`init_count` = `used_before` + `remaining_count` + the redemptions that are not released.
+    """`init_count` = `used_before` + `remaining_count` + the number of unreleased redemptions.
 
-    `used_before` are the uses that were gone when the coupon was recorded here.
+    `used_before` counts the uses before the coupon was created here. `is_left` is true if the
+    coupon has uses left.
     """
 
     __tablename__ = "coupons"
@@ -36,7 +37,7 @@ class Coupon(Versioned, Base):
     valid_from: Mapped[datetime | None]
     valid_until: Mapped[datetime | None]
     per_user_limit: Mapped[int | None]
-    # Stored and indexed in place of the counter: a redemption that is not the last writes no index.
+    # Indexed instead of the counter: only the redemption of the last use updates an index.
     is_left: Mapped[bool] = mapped_column(Computed("remaining_count > 0", persisted=True))
 
     __table_args__ = (
@@ -57,7 +58,7 @@ class Coupon(Versioned, Base):
             "used_before BETWEEN 0 AND init_count",
             "used_before",
             info=constraint_error(
-                "out-of-range", "#/init_count", "Must not be less than what was used."
+                "out-of-range", "#/init_count", "Must not be less than the number of uses."
             ),
         ),
         CheckConstraint(
@@ -83,9 +84,9 @@ class Coupon(Versioned, Base):
     )
 
 
-# Until when it can be used. PostgreSQL counts the values of this as those of a column: of the two
-# that it is made of, it would not know that half of all coupons have uses left, half have not
-# ended, and hardly any is both.
+# The time until which the coupon can be redeemed. PostgreSQL collects statistics of an indexed
+# expression. From the two columns alone it would not know that half of the coupons have uses left,
+# half are not expired, and hardly any is both.
 _valid_until_or_infinity = func.coalesce(
     Coupon.__table__.c.valid_until, text("'infinity'::timestamptz")
 )
@@ -94,20 +95,20 @@ USABLE_UNTIL = func.coalesce(
 )
 Index("coupons_usable_until_idx", USABLE_UNTIL)
 
-# Codes keep their case and are compared without it.
+# Codes are stored in their original case and compared case-insensitively.
 Index(
     "coupons_code_key",
     func.lower(Coupon.__table__.c.code),
     unique=True,
-    info=constraint_error("already-exists", "#/code", "The code is taken."),
+    info=constraint_error("already-exists", "#/code", "Another coupon has this code."),
 )
 
 
 class Redemption(Versioned, Base):
-    """One use of a coupon; what is released counts no longer, and stays on record.
+    """One use of a coupon; a released redemption does not count as a use.
 
-    An order refers to its redemption with a foreign key; `order_id` says the same from this side,
-    where orders are not known.
+    An order has a foreign key to its redemption. `order_id` is the reverse reference: it is no
+    foreign key, because this package may not import orders.
     """
 
     __tablename__ = "redemptions"
@@ -119,7 +120,7 @@ class Redemption(Versioned, Base):
                 "unknown-reference",
                 "#",
                 "The coupon does not exist.",
-                referenced_detail="Redemption {} is of it.",
+                referenced_detail="Redemption {} has used it.",
             ),
         )
     )
@@ -130,7 +131,7 @@ class Redemption(Versioned, Base):
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
-                referenced_detail="Redemption {} is theirs.",
+                referenced_detail="Redemption {} belongs to the user.",
             ),
         )
     )
@@ -142,7 +143,7 @@ class Redemption(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "order_id",
-            info=constraint_error("conflict", "#", "The order has redeemed a coupon already."),
+            info=constraint_error("conflict", "#", "The order has already redeemed a coupon."),
         ),
         Index(None, "coupon_id", "pk"),
         Index(None, "coupon_id", "created_at", "pk"),

@@ -1,4 +1,4 @@
-"""Coupons and their redemptions as clients see them."""
+"""Schemas of coupons and redemptions: bodies, representations and list queries."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,20 +19,19 @@ from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
 from .models import Coupon, Redemption
 
-# In the example apothecary: one that nobody has used and that can be deleted, and one that orders
-# have redeemed.
+# Rows of the sample data: a coupon without redemptions, which can be deleted, and a redeemed one.
 EXAMPLE_PK = "01991854-b6b7-7ea8-a0ca-bced09518465"
 EXAMPLE_REDEEMED_PK, EXAMPLE_CODE = "0199062b-b1fd-710a-be55-989ad2ee78c5", "Welcome10"
-CODE_DESCRIPTION = "What customers type; it keeps its case and is compared without it."
-INIT_COUNT_DESCRIPTION = "How often it may be used in all."
-REMAINING_COUNT_DESCRIPTION = "How often it may still be used."
+CODE_DESCRIPTION = "The code that customers enter. Its case is kept, but ignored in comparisons."
+INIT_COUNT_DESCRIPTION = "The number of uses in total."
+REMAINING_COUNT_DESCRIPTION = "The number of uses left."
 MAX_COUNT = 1_000_000_000
-# What a creation shows, and what a change does: a code can be taken once.
+# For the creation and for the update: codes are unique, so the second example must differ.
 CODE_EXAMPLES = ("MidsummerBrew", "MidsummerBrew2")
 
 
 def exceeds_init_count(values: Mapping[str, Any]) -> bool:
-    """Tell whether more is said to remain than there was, as far as both are sent."""
+    """Return whether both counts are sent and `remaining_count` is the greater one."""
     remaining, initial = values.get("remaining_count"), values.get("init_count")
     return remaining is not None and initial is not None and remaining > initial
 
@@ -53,7 +52,7 @@ class CouponSchema(Schema):
         max=MAX_COUNT,
         metadata={
             "description": f"{INIT_COUNT_DESCRIPTION} "
-            "A change moves `remaining_count` by the difference.",
+            "An update changes `remaining_count` by the difference.",
             "examples": [1000],
         },
     )
@@ -62,7 +61,7 @@ class CouponSchema(Schema):
         max=MAX_COUNT,
         metadata={
             "description": f"{REMAINING_COUNT_DESCRIPTION} "
-            "`init_count` by default; read-only later.",
+            "Defaults to `init_count`; read-only after the creation.",
             "examples": [1000],
         },
     )
@@ -70,13 +69,16 @@ class CouponSchema(Schema):
         min=0,
         max=100,
         allow_none=True,
-        metadata={"description": "Taken off an order, in percent.", "examples": [15]},
+        metadata={"description": "The discount on an order, in percent.", "examples": [15]},
     )
-    valid_from = UtcDateTime(allow_none=True, metadata={"description": "Null for always."})
+    valid_from = UtcDateTime(
+        allow_none=True,
+        metadata={"description": "The start of the period of validity; null for no start."},
+    )
     valid_until = UtcDateTime(
         allow_none=True,
         metadata={
-            "description": "The first moment at which it is no longer valid; null for never.",
+            "description": "The end of the period of validity, not included; null for no end.",
             "examples": ["2099-12-31T23:59:59.000000+00:00"],
         },
     )
@@ -84,24 +86,27 @@ class CouponSchema(Schema):
         min=1,
         max=MAX_COUNT,
         allow_none=True,
-        metadata={"description": "How often one user may use it.", "examples": [2]},
+        metadata={
+            "description": "The number of uses per user; null for no limit.",
+            "examples": [2],
+        },
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
     @validates_schema(skip_on_field_errors=False)
-    def check(self, values: dict[str, Any], **_: Any) -> None:
-        """Complain about values that do not go together, as far as they are all sent."""
-        complaints = {}
+    def check_consistency(self, values: dict[str, Any], **_: Any) -> None:
+        """Compare the counts and the times with each other, as far as they are sent."""
+        messages = {}
         if exceeds_init_count(values):
             detail = "Must not be more than the initial count."
-            complaints["remaining_count"] = [CodedMessage("out-of-range", detail)]
+            messages["remaining_count"] = [CodedMessage("out-of-range", detail)]
         start, end = values.get("valid_from"), values.get("valid_until")
         if start and end and end <= start:
             detail = "Must be later than valid_from."
-            complaints["valid_until"] = [CodedMessage("out-of-range", detail)]
-        if complaints:
-            raise ValidationError(complaints)
+            messages["valid_until"] = [CodedMessage("out-of-range", detail)]
+        if messages:
+            raise ValidationError(messages)
 
 
 class CouponListQuery(ListQuerySchema):
@@ -109,9 +114,11 @@ class CouponListQuery(ListQuerySchema):
     code = Text(
         max=64,
         example=EXAMPLE_CODE.upper(),
-        metadata={"description": "Exactly this code, in any case."},
+        metadata={"description": "Coupons with exactly this code, in any case."},
     )
-    active = QueryBoolean(metadata={"description": "Whether it can be used now, by somebody."})
+    active = QueryBoolean(
+        metadata={"description": "Whether the coupon is valid now and has uses left."}
+    )
 
 
 class RedemptionSchema(Schema):
@@ -119,32 +126,35 @@ class RedemptionSchema(Schema):
     coupon_id = Pk(
         dump_only=True,
         example=EXAMPLE_REDEEMED_PK,
-        metadata={"description": "The coupon that is used."},
+        metadata={"description": "The redeemed coupon."},
     )
     user_id = Pk(
         dump_only=True,
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
-        metadata={"description": "Who used it; null with open access."},
+        metadata={"description": "The user who redeemed the coupon; null with open access."},
     )
     order_id = Pk(
         dump_only=True,
         allow_none=True,
         example="01a17e55-d42b-7f94-95fa-3a460c744f85",
-        metadata={"description": "The order that it was used for, if it was for one."},
+        metadata={"description": "The order with which the coupon was redeemed; null without one."},
     )
     remaining_count = StrictInteger(
         min=0,
         max=MAX_COUNT,
         dump_only=True,
         attribute="coupon.remaining_count",
-        metadata={"description": "How often the coupon may still be used.", "examples": [497]},
+        metadata={
+            "description": "The number of uses that the coupon has left now.",
+            "examples": [497],
+        },
     )
     released_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
         metadata={
-            "description": "When its order was cancelled, and the use given back.",
+            "description": "When the order was cancelled and the use returned to the coupon.",
             "examples": [None],
         },
     )

@@ -1,4 +1,7 @@
-"""What can be done with coupons: the counter and the ledger move together, or not at all."""
+"""Queries of coupons and redemptions, and the operations that change them.
+
+A redemption and the `remaining_count` of its coupon change in one statement.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC
@@ -31,31 +34,31 @@ from .models import USABLE_UNTIL, Coupon, Redemption
 errors.register(
     "coupon-exhausted",
     409,
-    "Every use of the coupon is gone. A cancelled order gives its own back.",
-    "All of its 1000 uses are gone.",
+    "The coupon has no uses left. Cancelling an order returns its use.",
+    "All of its 1000 uses are used up.",
 )
 errors.register(
     "coupon-not-valid",
     409,
-    "The coupon is not valid yet, or no longer; `errors` say from when, or until when.",
+    "The coupon is not valid yet, or no longer valid; `errors` have the time in `detail`.",
     "It was valid until 2026-10-31T22:59:59+00:00.",
 )
 errors.register(
     "coupon-limit-reached",
     409,
-    "The caller has used the coupon as often as one user may. With open access everybody counts "
-    "as one user.",
-    "A user may use it 2 times, and you did 2 times.",
+    "The caller has used the coupon as often as its limit per user allows. With open access, all "
+    "callers count as one user.",
+    "The limit is 2 uses per user, and you have used it 2 times.",
 )
 
-# For a coupon that became valid while it was asked why it is not.
+# The coupon became valid between the rejected statement and the query for the reasons.
 NO_LONGER_INVALID = {"code": "coupon-not-valid", "detail": "It was not valid a moment ago."}
 
-# The clock and not now(): who waited for the coupon began before what they must see.
+# clock_timestamp(), not now(): now() is the start of the transaction, before the wait for locks.
 NOW = func.clock_timestamp()
 VERSION_BUMP = {"version": Coupon.version + 1, "updated_at": NOW}
 ORDER_ID = bindparam("order_id", type_=Uuid())
-IS_ACTIVE = and_(
+IS_REDEEMABLE = and_(
     Coupon.is_left,
     or_(Coupon.valid_from.is_(None), Coupon.valid_from <= NOW),
     or_(Coupon.valid_until.is_(None), Coupon.valid_until > NOW),
@@ -74,16 +77,16 @@ def by_code(code: str) -> Select[Any]:
 
 @db.cached_query
 def list_query(*, code: str | None = None, active: bool | None = None) -> Select[Any]:
-    found = select(Coupon)
+    query = select(Coupon)
     if code is not None:
-        found = found.where(func.lower(Coupon.code) == func.lower(code))
+        query = query.where(func.lower(Coupon.code) == func.lower(code))
     if active is not None:
-        found = found.where(_is_active() if active else ~_is_active())
-    return found
+        query = query.where(_is_active() if active else ~_is_active())
+    return query
 
 
 def _is_active() -> ColumnElement[bool]:
-    """Return what IS_ACTIVE says, with a clock that stands still, so that an index can be asked."""
+    """Return the condition IS_REDEEMABLE for a SELECT: its stable clock permits an index scan."""
     now = func.statement_timestamp()
     return and_(now < USABLE_UNTIL, or_(Coupon.valid_from.is_(None), Coupon.valid_from <= now))
 
@@ -104,27 +107,33 @@ RELEASE_STATEMENT = (
 
 
 def create(*, init_count: int, remaining_count: int | None = None, **values: Any) -> Coupon:
-    """Return a new coupon; `remaining_count` says that some of its uses were gone before."""
+    """Return a new coupon; uses missing from `remaining_count` become its `used_before`."""
     remaining = init_count if remaining_count is None else remaining_count
     counts = {"init_count": init_count, "remaining_count": remaining}
     return Coupon(**counts, used_before=init_count - remaining, **values)
 
 
 def update(coupon: Coupon, changes: Mapping[str, Any]) -> None:
-    """Change a coupon that is held; a new `init_count` moves what remains by the difference."""
+    """Update a locked coupon; a new `init_count` changes `remaining_count` by the difference.
+
+    Raises Conflict if `init_count` is less than the number of uses.
+    """
     _check_validity_period(coupon, changes)
     values = dict(changes)
     if "init_count" in values:
         used = coupon.init_count - coupon.remaining_count
         if values["init_count"] < used:
-            detail = f"It was used {used} times already."
+            detail = f"It has been used {used} times."
             raise errors.Conflict.at_location("pointer", "#/init_count", detail)
         values["remaining_count"] = values["init_count"] - used
     db.update(coupon, values)
 
 
 def _check_validity_period(coupon: Coupon, changes: Mapping[str, Any]) -> None:
-    """Raise Invalid at the half of a window that is sent and does not fit the stored one."""
+    """Raise UnprocessableContent if the coupon would end before it starts.
+
+    The error points to `valid_until`, or to `valid_from` if only that one is sent.
+    """
     start = changes.get("valid_from", coupon.valid_from)
     end = changes.get("valid_until", coupon.valid_until)
     if start and end and end <= start:
@@ -142,59 +151,62 @@ def delete(coupon: Coupon) -> None:
 
 @db.cached_query
 def redemption_by_pk(pk: UUID, coupon_id: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(Redemption).where(Redemption.pk == pk, Redemption.coupon_id == coupon_id)
-    return found if user_id is None else found.where(Redemption.user_id == user_id)
+    query = select(Redemption).where(Redemption.pk == pk, Redemption.coupon_id == coupon_id)
+    return query if user_id is None else query.where(Redemption.user_id == user_id)
 
 
 @db.cached_query
 def list_redemptions_query(coupon_id: UUID, *, user_id: UUID | None = None) -> Select[Any]:
-    found = select(Redemption).where(Redemption.coupon_id == coupon_id)
-    return found if user_id is None else found.where(Redemption.user_id == user_id)
+    query = select(Redemption).where(Redemption.coupon_id == coupon_id)
+    return query if user_id is None else query.where(Redemption.user_id == user_id)
 
 
 def redeem(coupon: Coupon, user_id: UUID | None, order_id: UUID | None = None) -> Row[tuple[UUID]]:
-    """Use a coupon once, and return the `pk` of the redemption.
+    """Redeem a locked coupon once; return a row with the `pk` of the redemption.
 
-    Raises Conflict with every rule that forbids it. The coupon must be held: whoever waited for it
-    must count what others have redeemed meanwhile.
+    Raises Conflict with every reason why the coupon is rejected. It must be locked before, so that
+    the statement counts the redemptions that were committed during the wait.
     """
-    ledger = {"coupon_id": coupon.pk, "user_id": user_id, "order_id": order_id}
-    statement = _redeem_statement(user_id is not None)
-    redemption = db.session.execute(statement, {"new": uuid7(), **ledger}).one_or_none()
+    values = {"coupon_id": coupon.pk, "user_id": user_id, "order_id": order_id}
+    statement = _redeem_statement(has_user=user_id is not None)
+    redemption = db.session.execute(statement, {"redemption_id": uuid7(), **values}).one_or_none()
     if redemption is None:
-        entries = [*_rejection_reasons(coupon, user_id)] or [NO_LONGER_INVALID]
-        raise errors.Conflict("The coupon cannot be redeemed.", entries)
-    db.audit("create", Redemption, redemption.pk, *ledger)
+        reasons = [*_rejection_reasons(coupon, user_id)] or [NO_LONGER_INVALID]
+        raise errors.Conflict("The coupon cannot be redeemed.", reasons)
+    db.audit("create", Redemption, redemption.pk, *values)
     return redemption
 
 
 def release(redemption_id: UUID) -> None:
-    """Give a use back to its coupon, unless that was done before."""
+    """Release a redemption and return its use to the coupon; do nothing if it is released."""
     db.session.execute(RELEASE_STATEMENT, {"redemption_id": redemption_id})
     db.audit("update", Redemption, redemption_id, "released_at")
 
 
 @cache
-def _redeem_statement(is_known: bool) -> ReturningInsert[tuple[UUID]]:
-    """Return the one statement that counts down and writes the ledger, if every rule allows it."""
+def _redeem_statement(*, has_user: bool) -> ReturningInsert[tuple[UUID]]:
+    """Return the statement that decrements the counter and inserts the redemption.
+
+    It does neither, and returns no row, if the coupon is not redeemable.
+    """
     user_id = bindparam("user_id", type_=Uuid())
-    used = _use_count(user_id if is_known else None).scalar_subquery()
-    is_allowed = or_(Coupon.per_user_limit.is_(None), Coupon.per_user_limit > used)
-    taken = (
+    use_count = _use_count(user_id if has_user else None).scalar_subquery()
+    is_below_limit = or_(Coupon.per_user_limit.is_(None), Coupon.per_user_limit > use_count)
+    decremented = (
         sqlalchemy.update(Coupon)
-        .where(Coupon.pk == bindparam("coupon_id"), IS_ACTIVE, is_allowed)
+        .where(Coupon.pk == bindparam("coupon_id"), IS_REDEEMABLE, is_below_limit)
         .values(remaining_count=Coupon.remaining_count - 1, **VERSION_BUMP)
         .returning(Coupon.pk)
-        .cte("taken")
+        .cte("decremented")
     )
-    row = select(bindparam("new", type_=Uuid()), taken.c.pk, user_id, ORDER_ID)
-    ledger = db.table(Redemption)
+    row = select(bindparam("redemption_id", type_=Uuid()), decremented.c.pk, user_id, ORDER_ID)
+    redemptions = db.table(Redemption)
     columns = ["pk", "coupon_id", "user_id", "order_id"]
-    return insert(ledger).from_select(columns, row).returning(ledger.c.pk)
+    return insert(redemptions).from_select(columns, row).returning(redemptions.c.pk)
 
 
 def _use_count(user_id: ColumnElement[UUID] | None) -> Select[tuple[int]]:
-    """Count the uses by a user, or by all those whom open access does not tell apart."""
+    """Return the number of unreleased redemptions by a user, or if None with open access."""
     return select(func.count()).where(
         Redemption.coupon_id == bindparam("coupon_id"),
         Redemption.user_id == user_id,
@@ -203,19 +215,22 @@ def _use_count(user_id: ColumnElement[UUID] | None) -> Select[tuple[int]]:
 
 
 def _rejection_reasons(coupon: Coupon, user_id: UUID | None) -> Iterator[ErrorDetail]:
-    wanted = bindparam("user_id", type_=Uuid()) if user_id else None
-    facts = select(NOW.label("now"), _use_count(wanted).scalar_subquery().label("used"))
-    values = {"coupon_id": coupon.pk, "user_id": user_id}
-    now, used = db.session.execute(facts, values).one()
+    user_parameter = bindparam("user_id", type_=Uuid()) if user_id else None
+    query = select(NOW, _use_count(user_parameter).scalar_subquery())
+    parameters = {"coupon_id": coupon.pk, "user_id": user_id}
+    now, use_count = db.session.execute(query, parameters).one()
     if coupon.remaining_count == 0:
-        detail = f"All of its {coupon.init_count} uses are gone."
+        detail = f"All of its {coupon.init_count} uses are used up."
         yield {"code": "coupon-exhausted", "detail": detail}
     if coupon.valid_from and now < coupon.valid_from:
-        detail = f"It is valid from {coupon.valid_from.astimezone(UTC).isoformat()} on."
+        detail = f"It is valid from {coupon.valid_from.astimezone(UTC).isoformat()}."
         yield {"code": "coupon-not-valid", "detail": detail}
     if coupon.valid_until and now >= coupon.valid_until:
         detail = f"It was valid until {coupon.valid_until.astimezone(UTC).isoformat()}."
         yield {"code": "coupon-not-valid", "detail": detail}
-    if coupon.per_user_limit is not None and used >= coupon.per_user_limit:
-        detail = f"A user may use it {coupon.per_user_limit} times, and you did {used} times."
+    if coupon.per_user_limit is not None and use_count >= coupon.per_user_limit:
+        detail = (
+            f"The limit is {coupon.per_user_limit} uses per user, "
+            f"and you have used it {use_count} times."
+        )
         yield {"code": "coupon-limit-reached", "detail": detail}

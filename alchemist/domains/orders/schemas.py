@@ -60,7 +60,7 @@ class ExpectedTotalSchema(Schema):
         required=True,
         metadata={"description": "The currency (ISO 4217).", "examples": ["EUR"]},
     )
-    total = Money(required=True, meaning="The expected total in the currency.", example="22.50")
+    total = Money(required=True, description="The expected total in the currency.", example="22.50")
 
 
 class OrderCreateSchema(Schema):
@@ -122,17 +122,21 @@ class OrderItemSchema(Schema):
         max=100 * MAX_QUANTITY,
         metadata={"description": "The number of pieces.", "examples": [2]},
     )
-    unit_price = Money(meaning="The price of one piece when the order was placed.", example="12.50")
+    unit_price = Money(
+        description="The price of one piece when the order was placed.", example="12.50"
+    )
     total = Money(
-        meaning="Quantity times unit price, minus the share of the discount.", example="22.50"
+        description="Quantity times unit price, minus the share of the discount.", example="22.50"
     )
 
 
 class TotalSchema(Schema):
     currency = Text(max=3, example="EUR", metadata={"description": "The currency (ISO 4217)."})
-    subtotal = Money(meaning="The sum of quantities times unit prices.", example="25.00")
-    discount = Money(meaning="The discount of the coupon.", example="2.50")
-    total = Money(meaning="The amount to pay: the sum of the totals of the items.", example="22.50")
+    subtotal = Money(description="The sum of quantities times unit prices.", example="25.00")
+    discount = Money(description="The discount of the coupon.", example="2.50")
+    total = Money(
+        description="The amount to pay: the sum of the totals of the items.", example="22.50"
+    )
 
 
 class AllowedTransitions(List):

@@ -89,11 +89,11 @@ def _requested_items() -> Any:
 
 
 def _reserve_statement() -> Select[Any]:
-    """Lock the products by pk, decrement the stocks that suffice, and select all items.
+    """Return the statement that locks products by pk and decrements the stocks that suffice.
 
-    The CTE `locked` fixes the order of the locks whatever join the planner chooses. The new stock
-    is computed from the locked row: the row of the UPDATE's own snapshot may be older than the
-    wait for the lock, and would then fail the comparison.
+    Its rows have the fields of CartItem. The CTE `locked` fixes the order of the locks, whatever
+    join the planner chooses. The new stock is computed from the locked row: the UPDATE's own
+    snapshot is older than the wait for the lock, and an update based on it would be lost or fail.
     """
     requested = _requested_items()
     locked = (
@@ -119,7 +119,6 @@ def _reserve_statement() -> Select[Any]:
         .returning(Product.pk)
         .cte("decremented")
     )
-    # In the order of CartItem's fields.
     return (
         select(
             requested.c.product_id,
@@ -139,7 +138,7 @@ def _reserve_statement() -> Select[Any]:
 
 
 def _insert_items_statement() -> Any:
-    """Insert all items of an order at once, except those whose currency has changed.
+    """Return the statement that inserts all items of an order whose currency has not changed.
 
     RESERVE_STOCK reads the price after the wait for the product's lock, but the store's currency
     from its snapshot, which is older than the wait. An item is inserted only if its store still
@@ -170,7 +169,7 @@ def _insert_items_statement() -> Any:
 
 
 def _return_statement() -> Any:
-    """Lock the products of an order by pk, and add the reserved quantities to their stocks."""
+    """Return the statement that locks the products of an order by pk and restores their stocks."""
     locked = (
         select(Product.pk, OrderItem.taken)
         .join(OrderItem, OrderItem.product_id == Product.pk)
@@ -189,7 +188,7 @@ def _return_statement() -> Any:
 
 
 def _currencies_statement() -> Select[Any]:
-    """Select the current currency of each product."""
+    """Return the SELECT of the current currency of each product."""
     currencies = select(Product.pk, Store.currency).join(Store, Store.pk == Product.store_id)
     return currencies.where(Product.pk == func.any(PRODUCT_IDS))
 

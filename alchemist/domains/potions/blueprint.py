@@ -14,7 +14,7 @@ blp = Blueprint(
     "potions",
     __name__,
     url_prefix="/api/v2/potions",
-    description="What is brewed from ingredients.",
+    description="Potions and their recipes.",
 )
 
 
@@ -31,7 +31,7 @@ class PotionList(Resource):
     @blp.arguments(PotionSchema, trusting=True)
     @blp.create(PotionSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Potion:
-        """Brew a potion"""
+        """Create a potion"""
         return service.brew(**values)
 
 
@@ -46,9 +46,9 @@ class PotionItem(Resource):
 
     @blp.update(PotionSchema, service.by_pk)
     def patch(self, potion: Potion, changes: dict[str, Any]) -> None:
-        """Change a potion
+        """Update a potion
 
-        The list of ingredients is replaced as a whole.
+        A new list of ingredients replaces the whole list.
         """
         service.update(potion, changes)
 

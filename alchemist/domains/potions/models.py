@@ -1,4 +1,4 @@
-"""The potion as it is stored, and the lines of its recipe."""
+"""The tables of potions and of their ingredients."""
 
 from decimal import Decimal
 from uuid import UUID
@@ -16,7 +16,7 @@ class Potion(Versioned, Base):
     name: Mapped[str] = mapped_column(String(127))
     description: Mapped[str | None] = mapped_column(String(2000))
 
-    # The lines have no life of their own, so the potion may know them.
+    # The only relationship to a child: the rows belong to one potion and are deleted with it.
     ingredients: Mapped[list["PotionIngredient"]] = relationship(
         lazy="raise", order_by="PotionIngredient.position", passive_deletes="all"
     )
@@ -62,7 +62,7 @@ class PotionIngredient(Base):
         UniqueConstraint(
             "potion_id",
             "ingredient_id",
-            info=constraint_error("duplicate", "#/ingredients", "An ingredient is given twice."),
+            info=constraint_error("duplicate", "#/ingredients", "An ingredient occurs twice."),
         ),
         CheckConstraint(
             "amount > 0",

@@ -1,4 +1,4 @@
-"""The potion as clients see it."""
+"""Schemas of potions: the body, the representation, and the list query."""
 
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from alchemist.domains.ingredients.models import Ingredient
 
 from .models import Potion
 
-# In the example apothecary: Beekeeper's Apology and all that it needs, blue clay and honey.
+# Rows of the sample data: Beekeeper's Apology and its ingredients, blue clay and honey.
 EXAMPLE_PK = "01962eea-ff31-7cc6-a103-65e42798b07b"
 EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK = (
     "01956174-662c-7547-bbd0-a1d1d0e3bf3c",
@@ -33,7 +33,7 @@ class PotionIngredientSchema(Schema):
         references=Ingredient,
         attribute="ingredient_id",
         example=EXAMPLE_HONEY_PK,
-        metadata={"description": "The key of the ingredient."},
+        metadata={"description": "The primary key of the ingredient."},
     )
     name = Text(
         max=127,
@@ -47,19 +47,19 @@ class PotionIngredientSchema(Schema):
         positive=True,
         allow_none=True,
         example="1.500",
-        metadata={"description": "How much of it: up to 9 digits, and 3 after the point."},
+        metadata={"description": "The amount, with up to 9 digits and 3 decimals."},
     )
     unit = Text(
         min=1,
         max=16,
         allow_none=True,
         example="spoonful",
-        metadata={"description": "What the amount counts."},
+        metadata={"description": "The unit of the amount."},
     )
 
 
 class PotionIngredientField(Nested):
-    """One ingredient of a potion; where nothing else is to be said, its key alone will do."""
+    """An ingredient of a potion: an object, or as a shorthand only its primary key."""
 
     default_error_messages = DEFAULT_MESSAGES | {
         "type": CodedMessage("wrong-type", "Neither a UUID nor an object."),
@@ -67,7 +67,7 @@ class PotionIngredientField(Nested):
     shorthand_schema: ClassVar[dict[str, Any]] = {
         "type": "string",
         "format": "uuid",
-        "description": "The key of the ingredient alone.",
+        "description": "The primary key of the ingredient.",
         "examples": [EXAMPLE_CLAY_PK],
     }
 
@@ -84,13 +84,13 @@ class PotionSchema(Schema):
         min=1,
         max=127,
         example="Draught of Quiet Evenings",
-        metadata={"description": "What it is sold as; others may have the same name."},
+        metadata={"description": "The name of the potion. It need not be unique."},
     )
     description = Text(
         max=2000,
         allow_none=True,
         example="For those who hear the clock.",
-        metadata={"description": "What it does, and to whom."},
+        metadata={"description": "A description of the potion."},
     )
     ingredients = List(
         PotionIngredientField(PotionIngredientSchema),
@@ -98,7 +98,7 @@ class PotionSchema(Schema):
         min=1,
         max=100,
         unique_by="pk",
-        metadata={"description": "The recipe, in order; each ingredient stands in it once."},
+        metadata={"description": "The ingredients in the order of the recipe, each one once."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -107,7 +107,9 @@ class PotionSchema(Schema):
 class PotionListQuery(ListQuerySchema):
     sort = Sort(Potion.pk, Potion.name, Potion.created_at)
     name = Text(
-        max=127, example="Beekeeper's Apology", metadata={"description": "Exactly this name."}
+        max=127,
+        example="Beekeeper's Apology",
+        metadata={"description": "Potions with exactly this name."},
     )
     q = Text(
         max=200,
@@ -117,13 +119,13 @@ class PotionListQuery(ListQuerySchema):
     )
     ingredient = UuidList(
         metadata={
-            "description": "Contains all of these ingredients.",
+            "description": "Potions that contain all of these ingredients.",
             "examples": [[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK]],
         }
     )
     brewable_with = UuidList(
         metadata={
-            "description": "Needs no other ingredients than these.",
+            "description": "Potions that contain no other ingredients than these.",
             "examples": [[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK]],
         }
     )

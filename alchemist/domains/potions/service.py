@@ -1,4 +1,4 @@
-"""What can be done with potions."""
+"""Queries of potions, and the operations that change them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from alchemist.database import matches_words
 from .models import SEARCH_VECTOR, Potion, PotionIngredient
 
 RecipeLine = Mapping[str, Any]
-# Of the table and built once: nobody needs the lines as objects.
+# Into the table, not the model: it is faster, and nothing needs the rows as objects.
 INSERT_RECIPE_LINES = insert(db.table(PotionIngredient))
 
 
@@ -33,60 +33,66 @@ def list_query(
     ingredient: list[UUID] | None = None,
     brewable_with: list[UUID] | None = None,
 ) -> Select[Any]:
-    found = select(Potion)
+    query = select(Potion)
     if name is not None:
-        found = found.where(Potion.name == name)
+        query = query.where(Potion.name == name)
     if q is not None:
-        found = found.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(SEARCH_VECTOR, q))
     if ingredient is not None:
-        found = _containing_all(found, ingredient)
+        query = _containing_all(query, ingredient)
     if brewable_with is not None:
-        found = found.where(Potion.pk.in_(_containing_any(brewable_with)))
-        found = found.where(~_needs_more_than(brewable_with))
-    return found
+        query = query.where(Potion.pk.in_(_containing_any(brewable_with)))
+        query = query.where(~_needs_more_than(brewable_with))
+    return query
 
 
 def _containing_any(pks: list[UUID]) -> Select[Any]:
-    """Return the keys of potions; distinct ones are planned apart from the page, by their index."""
+    """Select the pks of potions with any of the ingredients.
+
+    DISTINCT makes PostgreSQL evaluate it before the page, with the index on `ingredient_id`.
+    """
     contains = PotionIngredient.ingredient_id == func.any(pks)
     return select(PotionIngredient.potion_id).where(contains).distinct()
 
 
-def _containing_all(found: Select[Any], pks: Any) -> Select[Any]:
-    """Restrict to the potions that contain all of these ingredients, given once each.
+def _containing_all(query: Select[Any], pks: Any) -> Select[Any]:
+    """Restrict the query to the potions that contain all of the ingredients, which are distinct.
 
-    Of the first and the last PostgreSQL knows how frequent they are, and starts from the rarer one.
+    The first and the last ingredient are separate conditions: PostgreSQL estimates how frequent
+    they are, and starts from the rarer one.
     """
-    wanted = Grouping(cast(pks, ARRAY(Uuid())))
-    of_potion, ingredient_id = PotionIngredient.potion_id, PotionIngredient.ingredient_id
-    last = wanted[func.cardinality(wanted)]
-    other = aliased(PotionIngredient)
-    number = (
+    requested = Grouping(cast(pks, ARRAY(Uuid())))
+    first_pk, last_pk = requested[1], requested[func.cardinality(requested)]
+    line = aliased(PotionIngredient)
+    with_last = select(line.potion_id).where(line.ingredient_id == last_pk)
+    match_count = (
         select(func.count())
-        .where(other.potion_id == Potion.pk, other.ingredient_id == func.any(wanted))
+        .where(line.potion_id == Potion.pk, line.ingredient_id == func.any(requested))
         .scalar_subquery()
     )
     return (
-        found.join(PotionIngredient, of_potion == Potion.pk)
-        .where(ingredient_id == wanted[1])
-        .where(Potion.pk.in_(select(other.potion_id).where(other.ingredient_id == last)))
-        # It is never more. Of `=` PostgreSQL would expect that it holds for one potion in 200.
-        .where(number >= func.cardinality(wanted))
+        query.join(PotionIngredient, PotionIngredient.potion_id == Potion.pk)
+        .where(PotionIngredient.ingredient_id == first_pk)
+        .where(Potion.pk.in_(with_last))
+        # Never greater, but PostgreSQL estimates that `=` is true for only one potion in 200.
+        .where(match_count >= func.cardinality(requested))
     )
 
 
 def _needs_more_than(pks: list[UUID]) -> Any:
     line = aliased(PotionIngredient)
-    of_potion = line.potion_id == Potion.pk
-    return exists().where(of_potion, line.ingredient_id != func.all(pks))
+    belongs_to_potion = line.potion_id == Potion.pk
+    return exists().where(belongs_to_potion, line.ingredient_id != func.all(pks))
 
 
 def brew(*, ingredients: Sequence[RecipeLine], **values: Any) -> Potion:
+    """Return a new potion with its ingredients."""
     lines = [PotionIngredient(**line) for line in _with_positions(ingredients)]
     return Potion(ingredients=lines, **values)
 
 
 def update(potion: Potion, changes: Mapping[str, Any]) -> None:
+    """Update a locked potion; `ingredients`, if changed, are replaced as a whole."""
     values = dict(changes)
     recipe = values.pop("ingredients", None)
     if recipe is not None and _lines(potion, recipe) != _stored_lines(potion):
@@ -118,13 +124,13 @@ def _with_positions(recipe: Sequence[RecipeLine]) -> list[dict[str, Any]]:
 
 def _stored_lines(potion: Potion) -> list[dict[str, Any]]:
     lines = PotionIngredient.__table__
-    stored = select(lines).where(lines.c.potion_id == potion.pk).order_by(lines.c.position)
-    return [dict(line) for line in db.session.execute(stored).mappings()]
+    query = select(lines).where(lines.c.potion_id == potion.pk).order_by(lines.c.position)
+    return [dict(row) for row in db.session.execute(query).mappings()]
 
 
 def _delete_lines(potion: Potion) -> None:
-    of_potion = PotionIngredient.potion_id == potion.pk
-    db.session.execute(sqlalchemy.delete(PotionIngredient).where(of_potion))
+    belongs_to_potion = PotionIngredient.potion_id == potion.pk
+    db.session.execute(sqlalchemy.delete(PotionIngredient).where(belongs_to_potion))
 
 
 def _insert_lines(potion: Potion, recipe: Sequence[RecipeLine]) -> None:

@@ -1,1 +1,1 @@
-"""What is sold in a store, and for how much."""
+"""Products: what a store sells, with price and stock."""

@@ -1,4 +1,4 @@
-"""Which products a caller may write."""
+"""Restricts products to those that the caller may change."""
 
 from uuid import UUID
 
@@ -11,4 +11,4 @@ WRITE = "products:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner=request.caller.owner_filter(WRITE))
+    return service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))

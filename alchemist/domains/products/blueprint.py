@@ -12,7 +12,7 @@ from .models import Product
 from .schemas import ProductListQuery, ProductSchema, RestockSchema
 
 blp = Blueprint(
-    "products", __name__, url_prefix="/api/v2/products", description="What can be bought."
+    "products", __name__, url_prefix="/api/v2/products", description="Products of the stores."
 )
 
 
@@ -24,7 +24,7 @@ class ProductList(Resource):
     def get(self, filters: dict[str, Any]) -> Query:
         """List products
 
-        With `potion_id`: where a potion can be bought.
+        Filter by `potion_id` to find the stores that sell a potion.
         """
         return service.list_query(**filters)
 
@@ -32,9 +32,9 @@ class ProductList(Resource):
     @blp.arguments(ProductSchema)
     @blp.create(ProductSchema, service.by_pk)
     def post(self, values: dict[str, Any]) -> Product:
-        """Offer a product
+        """Create a product
 
-        In a store of somebody else this needs the permission `products:write:any`.
+        A store of another user needs the permission `products:write:any`.
         """
         return service.create(**values)
 
@@ -50,10 +50,10 @@ class ProductItem(Resource):
 
     @blp.update(ProductSchema, auth.writable_query)
     def patch(self, product: Product, changes: dict[str, Any]) -> None:
-        """Change a product
+        """Update a product
 
-        Orders keep the price that they were placed at. Products of others are changed with the
-        permission `products:write:any` only.
+        Placed orders keep their prices. Products of other users need the permission
+        `products:write:any`.
         """
         service.update(product, changes)
 
@@ -61,7 +61,7 @@ class ProductItem(Resource):
     def delete(self, product: Product) -> None:
         """Delete a product
 
-        One that was ordered is kept: 409 names some of the orders.
+        An ordered product cannot be deleted: the 409 lists some of the orders.
         """
         service.delete(product)
 
@@ -75,7 +75,7 @@ class RestockProduct(Resource):
     def post(self, product: Product, values: dict[str, Any]) -> None:
         """Add to the stock of a product
 
-        What is sold at the same time is not lost, so this needs no `If-Match`. 409 if the stock is
-        unlimited.
+        Concurrent orders are taken into account, so `If-Match` is optional. An unlimited stock is a
+        conflict (409).
         """
         service.restock(product, values["quantity"])

@@ -1,4 +1,4 @@
-"""The product as it is stored."""
+"""The table of products."""
 
 from decimal import Decimal
 from uuid import UUID
@@ -21,7 +21,7 @@ from alchemist.domains.stores.models import Store
 
 
 class Product(Versioned, Base):
-    """Something for sale, in the currency of its store; without a stock there is always more."""
+    """A product in a store, priced in its currency; its stock is unlimited if null."""
 
     __tablename__ = "products"
 
@@ -50,10 +50,9 @@ class Product(Versioned, Base):
     name: Mapped[str] = mapped_column(String(255))
     description: Mapped[str | None] = mapped_column(String(2000))
     price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
-    # Wider than what a client may set: what orders give back must always fit.
+    # BIGINT: stock that orders return may exceed the maximum that clients can set.
     stock: Mapped[int | None] = mapped_column(BigInteger)
-    # Stored and indexed in place of the stock itself: while it stays the same, an order that takes
-    # from the stock writes no index.
+    # Indexed instead of the stock: only an order of the last piece updates an index.
     in_stock: Mapped[bool] = mapped_column(Computed("stock IS NULL OR stock > 0", persisted=True))
 
     store: Mapped[Store] = relationship(lazy="raise")

@@ -1,4 +1,4 @@
-"""The product as clients see it."""
+"""Schemas of products: the bodies, the representation, and the list query."""
 
 from typing import Any
 
@@ -20,28 +20,28 @@ from alchemist.domains.stores.models import Store
 from .models import Product
 from .service import MAX_STOCK
 
-# In the example apothecary: sealing wax, which nobody has ordered and can be deleted; a store that
-# sells it, and a potion that is sold there, too.
+# Rows of the sample data: a product without orders, which can be deleted, its store, and a potion
+# that the store sells.
 EXAMPLE_PK = "0197469b-8d6c-782d-bd2c-e4d82585a1a5"
 EXAMPLE_STORE_PK, EXAMPLE_STORE_NAME = "01970df4-0414-76ae-bb1e-b22b1b2ba06b", "Ibarra & Daughter"
 EXAMPLE_POTION_PK = "01960fca-b226-7575-b9c6-8a1a3631a81a"
-# What a creation shows, and what a change does: a name can be taken once.
+# For the creation and for the update: names are unique, so the second example must differ.
 NAME_EXAMPLES = ("Beekeeper's Apology, small bottle", "Beekeeper's Apology, large bottle")
-NAME_DESCRIPTION = "What it is sold as; no other product of the store has it."
+NAME_DESCRIPTION = "The name of the product, unique in its store."
 
 
 class Money(DecimalString):
-    """An amount of money: up to 12 digits, two of them after the point."""
+    """An amount of money: up to 12 digits, two of them decimals."""
 
-    def __init__(self, *, meaning: str, example: str, **how: Any) -> None:
-        metadata = {"description": meaning}
-        super().__init__(precision=12, scale=2, example=example, metadata=metadata, **how)
+    def __init__(self, *, description: str, example: str, **kwargs: Any) -> None:
+        metadata = {"description": description}
+        super().__init__(precision=12, scale=2, example=example, metadata=metadata, **kwargs)
 
 
 class ProductStoreSchema(Schema):
-    """Where a product is sold, in short."""
+    """The store of a product, in short."""
 
-    pk = Pk(example=EXAMPLE_STORE_PK, metadata={"description": "The key of the store."})
+    pk = Pk(example=EXAMPLE_STORE_PK, metadata={"description": "The primary key of the store."})
     name = Text(
         max=255, example=EXAMPLE_STORE_NAME, metadata={"description": "The name of the store."}
     )
@@ -56,7 +56,7 @@ class ProductSchema(Schema):
         references=Store,
         owner_check=("owner_id", "products:write"),
         example=EXAMPLE_STORE_PK,
-        metadata={"description": "Where it is sold; it stays there."},
+        metadata={"description": "The store that sells the product. It cannot be changed."},
     )
     store = Nested(ProductStoreSchema, dump_only=True, metadata={"description": "The store."})
     name = Text(
@@ -69,27 +69,32 @@ class ProductSchema(Schema):
         max=2000,
         allow_none=True,
         example="Corked and sealed with yellow wax.",
-        metadata={"description": "What else there is to know about it."},
+        metadata={"description": "A description of the product."},
     )
-    price = Money(required=True, meaning="Of one piece, in `currency`.", example="12.50")
+    price = Money(
+        required=True, description="The price of one piece, in `currency`.", example="12.50"
+    )
     currency = Text(
         max=3,
         dump_only=True,
         attribute="store.currency",
         example="EUR",
-        metadata={"description": "That of the store (ISO 4217)."},
+        metadata={"description": "The currency of the store (ISO 4217)."},
     )
     stock = StrictInteger(
         min=0,
         max=MAX_STOCK,
         allow_none=True,
-        metadata={"description": "How many there are; null is unlimited.", "examples": [40]},
+        metadata={
+            "description": "The number of pieces in stock; null is unlimited.",
+            "examples": [40],
+        },
     )
     potion_id = Pk(
         allow_none=True,
         references=Potion,
         example=POTION,
-        metadata={"description": "The potion in it, if it is one."},
+        metadata={"description": "The potion that the product contains, if any."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -100,19 +105,19 @@ class RestockSchema(Schema):
         required=True,
         min=1,
         max=MAX_STOCK,
-        metadata={"description": "How many more there are.", "examples": [12]},
+        metadata={"description": "The number of pieces to add.", "examples": [12]},
     )
 
 
 class ProductListQuery(ListQuerySchema):
     sort = Sort(Product.pk, Product.name, Product.price, Product.created_at)
-    store_id = Pk(example=EXAMPLE_STORE_PK, metadata={"description": "Sold in this store."})
+    store_id = Pk(example=EXAMPLE_STORE_PK, metadata={"description": "Products of this store."})
     potion_id = Pk(
-        example=EXAMPLE_POTION_PK, metadata={"description": "Of this potion: where one can buy it."}
+        example=EXAMPLE_POTION_PK, metadata={"description": "Products that contain this potion."}
     )
-    min_price = Money(meaning="Costs this or more, in whichever currency.", example="5.00")
-    max_price = Money(meaning="Costs this or less, in whichever currency.", example="20.00")
-    in_stock = QueryBoolean(metadata={"description": "Whether there are any left."})
+    min_price = Money(description="A price of at least this, in any currency.", example="5.00")
+    max_price = Money(description="A price of at most this, in any currency.", example="20.00")
+    in_stock = QueryBoolean(metadata={"description": "Whether the product is in stock."})
     q = Text(
         max=200,
         min=1,

@@ -1,4 +1,4 @@
-"""What can be done with products."""
+"""Queries of products, and the operations that change them."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -18,16 +18,16 @@ MAX_STOCK = 1_000_000_000
 
 
 @db.cached_query
-def by_pk(pk: UUID, *, owner: UUID | None = None) -> Select[Any]:
-    found = select(Product).where(Product.pk == pk)
-    if owner is not None:
-        found = found.where(Product.store_id.in_(store_pks_of_owner(owner)))
-    return found
+def by_pk(pk: UUID, *, owner_id: UUID | None = None) -> Select[Any]:
+    query = select(Product).where(Product.pk == pk)
+    if owner_id is not None:
+        query = query.where(Product.store_id.in_(store_pks_of_owner(owner_id)))
+    return query
 
 
-def store_pks_of_owner(owner: Any) -> Select[Any]:
-    """Return the keys of the stores that somebody owns."""
-    return select(Store.pk).where(Store.owner_id == owner)
+def store_pks_of_owner(owner_id: Any) -> Select[Any]:
+    """Select the primary keys of the stores of an owner."""
+    return select(Store.pk).where(Store.owner_id == owner_id)
 
 
 @db.cached_query
@@ -40,20 +40,20 @@ def list_query(
     in_stock: bool | None = None,
     q: str | None = None,
 ) -> Select[Any]:
-    found = select(Product)
+    query = select(Product)
     if store_id is not None:
-        found = found.where(Product.store_id == store_id)
+        query = query.where(Product.store_id == store_id)
     if potion_id is not None:
-        found = found.where(Product.potion_id == potion_id)
+        query = query.where(Product.potion_id == potion_id)
     if min_price is not None:
-        found = found.where(Product.price >= min_price)
+        query = query.where(Product.price >= min_price)
     if max_price is not None:
-        found = found.where(Product.price <= max_price)
+        query = query.where(Product.price <= max_price)
     if in_stock is not None:
-        found = found.where(Product.in_stock == in_stock)
+        query = query.where(Product.in_stock == in_stock)
     if q is not None:
-        found = found.where(matches_words(SEARCH_VECTOR, q))
-    return found
+        query = query.where(matches_words(SEARCH_VECTOR, q))
+    return query
 
 
 def create(**values: Any) -> Product:
@@ -69,9 +69,9 @@ def delete(product: Product) -> None:
 
 
 def restock(product: Product, quantity: int) -> None:
-    """Add to the stock of a product that is held, so that nothing taken meanwhile is lost."""
+    """Add to the stock of a locked product; raise Conflict if it is unlimited or would overflow."""
     if product.stock is None:
         raise errors.Conflict("The stock of this product is unlimited.")
     if product.stock + quantity > MAX_STOCK:
-        raise errors.Conflict(f"The stock is {product.stock}, and at most {MAX_STOCK} fit.")
+        raise errors.Conflict(f"The stock is {product.stock}, and its maximum is {MAX_STOCK}.")
     db.update(product, {"stock": product.stock + quantity})
