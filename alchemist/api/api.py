@@ -148,7 +148,7 @@ class Api(flask_smorest.Api):
 def _error_response(status: int) -> dict[str, Any]:
     problem_types = [each for each in errors.PROBLEM_TYPES.values() if each.status == status]
     examples = {
-        problem.code: {"description": problem.meaning, "value": openapi.example(problem)}
+        problem.code: {"description": problem.description, "value": openapi.example(problem)}
         for problem in problem_types
     }
     content = {"schema": ProblemSchema, "examples": examples}

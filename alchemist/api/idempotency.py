@@ -27,14 +27,14 @@ STORED_HEADERS = ("Content-Type", "ETag", "Location")
 errors.register(
     "idempotency-key-reused",
     422,
-    "An `Idempotency-Key` stands for one request. This one was used with another method, path, "
-    "query or body within the last 24 hours.",
+    "The `Idempotency-Key` was used with another method, path, query or body in the last 24 "
+    "hours. Use a new key for each new request.",
     "This key was used for another request.",
 )
 errors.register(
     "request-in-progress",
     409,
-    "The first request with this `Idempotency-Key` is still running. Repeat after `Retry-After` "
+    "The first request with this `Idempotency-Key` is still running. Repeat it after `Retry-After` "
     "seconds to get its answer.",
     "The first request with this key is still running.",
 )

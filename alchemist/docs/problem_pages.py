@@ -40,7 +40,7 @@ def _summary(problem: ProblemType) -> dict[str, Any]:
         "code": problem.code,
         "status": problem.status,
         "title": problem.title,
-        "meaning": problem.meaning,
+        "description": problem.description,
     }
 
 

@@ -1,4 +1,4 @@
-"""Problem types: the codes of error responses, each explained at `/problems/<code>`."""
+"""Problem types: the codes of error responses, each described at `/problems/<code>`."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,7 +14,7 @@ class ProblemType:
 
     code: str
     status: int
-    meaning: str
+    description: str
     example: str
 
     @property
@@ -26,9 +26,9 @@ class ProblemType:
 PROBLEM_TYPES: dict[str, ProblemType] = {}
 
 
-def register(code: str, status: int, meaning: str, example: str) -> None:
+def register(code: str, status: int, description: str, example: str) -> None:
     """Add a problem type; `example` is a detail as clients get it."""
-    PROBLEM_TYPES[code] = ProblemType(code, status, meaning, example)
+    PROBLEM_TYPES[code] = ProblemType(code, status, description, example)
 
 
 def problem_details(

@@ -3,7 +3,12 @@
 from .catalogue import register
 
 for problem_type in (
-    ("bad-request", 400, "The request is not understood.", "The request is not valid HTTP."),
+    (
+        "bad-request",
+        400,
+        "The request is not valid HTTP, or the service cannot read it.",
+        "The request is not valid HTTP.",
+    ),
     (
         "malformed-request",
         400,
@@ -28,14 +33,14 @@ for problem_type in (
     (
         "not-local",
         403,
-        "The service runs with open access, for its own machine only. The request came from "
-        "another machine, or its `Host` is not a local one.",
+        "The service runs with open access, which only clients on the same machine may use. The "
+        "request came from another machine or another site, or names another host.",
         "Open access is for this machine alone.",
     ),
     (
         "not-found",
         404,
-        "There is nothing at this path, or nothing that the caller may see.",
+        "Nothing exists at this path, or the caller may not see it.",
         "Ingredient does not exist",
     ),
     (
@@ -47,7 +52,7 @@ for problem_type in (
     (
         "not-acceptable",
         406,
-        "The `Accept` header excludes `application/json`, the only media type of the response.",
+        "The `Accept` header excludes every media type that the resource has.",
         "This resource is available as application/json only.",
     ),
     (
@@ -59,7 +64,7 @@ for problem_type in (
     (
         "conflict",
         409,
-        "The request is valid, but conflicts with what is stored.",
+        "The request is valid, but conflicts with stored data.",
         "The row was changed at the same time.",
     ),
     (
@@ -68,7 +73,12 @@ for problem_type in (
         "The row cannot be deleted while others refer to it. `errors` name up to ten of them.",
         "Other rows still refer to it.",
     ),
-    ("already-exists", 409, "A value that must be unique is taken.", "The name is taken."),
+    (
+        "already-exists",
+        409,
+        "Another row has this value, which must be unique.",
+        "The name is taken.",
+    ),
     (
         "precondition-failed",
         412,
@@ -77,7 +87,7 @@ for problem_type in (
         "The row has changed since that ETag.",
     ),
     ("content-too-large", 413, "The body is larger than 1 MiB.", "The body exceeds 1 MiB."),
-    ("uri-too-long", 414, "The URL exceeds the limit of the server.", "The URL is too long."),
+    ("uri-too-long", 414, "The URL is longer than the server accepts.", "The URL is too long."),
     (
         "unsupported-media-type",
         415,
@@ -88,14 +98,14 @@ for problem_type in (
     (
         "precondition-required",
         428,
-        "PATCH and DELETE need `If-Match` with the ETag of the last GET, so that changes by others "
-        "are not lost. `If-Match: *` overwrites any state.",
+        "PATCH and DELETE need `If-Match` with the ETag from GET, so that two clients do not "
+        "overwrite each other's changes. `If-Match: *` accepts any version of the row.",
         "Send If-Match with the ETag of the row.",
     ),
     (
         "headers-too-large",
         431,
-        "The size of a header, or the number of headers, exceeds the limit of the server.",
+        "The request has too many headers, or one of them is too long.",
         "The headers are too large.",
     ),
     (
@@ -165,7 +175,7 @@ for problem_type in (
     (
         "read-only",
         422,
-        "The service sets the field. A request may contain its stored value, but no other.",
+        "Only the service sets this field. Leave it out, or send its current value.",
         "This field is read-only.",
     ),
     (
@@ -177,14 +187,13 @@ for problem_type in (
     (
         "repeated-parameter",
         422,
-        "A query parameter must not appear more than once.",
+        "A query parameter appears more than once.",
         "The parameter appears more than once.",
     ),
     (
         "unknown-reference",
         422,
-        "A value refers to a row that does not exist. Version 1 answers 400 where the older "
-        "service did.",
+        "A value refers to a row that does not exist. In version 1 the status may be 400.",
         "No ingredient 01935f2e-7c1a-7b3e-9d3c-0123456789ab.",
     ),
 ):

@@ -26,15 +26,15 @@ MAX_ROWS = 10_000
 errors.register(
     "list-too-long",
     400,
-    f"Lists of version 1 are whole arrays, which end at {MAX_ROWS} rows. Version 2 has pages.",
+    f"Version 1 returns a list as one array of at most {MAX_ROWS:,} rows. Version 2 has pages.",
     "There are more than 10000 rows. Use the pages of /api/v2/potions.",
 )
 
 errors.register(
     "ambiguous",
     422,
-    "Version 1 knows some fields by two names, in camel case and in snake case. Both were sent, "
-    "with different values.",
+    "Version 1 accepts some field names in camel case and in snake case. Both were sent, with "
+    "different values.",
     "storeId and store_id differ.",
 )
 View = Callable[..., Any]

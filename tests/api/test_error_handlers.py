@@ -211,7 +211,7 @@ def test_a_refusal_with_entries_of_one_code_has_that_code():
 def test_a_documented_code_has_a_status_a_title_and_whole_sentences(problem):
     assert 400 <= problem.status <= 599
     assert problem.title
-    assert problem.meaning.endswith(".")
+    assert problem.description.endswith(".")
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", problem.code)
 
 

@@ -475,4 +475,4 @@ def test_problems_are_shown_with_their_answers(documents, version):
         for code, example in response["content"]["application/problem+json"]["examples"].items():
             assert example["value"]["code"] == code
             assert example["value"]["status"] == PROBLEM_TYPES[code].status
-            assert example["description"] == PROBLEM_TYPES[code].meaning
+            assert example["description"] == PROBLEM_TYPES[code].description

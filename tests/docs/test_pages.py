@@ -187,7 +187,7 @@ def test_a_problem_is_explained_to_people(client, code):
     for shown in (code, f"{problem.status} {problem.title}", "request_id"):
         assert shown in words
     assert "`" not in words
-    for name in re.findall("`([^`]+)`", problem.meaning):
+    for name in re.findall("`([^`]+)`", problem.description):
         assert f"<code>{escape(name)}</code>" in html
 
 
@@ -199,7 +199,7 @@ def test_a_problem_is_explained_to_programs(client, code):
     jsonschema_rs.Draft202012Validator(reference).validate(found["example"])
     assert found["example"]["type"] == found["type"] == f"/problems/{code}"
     assert found["example"]["detail"] == PROBLEM_TYPES[code].example
-    assert found["meaning"] == PROBLEM_TYPES[code].meaning
+    assert found["description"] == PROBLEM_TYPES[code].description
 
 
 def test_all_problems_are_listed_with_their_pages(client):

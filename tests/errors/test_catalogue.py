@@ -59,6 +59,6 @@ def test_an_explanation_is_whole(code):
     problem = PROBLEM_TYPES[code]
     assert CODE.fullmatch(code)
     assert 400 <= problem.status <= 599
-    assert problem.meaning.endswith(".")
-    assert problem.meaning.count("`") % 2 == 0
+    assert problem.description.endswith(".")
+    assert problem.description.count("`") % 2 == 0
     assert problem.example

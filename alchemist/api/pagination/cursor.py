@@ -18,8 +18,8 @@ from .keyset import SortOrder
 errors.register(
     "invalid-cursor",
     400,
-    "A cursor continues one list only: the one with the path, sort and filters of the `next` link "
-    "that contained it. Follow that link, or start again without a cursor.",
+    "A cursor is valid only with the path, sort and filters of the list that returned it. Follow "
+    "the `next` link without changes, or start again without a cursor.",
     "The cursor belongs to another list.",
 )
 

@@ -40,7 +40,7 @@ errors.register(
 errors.register(
     "coupon-not-valid",
     409,
-    "The coupon is not valid yet, or no longer valid; `errors` have the time in `detail`.",
+    "The coupon is not valid yet, or no longer valid. `errors` says from when, or until when.",
     "It was valid until 2026-10-31T22:59:59+00:00.",
 )
 errors.register(

@@ -14,21 +14,21 @@ from .pricing import ItemPrice
 errors.register(
     "out-of-stock",
     409,
-    "The stock of a product is less than the order requests. Each of the `errors` has the quantity "
-    "that is `requested` and the quantity that is `available`.",
+    "The stock of a product is smaller than the ordered quantity. `errors` has the `requested` and "
+    "the `available` quantity of each such product.",
     "Only 3 of “Beekeeper's Apology, small bottle” are in stock, but 5 were requested.",
 )
 errors.register(
     "price-changed",
     409,
-    "The order does not cost its `expected_totals`; `errors` have the current price in `totals`.",
+    "The current totals differ from `expected_totals`. `errors` has them as `totals`.",
     "The order costs 25.00 EUR.",
 )
 errors.register(
     "mixed-currencies",
     422,
-    "Version 1 has one total for an order, so all of its products must be in one currency. "
-    "Version 2 has a total for each.",
+    "In version 1 an order has one total, so all of its products must have the same currency. "
+    "In version 2 it has one total for each currency.",
     "The products are in EUR and USD.",
 )
 

@@ -23,8 +23,7 @@ from .models import TRANSITIONS, Order, OrderItem
 errors.register(
     "wrong-status",
     409,
-    "The status of the order does not allow this action; `allowed_transitions` lists those that it "
-    "allows.",
+    "The order's status does not allow this. `allowed_transitions` lists what it allows.",
     "A fulfilled order cannot be cancelled.",
 )
 
