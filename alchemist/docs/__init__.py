@@ -1,4 +1,4 @@
-"""What surrounds the API: a front door, OpenAPI documents, Swagger UI, and pages of problems."""
+"""The documentation that the service serves: OpenAPI documents, Swagger UI and problem pages."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -17,49 +17,48 @@ blp = Blueprint("docs", __name__)
 
 
 class Version:
-    """A version of the API, with its document made when it is first asked for."""
+    """A version of the API with its OpenAPI document, which is built on first use."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
 
     @cached_property
-    def content(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         return openapi_document.build(self.api)
 
     @cached_property
-    def document(self) -> CachedResponse:
-        return CachedResponse(openapi_document.serialized(self.content), JSON)
+    def response(self) -> CachedResponse:
+        return CachedResponse(openapi_document.serialize(self.document), JSON)
 
     @property
     def links(self) -> dict[str, Any]:
-        path = f"/api/{self.api.version}/openapi.json"
         return {
-            "openapi": path,
-            "resources": openapi_document.paths_without_parameters(self.content),
+            "openapi": f"/api/{self.api.version}/openapi.json",
+            "resources": openapi_document.paths_without_parameters(self.document),
         }
 
 
 def init_app(app: Flask, apis: Iterable[Api]) -> None:
-    """Serve what surrounds these versions, of which the first is the one to use."""
+    """Document these versions; the first one is the current version."""
     app.extensions["versions"] = {api.version: Version(api) for api in apis}
     for blueprint in (blp, swagger_ui.blp, problem_pages.blp):
         app.register_blueprint(blueprint)
 
 
 def _versions() -> dict[str, Version]:
-    found: dict[str, Version] = current_app.extensions["versions"]
-    return found
+    versions: dict[str, Version] = current_app.extensions["versions"]
+    return versions
 
 
 @blp.get("/")
 @blp.get("/api")
 @blp.get("/api/v2")
 def index() -> Response:
-    """Lead people to the documentation, and tell programs what there is."""
+    """Redirect a browser to the documentation, and send links to other clients."""
     if prefers_html():
         response = Response(status=302, headers={"Location": "/api/docs"})
     else:
-        response = CachedResponse(openapi_document.serialized(_links()), JSON).answer()
+        response = CachedResponse(openapi_document.serialize(_links()), JSON).to_response()
     response.headers["Vary"] = "Accept"
     return response
 
@@ -78,13 +77,13 @@ def _links() -> dict[str, Any]:
 
 
 @blp.get("/api/openapi.json")
-@blp.get("/api/<version>/openapi.json")
-def openapi_json(version: str | None = None) -> Response:
-    known = _versions()
-    name = version or next(iter(known))
-    if name not in known:
-        raise errors.NotFound("There is no such version.")
-    return known[name].document.answer()
+@blp.get("/api/<name>/openapi.json")
+def openapi_json(name: str | None = None) -> Response:
+    versions = _versions()
+    version = versions.get(name or next(iter(versions)))
+    if version is None:
+        raise errors.NotFound("The API has no such version.")
+    return version.response.to_response()
 
 
 @blp.get("/api/docs")

@@ -1,37 +1,37 @@
-"""Example values, made from a schema of an OpenAPI document and the examples of its fields."""
+"""Example values for the schemas of an OpenAPI document, made from the examples of their fields."""
 
 from typing import Any
 
 Json = dict[str, Any]
 
 
-def resolve_ref(part: Json, document: Json) -> Json:
-    """Return what `part` refers to, or `part` itself if it is no reference."""
-    if "$ref" not in part:
-        return part
-    found = document
-    for step in part["$ref"].removeprefix("#/").split("/"):
-        found = found[step]
-    return found
+def resolve_ref(node: Json, document: Json) -> Json:
+    """Return the object that the `$ref` of `node` points to, or `node` if it has none."""
+    if "$ref" not in node:
+        return node
+    target = document
+    for name in node["$ref"].removeprefix("#/").split("/"):
+        target = target[name]
+    return target
 
 
-def example_value(schema: Json, document: Json, which: int = 0) -> Any:
-    """Return a value that fits: an example, or one made of the examples within.
+def example_value(schema: Json, document: Json, index: int = 0) -> Any:
+    """Return a value that is valid for the schema, or None if it has no examples.
 
-    Of several examples it is the first, or `which` says. A list gets a member of each form that its
-    members may have; what may have several forms elsewhere gets the first.
+    `index` chooses among several examples of a field. An array gets one item for each alternative
+    (`anyOf`) of its items; elsewhere the first alternative is used.
     """
-    found = resolve_ref(schema, document)
-    if "examples" in found:
-        return found["examples"][which]
-    if "properties" in found:
+    schema = resolve_ref(schema, document)
+    if "examples" in schema:
+        return schema["examples"][index]
+    if "properties" in schema:
         return {
-            name: example_value(field, document, which)
-            for name, field in found["properties"].items()
+            name: example_value(field, document, index)
+            for name, field in schema["properties"].items()
         }
-    if "items" in found:
-        forms = found["items"].get("anyOf", [found["items"]])
-        return [example_value(form, document, which) for form in forms]
-    if "anyOf" in found:
-        return example_value(found["anyOf"][0], document, which)
+    if "items" in schema:
+        alternatives = schema["items"].get("anyOf", [schema["items"]])
+        return [example_value(alternative, document, index) for alternative in alternatives]
+    if "anyOf" in schema:
+        return example_value(schema["anyOf"][0], document, index)
     return None

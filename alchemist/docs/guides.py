@@ -1,98 +1,103 @@
-"""What each document teaches before its operations: the rules that all of them share.
+"""The introduction of each OpenAPI document: the rules that its operations share.
 
-Paragraphs are unwrapped, because Swagger UI shows the end of a line as such.
+Paragraphs become single lines, because Swagger UI renders a line break as <br>.
 """
 
 V2 = """
-## Access
+## Permissions
 
-Anybody may read ingredients, potions, heroes, stores and products. For everything else send a token
-as `Authorization: Bearer alc_…`; each operation names the permission that it needs. The role of a
-user gives permissions, and a token has those of its user, or fewer. Without a token, or with one
-that is unknown, expired or revoked, the answer is 401, and 403 names the permission that is
-missing. A permission is for one's own rows, unless one has it as `…:any`, too; the rows of others
-that one may not see are 404. `GET /api/v2/me` tells who one is and what one may. With open access,
-which is for development on one machine, everybody may do everything without a token.
+Reading ingredients, potions, heroes, stores and products is public. Every other operation needs a
+token and names the permission that the token must have. Send the token as
+`Authorization: Bearer alc_…`. A user has the permissions of their role, and a token has all or some
+of its user's permissions. `GET /api/v2/me` returns the caller's user and permissions.
 
-## Rows
+Without a valid token the answer is 401. Without the permission it is 403, and `errors` names the
+permission. A permission covers the caller's own rows. Its `:any` form, such as `orders:read:any`,
+covers all rows. Rows that the caller may not see are 404. With open access, which is for
+development on one machine, every caller has all permissions without a token.
 
-A row has a `pk` (a UUIDv7: keys are in the order of creation), `created_at` and `updated_at`. A
-reference to another resource is `<resource>_id`. Instants are RFC 3339 in UTC with microseconds;
-exact numbers are strings, such as `"2.500"`, money is one with two decimals, and whole numbers are
-written without a point. Every field is always there, `null` when it is empty, and fields may be
-added: ignore those that you do not know. `HEAD` works wherever `GET` does.
+## Fields
+
+Every row has a `pk` (a UUIDv7, so keys sort by creation time), `created_at` and `updated_at`. A
+field that refers to another resource is called `<resource>_id`. Times are RFC 3339 in UTC with
+microseconds. Decimal numbers are strings (`"2.500"`), and money is a string with two decimals.
+Integers have no decimal point. Every field is always present, and is `null` if it has no value. New
+fields may be added: ignore fields that you do not know. `HEAD` works wherever `GET` does.
 
 ## Lists
 
-A list is a JSON array. `limit` says how many rows a page has, `sort` in which order they come
-(`-name,created_at`), and `count=exact` adds `X-Total-Count`. When there is more, the `Link`
-header has the address of the next page as `rel="next"`: follow it as it is. Its `cursor` belongs
-to this sort and these filters, so with any other it is refused. A page deep in the list costs
-what the first costs. A parameter that is unknown, repeated or malformed is refused.
+A list is a JSON array. `limit` is the number of rows on a page, and `sort` is the order
+(`-name,created_at`: by name descending, then by creation time). `count=exact` adds the header
+`X-Total-Count`. If there are more rows, the `Link` header has the URL of the next page as
+`rel="next"`. Follow it without changes: its `cursor` is valid only with the same sort and filters.
+Every page takes the same time, however deep in the list it is. An unknown, repeated or malformed
+parameter is an error.
 
-## Changes
+## Changing a row
 
-`GET` answers with an `ETag`; sent back as `If-None-Match` it saves an answer that you have
-already (304). `PATCH` and `DELETE` need it as `If-Match`, so that nobody's change is lost:
-without it the answer is 428, and 412 when the row has changed since, with the row as it is now
-in `current`. `If-Match: *` means whatever is there. A `PATCH` is a merge patch (RFC 7396): what
-is absent stays, `null` clears. You may send back read-only fields as you got them.
+`GET` returns an `ETag`. Send it as `If-None-Match`, and the answer is 304 if the row is unchanged.
+`PATCH` and `DELETE` require it as `If-Match`, so that two clients do not overwrite each other's
+changes. Without `If-Match` the answer is 428. If the row has changed since, the answer is 412 and
+has the row as it is now in `current`. `If-Match: *` accepts any version of the row. A `PATCH` body
+is a merge patch (RFC 7396): a missing field keeps its value, and `null` clears it. Read-only fields
+may be sent if their values are unchanged.
 
-## Repeating a request
+## Repeating a POST
 
-A `POST` may carry an `Idempotency-Key` of up to 255 visible ASCII characters. The same request
-with the same key is answered for 24 hours as the first was, with `Idempotent-Replayed: true`,
-and has no further effect.
+A `POST` may have an `Idempotency-Key` of 1 to 255 visible ASCII characters. If the same request is
+sent again with the same key within 24 hours, it has no further effect. The answer is the first
+answer again, with the header `Idempotent-Replayed: true`.
 
 ## Orders
 
-Placing an order is one transaction: its prices are kept, its stock is taken and its coupon is
-redeemed, or nothing of it happens and the refusal (409) names every obstacle at once. Its `totals`
-have one entry for each currency; a discount is spread over the lines so that they add up to them to
-the cent. `POST /api/v2/orders/quote` answers what placing it would, and changes nothing. An order
-that is placed is paid and then fulfilled; before that it can be cancelled, which gives stock and
-coupon back.
+An order is placed in one transaction: it stores the prices, takes the products from stock and
+redeems the coupon. If any of this is impossible, nothing is changed and a 409 lists all reasons in
+`errors`. `totals` has one entry for each currency. A discount is distributed over the items, so
+that the items add up exactly to the totals. `POST /api/v2/orders/quote` answers what placing the
+order would answer, and changes nothing. An order is placed, then paid, then fulfilled. Until it is
+fulfilled it can be cancelled, which returns its stock and its coupon.
 
-## Refusals
+## Errors
 
-A refusal is a problem (RFC 9457, `application/problem+json`). Decide by its `code`, which is
-stable and explained at [`/problems`](/problems); `detail` is for people. `errors` lists
-everything that is wrong at once, each with its `pointer` (body), `parameter` or `header`. Syntax
-that cannot be read is 400, another media type than JSON 415, a value that breaks a rule 422,
-and what stored rows stand in the way of 409. After a 503 repeat the request when `Retry-After`
-seconds have passed. Every answer carries `X-Request-ID`: your own, if you sent one.
+An error is a problem document (RFC 9457, `application/problem+json`). Programs should use its
+`code`, which never changes; [`/problems`](/problems) describes each code. `detail` is text for
+people. `errors` lists everything that is wrong, each with its `pointer` (into the body),
+`parameter` or `header`. Invalid syntax is 400, a media type other than JSON is 415, an invalid
+value is 422, and a conflict with stored data is 409. After a 503, repeat the request when
+`Retry-After` seconds have passed. Every answer has an `X-Request-ID`: the one that you sent, or a
+new one.
 
-Bodies are JSON in UTF-8, at most 1 MiB, without duplicate keys or unknown fields. A `POST` that
-documents no body takes none, or `{}`. Strings lose white space at their ends and are stored in NFC.
+A body is JSON in UTF-8, at most 1 MiB, without duplicate keys or unknown fields. A `POST` without a
+documented body accepts an empty body or `{}`. Strings are trimmed and stored in Unicode
+normalization form NFC.
 """
 
 V1 = """
-Everything here is deprecated: it keeps working and gets no new features. It shows the same rows
-as [version 2](/api/docs?urls.primaryName=v2), and every answer names its successor there in a
-`Link` header.
+Version 1 is deprecated: it keeps working, but gets no new features. It has the same rows as
+[version 2](/api/docs?urls.primaryName=v2). The `Link` header of each answer names the operation of
+version 2 that replaces it.
 
-A list is the whole array in the order of creation, up to 10,000 rows; beyond that the answer is
-400, and version 2 has pages. There are no entity tags. Bodies are JSON in UTF-8, at most 1 MiB;
-fields that are not known are ignored. A field whose name is in camel case (`storeId`) is read in
-snake case (`store_id`), too; with both they must say the same. Paths work with and without a slash
-at their end.
+A list is one array in order of creation. If it has more than 10,000 rows the answer is 400: use the
+pages of version 2. There are no entity tags. A body is JSON in UTF-8, at most 1 MiB; unknown fields
+are ignored. A field with a camel case name (`storeId`) is also accepted in snake case (`store_id`).
+If both are sent, their values must be equal. Paths work with and without a trailing slash.
 
-Money is a JSON number here, with at most two digits after the point; a string of that form is read,
-too. An order has one total, so its products must be in one currency; the `total` of an order that
-version 2 has placed in several is null. What version 2 alone knows of a row stays as it is there:
-a product that is made here has an unlimited stock, and an order no coupon.
+Money is a JSON number with at most two decimals; a string of that format is accepted too. An order
+has one total, so its products must have the same currency. The `total` of an order from version 2
+with several currencies is null. Fields that exist only in version 2 are not changed: a product
+created here has unlimited stock, and an order created here has no coupon.
 
-Permissions and tokens are those of version 2: send `Authorization: Bearer alc_…` to what needs a
-permission.
+Permissions and tokens are those of version 2: send `Authorization: Bearer alc_…` to operations that
+need a permission.
 
-A refusal is a problem (RFC 9457, `application/problem+json`): `detail` has the words of the older
-service, and `code` is explained at [`/problems`](/problems).
+An error is a problem document (RFC 9457, `application/problem+json`). `detail` has the text of the
+replaced service, and [`/problems`](/problems) describes each `code`.
 """
 
 
-def _unwrapped(text: str) -> str:
+def _unwrap(text: str) -> str:
     paragraphs = text.strip().split("\n\n")
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
-GUIDES = {"v1": _unwrapped(V1), "v2": _unwrapped(V2)}
+GUIDES = {"v1": _unwrap(V1), "v2": _unwrap(V2)}

@@ -1,4 +1,4 @@
-"""The OpenAPI document of a version: what flask-smorest wrote, and what follows from that."""
+"""The OpenAPI document of a version: what flask-smorest generates, plus what can be derived."""
 
 import json
 import re
@@ -11,150 +11,161 @@ from alchemist.api import Api, openapi
 from .example_values import Json, example_value, resolve_ref
 from .guides import GUIDES
 
-PARAMETER = re.compile(r"\{\w+\}")
-SCHEMAS = "#/components/schemas/"
-PROBLEMS = {"Problem", "ErrorDetail"}
-TOKEN: Json = {"bearer": []}
+PARAMETER_PATTERN = re.compile(r"\{\w+\}")
+SCHEMA_REF = "#/components/schemas/"
+PROBLEM_SCHEMAS = {"Problem", "ErrorDetail"}
+BEARER: Json = {"bearer": []}
 AUTH_RESPONSES = {
     str(status): {"$ref": f"#/components/responses/{openapi.response_component_name(status)}"}
     for status in (401, 403)
 }
-DEPRECATION = {
-    "Deprecation": openapi.header("Since when it has a successor (RFC 9745).", v1.DEPRECATION_DATE),
-    "Link": openapi.header("What to use instead.", '</api/v2/potions>; rel="successor-version"'),
+DEPRECATION_HEADERS = {
+    "Deprecation": openapi.header(
+        "Since when the operation is deprecated (RFC 9745).", v1.DEPRECATION_DATE
+    ),
+    "Link": openapi.header(
+        "The operation that replaces it.", '</api/v2/potions>; rel="successor-version"'
+    ),
 }
 
 
-def serialized(value: Any) -> bytes:
+def serialize(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def build(api: Api) -> Json:
-    """Return the document of a version with everything put in that can be derived from it."""
-    found: Json = json.loads(json.dumps(api.spec.to_dict()))
-    found["info"]["description"] = f"{api.description}\n\n{GUIDES[api.version]}"
-    for path in found["paths"]:
-        _place_parameters(path, found)
-    for path, operation in _operations(found):
+    """Return the document of a version, with guide, security, examples and links."""
+    document: Json = json.loads(json.dumps(api.spec.to_dict()))
+    document["info"]["description"] = f"{api.description}\n\n{GUIDES[api.version]}"
+    for path in document["paths"]:
+        _move_path_parameters(path, document)
+    for path, operation in _operations(document):
         _add_security(operation)
-        _add_body_examples(operation, found)
+        _add_body_examples(operation, document)
         _add_header_examples(path, operation)
-        _add_links(path, operation, found)
-    _mark_all_required(found)
-    _mark_deprecated(found)
-    _shorten_tags(found, f"{api.version}-")
-    return found
+        _add_links(path, operation, document)
+    _mark_all_required(document)
+    _add_deprecation_headers(document)
+    _shorten_tags(document, f"{api.version}-")
+    return document
 
 
-def _operations(found: Json) -> Iterator[tuple[str, Json]]:
-    for path, item in found["paths"].items():
-        for operation in item.values():
+def _operations(document: Json) -> Iterator[tuple[str, Json]]:
+    for path, path_item in document["paths"].items():
+        for operation in path_item.values():
             yield path, operation
 
 
-def _place_parameters(path: str, found: Json) -> None:
-    """Move the parameters of a path to its operations, with what is known of their rows' keys."""
-    item = found["paths"][path]
-    shared = item.pop("parameters", [])
-    for parameter in shared:
-        key = _key(path, parameter["name"], found)
-        parameter.setdefault("description", key.get("description"))
-        parameter.setdefault("example", example_value(key, found))
-    for operation in item.values():
-        own = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
-        in_path = [parameter | own.pop(parameter["name"], {}) for parameter in shared]
-        for parameter in own.values():
+def _move_path_parameters(path: str, document: Json) -> None:
+    """Move the parameters of a path into its operations, with a description and an example."""
+    path_item = document["paths"][path]
+    path_parameters = path_item.pop("parameters", [])
+    for parameter in path_parameters:
+        field = _field_of_parameter(path, parameter["name"], document)
+        parameter.setdefault("description", field.get("description"))
+        parameter.setdefault("example", example_value(field, document))
+    for operation in path_item.values():
+        by_name = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
+        in_path = [parameter | by_name.pop(parameter["name"], {}) for parameter in path_parameters]
+        for parameter in by_name.values():
             if parameter.get("required"):
-                parameter.setdefault("example", example_value(parameter["schema"], found))
-        operation["parameters"] = [*in_path, *own.values()]
+                parameter.setdefault("example", example_value(parameter["schema"], document))
+        operation["parameters"] = [*in_path, *by_name.values()]
 
 
-def _key(path: str, name: str, found: Json) -> Json:
-    """Return the field that holds what this parameter of a path says.
+def _field_of_parameter(path: str, name: str, document: Json) -> Json:
+    """Return the response field whose value a path parameter takes.
 
-    It has the name of the parameter, in the rows of the path or in the row that a path ending in
-    the parameter finds; or there it has the usual name, or it is what clients cannot write.
+    Candidates, in this order: the field of the same name in what GET returns for the whole path,
+    and in what it returns for the path up to the parameter; there also `pk`, or else the first
+    read-only field.
     """
-    before, parameter, _ = path.partition(f"{{{name}}}")
-    whole, fields = _fields(path, found), _fields(before + parameter, found)
-    given = (field for field in fields.values() if field.get("readOnly"))
-    key: Json = whole.get(name) or fields.get(name) or fields.get("pk") or next(given, {})
-    return key
+    prefix, parameter, _ = path.partition(f"{{{name}}}")
+    fields = _response_fields(path, document)
+    parent_fields = _response_fields(prefix + parameter, document)
+    read_only = (field for field in parent_fields.values() if field.get("readOnly"))
+    field: Json = (
+        fields.get(name)
+        or parent_fields.get(name)
+        or parent_fields.get("pk")
+        or next(read_only, {})
+    )
+    return field
 
 
-def _fields(path: str, found: Json) -> Json:
-    """Return the fields of what can be read at a path, however its parameters are called."""
-    shapes = {PARAMETER.sub("{}", other): item for other, item in found["paths"].items()}
-    shown = shapes[PARAMETER.sub("{}", path)].get("get")
-    if shown is None:
+def _response_fields(path: str, document: Json) -> Json:
+    """Return the fields of what GET returns for a path, whatever its parameters are called."""
+    by_shape = {PARAMETER_PATTERN.sub("{}", key): item for key, item in document["paths"].items()}
+    operation = by_shape[PARAMETER_PATTERN.sub("{}", path)].get("get")
+    if operation is None:
         return {}
-    schema = shown["responses"]["200"]["content"]["application/json"]["schema"]
-    fields: Json = resolve_ref(schema.get("items", schema), found)["properties"]
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    fields: Json = resolve_ref(schema.get("items", schema), document)["properties"]
     return fields
 
 
 def _add_security(operation: Json) -> None:
-    """Say who may, and how those are refused who may not; a bad token is so everywhere."""
+    """Document the permission and its errors; an invalid token is an error everywhere."""
     permission = operation["x-permission"]
-    told = f"Needs the permission `{permission}`." if permission else "Open to everybody."
-    operation["description"] = "\n\n".join(filter(None, [operation.get("description"), told]))
-    operation["security"] = [TOKEN] if permission else [{}, TOKEN]
-    refused = {
-        status: AUTH_RESPONSES[status] for status in (["401", "403"] if permission else ["401"])
-    }
-    operation["responses"] = dict(sorted((operation["responses"] | refused).items()))
+    sentence = f"Needs the permission `{permission}`." if permission else "Public."
+    operation["description"] = "\n\n".join(filter(None, [operation.get("description"), sentence]))
+    operation["security"] = [BEARER] if permission else []
+    statuses = ["401", "403"] if permission else ["401"]
+    responses = operation["responses"] | {status: AUTH_RESPONSES[status] for status in statuses}
+    operation["responses"] = dict(sorted(responses.items()))
 
 
-def _add_body_examples(operation: Json, found: Json) -> None:
+def _add_body_examples(operation: Json, document: Json) -> None:
     """Give every body an example, made of those of its fields.
 
-    A change shows the last of them, so that it can be tried after a creation where a value must be
-    unique.
+    An update uses the last example of each field, so that it can be executed after a creation
+    that used the first one of a unique field.
     """
     for content in operation.get("requestBody", {}).get("content", {}).values():
-        is_change = content["schema"].get("$ref", "").endswith("Update")
-        content["example"] = example_value(content["schema"], found, -1 if is_change else 0)
-    for answer in operation["responses"].values():
-        for content in answer.get("content", {}).values():
-            content["example"] = example_value(content["schema"], found)
+        is_update = content["schema"].get("$ref", "").endswith("Update")
+        content["example"] = example_value(content["schema"], document, -1 if is_update else 0)
+    for response in operation["responses"].values():
+        for content in response.get("content", {}).values():
+            content["example"] = example_value(content["schema"], document)
 
 
 def _add_header_examples(path: str, operation: Json) -> None:
-    """Put the path into the examples of the headers that hold one."""
-    shown = {p["name"]: p["example"] for p in operation["parameters"] if p["in"] == "path"}
-    path = path.format(**shown)
+    """Give the headers that contain the path an example."""
+    path = path.format(
+        **{p["name"]: p["example"] for p in operation["parameters"] if p["in"] == "path"}
+    )
     for response in operation["responses"].values():
         headers = response.get("headers", {})
         if "Link" in headers:
-            more = f'<{path}?limit=2>; rel="first", <{path}?limit=2&cursor=WyI1YzE4Il0>; rel="next"'
-            headers["Link"]["example"] = more
+            headers["Link"]["example"] = (
+                f'<{path}?limit=2>; rel="first", <{path}?limit=2&cursor=WyI1YzE4Il0>; rel="next"'
+            )
         if "Location" in headers:
-            key = response["content"]["application/json"]["example"]["pk"]
-            headers["Location"]["example"] = f"{path}/{key}"
+            pk = response["content"]["application/json"]["example"]["pk"]
+            headers["Location"]["example"] = f"{path}/{pk}"
 
 
-def _add_links(path: str, operation: Json, found: Json) -> None:
-    """Say what can be done with a row that was made, and how to name it there."""
-    made = operation["responses"].get("201", {})
-    if "Location" not in made.get("headers", {}):
+def _add_links(path: str, operation: Json, document: Json) -> None:
+    """Link a creation to the operations on the new row."""
+    created = operation["responses"].get("201", {})
+    if "Location" not in created.get("headers", {}):
         return
-    row = next(
-        other for other in found["paths"] if re.fullmatch(rf"{re.escape(path)}/{{\w+}}", other)
-    )
-    made["links"] = {
-        follower["operationId"]: {
-            "operationId": follower["operationId"],
-            "parameters": dict(_link_parameters(follower, row)),
+    row_pattern = re.compile(rf"{re.escape(path)}/{{\w+}}")
+    row_path = next(key for key in document["paths"] if row_pattern.fullmatch(key))
+    created["links"] = {
+        target["operationId"]: {
+            "operationId": target["operationId"],
+            "parameters": dict(_link_parameters(target, row_path)),
         }
-        for follower in found["paths"][row].values()
+        for target in document["paths"][row_path].values()
     }
 
 
-def _link_parameters(follower: Json, row: str) -> Iterator[tuple[str, str]]:
-    """Yield the parameters of an operation that making the row has told."""
-    for parameter in follower["parameters"]:
+def _link_parameters(target: Json, row_path: str) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of the target whose values the creation has."""
+    for parameter in target["parameters"]:
         name = parameter["name"]
-        if row.endswith(f"{{{name}}}"):
+        if row_path.endswith(f"{{{name}}}"):
             yield name, "$response.body#/pk"
         elif parameter["in"] == "path":
             yield name, f"$request.path.{name}"
@@ -162,50 +173,52 @@ def _link_parameters(follower: Json, row: str) -> Iterator[tuple[str, str]]:
             yield name, "$response.header.ETag"
 
 
-def _mark_all_required(found: Json) -> None:
-    """Say that every field of an answer is there, and leave room for those of the future."""
-    answers = [operation["responses"] for _, operation in _operations(found)]
-    for name in set(_schemas_in(answers, found)) - PROBLEMS:
-        schema = found["components"]["schemas"][name]
+def _mark_all_required(document: Json) -> None:
+    """Mark every field of a response as required, and allow fields of later versions."""
+    responses = [operation["responses"] for _, operation in _operations(document)]
+    for name in set(_referenced_schemas(responses, document)) - PROBLEM_SCHEMAS:
+        schema = document["components"]["schemas"][name]
         schema["required"] = list(schema["properties"])
         schema.pop("additionalProperties", None)
 
 
-def _schemas_in(part: Any, found: Json) -> Iterator[str]:
-    """Return the names of the schemas that `part` refers to, through others too."""
-    if isinstance(part, list):
-        for member in part:
-            yield from _schemas_in(member, found)
-    elif isinstance(part, dict):
-        if (reference := str(part.get("$ref", ""))).startswith(SCHEMAS):
-            yield reference.removeprefix(SCHEMAS)
-            yield from _schemas_in(resolve_ref(part, found), found)
-        yield from _schemas_in(list(part.values()), found)
+def _referenced_schemas(node: Any, document: Json) -> Iterator[str]:
+    """Yield the names of the schemas to which a node refers, directly or through other schemas."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _referenced_schemas(item, document)
+    elif isinstance(node, dict):
+        if (ref := str(node.get("$ref", ""))).startswith(SCHEMA_REF):
+            yield ref.removeprefix(SCHEMA_REF)
+            yield from _referenced_schemas(resolve_ref(node, document), document)
+        yield from _referenced_schemas(list(node.values()), document)
 
 
-def _mark_deprecated(found: Json) -> None:
-    """Document the headers that tell that there is a newer version."""
-    operations = [operation for _, operation in _operations(found)]
+def _add_deprecation_headers(document: Json) -> None:
+    """Document the headers of a deprecated version in all of its responses."""
+    operations = [operation for _, operation in _operations(document)]
     if not all(operation.get("deprecated") for operation in operations):
         return
-    own = [response for operation in operations for response in operation["responses"].values()]
-    for response in (*own, *found["components"]["responses"].values()):
+    responses = [
+        response for operation in operations for response in operation["responses"].values()
+    ]
+    for response in (*responses, *document["components"]["responses"].values()):
         if "$ref" not in response:
-            response["headers"] |= DEPRECATION
+            response["headers"] |= DEPRECATION_HEADERS
 
 
-def _shorten_tags(found: Json, prefix: str) -> None:
-    """Drop the version from tags, which tells blueprints apart within the app."""
-    for tag in found["tags"]:
+def _shorten_tags(document: Json, prefix: str) -> None:
+    """Remove the version from tags; only blueprint names need it."""
+    for tag in document["tags"]:
         tag["name"] = tag["name"].removeprefix(prefix)
-    for _, operation in _operations(found):
+    for _, operation in _operations(document):
         operation["tags"] = [tag.removeprefix(prefix) for tag in operation["tags"]]
 
 
-def paths_without_parameters(found: Json) -> list[str]:
-    """Return the paths that can be read as they stand, without any parameter."""
+def paths_without_parameters(document: Json) -> list[str]:
+    """Return the paths that GET can read without any required parameter."""
     return [
         path
-        for path, item in found["paths"].items()
-        if "get" in item and not any(p.get("required") for p in item["get"]["parameters"])
+        for path, path_item in document["paths"].items()
+        if "get" in path_item and not any(p.get("required") for p in path_item["get"]["parameters"])
     ]

@@ -1,4 +1,4 @@
-"""The pages that explain what a refusal means, to people and to programs."""
+"""The list of problem types and a page for each, as HTML or JSON."""
 
 import json
 from typing import Any
@@ -10,10 +10,10 @@ from alchemist import errors
 from alchemist.api import openapi
 from alchemist.errors import PROBLEM_TYPES, ProblemType
 
-from . import swagger_ui
 from .negotiation import JSON, prefers_html
-from .openapi_document import serialized
-from .static_responses import CachedResponse, page
+from .openapi_document import serialize
+from .static_responses import CachedResponse, html_response
+from .swagger_ui import assets_version
 
 VARY = {"Vary": "Accept"}
 
@@ -22,16 +22,16 @@ blp = Blueprint("problems", __name__, url_prefix="/problems", template_folder="t
 
 @blp.get("")
 def list_problems() -> Response:
-    known = sorted(PROBLEM_TYPES.values(), key=lambda problem: (problem.status, problem.code))
-    return _response("problems.html", [_summary(problem) for problem in known])
+    problems = sorted(PROBLEM_TYPES.values(), key=lambda problem: (problem.status, problem.code))
+    return _negotiated("problems.html", [_summary(problem) for problem in problems])
 
 
 @blp.get("/<code>")
 def show_problem(code: str) -> Response:
     problem = PROBLEM_TYPES.get(code)
     if problem is None:
-        raise errors.NotFound("There is no such code; /problems lists those that there are.")
-    return _response("problem.html", _summary(problem) | {"example": openapi.example(problem)})
+        raise errors.NotFound("No problem has this code. /problems lists all codes.")
+    return _negotiated("problem.html", _summary(problem) | {"example": openapi.example(problem)})
 
 
 def _summary(problem: ProblemType) -> dict[str, Any]:
@@ -44,22 +44,21 @@ def _summary(problem: ProblemType) -> dict[str, Any]:
     }
 
 
-def _response(template: str, found: Any) -> Response:
+def _negotiated(template: str, content: Any) -> Response:
     if prefers_html():
-        return page(
-            render_template(template, found=found, build=swagger_ui.assets_version()), **VARY
-        )
-    return CachedResponse(serialized(found), JSON, headers=VARY).answer()
+        html = render_template(template, content=content, assets_version=assets_version())
+        return html_response(html, **VARY)
+    return CachedResponse(serialize(content), JSON, headers=VARY).to_response()
 
 
 @blp.app_template_filter()
 def markdown_code(text: str) -> Markup:
-    """Return text as HTML, with what stands between backticks as code."""
+    """Return the text as HTML, with `code` in backticks as <code>."""
     pieces = (escape(piece) for piece in text.split("`"))
     tags = (Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(pieces))
     return Markup("").join(tags)
 
 
 @blp.app_template_filter()
-def indented(value: Any) -> str:
+def indented_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)

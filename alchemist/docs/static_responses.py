@@ -1,4 +1,4 @@
-"""What is served as it stands: bytes with an entity tag, and pages that may only use our own."""
+"""Responses whose bytes do not depend on the request: they have an ETag and may be cached."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from flask import Response, request
 
 from alchemist.api import etags
 
-# With the entity tag this costs one round trip, and keeps nobody on an old version.
+# A client asks each time, and gets a 304 until the next release.
 NO_CACHE = "no-cache"
 IMMUTABLE = "public, max-age=31536000, immutable"
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -24,29 +24,31 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'none'",
     )
 )
-PAGE = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+PAGE_HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
 
 @dataclass(frozen=True)
 class CachedResponse:
     body: bytes
     mimetype: str
-    caching: str = NO_CACHE
+    cache_control: str = NO_CACHE
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def etag(self) -> str:
         return f'"{blake2b(self.body, digest_size=12).hexdigest()}"'
 
-    def answer(self) -> Response:
-        """Return the bytes, or 304 if the client of this request has them."""
-        headers = {"ETag": self.etag, "Cache-Control": self.caching, **self.headers}
-        known = request.headers.get("If-None-Match")
-        if known and etags.matches_weakly(known, self.etag):
+    def to_response(self) -> Response:
+        """Return a 200 with the body, or a 304 if the request's If-None-Match has its ETag."""
+        headers = {"ETag": self.etag, "Cache-Control": self.cache_control, **self.headers}
+        if_none_match = request.headers.get("If-None-Match")
+        if if_none_match and etags.matches_weakly(if_none_match, self.etag):
             return Response(status=304, headers=headers)
-        sniffing = {"X-Content-Type-Options": "nosniff"}
-        return Response(self.body, 200, headers | sniffing, mimetype=self.mimetype)
+        headers["X-Content-Type-Options"] = "nosniff"
+        return Response(self.body, 200, headers, mimetype=self.mimetype)
 
 
-def page(html: str, **headers: str) -> Response:
-    return CachedResponse(html.encode(), "text/html", headers={**PAGE, **headers}).answer()
+def html_response(html: str, **headers: str) -> Response:
+    """Return a page that may load only scripts, styles and images of this service."""
+    headers = PAGE_HEADERS | headers
+    return CachedResponse(html.encode(), "text/html", headers=headers).to_response()

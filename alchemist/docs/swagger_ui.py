@@ -1,4 +1,4 @@
-"""Swagger UI: its page, and the few files that the page needs."""
+"""Swagger UI: its page, and the scripts and style sheets of all pages."""
 
 from functools import cache
 from hashlib import blake2b
@@ -8,19 +8,19 @@ from flask import Blueprint, Response, render_template
 
 from alchemist import errors
 
-from .static_responses import IMMUTABLE, CachedResponse, page
+from .static_responses import IMMUTABLE, CachedResponse, html_response
 
 DIST = resources.files("flask_swagger_ui") / "dist"
-OWN = resources.files(__package__) / "static"
+STATIC = resources.files(__package__) / "static"
 ASSETS = {
     "swagger-ui.css": DIST,
     "swagger-ui-bundle.js": DIST,
     "swagger-ui-standalone-preset.js": DIST,
-    "swagger.css": OWN,
-    "swagger.js": OWN,
-    "pages.css": OWN,
+    "swagger.css": STATIC,
+    "swagger.js": STATIC,
+    "pages.css": STATIC,
 }
-TYPES = {"css": "text/css", "js": "text/javascript"}
+MIMETYPES = {"css": "text/css", "js": "text/javascript"}
 
 blp = Blueprint("swagger", __name__, template_folder="templates")
 
@@ -28,26 +28,31 @@ blp = Blueprint("swagger", __name__, template_folder="templates")
 @cache
 def assets() -> dict[str, CachedResponse]:
     return {
-        name: CachedResponse((place / name).read_bytes(), TYPES[name.rpartition(".")[2]], IMMUTABLE)
-        for name, place in ASSETS.items()
+        name: CachedResponse((directory / name).read_bytes(), _mimetype(name), IMMUTABLE)
+        for name, directory in ASSETS.items()
     }
+
+
+def _mimetype(name: str) -> str:
+    return MIMETYPES[name.rpartition(".")[2]]
 
 
 @cache
 def assets_version() -> str:
-    """Return a word that changes with any asset; as a part of their paths it lets them be kept."""
-    tags = "".join(file.etag for file in assets().values())
+    """Return a hash of all assets; it is part of their URLs, so that they can be cached forever."""
+    tags = "".join(asset.etag for asset in assets().values())
     return blake2b(tags.encode(), digest_size=8).hexdigest()
 
 
-@blp.get("/api/docs/<wanted>/<name>")
-def asset(wanted: str, name: str) -> Response:
-    if wanted != assets_version() or name not in assets():
-        raise errors.NotFound("There is nothing at this path.")
-    return assets()[name].answer()
+@blp.get("/api/docs/<version>/<name>")
+def asset(version: str, name: str) -> Response:
+    if version != assets_version() or name not in assets():
+        raise errors.NotFound("Nothing exists at this path.")
+    return assets()[name].to_response()
 
 
 def render(versions: list[str]) -> Response:
-    """Return the page with the documents of these versions, the first of them opened."""
+    """Return the page of Swagger UI; it offers these versions and opens the first."""
     documents = [{"name": name, "url": f"/api/{name}/openapi.json"} for name in versions]
-    return page(render_template("swagger.html", documents=documents, build=assets_version()))
+    html = render_template("swagger.html", documents=documents, assets_version=assets_version())
+    return html_response(html)

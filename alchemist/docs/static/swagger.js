@@ -1,29 +1,29 @@
-/* Opens Swagger UI on the documents that the page names. */
+/* Starts Swagger UI with the documents in the data attribute of its element. */
 "use strict";
 
-const quiet = (system) => ({
+const overrides = (system) => ({
   components: {
-    // The logo brings a style element, which the policy of the page refuses.
+    // The logo has a style element, which the Content-Security-Policy blocks.
     Logo: () => null,
-    // Without it a list of keys is edited all the same, with a warning in the console.
+    // Swagger UI has no component for this format and would log a warning.
     JsonSchema_string_uuid: (props) =>
       system.React.createElement(system.getComponent("JsonSchema_string"), props),
   },
 });
 
 document.addEventListener("DOMContentLoaded", () => {
-  const place = document.getElementById("swagger-ui");
+  const element = document.getElementById("swagger-ui");
   SwaggerUIBundle({
-    domNode: place,
-    urls: JSON.parse(place.dataset.documents),
+    domNode: element,
+    urls: JSON.parse(element.dataset.documents),
     layout: "StandaloneLayout",
     presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-    plugins: [quiet],
+    plugins: [overrides],
     deepLinking: true,
     displayRequestDuration: true,
     persistAuthorization: true,
     tryItOutEnabled: true,
-    // The public validator would be another host.
+    // The validator is on another host.
     validatorUrl: null,
   });
 });

@@ -1,0 +1,30 @@
+"""Fixtures: the OpenAPI documents, one operation of them, and a client with the sample data."""
+
+import pytest
+
+from alchemist import database as db
+from alchemist.cli import sample_data
+
+from .documents import VERSIONS, Json, operations
+
+
+@pytest.fixture(scope="module")
+def documents(app) -> dict[str, Json]:
+    client = app.test_client()
+    return {version: client.get(f"/api/{version}/openapi.json").json for version in VERSIONS}
+
+
+@pytest.fixture
+def operation(documents, version, operation_id) -> Json:
+    """The operation of a parametrized test, with its path and method."""
+    for path, method, operation in operations(documents[version]):
+        if operation["operationId"] == operation_id:
+            return operation | {"path": path, "method": method}
+    raise LookupError(operation_id)
+
+
+@pytest.fixture
+def client_with_sample_data(client):
+    for kind, batch in sample_data._batches():
+        sample_data._add(db.session.connection(), sample_data.SAMPLE_TABLES[kind], batch)
+    return client
