@@ -1,4 +1,4 @@
-"""Swagger UI in a real browser: it works, it is quiet, and it asks nobody but the service."""
+"""The pages in a real browser: they work, log nothing, and load nothing from other hosts."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ from tests.test_schemathesis import admin_token
 pytestmark = pytest.mark.browser
 
 CHROMIUM = "/usr/bin/chromium"
-# Every which operation is executed: each takes seconds of a browser, and all of them are executed
-# as they are shown, without one, in `test_openapi.py`.
-EVERY = int(os.environ.get("BROWSER_EVERY", "4"))
-# Without these Chromium asks its maker's hosts for updates; a container has no sandbox to give.
-FLAGS = [
+# Only every n-th operation is executed, as each takes seconds; `test_openapi_operations.py`
+# executes all of them without a browser.
+STEP = int(os.environ.get("BROWSER_STEP", "4"))
+# Chromium's own requests to the internet are off, and so is its sandbox, which containers forbid.
+CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -35,14 +35,14 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
-def load_examples(fresh_database: URL) -> Callable[[], None]:
-    """Return what brings the examples back, also those that were deleted."""
+def load_sample_data(fresh_database: URL) -> Callable[[], None]:
+    """Load the sample data, and return the function that restores deleted rows."""
 
     def load() -> None:
         sample_data.load(fresh_database, lambda _done, _total: None)
@@ -52,81 +52,81 @@ def load_examples(fresh_database: URL) -> Callable[[], None]:
 
 
 @pytest.fixture
-def service(gunicorn: Gunicorn, load_examples: Callable[[], None]) -> str:
-    """The address of the service with the sample data."""
+def service(gunicorn: Gunicorn, load_sample_data: Callable[[], None]) -> str:
+    """The URL of a service with the sample data."""
     return f"http://127.0.0.1:{gunicorn.port}"
 
 
 @pytest.fixture
 def page(browser: Browser, service: str) -> Iterator[Page]:
-    noise: list[str] = []
-    with watched(browser, service, noise) as page:
+    problems: list[str] = []
+    with monitored_page(browser, service, problems) as page:
         yield page
-    assert noise == []
+    assert problems == []
 
 
 @contextmanager
-def watched(browser: Browser, service: str, noise: list[str]) -> Iterator[Page]:
-    """Give a page, and add to `noise` what it tells the console, fails at or asks other hosts."""
+def monitored_page(browser: Browser, service: str, problems: list[str]) -> Iterator[Page]:
+    """Yield a page; add its console messages, errors and requests to other hosts to `problems`."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000}, base_url=service)
-    page.on("console", lambda message: noise.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: noise.append(f"error: {error}"))
-    page.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
+    page.on("console", lambda message: problems.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
 
-    def note_other_hosts(request) -> None:
-        address = urlsplit(request.url)
-        if address.scheme != "data" and f"{address.scheme}://{address.netloc}" != service:
-            noise.append(f"another host: {request.url}")
+    def check_host(request) -> None:
+        url = urlsplit(request.url)
+        if url.scheme != "data" and f"{url.scheme}://{url.netloc}" != service:
+            problems.append(f"another host: {request.url}")
 
-    page.on("request", note_other_hosts)
+    page.on("request", check_host)
     yield page
     page.close()
 
 
-def operation(page: Page, name: str) -> Locator:
-    """Open the operation of that operationId and return its block."""
-    block = page.locator(f"[id^=operations-][id$=-{name}]")
+def open_operation(page: Page, operation_id: str) -> Locator:
+    """Expand the operation and return its block."""
+    block = page.locator(f"[id^=operations-][id$=-{operation_id}]")
     block.locator(".opblock-summary-control").click()
     expect(block.locator(".opblock-body")).to_be_visible()
     return block
 
 
-def status_of_executed(block: Locator, awaited: str = "") -> str:
-    """Execute the operation; `awaited` is a status that differs from that of the time before."""
+def execute(block: Locator, expected: str = "") -> str:
+    """Execute the operation and return its status, waiting until it is `expected`."""
     block.get_by_role("button", name="Execute").click()
-    live = block.locator(".live-responses-table .response-col_status").last
-    expect(live).to_contain_text(awaited)
-    return live.inner_text().split()[0]
+    status = block.locator(".live-responses-table .response-col_status").last
+    expect(status).to_contain_text(expected)
+    return status.inner_text().split()[0]
 
 
-def choose(page: Page, version: str) -> None:
+def select_version(page: Page, version: str) -> None:
     page.get_by_label("Select a definition").select_option(label=version)
     expect(page.locator(".info .url")).to_have_text(f"/api/{version}/openapi.json")
 
 
 def test_a_create_and_a_list_can_be_executed(page):
     page.goto("/api/docs")
-    assert status_of_executed(operation(page, "createIngredient")) == "201"
-    listed = operation(page, "listIngredients")
-    assert status_of_executed(listed) == "200"
+    assert execute(open_operation(page, "createIngredient")) == "201"
+    listed = open_operation(page, "listIngredients")
+    assert execute(listed) == "200"
     expect(listed.locator(".live-responses-table")).to_contain_text("Left-hand nettle")
 
 
-def test_who_has_authorized_themselves_may_create(browser, gunicorn_with_auth):
-    noise: list[str] = []
+def test_an_authorized_user_can_create_a_row(browser, gunicorn_with_auth):
+    problems: list[str] = []
     service = f"http://127.0.0.1:{gunicorn_with_auth.port}"
-    with watched(browser, service, noise) as page:
+    with monitored_page(browser, service, problems) as page:
         page.goto("/api/docs")
-        created = operation(page, "createIngredient")
-        assert status_of_executed(created) == "401"
-        # The browser itself notes the refusal.
-        assert len(noise) == 1
-        assert "401" in noise.pop()
+        created = open_operation(page, "createIngredient")
+        assert execute(created) == "401"
+        # Chromium logs the 401.
+        assert len(problems) == 1
+        assert "401" in problems.pop()
         authorize(page, admin_token(gunicorn_with_auth))
-        assert status_of_executed(created, "201") == "201"
+        assert execute(created, "201") == "201"
         page.reload()
-        assert status_of_executed(operation(page, "listUsers")) == "200"
-    assert noise == []
+        assert execute(open_operation(page, "listUsers")) == "200"
+    assert problems == []
 
 
 def authorize(page: Page, token: str) -> None:
@@ -138,47 +138,47 @@ def authorize(page: Page, token: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["v2", "v1"])
-def test_operations_can_be_executed_as_they_are_shown(page, load_examples, version):
+def test_operations_can_be_executed_with_their_examples(page, load_sample_data, version):
     document = page.request.get(f"/api/{version}/openapi.json").json()
     page.goto("/api/docs")
-    choose(page, version)
+    select_version(page, version)
     operations = [pair for path in document["paths"].values() for pair in path.items()]
-    for method, documented in operations[::EVERY]:
-        block = operation(page, documented["operationId"])
-        assert status_of_executed(block) == min(documented["responses"]), documented
+    for method, documented in operations[::STEP]:
+        block = open_operation(page, documented["operationId"])
+        assert execute(block) == min(documented["responses"]), documented
         block.locator(".opblock-summary-control").click()
         if method != "get":
-            # It may have deleted what the next one shows.
-            load_examples()
+            # It may have deleted the row of the next example.
+            load_sample_data()
 
 
 def test_a_list_of_keys_can_be_filled_in(page):
     page.goto("/api/docs")
-    listed = operation(page, "listPotions")
-    filter = listed.locator("tr[data-param-name=brewable_with]")
-    for number, key in enumerate((EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK)):
-        filter.get_by_role("button", name="Add string item").click()
-        filter.locator("input").nth(number).fill(key)
-    assert status_of_executed(listed) == "200"
+    listed = open_operation(page, "listPotions")
+    parameter = listed.locator("tr[data-param-name=brewable_with]")
+    for index, pk in enumerate((EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK)):
+        parameter.get_by_role("button", name="Add string item").click()
+        parameter.locator("input").nth(index).fill(pk)
+    assert execute(listed) == "200"
     expect(listed.locator(".live-responses-table")).to_contain_text("Beekeeper's Apology")
 
 
-def test_the_versions_can_be_changed_to_and_fro(page):
+def test_the_version_can_be_changed_and_changed_back(page):
     page.goto("/api/docs")
-    for version, said in (("v1", "deprecated"), ("v2", "If-None-Match")):
-        choose(page, version)
-        expect(page.locator(".info")).to_contain_text(said)
+    for version, text in (("v1", "deprecated"), ("v2", "If-None-Match")):
+        select_version(page, version)
+        expect(page.locator(".info")).to_contain_text(text)
 
 
-def test_the_chosen_version_has_an_address(page):
+def test_the_selected_version_is_in_the_url(page):
     page.goto("/api/docs")
-    choose(page, "v1")
+    select_version(page, "v1")
     expect(page.locator(".info")).to_contain_text("deprecated")
     page.reload()
     expect(page.locator(".info")).to_contain_text("deprecated")
 
 
-def test_an_operation_has_an_address(page):
+def test_an_operation_has_a_url(page):
     page.goto("/api/docs#/potions/getPotion")
     expect(page.locator("#operations-potions-getPotion .opblock-body")).to_be_visible()
 
@@ -190,7 +190,7 @@ def test_a_problem_has_a_readable_page(page):
     expect(page.locator("pre")).to_contain_text('"code": "precondition-failed"')
 
 
-def test_the_front_door_leads_to_the_documentation(page):
+def test_the_index_redirects_to_the_documentation(page):
     page.goto("/")
     expect(page).to_have_title("API documentation · Alchemist")
     expect(page.locator(".info .title")).to_contain_text("Alchemist")

@@ -1,4 +1,4 @@
-"""The codes of refusals: each that the sources can raise has its explanation."""
+"""The catalogue of problem types: every code that the sources raise has a description."""
 
 import ast
 import re
@@ -10,19 +10,19 @@ import pytest
 import alchemist
 from alchemist.errors import PROBLEM_TYPES
 
-CODE = re.compile(r"[a-z]+(-[a-z]+)*")
-# Which argument of a call is a code.
+CODE_PATTERN = re.compile(r"[a-z]+(-[a-z]+)*")
+# The position of the argument `code` in calls that pass it without its name.
 POSITIONS = {"CodedMessage": 0, "constraint_error": 0, "at_location": 3}
 
 
-def codes_raised() -> set[str]:
+def raised_codes() -> set[str]:
     files = Path(alchemist.__file__).parent.rglob("*.py")
     nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text())))
-    return {text for node in nodes for place in places(node) if (text := constant(place))}
+    return {text for node in nodes for value in code_values(node) if (text := constant(value))}
 
 
-def places(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what stands where a code belongs: members, arguments and attributes of that name."""
+def code_values(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the values that the node gives to a key, an argument or an attribute named `code`."""
     match node:
         case ast.Dict():
             pairs = zip(node.keys, node.values, strict=True)
@@ -42,8 +42,8 @@ def constant(node: ast.AST) -> str:
     return value if isinstance(value, str) else ""
 
 
-def test_every_code_that_is_raised_is_explained():
-    raised = codes_raised()
+def test_every_raised_code_is_in_the_catalogue():
+    raised = raised_codes()
     assert {
         "precondition-failed",
         "in-use",
@@ -55,9 +55,9 @@ def test_every_code_that_is_raised_is_explained():
 
 
 @pytest.mark.parametrize("code", PROBLEM_TYPES)
-def test_an_explanation_is_whole(code):
+def test_a_problem_type_is_complete(code):
     problem = PROBLEM_TYPES[code]
-    assert CODE.fullmatch(code)
+    assert CODE_PATTERN.fullmatch(code)
     assert 400 <= problem.status <= 599
     assert problem.description.endswith(".")
     assert problem.description.count("`") % 2 == 0
