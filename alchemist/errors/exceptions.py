@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
-from .problem_types import PROBLEM_TYPES
+from .catalogue import PROBLEM_TYPES
 
 ErrorDetail = dict[str, Any]
 
