@@ -30,8 +30,7 @@ MOST = int(os.environ.get("HOSTILE_REQUESTS", "3"))
 @pytest.fixture
 def send(app, client_with_auth):
     """Return a function that sends requests of an admin to the app with the sample data."""
-    for kind, batch in sample_data._batches():
-        sample_data._add(db.session.connection(), sample_data.SAMPLE_TABLES[kind], batch)
+    sample_data.insert_missing(db.session.connection())
     authorization = sign_in(make_user(role="admin"))["Authorization"]
     db.session.commit()
     return into(app, authorization)

@@ -54,7 +54,7 @@ def token(gunicorn_with_auth: Gunicorn) -> str:
 def with_sample_data(gunicorn_with_auth: Gunicorn, token: str) -> Gunicorn:
     """The service with the sample data, and enough ingredients for the longest recipe."""
     url = database_url(gunicorn_with_auth.environment["DATABASE_URL"])
-    sample_data.load(url, lambda _done, _total: None)
+    sample_data.load(url)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     for number in range(40):
         body = f'{{"name": "Reserve {number}"}}'

@@ -1,4 +1,4 @@
-"""The example apothecary: what its files may say, and that loading them repeats harmlessly."""
+"""The sample data: the contents of its files, and the loader, which is idempotent."""
 
 import re
 import time
@@ -82,10 +82,10 @@ COUNTS = {
     "orders": 16,
     "audit_log": 6,
 }
-NONE = dict.fromkeys(COUNTS, 0)
+NOTHING = dict.fromkeys(COUNTS, 0)
 TOTAL = 249
-# What people call the rows of a kind by, where they have a name.
-NAMES = {
+# The column with a name that people use, by table.
+NAME_COLUMNS = {
     "ingredients": "name",
     "potions": "name",
     "users": "full_name",
@@ -95,7 +95,7 @@ NAMES = {
     "products": "name",
     "coupons": "code",
 }
-# Which kind a key of that name is of; of others it is its own.
+# The table that a foreign key column refers to.
 TARGETS = {
     "store_id": "stores",
     "potion_id": "potions",
@@ -105,66 +105,72 @@ TARGETS = {
     "hero_id": "heroes",
     "order_id": "orders",
 }
-LINES = [line for potion in sample_data.rows("potions") for line in potion["ingredients"]]
+RECIPE_ITEMS = [item for potion in sample_data.rows("potions") for item in potion["ingredients"]]
 PRODUCTS = {row["pk"]: row for row in sample_data.rows("products")}
 COUPONS = {row["pk"]: row for row in sample_data.rows("coupons")}
 REDEMPTIONS = {
-    line["pk"]: line | {"coupon_id": pk} for pk in COUPONS for line in COUPONS[pk]["redemptions"]
+    redemption["pk"]: redemption | {"coupon_id": pk}
+    for pk in COUPONS
+    for redemption in COUPONS[pk]["redemptions"]
 }
 ORDERS = {row["pk"]: row for row in sample_data.rows("orders")}
 ITEMS = [item for order in ORDERS.values() for item in order["items"]]
-LEDGERS = {"redemptions": Redemption, "items": OrderItem}
+CHILD_MODELS = {"redemptions": Redemption, "items": OrderItem}
 
-every_kind = pytest.mark.parametrize("kind", sample_data.SAMPLE_TABLES)
-every_named_kind = pytest.mark.parametrize("kind", NAMES)
-every_described_kind = pytest.mark.parametrize("kind", ["ingredients", "potions", "products"])
+every_table = pytest.mark.parametrize("table_name", sample_data.SAMPLE_TABLES)
+every_named_table = pytest.mark.parametrize("table_name", NAME_COLUMNS)
+every_described_table = pytest.mark.parametrize(
+    "table_name", ["ingredients", "potions", "products"]
+)
 every_coupon = pytest.mark.parametrize("coupon", COUPONS.values(), ids=lambda row: row["code"])
 every_order = pytest.mark.parametrize("order", ORDERS.values(), ids=lambda row: row["pk"])
 
 
-def is_stored_form(text: str) -> bool:
+def is_trimmed_nfc(text: str) -> bool:
     return text == unicodedata.normalize("NFC", text.strip())
 
 
-@pytest.mark.parametrize(("kind", "count"), COUNTS.items())
-def test_the_shop_is_well_stocked(kind: str, count: int):
-    assert len(sample_data.rows(kind)) == count
+@pytest.mark.parametrize(("table_name", "count"), COUNTS.items())
+def test_every_table_has_its_number_of_rows(table_name: str, count: int):
+    assert len(sample_data.rows(table_name)) == count
 
 
-@every_kind
-def test_every_row_has_the_fields_of_its_kind(kind: str):
-    assert all(row.keys() == FIELDS[kind] for row in sample_data.rows(kind))
+@every_table
+def test_every_row_has_the_fields_of_its_table(table_name: str):
+    assert all(row.keys() == FIELDS[table_name] for row in sample_data.rows(table_name))
 
 
-@every_kind
-def test_keys_are_of_version_7_and_rise(kind: str):
-    keys = [UUID(row["pk"]) for row in sample_data.rows(kind)]
+@every_table
+def test_keys_are_uuids_of_version_7_in_ascending_order(table_name: str):
+    keys = [UUID(row["pk"]) for row in sample_data.rows(table_name)]
     assert {(key.version, key.variant) for key in keys} == {(7, RFC_4122)}
     assert all(earlier < later for earlier, later in pairwise(keys))
 
 
-@every_kind
-def test_keys_are_in_their_canonical_form(kind: str):
-    assert all(row["pk"] == str(UUID(row["pk"])) for row in sample_data.rows(kind))
+@every_table
+def test_keys_are_canonical(table_name: str):
+    assert all(row["pk"] == str(UUID(row["pk"])) for row in sample_data.rows(table_name))
 
 
-@every_kind
-def test_keys_are_older_than_the_rows_of_any_user(kind: str):
-    seconds = [(UUID(row["pk"]).int >> 80) / 1000 for row in sample_data.rows(kind)]
+@every_table
+def test_keys_are_from_the_past(table_name: str):
+    seconds = [(UUID(row["pk"]).int >> 80) / 1000 for row in sample_data.rows(table_name)]
     assert all(1_700_000_000 < moment < time.time() for moment in seconds)
 
 
-@every_named_kind
-def test_names_are_short_and_unique(kind: str):
-    names = [row[NAMES[kind]] for row in sample_data.rows(kind)]
-    assert all(1 <= len(name) <= 127 and is_stored_form(name) for name in names)
+@every_named_table
+def test_names_are_short_and_unique(table_name: str):
+    names = [row[NAME_COLUMNS[table_name]] for row in sample_data.rows(table_name)]
+    assert all(1 <= len(name) <= 127 and is_trimmed_nfc(name) for name in names)
     assert len({name.casefold() for name in names}) == len(names)
 
 
-@every_described_kind
-def test_descriptions_fit_on_a_label(kind: str):
-    texts = [row["description"] for row in sample_data.rows(kind) if row["description"] is not None]
-    assert all(1 <= len(text) <= 400 and is_stored_form(text) for text in texts)
+@every_described_table
+def test_descriptions_are_short_and_unique(table_name: str):
+    texts = [
+        row["description"] for row in sample_data.rows(table_name) if row["description"] is not None
+    ]
+    assert all(1 <= len(text) <= 400 and is_trimmed_nfc(text) for text in texts)
     assert len(set(texts)) == len(texts)
 
 
@@ -173,55 +179,55 @@ def test_some_ingredients_have_no_description():
     assert 1 <= len(missing) <= 8
 
 
-@pytest.mark.parametrize("kind", ["ingredients", "potions", "users", "heroes", "products"])
-def test_names_go_beyond_ascii_and_letters(kind: str):
-    names = " ".join(row[NAMES[kind]] for row in sample_data.rows(kind))
+@pytest.mark.parametrize("table_name", ["ingredients", "potions", "users", "heroes", "products"])
+def test_names_contain_non_ascii_letters_and_punctuation(table_name: str):
+    names = " ".join(row[NAME_COLUMNS[table_name]] for row in sample_data.rows(table_name))
     assert not names.isascii()
     assert {"'", "-"} <= set(names)
 
 
-@every_kind
-def test_files_show_letters_and_not_their_escapes(kind: str):
-    text = (resources.files(sample_data) / f"{kind}.json").read_text("utf-8")
+@every_table
+def test_files_contain_no_unicode_escapes(table_name: str):
+    text = (resources.files(sample_data) / f"{table_name}.json").read_text("utf-8")
     assert "\\u" not in text
 
 
 def test_recipes_have_two_to_nine_different_ingredients():
     for potion in sample_data.rows("potions"):
-        keys = [line["pk"] for line in potion["ingredients"]]
+        keys = [item["pk"] for item in potion["ingredients"]]
         assert 2 <= len(keys) <= 9, potion["name"]
         assert len(set(keys)) == len(keys), potion["name"]
 
 
 def test_recipes_refer_to_ingredients_by_their_key_and_name():
-    shelf = {row["pk"]: row["name"] for row in sample_data.rows("ingredients")}
-    assert all(shelf.get(line["pk"]) == line["name"] for line in LINES)
+    names = {row["pk"]: row["name"] for row in sample_data.rows("ingredients")}
+    assert all(names.get(item["pk"]) == item["name"] for item in RECIPE_ITEMS)
 
 
 def test_amounts_are_positive_and_have_at_most_three_decimals():
-    amounts = [line["amount"] for line in LINES if line["amount"] is not None]
+    amounts = [item["amount"] for item in RECIPE_ITEMS if item["amount"] is not None]
     assert all(re.fullmatch(r"\d{1,9}(\.\d{1,3})?", amount) for amount in amounts)
     assert all(float(amount) > 0 for amount in amounts)
 
 
 def test_units_are_short():
-    units = {line["unit"] for line in LINES} - {None}
-    assert all(1 <= len(unit) <= 16 and is_stored_form(unit) for unit in units)
+    units = {item["unit"] for item in RECIPE_ITEMS} - {None}
+    assert all(1 <= len(unit) <= 16 and is_trimmed_nfc(unit) for unit in units)
 
 
-def test_some_lines_leave_amount_or_unit_open():
-    open_ends = {(line["amount"] is None, line["unit"] is None) for line in LINES}
-    assert open_ends == {(False, False), (False, True), (True, True)}
+def test_some_recipe_items_have_no_amount_or_unit():
+    missing = {(item["amount"] is None, item["unit"] is None) for item in RECIPE_ITEMS}
+    assert missing == {(False, False), (False, True), (True, True)}
 
 
-def test_all_but_a_handful_of_ingredients_are_used():
-    used = {line["name"] for line in LINES}
+def test_nearly_all_ingredients_are_used():
+    used = {item["name"] for item in RECIPE_ITEMS}
     unused = {row["name"] for row in sample_data.rows("ingredients")} - used
     assert "Moonstone dust" in unused
     assert len(unused) <= 5
 
 
-def test_users_have_addresses_that_lead_nowhere_and_are_stored_in_lower_case():
+def test_users_have_lower_case_addresses_in_a_reserved_domain():
     for row in sample_data.rows("users"):
         assert re.fullmatch(r"[a-z]+@alchemist\.example", row["email"])
         assert UserSchema().load({"email": row["email"]}, partial=True) == {"email": row["email"]}
@@ -232,24 +238,24 @@ def test_there_are_users_of_every_role():
     assert {row["role"] for row in sample_data.rows("users")} == set(ROLE_PERMISSIONS)
 
 
-def test_heroes_have_different_roles_and_some_none_and_some_nobody():
+def test_some_heroes_have_no_role_and_some_no_user():
     heroes = sample_data.rows("heroes")
     assert {row["role"] for row in heroes} == {*HERO_ROLES, None}
     assert 1 <= len([row for row in heroes if row["user_id"] is None]) <= 4
 
 
-@every_kind
-def test_what_rows_and_their_lines_refer_to_are_examples(kind: str):
+@every_table
+def test_rows_and_their_children_refer_to_sample_rows(table_name: str):
     keys = {name: {row["pk"] for row in sample_data.rows(name)} for name in set(TARGETS.values())}
-    for row in sample_data.rows(kind):
-        for part in (row, *row.get("items", ()), *row.get("redemptions", ())):
+    for row in sample_data.rows(table_name):
+        for referrer in (row, *row.get("items", ()), *row.get("redemptions", ())):
             for name, target in TARGETS.items():
-                assert part.get(name) in {*keys[target], None}
+                assert referrer.get(name) in {*keys[target], None}
 
 
-def test_a_customer_has_no_heroes_and_can_be_deleted():
-    [percival] = [row for row in sample_data.rows("users") if row["pk"] == EXAMPLE_PK]
-    assert percival["role"] == "customer"
+def test_the_example_user_has_no_heroes_and_can_be_deleted():
+    [customer] = [row for row in sample_data.rows("users") if row["pk"] == EXAMPLE_PK]
+    assert customer["role"] == "customer"
     assert EXAMPLE_PK not in {row["user_id"] for row in sample_data.rows("heroes")}
     assert EXAMPLE_PK in {row["user_id"] for row in sample_data.rows("tokens")}
 
@@ -261,21 +267,21 @@ def test_tokens_have_digests_that_look_random():
     assert len(set(digests)) == len(digests)
 
 
-def test_tokens_permit_no_more_than_their_users_may():
+def test_tokens_have_only_permissions_of_their_users():
     roles = {row["pk"]: row["role"] for row in sample_data.rows("users")}
     for row in sample_data.rows("tokens"):
         assert set(row["permissions"] or ()) <= ROLE_PERMISSIONS[roles[row["user_id"]]]
         assert datetime.fromisoformat(row["expires_at"]) > datetime(2090, 1, 1, tzinfo=UTC)
 
 
-def test_the_audit_log_tells_of_examples_and_of_fields_that_they_have():
+def test_audit_entries_refer_to_sample_rows_and_their_fields():
     for row in sample_data.rows("audit_log"):
         assert row["resource_pk"] in {other["pk"] for other in sample_data.rows(row["resource"])}
         assert set(row["fields"]) <= FIELDS[row["resource"]]
         assert row["action"] in ACTIONS
 
 
-def test_stores_are_in_many_currencies_and_their_addresses_lead_nowhere():
+def test_stores_have_many_currencies_and_addresses_in_a_reserved_domain():
     stores = sample_data.rows("stores")
     assert len({row["currency"] for row in stores} & set(CURRENCIES)) >= 6
     for row in stores:
@@ -284,14 +290,14 @@ def test_stores_are_in_many_currencies_and_their_addresses_lead_nowhere():
             assert row[name] is None or row[name].endswith(".example")
 
 
-def test_stores_belong_to_merchants_and_one_to_nobody():
+def test_stores_belong_to_merchants_except_for_one_without_owner():
     roles = {row["pk"]: row["role"] for row in sample_data.rows("users")}
     owners = [row["owner_id"] for row in sample_data.rows("stores")]
     assert owners.count(None) == 1
     assert {roles[owner] for owner in owners if owner} == {"merchant"}
 
 
-def test_prices_are_exact_and_some_stocks_are_unlimited_or_gone():
+def test_prices_have_two_decimals_and_some_stocks_are_unlimited_or_empty():
     for row in PRODUCTS.values():
         assert re.fullmatch(r"[1-9]\d{0,9}\.\d\d", row["price"])
     stocks = [row["stock"] for row in PRODUCTS.values()]
@@ -299,14 +305,14 @@ def test_prices_are_exact_and_some_stocks_are_unlimited_or_gone():
     assert all(stock is None or stock >= 0 for stock in stocks)
 
 
-def test_most_potions_are_for_sale_and_some_goods_are_no_potions():
+def test_most_potions_are_sold_and_some_products_are_not_potions():
     sold = {row["potion_id"] for row in PRODUCTS.values()}
     assert None in sold
     assert len(sold) > 40
     assert UNSOLD_POTION not in sold
 
 
-def test_what_the_documents_delete_is_in_nobodys_way():
+def test_the_rows_that_openapi_examples_delete_are_not_referenced():
     assert EMPTY_STORE not in {row["store_id"] for row in PRODUCTS.values()}
     assert UNSOLD not in {item["product_id"] for item in ITEMS}
     assert PRODUCTS[UNSOLD]["stock"] is not None
@@ -314,26 +320,26 @@ def test_what_the_documents_delete_is_in_nobodys_way():
 
 
 @every_coupon
-def test_a_coupon_counts_what_was_used(coupon: dict[str, Any]):
-    live = [line for line in coupon["redemptions"] if line["released_at"] is None]
+def test_a_coupon_counts_its_redemptions(coupon: dict[str, Any]):
+    live = [row for row in coupon["redemptions"] if row["released_at"] is None]
     used = coupon["used_before"] + len(live)
     assert coupon["init_count"] == used + coupon["remaining_count"]
     assert coupon["remaining_count"] >= 0
 
 
 @every_coupon
-def test_a_coupon_was_redeemed_as_its_rules_allow(coupon: dict[str, Any]):
-    live = [line for line in coupon["redemptions"] if line["released_at"] is None]
-    for line in live:
-        mine = [other for other in live if other["user_id"] == line["user_id"]]
-        assert len(mine) <= (coupon["per_user_limit"] or len(live))
-    for line in coupon["redemptions"]:
-        assert line["created_at"] >= (coupon["valid_from"] or "")
-        assert line["created_at"] < (coupon["valid_until"] or "3000")
-        assert line["created_at"] < (line["released_at"] or "3000")
+def test_redemptions_follow_the_rules_of_their_coupon(coupon: dict[str, Any]):
+    live = [row for row in coupon["redemptions"] if row["released_at"] is None]
+    for redemption in live:
+        same_user = [row for row in live if row["user_id"] == redemption["user_id"]]
+        assert len(same_user) <= (coupon["per_user_limit"] or len(live))
+    for redemption in coupon["redemptions"]:
+        assert redemption["created_at"] >= (coupon["valid_from"] or "")
+        assert redemption["created_at"] < (coupon["valid_until"] or "3000")
+        assert redemption["created_at"] < (redemption["released_at"] or "3000")
 
 
-def test_coupons_are_of_all_sorts():
+def test_coupons_cover_every_case():
     now = datetime.now(UTC).isoformat()
     coupons = COUPONS.values()
     assert any(row["remaining_count"] == 0 for row in coupons)
@@ -342,24 +348,24 @@ def test_coupons_are_of_all_sorts():
     assert any(row["per_user_limit"] for row in coupons)
     assert any(row["percent_off"] is None for row in coupons)
     assert any(row["redemptions"] == [] for row in coupons)
-    assert any(line["released_at"] for line in REDEMPTIONS.values())
-    assert any(line["order_id"] is None for line in REDEMPTIONS.values())
+    assert any(redemption["released_at"] for redemption in REDEMPTIONS.values())
+    assert any(redemption["order_id"] is None for redemption in REDEMPTIONS.values())
 
 
-def test_orders_and_redemptions_name_each_other():
-    of_orders = {order["redemption_id"]: pk for pk, order in ORDERS.items()}
-    of_redemptions = {pk: line["order_id"] for pk, line in REDEMPTIONS.items()}
-    assert of_orders.items() - {(None, of_orders[None])} == {
-        (pk, order) for pk, order in of_redemptions.items() if order
+def test_orders_and_redemptions_refer_to_each_other():
+    orders_by_redemption = {order["redemption_id"]: pk for pk, order in ORDERS.items()}
+    orders_of_redemptions = {pk: redemption["order_id"] for pk, redemption in REDEMPTIONS.items()}
+    assert orders_by_redemption.items() - {(None, orders_by_redemption[None])} == {
+        (pk, order) for pk, order in orders_of_redemptions.items() if order
     }
-    for pk, order in of_redemptions.items():
+    for pk, order in orders_of_redemptions.items():
         if order:
             is_cancelled = ORDERS[order]["status"] == "cancelled"
             assert is_cancelled == (REDEMPTIONS[pk]["released_at"] is not None)
             assert REDEMPTIONS[pk]["user_id"] == ORDERS[order]["user_id"]
 
 
-def test_orders_are_of_all_sorts():
+def test_orders_cover_every_case():
     orders = ORDERS.values()
     assert {order["status"] for order in orders} == set(TRANSITIONS)
     assert any(len(order["totals"]) >= 3 for order in orders)
@@ -369,25 +375,25 @@ def test_orders_are_of_all_sorts():
 
 
 @every_order
-def test_an_order_costs_what_placing_it_would(order: dict[str, Any]):
+def test_an_order_has_the_prices_that_placing_it_would_give(order: dict[str, Any]):
     redemption = REDEMPTIONS.get(order["redemption_id"])
     percentage = COUPONS[redemption["coupon_id"]]["percent_off"] if redemption else 0
-    charges = [
+    prices = [
         pricing.ItemPrice(
             item["currency"], pricing.to_cents(Decimal(item["unit_price"])) * item["quantity"]
         )
         for item in order["items"]
     ]
-    pricing.apply_discount(charges, percentage)
-    assert order["totals"] == pricing.calculate_totals(charges)
+    pricing.apply_discount(prices, percentage)
+    assert order["totals"] == pricing.calculate_totals(prices)
     assert [(item["discount"], item["total"]) for item in order["items"]] == [
-        (f"{pricing.from_cents(charge.discount):.2f}", f"{pricing.from_cents(charge.total):.2f}")
-        for charge in charges
+        (f"{pricing.from_cents(price.discount):.2f}", f"{pricing.from_cents(price.total):.2f}")
+        for price in prices
     ]
 
 
 @every_order
-def test_a_line_sells_a_product_as_its_store_does(order: dict[str, Any]):
+def test_an_item_has_the_price_and_currency_of_its_product(order: dict[str, Any]):
     currencies = {row["pk"]: row["currency"] for row in sample_data.rows("stores")}
     for item in order["items"]:
         product = PRODUCTS[item["product_id"]]
@@ -397,23 +403,12 @@ def test_a_line_sells_a_product_as_its_store_does(order: dict[str, Any]):
 
 
 @every_order
-def test_an_order_is_for_a_hero_of_its_user_and_was_placed_when_its_key_was_made(order):
+def test_an_order_is_for_a_hero_of_its_user_and_its_key_has_the_time_of_placing(order):
     owners = {row["pk"]: row["user_id"] for row in sample_data.rows("heroes")}
     assert order["hero_id"] is None or owners[order["hero_id"]] == order["user_id"]
     placed = datetime.fromisoformat(order["placed_at"]).timestamp()
     assert UUID(order["pk"]).int >> 80 == int(placed * 1000)
     assert order["created_at"] == order["placed_at"]
-
-
-def test_a_key_is_found_by_its_name():
-    key = sample_data.pk("ingredients", "Moonstone dust")
-    [row] = [row for row in sample_data.rows("ingredients") if row["pk"] == key]
-    assert row["name"] == "Moonstone dust"
-
-
-def test_a_name_that_is_no_example_has_no_key():
-    with pytest.raises(KeyError, match="Philosopher's stone"):
-        sample_data.pk("ingredients", "Philosopher's stone")
 
 
 @pytest.fixture
@@ -426,209 +421,220 @@ def engine(url: URL) -> Engine:
     return create_engine(url, poolclass=NullPool)
 
 
-def load(url: URL) -> dict[str, int]:
-    return sample_data.load(url, lambda _done, _total: None)
-
-
-def shelf(connection: Connection) -> list[tuple[Any, ...]]:
+def ingredient_rows(connection: Connection) -> list[tuple[Any, ...]]:
     columns = (Ingredient.pk, Ingredient.name, Ingredient.description)
     return [tuple(row) for row in connection.execute(select(*columns).order_by(Ingredient.pk))]
 
 
-def recipes(connection: Connection) -> list[tuple[Any, ...]]:
-    line = (PotionIngredient.ingredient_id, PotionIngredient.amount, PotionIngredient.unit)
-    columns = select(Potion.pk, Potion.name, Potion.description, *line)
+def recipe_rows(connection: Connection) -> list[tuple[Any, ...]]:
+    item = (PotionIngredient.ingredient_id, PotionIngredient.amount, PotionIngredient.unit)
+    columns = select(Potion.pk, Potion.name, Potion.description, *item)
     order = (Potion.pk, PotionIngredient.position)
-    found = connection.execute(columns.join(PotionIngredient).order_by(*order))
-    return [tuple(row) for row in found]
+    result = connection.execute(columns.join(PotionIngredient).order_by(*order))
+    return [tuple(row) for row in result]
 
 
-def test_what_is_loaded_is_what_the_files_say(url: URL, engine: Engine):
-    assert load(url) == COUNTS
+def test_ingredients_and_potions_are_inserted_as_in_the_files(url: URL, engine: Engine):
+    assert sample_data.load(url) == COUNTS
     with engine.connect() as connection:
-        assert shelf(connection) == [
+        assert ingredient_rows(connection) == [
             (UUID(row["pk"]), row["name"], row["description"])
             for row in sample_data.rows("ingredients")
         ]
-        assert recipes(connection) == [
+        assert recipe_rows(connection) == [
             (
                 UUID(potion["pk"]),
                 potion["name"],
                 potion["description"],
-                UUID(line["pk"]),
-                line["amount"] and Decimal(line["amount"]),
-                line["unit"],
+                UUID(item["pk"]),
+                item["amount"] and Decimal(item["amount"]),
+                item["unit"],
             )
             for potion in sample_data.rows("potions")
-            for line in potion["ingredients"]
+            for item in potion["ingredients"]
         ]
 
 
-def test_people_and_the_market_are_stored_as_the_files_say(url: URL, engine: Engine):
-    load(url)
+def test_all_other_tables_are_inserted_as_in_the_files(url: URL, engine: Engine):
+    sample_data.load(url)
     with engine.connect() as connection:
-        for kind in FIELDS.keys() - {"ingredients", "potions"}:
-            fields = FIELDS[kind] - LEDGERS.keys()
-            told = [{name: row[name] for name in fields} for row in sample_data.rows(kind)]
-            assert stored(connection, sample_data.SAMPLE_TABLES[kind].model, fields) == told
+        for table_name in FIELDS.keys() - {"ingredients", "potions"}:
+            fields = FIELDS[table_name] - CHILD_MODELS.keys()
+            expected = [
+                {name: row[name] for name in fields} for row in sample_data.rows(table_name)
+            ]
+            assert (
+                stored_rows(connection, sample_data.SAMPLE_TABLES[table_name].model, fields)
+                == expected
+            )
 
 
-@pytest.mark.parametrize(("kind", "name"), [("coupons", "redemptions"), ("orders", "items")])
-def test_ledgers_are_stored_as_the_files_say(url: URL, engine: Engine, kind: str, name: str):
-    load(url)
-    lines = [line for row in sample_data.rows(kind) for line in row[name]]
-    fields = lines[0].keys() - {"name"}
-    told = [{field: line[field] for field in fields} for line in lines]
+@pytest.mark.parametrize(("table_name", "name"), [("coupons", "redemptions"), ("orders", "items")])
+def test_redemptions_and_items_are_inserted_as_in_the_files(
+    url: URL, engine: Engine, table_name: str, name: str
+):
+    sample_data.load(url)
+    children = [child for row in sample_data.rows(table_name) for child in row[name]]
+    fields = children[0].keys() - {"name"}
+    expected = [{field: child[field] for field in fields} for child in children]
     with engine.connect() as connection:
-        found = stored(connection, LEDGERS[name], fields)
-    # Redemptions stand below their coupons in the file, and have keys of their own.
-    assert sorted(found, key=str) == sorted(told, key=str)
+        actual = stored_rows(connection, CHILD_MODELS[name], fields)
+    # The file lists redemptions by coupon, not in the order of their keys.
+    assert sorted(actual, key=str) == sorted(expected, key=str)
 
 
-def stored(connection: Connection, model: Any, fields: Iterable[str]) -> list[dict[str, Any]]:
+def stored_rows(connection: Connection, model: Any, fields: Iterable[str]) -> list[dict[str, Any]]:
     table = model.__table__
     rows = connection.execute(select(table).order_by(*table.primary_key)).mappings()
-    return [stored_as_text({name: row[name] for name in fields}) for row in rows]
+    return [to_json_values({name: row[name] for name in fields}) for row in rows]
 
 
-def stored_as_text(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: as_text(value) for name, value in row.items()}
+def to_json_values(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: to_json_value(value) for name, value in row.items()}
 
 
-def as_text(value: Any) -> Any:
+def to_json_value(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return str(value) if isinstance(value, UUID | Decimal) else value
 
 
-def test_loading_again_adds_and_changes_nothing(url: URL, engine: Engine):
-    load(url)
+def test_loading_again_changes_nothing(url: URL, engine: Engine):
+    sample_data.load(url)
     with engine.connect() as connection:
-        before = shelf(connection), recipes(connection)
-    assert load(url) == NONE
+        before = ingredient_rows(connection), recipe_rows(connection)
+    assert sample_data.load(url) == NOTHING
     with engine.connect() as connection:
-        assert (shelf(connection), recipes(connection)) == before
+        assert (ingredient_rows(connection), recipe_rows(connection)) == before
 
 
-def test_progress_rises_to_the_number_of_all_rows(url: URL):
-    seen: list[tuple[int, int]] = []
-    sample_data.load(url, lambda done, total: seen.append((done, total)))
-    done = [moment[0] for moment in seen]
+def test_progress_increases_up_to_the_total(url: URL):
+    calls: list[tuple[int, int]] = []
+    sample_data.load(url, lambda done, total: calls.append((done, total)))
+    done = [call[0] for call in calls]
     assert len(done) > 5
     assert done == sorted(set(done))
-    assert {total for _, total in seen} == {TOTAL}
-    assert seen[-1] == (TOTAL, TOTAL)
+    assert {total for _, total in calls} == {TOTAL}
+    assert calls[-1] == (TOTAL, TOTAL)
 
 
-def test_loading_that_is_broken_off_leaves_nothing(url: URL, engine: Engine):
-    def break_off(done: int, _total: int) -> None:
+def test_interrupted_loading_inserts_nothing(url: URL, engine: Engine):
+    def interrupt(done: int, _total: int) -> None:
         if done > 100:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample_data.load(url, break_off)
+        sample_data.load(url, interrupt)
     with engine.connect() as connection:
-        assert (shelf(connection), recipes(connection)) == ([], [])
+        assert (ingredient_rows(connection), recipe_rows(connection)) == ([], [])
 
 
-def test_a_changed_potion_keeps_its_change(url: URL, engine: Engine):
-    load(url)
-    key = UUID(sample_data.pk("potions", "Slow Tea"))
+def test_an_edited_potion_is_not_changed(url: URL, engine: Engine):
+    sample_data.load(url)
+    key = next(UUID(row["pk"]) for row in sample_data.rows("potions") if row["name"] == "Slow Tea")
     with engine.begin() as connection:
         connection.execute(update(Potion).where(Potion.pk == key).values(name="Quick Tea"))
-        last = (PotionIngredient.potion_id == key, PotionIngredient.position > 1)
-        connection.execute(delete(PotionIngredient).where(*last))
-        changed = recipes(connection)
-    assert load(url) == NONE
+        last_items = (PotionIngredient.potion_id == key, PotionIngredient.position > 1)
+        connection.execute(delete(PotionIngredient).where(*last_items))
+        edited = recipe_rows(connection)
+    assert sample_data.load(url) == NOTHING
     with engine.connect() as connection:
-        assert recipes(connection) == changed
+        assert recipe_rows(connection) == edited
 
 
-def test_a_deleted_potion_comes_back_with_its_recipe(url: URL, engine: Engine):
-    load(url)
+def test_a_deleted_potion_is_inserted_again_with_its_ingredients(url: URL, engine: Engine):
+    sample_data.load(url)
     with engine.begin() as connection:
-        whole = recipes(connection)
+        before = recipe_rows(connection)
         connection.execute(delete(Potion).where(Potion.pk == UUID(UNSOLD_POTION)))
-    assert load(url) == NONE | {"potions": 1}
+    assert sample_data.load(url) == NOTHING | {"potions": 1}
     with engine.connect() as connection:
-        assert recipes(connection) == whole
+        assert recipe_rows(connection) == before
 
 
-def test_a_potion_comes_back_together_with_its_deleted_ingredients(url: URL, engine: Engine):
-    load(url)
+def test_deleted_potions_and_ingredients_are_inserted_again_together(url: URL, engine: Engine):
+    sample_data.load(url)
     with engine.begin() as connection:
-        whole = recipes(connection)
+        before = recipe_rows(connection)
         for model in (Order, Product, Potion):
             connection.execute(delete(model))
         connection.execute(delete(Ingredient).where(Ingredient.name == "Blackcurrant leaf"))
-    sold = {"potions": 50, "products": COUNTS["products"], "orders": COUNTS["orders"]}
-    assert load(url) == NONE | {"ingredients": 1} | sold
+    deleted = {"potions": 50, "products": COUNTS["products"], "orders": COUNTS["orders"]}
+    assert sample_data.load(url) == NOTHING | {"ingredients": 1} | deleted
     with engine.connect() as connection:
-        assert recipes(connection) == whole
+        assert recipe_rows(connection) == before
 
 
-def test_an_ingredient_of_a_user_with_an_example_name_is_left_alone(url: URL, engine: Engine):
-    mine = (uuid7(), "Moonstone dust", "Mine.")
+def test_another_ingredient_with_a_sample_name_is_not_changed(url: URL, engine: Engine):
+    ingredient = (uuid7(), "Moonstone dust", "Not a sample.")
     with engine.begin() as connection:
-        values = dict(zip(("pk", "name", "description"), mine, strict=True))
+        values = dict(zip(("pk", "name", "description"), ingredient, strict=True))
         connection.execute(insert(Ingredient).values(values))
-    assert load(url) == COUNTS
+    assert sample_data.load(url) == COUNTS
     with engine.connect() as connection:
-        assert mine in shelf(connection)
+        assert ingredient in ingredient_rows(connection)
 
 
-def test_a_user_with_the_address_of_an_example_stays_and_the_rest_is_loaded(
+def test_another_user_with_a_sample_address_is_kept_and_unrelated_rows_are_inserted(
     url: URL, engine: Engine
 ):
-    mine = uuid7()
+    pk = uuid7()
     address = "bartholomew@alchemist.example"
     with engine.begin() as connection:
-        user = {"pk": mine, "email": address, "full_name": "Mine"}
+        user = {"pk": pk, "email": address, "full_name": "Not a sample"}
         connection.execute(insert(User).values(user))
-    theirs = {kind: others_than(kind, EXAMPLE_OWNER_PK) for kind in ("heroes", "orders")}
-    used = {
+    expected = {
+        table_name: count_of_other_users(table_name, EXAMPLE_OWNER_PK)
+        for table_name in ("heroes", "orders")
+    }
+    skipped_coupons = {
         REDEMPTIONS[pk]["coupon_id"]
         for pk in REDEMPTIONS
         if REDEMPTIONS[pk]["user_id"] == EXAMPLE_OWNER_PK
     }
-    assert load(url) == COUNTS | {"users": 9, "coupons": 8 - len(used)} | theirs
-    assert load(url) == NONE
+    assert (
+        sample_data.load(url)
+        == COUNTS | {"users": 9, "coupons": 8 - len(skipped_coupons)} | expected
+    )
+    assert sample_data.load(url) == NOTHING
     with engine.connect() as connection:
-        assert connection.scalar(select(User.pk).where(User.email == address)) == mine
+        assert connection.scalar(select(User.pk).where(User.email == address)) == pk
 
 
-def others_than(kind: str, user_id: str) -> int:
-    return len([row for row in sample_data.rows(kind) if row["user_id"] != user_id])
+def count_of_other_users(table_name: str, user_id: str) -> int:
+    return len([row for row in sample_data.rows(table_name) if row["user_id"] != user_id])
 
 
-MINE = [
-    (User, {"email": "ines@alchemist.example", "full_name": "Mine"}),
-    (User, {"email": "sunniva@alchemist.example", "full_name": "Mine"}),
+CONFLICTING_ROWS = [
+    (User, {"email": "ines@alchemist.example", "full_name": "Not a sample"}),
+    (User, {"email": "sunniva@alchemist.example", "full_name": "Not a sample"}),
     (Hero, {"nickname": "Captain Hobnail"}),
     (Coupon, {"code": "WELCOME10", "init_count": 1, "remaining_count": 1}),
 ]
 
 
-@pytest.mark.parametrize(("model", "values"), MINE, ids=["merchant", "customer", "hero", "coupon"])
-def test_the_market_is_sound_whatever_is_in_the_way_and_whole_when_it_is_gone(
+@pytest.mark.parametrize(
+    ("model", "values"), CONFLICTING_ROWS, ids=["merchant", "customer", "hero", "coupon"]
+)
+def test_conflicting_rows_leave_consistent_data_and_loading_completes_without_them(
     url: URL, engine: Engine, model: Any, values: dict[str, Any]
 ):
-    mine = {"pk": uuid7(), **values}
+    row = {"pk": uuid7(), **values}
     with engine.begin() as connection:
-        connection.execute(insert(model).values(mine))
-    first = load(url)
+        connection.execute(insert(model).values(row))
+    first = sample_data.load(url)
     with engine.begin() as connection:
-        assert unsound(connection) == []
-        connection.execute(delete(model).where(model.pk == mine["pk"]))
-    second = load(url)
+        assert inconsistencies(connection) == []
+        connection.execute(delete(model).where(model.pk == row["pk"]))
+    second = sample_data.load(url)
     assert 0 < second["orders"] < COUNTS["orders"]
-    assert {kind: first[kind] + second[kind] for kind in first} == COUNTS
+    assert {table_name: first[table_name] + second[table_name] for table_name in first} == COUNTS
     with engine.connect() as connection:
-        assert unsound(connection) == []
+        assert inconsistencies(connection) == []
 
 
-def unsound(connection: Connection) -> list[UUID]:
-    """Return the coupons that count wrong, and the redemptions of orders that are not there."""
+def inconsistencies(connection: Connection) -> list[UUID]:
+    """Return coupons with a wrong count, and redemptions of missing orders."""
     live = select(func.count()).where(
         Redemption.coupon_id == Coupon.pk, Redemption.released_at.is_(None)
     )
@@ -638,42 +644,42 @@ def unsound(connection: Connection) -> list[UUID]:
     return [*connection.scalars(wrong), *connection.scalars(orphaned)]
 
 
-def test_a_product_that_was_sold_since_keeps_its_stock(url: URL, engine: Engine):
-    load(url)
+def test_the_stock_of_a_sold_product_is_not_changed(url: URL, engine: Engine):
+    sample_data.load(url)
     sold = update(Product).where(Product.pk == UUID(UNSOLD)).values(stock=Product.stock - 1)
     with engine.begin() as connection:
         connection.execute(sold)
-    assert load(url) == NONE
+    assert sample_data.load(url) == NOTHING
     with engine.connect() as connection:
-        left = connection.scalar(select(Product.stock).where(Product.pk == UUID(UNSOLD)))
-    assert left == PRODUCTS[UNSOLD]["stock"] - 1
+        stock = connection.scalar(select(Product.stock).where(Product.pk == UUID(UNSOLD)))
+    assert stock == PRODUCTS[UNSOLD]["stock"] - 1
 
 
-def test_a_deleted_store_comes_back(url: URL, engine: Engine):
-    load(url)
+def test_a_deleted_store_is_inserted_again(url: URL, engine: Engine):
+    sample_data.load(url)
     with engine.begin() as connection:
         connection.execute(delete(Store).where(Store.pk == UUID(EMPTY_STORE)))
-    assert load(url) == NONE | {"stores": 1}
+    assert sample_data.load(url) == NOTHING | {"stores": 1}
 
 
-def test_a_hero_with_the_nickname_of_an_example_stays(url: URL, engine: Engine):
-    mine = uuid7()
+def test_another_hero_with_a_sample_nickname_is_kept(url: URL, engine: Engine):
+    pk = uuid7()
     with engine.begin() as connection:
-        connection.execute(insert(Hero).values(pk=mine, nickname="Old Jory"))
-    assert load(url) == COUNTS | {"heroes": 7}
+        connection.execute(insert(Hero).values(pk=pk, nickname="Old Jory"))
+    assert sample_data.load(url) == COUNTS | {"heroes": 7}
     with engine.connect() as connection:
-        assert connection.scalar(select(Hero.pk).where(Hero.nickname == "Old Jory")) == mine
+        assert connection.scalar(select(Hero.pk).where(Hero.nickname == "Old Jory")) == pk
 
 
-def test_a_deleted_user_comes_back_with_their_tokens(url: URL, engine: Engine):
-    load(url)
+def test_a_deleted_user_is_inserted_again_with_their_tokens(url: URL, engine: Engine):
+    sample_data.load(url)
     with engine.begin() as connection:
         connection.execute(delete(User).where(User.pk == UUID(EXAMPLE_PK)))
-    assert load(url) == NONE | {"users": 1, "tokens": 2}
+    assert sample_data.load(url) == NOTHING | {"users": 1, "tokens": 2}
 
 
-def test_two_loads_at_once_add_every_row_once(url: URL):
+def test_concurrent_loads_insert_every_row_once(url: URL):
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(load, [url, url])
-    added = {kind: first[kind] + second[kind] for kind in first}
+        first, second = pool.map(sample_data.load, [url, url])
+    added = {table_name: first[table_name] + second[table_name] for table_name in first}
     assert added == COUNTS

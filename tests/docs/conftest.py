@@ -25,6 +25,5 @@ def operation(documents, version, operation_id) -> Json:
 
 @pytest.fixture
 def client_with_sample_data(client):
-    for kind, batch in sample_data._batches():
-        sample_data._add(db.session.connection(), sample_data.SAMPLE_TABLES[kind], batch)
+    sample_data.insert_missing(db.session.connection())
     return client

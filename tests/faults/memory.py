@@ -61,7 +61,7 @@ def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
         embedded.EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
     ):
         alembic.command.upgrade(db.alembic_config(server.url), "head")
-        sample_data.load(server.url, lambda _done, _total: None)
+        sample_data.load(server.url)
         known = _issue(server.url)
         environment = {
             "ALCHEMIST_LOG_LEVEL": "warning",

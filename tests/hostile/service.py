@@ -37,7 +37,7 @@ def opened() -> Iterator[tuple[Gunicorn, str]]:
 
 def insert_sample_data(server: Gunicorn) -> None:
     """Insert the rows of the sample data that are missing."""
-    sample_data.load(database_url(server.environment["DATABASE_URL"]), lambda _done, _total: None)
+    sample_data.load(database_url(server.environment["DATABASE_URL"]))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The example apothecary: a shop's worth of rows with fixed keys, and how they are loaded."""
+"""Sample data of an example shop: rows with fixed primary keys, and their loader."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -19,29 +19,30 @@ from alchemist.domains.products.models import Product
 from alchemist.domains.stores.models import Store
 from alchemist.domains.users.models import Token, User
 
-BATCH = 10
+BATCH_SIZE = 10
 
 Row = dict[str, Any]
-# The table of a row, and its key.
+Progress = Callable[[int, int], None]
+# A table and the primary key of one of its rows.
 Reference = tuple[Table, str]
 
 
 class SampleTable(NamedTuple):
-    """Where the rows of one file go, and the lines that hang on each.
+    """The model of the rows of one file, and the model of their child rows.
 
-    `later` are the rows of kinds below without which a row is not complete.
+    `dependents` returns rows of later tables without which a row would be inconsistent.
     """
 
     model: type[Base]
-    line: type[Base] | None = None
-    lines: Callable[[Row], Iterable[Row]] = lambda _row: ()
-    later: Callable[[Row], Iterable[tuple["SampleTable", Row]]] = lambda _row: ()
+    child_model: type[Base] | None = None
+    children: Callable[[Row], Iterable[Row]] = lambda _row: ()
+    dependents: Callable[[Row], Iterable[tuple["SampleTable", Row]]] = lambda _row: ()
 
 
-def _recipe(potion: Row) -> Iterator[Row]:
-    for position, line in enumerate(potion["ingredients"]):
-        place = {"potion_id": potion["pk"], "ingredient_id": line["pk"], "position": position}
-        yield {**place, "amount": line["amount"], "unit": line["unit"]}
+def _potion_ingredients(potion: Row) -> Iterator[Row]:
+    for position, item in enumerate(potion["ingredients"]):
+        keys = {"potion_id": potion["pk"], "ingredient_id": item["pk"], "position": position}
+        yield {**keys, "amount": item["amount"], "unit": item["unit"]}
 
 
 def _redemptions(coupon: Row) -> Iterator[Row]:
@@ -49,125 +50,139 @@ def _redemptions(coupon: Row) -> Iterator[Row]:
         yield {**redemption, "coupon_id": coupon["pk"]}
 
 
-def _items(order: Row) -> Iterator[Row]:
+def _order_items(order: Row) -> Iterator[Row]:
     for position, item in enumerate(order["items"]):
         yield {"order_id": order["pk"], "position": position, **_columns_of(OrderItem, item)}
 
 
-def _redeemed_for(coupon: Row) -> Iterator[tuple[SampleTable, Row]]:
-    """Yield the orders that a coupon was used for: its counter is right with all of them only."""
-    redeemed = {redemption["order_id"] for redemption in coupon["redemptions"]}
+def _orders_with_coupon(coupon: Row) -> Iterator[tuple[SampleTable, Row]]:
+    """Yield the orders with a coupon: without all of them its remaining count would be wrong."""
+    order_pks = {redemption["order_id"] for redemption in coupon["redemptions"]}
     for order in rows("orders"):
-        if order["pk"] in redeemed:
+        if order["pk"] in order_pks:
             yield SAMPLE_TABLES["orders"], order
 
 
-# `<kind>.json` holds the rows as they are stored. A row may refer to any kind above its own.
+# `<name>.json` has the rows of a table. A row may refer to rows of the tables before its own.
 SAMPLE_TABLES = {
     "ingredients": SampleTable(Ingredient),
-    "potions": SampleTable(Potion, PotionIngredient, _recipe),
+    "potions": SampleTable(Potion, PotionIngredient, _potion_ingredients),
     "users": SampleTable(User),
     "heroes": SampleTable(Hero),
-    # Of their secrets nobody knows any: the digests are random.
+    # The digests are random: no secret matches them.
     "tokens": SampleTable(Token),
     "stores": SampleTable(Store),
     "products": SampleTable(Product),
-    "coupons": SampleTable(Coupon, Redemption, _redemptions, _redeemed_for),
-    "orders": SampleTable(Order, OrderItem, _items),
+    "coupons": SampleTable(Coupon, Redemption, _redemptions, _orders_with_coupon),
+    "orders": SampleTable(Order, OrderItem, _order_items),
     "audit_log": SampleTable(AuditEntry),
 }
 
 
-def rows(kind: str) -> list[Row]:
-    """Return the examples of a kind, in the order of their keys."""
-    file = resources.files(__name__) / f"{kind}.json"
-    found: list[Row] = json.loads(file.read_text("utf-8"))
-    return found
+def rows(table_name: str) -> list[Row]:
+    """Return the sample rows of a table, in the order of their primary keys."""
+    file = resources.files(__name__) / f"{table_name}.json"
+    sample_rows: list[Row] = json.loads(file.read_text("utf-8"))
+    return sample_rows
 
 
-def pk(kind: str, name: str) -> str:
-    """Return the key of the example of that name; raise KeyError if there is none."""
-    return str({row["name"]: row["pk"] for row in rows(kind)}[name])
+def ignore_progress(_done: int, _total: int) -> None:
+    """Do nothing with the progress."""
 
 
-def load(url: URL, progress: Callable[[int, int], None]) -> dict[str, int]:
-    """Add the examples that the migrated database lacks, and return how many of each kind.
+def load(url: URL, progress: Progress = ignore_progress) -> dict[str, int]:
+    """Insert missing sample rows into a migrated database, in one transaction.
 
-    All or nothing, in one transaction. A row that is there stays as its users made it, and what
-    refers to one that is not there is left out. Raises IntegrityError if an ingredient is deleted
-    in the middle of it; calling again cures that.
-    `progress` is called after every batch with the rows done and the rows in all.
+    Return the counts by table. Raise IntegrityError if a referenced row is deleted meanwhile: then
+    call it again.
     """
-    # Nothing runs often enough to be worth preparing, and an old PgBouncer could not do it.
-    connect = {"connect_timeout": 2, "prepare_threshold": None}
-    engine = create_engine(url, poolclass=NullPool, connect_args=connect, hide_parameters=True)
+    # No prepared statements: each runs only a few times, and PgBouncer before 1.21 rejects them.
+    connect_args = {"connect_timeout": 2, "prepare_threshold": None}
+    engine = create_engine(url, poolclass=NullPool, connect_args=connect_args, hide_parameters=True)
+    with engine.begin() as connection:
+        return insert_missing(connection, progress)
+
+
+def insert_missing(connection: Connection, progress: Progress = ignore_progress) -> dict[str, int]:
+    """Insert missing sample rows; return the counts by table.
+
+    Existing rows do not change, and a row that refers to a missing row is skipped. `progress` is
+    called after each batch with the numbers of processed and of all rows.
+    """
     batches = list(_batches())
     added, done, total = dict.fromkeys(SAMPLE_TABLES, 0), 0, sum(len(batch) for _, batch in batches)
-    with engine.begin() as connection:
-        for kind, batch in batches:
-            added[kind] += _add(connection, SAMPLE_TABLES[kind], batch)
-            done += len(batch)
-            progress(done, total)
+    for name, batch in batches:
+        added[name] += _insert(connection, SAMPLE_TABLES[name], batch)
+        done += len(batch)
+        progress(done, total)
     return added
 
 
 def _batches() -> Iterator[tuple[str, list[Row]]]:
-    for kind in SAMPLE_TABLES:
-        found = rows(kind)
-        for start in range(0, len(found), BATCH):
-            yield kind, found[start : start + BATCH]
+    for name in SAMPLE_TABLES:
+        sample_rows = rows(name)
+        for start in range(0, len(sample_rows), BATCH_SIZE):
+            yield name, sample_rows[start : start + BATCH_SIZE]
 
 
-def _add(connection: Connection, kind: SampleTable, batch: list[Row]) -> int:
-    batch = _without_dangling(connection, kind, batch)
+def _insert(connection: Connection, sample_table: SampleTable, batch: list[Row]) -> int:
+    batch = _without_dangling(connection, sample_table, batch)
     if not batch:
         return 0
-    values = [_columns_of(kind.model, row) for row in batch]
-    # Whatever the conflict is: a user of another key may have taken an e-mail or a nickname.
-    statement = insert(kind.model).on_conflict_do_nothing()
-    added = connection.scalars(statement.returning(table(kind.model).c.pk), values)
-    new = {str(key) for key in added}
-    # Only for new rows: the lines of an old one are as its users want them.
-    lines = [line for row in batch if row["pk"] in new for line in kind.lines(row)]
-    if kind.line and lines:
-        connection.execute(insert(kind.line), lines)
-    return len(new)
+    values = [_columns_of(sample_table.model, row) for row in batch]
+    # For a conflict on any column: another row may have the same e-mail address or nickname.
+    statement = insert(sample_table.model).on_conflict_do_nothing()
+    pks = connection.scalars(statement.returning(table(sample_table.model).c.pk), values)
+    inserted = {str(pk) for pk in pks}
+    # Only for inserted rows: the children of an existing row may have been edited.
+    children = [
+        child for row in batch if row["pk"] in inserted for child in sample_table.children(row)
+    ]
+    if sample_table.child_model and children:
+        connection.execute(insert(sample_table.child_model), children)
+    return len(inserted)
 
 
 def _columns_of(model: type[Base], row: Row) -> Row:
-    """Return what of a row is stored with it, without its lines and what is told for readers."""
+    """Return the values of columns, without children and names that are only for readers."""
     return {name: row[name] for name in table(model).columns.keys() & row.keys()}
 
 
-def _without_dangling(connection: Connection, kind: SampleTable, batch: list[Row]) -> list[Row]:
-    """Return the rows that refer to nothing that is missing.
+def _without_dangling(
+    connection: Connection, sample_table: SampleTable, batch: list[Row]
+) -> list[Row]:
+    """Return the rows whose references exist.
 
-    Not every user is an example where somebody has their e-mail; what those own, and what was
-    ordered there, is then left out.
+    A sample user is missing if another user has their e-mail address. Then their heroes, stores and
+    orders are skipped, too.
     """
-    wanted = {row["pk"]: set(_references(kind, row)) for row in batch}
-    there: set[Reference] = set()
-    for target in {target for references in wanted.values() for target, _ in references}:
-        keys = {
-            key for references in wanted.values() for other, key in references if other is target
-        }
-        found = connection.scalars(select(target.c.pk).where(target.c.pk.in_(keys)))
-        there |= {(target, str(key)) for key in found}
-    return [row for row in batch if wanted[row["pk"]] <= there]
+    references = {row["pk"]: set(_references(sample_table, row)) for row in batch}
+    existing = _existing(connection, set().union(*references.values()))
+    return [row for row in batch if references[row["pk"]] <= existing]
 
 
-def _references(kind: SampleTable, row: Row) -> Iterator[Reference]:
-    """Yield what must be there before a row is added with all that belongs to it."""
-    together = {table(model) for model in (kind.model, kind.line) if model}
-    needed = [*_targets(kind.model, row)]
-    for line in kind.lines(row):
-        needed += _targets(kind.line, line) if kind.line else ()
-    for other, later in kind.later(row):
-        needed += _references(other, later)
-    yield from (reference for reference in needed if reference[0] not in together)
+def _existing(connection: Connection, references: set[Reference]) -> set[Reference]:
+    existing: set[Reference] = set()
+    for target in {target for target, _ in references}:
+        pks = [pk for table_, pk in references if table_ is target]
+        query = select(target.c.pk).where(target.c.pk.in_(pks))
+        existing |= {(target, str(key)) for key in connection.scalars(query)}
+    return existing
+
+
+def _references(sample_table: SampleTable, row: Row) -> Iterator[Reference]:
+    """Yield what a row, its children and its dependents refer to, except for each other."""
+    models = (sample_table.model, sample_table.child_model)
+    tables = {table(model) for model in models if model}
+    references = [*_targets(sample_table.model, row)]
+    for child in sample_table.children(row):
+        references += _targets(sample_table.child_model, child) if sample_table.child_model else ()
+    for dependent_table, dependent in sample_table.dependents(row):
+        references += _references(dependent_table, dependent)
+    yield from (reference for reference in references if reference[0] not in tables)
 
 
 def _targets(model: type[Base], row: Row) -> Iterator[Reference]:
-    for reference in table(model).foreign_keys:
-        if (key := row.get(reference.parent.name)) is not None:
-            yield reference.column.table, key
+    for foreign_key in table(model).foreign_keys:
+        if (pk := row.get(foreign_key.parent.name)) is not None:
+            yield foreign_key.column.table, pk
