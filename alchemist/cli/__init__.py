@@ -5,7 +5,7 @@ import sys
 try:
     from .commands import main
 except KeyboardInterrupt:
-    # Nothing has begun: what `dev` was to do until Ctrl-C is done, and no other command is.
+    # Ctrl-C is the normal end of `dev`; any other command has failed.
     print("Stopped.")
     sys.exit(0 if sys.argv[1:2] == ["dev"] else 1)
 

@@ -1,4 +1,4 @@
-"""`python -m alchemist.cli`, where the command is not installed."""
+"""Run the command as `python -m alchemist.cli`, where it is not installed."""
 
 from . import main
 

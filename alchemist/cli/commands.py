@@ -16,12 +16,12 @@ from alchemist import config, embedded
 from . import dev_server, errors, migrations, sample_data, tokens
 from . import verify as verification
 
-_data = click.option(
+_data_option = click.option(
     "--data",
     type=click.Path(path_type=Path),
     default=Path(".alchemist"),
     show_default=True,
-    help="Where the embedded PostgreSQL keeps its data, when DATABASE_URL is not set.",
+    help="The data directory of the embedded PostgreSQL, used when DATABASE_URL is not set.",
 )
 
 
@@ -36,7 +36,7 @@ def main() -> None:
         alchemist load-examples        (in another terminal)
         curl http://127.0.0.1:8000/api/v2/potions
 
-    In production the same code runs behind a proxy, on a PostgreSQL of its own:
+    In production, behind a proxy and with a PostgreSQL server:
 
     \b
         export DATABASE_URL=postgresql://alchemist:secret@db.example/alchemist
@@ -45,10 +45,10 @@ def main() -> None:
         gunicorn wsgi:app
 
     \b
-    Environment, where a `.env` in the current directory fills what is left open:
-        DATABASE_URL   the PostgreSQL to use; without it, `dev`, `load-examples`
-                       and `verify` use an embedded one
-        ALCHEMIST_…    workers, threads, time limits: the README has the table
+    Environment variables, also read from `.env` in the current directory:
+        DATABASE_URL   the PostgreSQL database; without it, `dev`,
+                       `load-examples` and `verify` use an embedded PostgreSQL
+        ALCHEMIST_…    workers, threads, timeouts: see the table in the README
     """
 
 
@@ -59,38 +59,38 @@ def main() -> None:
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="Where to listen; 0 is any free port.",
+    help="The port to listen on; 0 selects a free port.",
 )
-@_data
+@_data_option
 def dev(host: str, port: int, data: Path) -> None:
-    """Serve for development, until Ctrl-C.
+    """Run a development server until Ctrl-C.
 
-    Starts an embedded PostgreSQL, or uses the one of DATABASE_URL; brings its tables up to date;
-    and serves with open access: everybody who reaches the address may do everything.
+    Starts an embedded PostgreSQL, or uses the database of DATABASE_URL, and migrates it. Access is
+    open: every caller on this machine has every permission, without a token.
 
     \b
     Example:
         alchemist dev --port 8080 --data ~/apothecary
     """
-    _stop_as_on_ctrl_c()
-    with suppress(KeyboardInterrupt), errors.reported(), ExitStack() as running:
-        listener = running.enter_context(dev_server.listen(host, port))
+    _handle_termination_like_ctrl_c()
+    with suppress(KeyboardInterrupt), errors.reported(), ExitStack() as stack:
+        listener = stack.enter_context(dev_server.listen(host, port))
         address, port = dev_server.address(host, listener), listener.getsockname()[1]
-        watched: dict[str, dev_server.Poll] = {}
-        server = _embedded(data)
+        processes: dict[str, dev_server.Poll] = {}
+        server = _embedded_unless_configured(data)
         os.environ |= {"ALCHEMIST_BIND": address, "ALCHEMIST_OPEN_ACCESS": "true"}
         settings = config.load()
         if server:
-            running.callback(server.stop)
-            watched["PostgreSQL"] = server.start().poll
+            stack.callback(server.stop)
+            processes["PostgreSQL"] = server.start().poll
         migrations.upgrade(settings.database_url)
         disown = server.directory.close_inherited_lock if server else lambda: None
         service = dev_server.gunicorn(settings, listener, disown)
-        watched["gunicorn"] = running.enter_context(service)
-        dev_server.await_ready(host, port, watched)
+        processes["gunicorn"] = stack.enter_context(service)
+        dev_server.await_ready(host, port, processes)
         click.echo(_banner(address, data, server))
         while True:
-            dev_server.check(watched)
+            dev_server.check(processes)
             sleep(0.1)
     click.echo("Stopped.")
 
@@ -100,9 +100,9 @@ main.add_command(tokens.token)
 
 @main.command()
 def migrate() -> None:
-    """Bring the tables of DATABASE_URL up to date.
+    """Migrate the database of DATABASE_URL to the latest revision.
 
-    May run any number of times, also at once: one process migrates, the others wait for it.
+    It is safe to run this several times, also concurrently: one process migrates, the others wait.
 
     \b
     Example:
@@ -111,17 +111,19 @@ def migrate() -> None:
     with errors.reported():
         url = config.load().database_url
         before, after = migrations.upgrade(url)
-        done = "is up to date at" if before == after else f"went from {before or 'nothing'} to"
-        click.echo(f"The database {url.database} {done} {after}.")
+        result = f"was migrated from {before or 'nothing'} to"
+        if before == after:
+            result = "is up to date at"
+        click.echo(f"The database {url.database} {result} {after}.")
 
 
 @main.command()
-@_data
+@_data_option
 def load_examples(data: Path) -> None:
-    """Fill the database with an apothecary to look at.
+    """Load an example shop into the database.
 
-    Adds what is missing and leaves what is there, so it may run again. Works on DATABASE_URL, or
-    on the embedded PostgreSQL, whether `alchemist dev` is running or not.
+    Inserts missing examples and does not change existing rows, so it is safe to run again. Uses
+    DATABASE_URL, or the embedded PostgreSQL, whether or not `alchemist dev` is running.
 
     \b
     Example:
@@ -130,30 +132,29 @@ def load_examples(data: Path) -> None:
     with errors.reported(), _database(data) as url:
         with click.progressbar(length=1, label="Loading examples") as bar:
 
-            def show(done: int, total: int) -> None:
+            def update_bar(done: int, total: int) -> None:
                 bar.length = total
                 bar.update(done - bar.pos)
 
-            added = sample_data.load(url, show)
-        there = (bar.length or 0) - sum(added.values())
-        new = ", ".join(f"{count} to {kind}" for kind, count in added.items())
-        click.echo(f"Added {new}; {there} examples were there already.")
+            added = sample_data.load(url, update_bar)
+        skipped = (bar.length or 0) - sum(added.values())
+        counts = ", ".join(f"{count} to {name}" for name, count in added.items())
+        click.echo(f"Added {counts}; skipped {skipped}.")
 
 
 @main.command()
-@_data
+@_data_option
 @click.pass_context
 def verify(context: click.Context, data: Path) -> None:
-    """Check that what the database holds can be true.
+    """Check the consistency of the stored data.
 
-    Asks the rows themselves whether every constraint, reference and sum of the apothecary holds:
-    coupons have counted their uses, orders add up, nothing refers to what is not there. A line for
-    each assertion, `holds` or `FAILS`; after the latter how many rows contradict it, and the keys
-    of the first ten. The exit code is 1 if any fails.
+    Checks that every declared constraint exists, and the rules that no constraint can express: a
+    coupon counts its redemptions, an order is the sum of its items. Prints one line for each
+    assertion, `passed` or `FAILED`; for the latter the number of violations and the primary keys
+    of the first ten. The exit code is 1 if any assertion fails.
 
-    Reads one snapshot in a transaction that cannot write, so it may run beside a live service and
-    sees no half of an order. It reads every row: give a large database a quiet hour, and run it
-    after each restore.
+    It reads one snapshot in a read-only transaction, so it may run beside a live service. It reads
+    every row: run it on a large database when there is little load, and after each restore.
 
     \b
     Example:
@@ -164,21 +165,22 @@ def verify(context: click.Context, data: Path) -> None:
         for verdict in verification.run(url):
             click.echo(_format_verdict(verdict))
             verdicts.append(verdict)
-    context.exit(0 if all(verdict.holds for verdict in verdicts) else 1)
+    context.exit(0 if all(verdict.passed for verdict in verdicts) else 1)
 
 
 def _format_verdict(verdict: verification.Verdict) -> str:
     assertion = verdict.assertion
-    if verdict.holds:
-        return f"holds  {assertion.name}: {assertion.sentence}"
-    more = ["…"] if verdict.count > len(verdict.offenders) else []
-    how_many = "1 does not" if verdict.count == 1 else f"{verdict.count} do not"
-    told = [f"FAILS  {assertion.name}: {assertion.sentence} But {how_many}:"]
-    return "\n".join(told + [f"         {one}" for one in verdict.offenders + more])
+    line = f"{assertion.name}: {assertion.description}"
+    if verdict.passed:
+        return f"passed  {line}"
+    ellipsis = ["…"] if verdict.count > len(verdict.keys) else []
+    violations = "1 violation" if verdict.count == 1 else f"{verdict.count} violations"
+    keys = [f"          {key}" for key in verdict.keys + ellipsis]
+    return "\n".join([f"FAILED  {line} {violations}:", *keys])
 
 
-def _embedded(data: Path) -> embedded.EmbeddedPostgres | None:
-    """Return the server that takes the place of a DATABASE_URL, or None if there is one."""
+def _embedded_unless_configured(data: Path) -> embedded.EmbeddedPostgres | None:
+    """Return an embedded PostgreSQL and set DATABASE_URL to it; None if DATABASE_URL is set."""
     config.load_dotenv()
     if "DATABASE_URL" in os.environ:
         return None
@@ -189,8 +191,8 @@ def _embedded(data: Path) -> embedded.EmbeddedPostgres | None:
 
 @contextmanager
 def _database(data: Path) -> Iterator[URL]:
-    """Give the migrated database to work on, and the embedded one a server if it has none."""
-    server = _embedded(data)
+    """Yield the URL of a migrated database; run the embedded PostgreSQL for the time if needed."""
+    server = _embedded_unless_configured(data)
     if server is None:
         url = config.load().database_url
         migrations.check(url)
@@ -207,34 +209,37 @@ def _database(data: Path) -> Iterator[URL]:
 def _ensure_running(server: embedded.EmbeddedPostgres) -> URL:
     try:
         server.start()
-    except embedded.DataDirectoryInUse as use:
-        url = embedded.url(use.socket_dir)
+    except embedded.DataDirectoryInUse as error:
+        url = embedded.url(error.socket_dir)
         if not embedded.wait_until_ready(url, timeout=30):
-            raise embedded.EmbeddedPostgresError(f"{use} Its server does not answer.") from use
+            message = f"{error} The PostgreSQL of that process does not accept connections."
+            raise embedded.EmbeddedPostgresError(message) from error
         return url
     return server.url
 
 
-def _stop_as_on_ctrl_c() -> None:
-    for request in (signal.SIGTERM, signal.SIGHUP):
-        # Under `nohup` the latter stays ignored.
-        if signal.getsignal(request) == signal.SIG_DFL:
-            signal.signal(request, signal.default_int_handler)
+def _handle_termination_like_ctrl_c() -> None:
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP; keep it ignored.
+        if signal.getsignal(signum) == signal.SIG_DFL:
+            signal.signal(signum, signal.default_int_handler)
 
 
 def _banner(address: str, data: Path, server: embedded.EmbeddedPostgres | None) -> str:
-    place = "" if data == Path(".alchemist") else f" --data {shlex.quote(str(data))}"
-    stored = f"{server.directory.path}" if server else "the PostgreSQL of DATABASE_URL"
+    option = "" if data == Path(".alchemist") else f" --data {shlex.quote(str(data))}"
+    location = f"{server.directory.path}" if server else "the database of DATABASE_URL"
     lines = [
         "Ready.",
         f"  API   http://{address}/api/v2/",
         f"  Docs  http://{address}/api/docs",
-        f"  Data  {stored}",
-        "Access is open: everybody who reaches this address may do everything.",
+        f"  Data  {location}",
+        "Access is open: every caller on this machine has every permission.",
     ]
     if server:
         lines += [
-            "The embedded PostgreSQL is for development and tests only: it lags behind the",
-            "security releases of PostgreSQL.",
+            "The embedded PostgreSQL is for development and tests only: it does not get every",
+            "security release of PostgreSQL.",
         ]
-    return "\n".join([*lines, f"`alchemist load-examples{place}` fills it. Ctrl-C stops it."])
+    return "\n".join(
+        [*lines, f"Run `alchemist load-examples{option}` for example data. Stop with Ctrl-C."]
+    )

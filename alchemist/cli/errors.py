@@ -1,4 +1,4 @@
-"""What is wrong with the surroundings of a command, told in lines."""
+"""Report errors of a command's environment as messages without a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ from . import dev_server
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn what is wrong with the surroundings into lines, and leave bugs their traceback."""
+    """Turn expected errors into ClickException; any other exception is a bug and passes."""
     try:
         yield
     except (
         config.ConfigurationError,
         embedded.EmbeddedPostgresError,
         dev_server.DevServerError,
-    ) as refusal:
-        raise click.ClickException(str(refusal)) from refusal
-    except errors.ApiError as refusal:
-        raise click.ClickException(refusal.detail) from refusal
+    ) as error:
+        raise click.ClickException(str(error)) from error
+    except errors.ApiError as error:
+        raise click.ClickException(error.detail) from error
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
         raise click.ClickException(f"The database cannot be used: {reason}") from error

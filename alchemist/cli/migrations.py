@@ -1,4 +1,4 @@
-"""Whether a database has the tables of this code, and how it gets them."""
+"""Compare the revision of a database with the migrations, and upgrade it."""
 
 import alembic.command
 import click
@@ -10,13 +10,13 @@ from alchemist import database as db
 
 
 def check(url: URL) -> None:
-    """Raise ClickException if the tables are not those that this code expects."""
+    """Raise ClickException unless the database is at the latest revision."""
     if _revision(url) != _head(url):
-        raise click.ClickException("The tables are not up to date: run `alchemist migrate`.")
+        raise click.ClickException("The database is not up to date: run `alchemist migrate`.")
 
 
 def upgrade(url: URL) -> tuple[str | None, str | None]:
-    """Migrate, and return the revisions before and after."""
+    """Migrate to the latest revision; return the revisions before and after."""
     before, head = _revision(url), _head(url)
     if before != head:
         alembic.command.upgrade(db.alembic_config(url), "head")

@@ -1,4 +1,4 @@
-"""`alchemist token`: the first token of a production database, and whatever else operators need."""
+"""`alchemist token`: create, list and revoke API tokens."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,10 +32,9 @@ class EmailType(click.ParamType[str]):
 
 @click.group()
 def token() -> None:
-    """Make, list and revoke the tokens that callers send.
+    """Create, list and revoke API tokens.
 
-    They work on the database of DATABASE_URL; a running service knows of a revocation within a
-    second.
+    Uses the database of DATABASE_URL. A running service rejects a revoked token within a second.
 
     \b
     Example:
@@ -44,46 +43,57 @@ def token() -> None:
 
 
 @token.command()
-@click.option("--email", type=EmailType(), required=True, help="Whose token it is.")
+@click.option("--email", type=EmailType(), required=True, help="The user of the token.")
 @click.option(
     "--role",
     type=click.Choice(ROLES),
-    help="The role of a user who is not there yet; a user who is there keeps theirs.",
+    help="The role of a new user; required if the user does not exist.",
 )
-@click.option("--name", default="", help="The full name of a user who is not there yet.")
-@click.option("--label", default="command line", show_default=True, help="What it is for.")
+@click.option("--name", default="", help="The full name of a new user.")
+@click.option(
+    "--label",
+    default="command line",
+    show_default=True,
+    help="What the token is for.",
+)
 @click.option(
     "--permission",
-    "narrowed",
+    "permissions_",
     type=click.Choice(permissions.ALL_PERMISSIONS),
     multiple=True,
-    help="Narrows the token to this one; may be given several times.",
+    help="Restrict the token to this permission; may be repeated.",
 )
-@click.option("--days", type=click.IntRange(1, 3650), default=90, show_default=True)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3650),
+    default=90,
+    show_default=True,
+    help="The number of days until the token expires.",
+)
 def create(email: str, role: str | None, name: str, days: int, **values: Any) -> None:
-    """Make a token, and show its secret once.
+    """Create a token and print its secret, which cannot be shown again.
 
     \b
     Example:
         alchemist token create --email ada@alchemist.example --role admin
     """
     with errors.reported(), _operator_session():
-        user = _user(email, role, name)
+        user = _get_or_create_user(email, role, name)
         _, secret = service.issue(
             user,
             permissions.ADMIN,
             label=values["label"],
-            permissions=list(values["narrowed"]) or None,
+            permissions=list(values["permissions_"]) or None,
             expires_at=datetime.now(UTC) + timedelta(days=days),
         )
-    click.echo(f"A token of {email} ({user.role}), good for {days} days:", err=True)
+    click.echo(f"A token for {email} ({user.role}), valid for {days} days:", err=True)
     click.echo(secret)
 
 
 @token.command("list")
-@click.option("--email", type=EmailType(), help="Only those of this user.")
+@click.option("--email", type=EmailType(), help="Only the tokens of this user.")
 def list_(email: str | None) -> None:
-    """List tokens, without their secrets.
+    """List tokens without their secrets.
 
     \b
     Example:
@@ -91,15 +101,15 @@ def list_(email: str | None) -> None:
     """
     tokens = select(Token, User.email).join(User).order_by(Token.pk)
     with errors.reported(), _operator_session():
-        found = db.session.execute(tokens.where(User.email == email) if email else tokens).all()
-    for row, owner in found:
-        click.echo(f"{row.pk}  {_state(row):<22}  {owner}  {row.label}")
+        rows = db.session.execute(tokens.where(User.email == email) if email else tokens).all()
+    for row, user_email in rows:
+        click.echo(f"{row.pk}  {_state(row):<22}  {user_email}  {row.label}")
 
 
 @token.command()
 @click.argument("pk", type=click.UUID)
 def revoke(pk: UUID) -> None:
-    """Make a token worthless.
+    """Revoke a token.
 
     \b
     Example:
@@ -113,16 +123,16 @@ def revoke(pk: UUID) -> None:
     click.echo(f"Revoked: {pk}.")
 
 
-def _user(email: str, role: str | None, name: str) -> User:
-    known: User | None = db.session.scalars(select(User).where(User.email == email)).one_or_none()
-    if known is None:
+def _get_or_create_user(email: str, role: str | None, name: str) -> User:
+    user: User | None = db.session.scalars(select(User).where(User.email == email)).one_or_none()
+    if user is None:
         if role is None:
-            raise click.ClickException(f"There is no user {email}: say --role to make one.")
+            raise click.ClickException(f"There is no user {email}: use --role to create one.")
         values = {"email": email, "full_name": name or email, "role": role}
         return db.insert(service.create(permissions.ADMIN, **values))
-    if role not in (None, known.role):
-        raise click.ClickException(f"{email} is there already, as {known.role}.")
-    return known
+    if role not in (None, user.role):
+        raise click.ClickException(f"The user {email} exists with the role {user.role}.")
+    return user
 
 
 def _state(row: Token) -> str:
@@ -133,7 +143,7 @@ def _state(row: Token) -> str:
 
 @contextmanager
 def _operator_session() -> Iterator[None]:
-    """Give the services a session of the operator's, and commit what they have done."""
+    """Bind the session to the database of DATABASE_URL, and commit at the end."""
     listeners.register_listeners()
     url = config.load().database_url
     migrations.check(url)

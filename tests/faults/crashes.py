@@ -164,8 +164,8 @@ def _lost(connection: Connection, acts: list[Any]) -> Iterator[str]:
 
 def _damage(url: URL) -> Iterator[str]:
     for verdict in verify.run(url):
-        if not verdict.holds:
-            yield f"{verdict.assertion.name}: {verdict.count} broken, {verdict.offenders}"
+        if not verdict.passed:
+            yield f"{verdict.assertion.name}: {verdict.count} violations, {verdict.keys}"
 
 
 def _leaks(connection: Connection, service: Service) -> Iterator[str]:

@@ -1,50 +1,48 @@
-"""What must be true of the rows of a whole database, and whether it is."""
+"""Check what must be true of the stored data, and report the violations."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, func, select, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, func, select
 
 from . import constraints, invariants
 from .assertion import Assertion
 
-MAX_SHOWN = 10
+MAX_KEYS = 10
 ASSERTIONS: list[Assertion] = [*constraints.ASSERTIONS, *invariants.ASSERTIONS]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How many rows contradict an assertion, and the first of them."""
+    """The number of violations of an assertion, and the keys of the first MAX_KEYS."""
 
     assertion: Assertion
     count: int
-    offenders: list[str]
+    keys: list[str]
 
     @property
-    def holds(self) -> bool:
+    def passed(self) -> bool:
         return not self.count
 
 
 def run(url: URL) -> Iterator[Verdict]:
-    """Yield what became of each assertion.
+    """Yield the verdict on each assertion.
 
-    One snapshot for all of them, so that on a live service none sees half of a transaction.
+    All of them read one snapshot, so that on a live service none sees half of a transaction.
     """
-    # No time limits: a large table takes as long as it takes.
-    connect = {"connect_timeout": 5, "prepare_threshold": None}
+    # Without statement_timeout: to read a large table takes long.
+    connect_args = {"connect_timeout": 5, "prepare_threshold": None}
     engine = create_engine(
-        url, poolclass=NullPool, isolation_level="REPEATABLE READ", connect_args=connect
+        url, poolclass=NullPool, isolation_level="REPEATABLE READ", connect_args=connect_args
     )
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
         yield from evaluate(connection)
 
 
 def evaluate(connection: Connection) -> Iterator[Verdict]:
-    """Yield what becomes of each assertion in a transaction, its own changes included."""
-    # Where a constraint stands in the catalogue the planner would take it for granted.
-    connection.execute(text("SET LOCAL constraint_exclusion = off"))
+    """Yield the verdict on each assertion in the transaction of a connection."""
     for assertion in ASSERTIONS:
-        broken = assertion.contradictions.subquery()
-        first = select(broken.c.offender, func.count().over()).order_by(broken.c.offender)
-        rows = connection.execute(first.limit(MAX_SHOWN)).all()
+        violations = assertion.violations.subquery()
+        first_keys = select(violations.c.key, func.count().over()).order_by(violations.c.key)
+        rows = connection.execute(first_keys.limit(MAX_KEYS)).all()
         yield Verdict(assertion, rows[0][1] if rows else 0, [row[0] for row in rows])

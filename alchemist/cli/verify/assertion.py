@@ -1,19 +1,21 @@
-"""An assertion: a sentence, and the query that finds what contradicts it."""
+"""An assertion about the stored data, and the query for its violations."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, String, TextualSelect, column, text
+from sqlalchemy import String, TextualSelect, column, text
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """`contradictions` has one column, `offender`, which says what is wrong: it may find none."""
+    """`violations` selects one column, `key`, which identifies a row that breaks the assertion."""
 
     name: str
-    sentence: str
-    contradictions: Select[tuple[str]] | CompoundSelect[tuple[str]] | TextualSelect
+    description: str
+    violations: TextualSelect
 
 
-def sql_assertion(name: str, sentence: str, sql: str) -> Assertion:
-    """Return the assertion that a SELECT of offenders, in SQL, finds nothing."""
-    return Assertion(name, sentence, text(sql).columns(column("offender", String)))
+def sql_assertion(name: str, description: str, sql: str, **parameters: Any) -> Assertion:
+    """Return the assertion that a SELECT of `key` in SQL returns no rows."""
+    statement = text(sql).bindparams(**parameters)
+    return Assertion(name, description, statement.columns(column("key", String)))

@@ -24,7 +24,7 @@ def client(shared_gunicorn):
 def sound(module_database):
     """Fail the test if the database contradicts itself after it."""
     yield
-    assert [found for found in verify.run(module_database) if not found.holds] == []
+    assert [verdict for verdict in verify.run(module_database) if not verdict.passed] == []
 
 
 def redemption(coupon):
@@ -77,7 +77,7 @@ def test_a_limit_for_one_user_holds_in_all_of_their_sessions(
     for person in range(2):
         theirs = [answer.status for answer in answers[person::2]]
         assert theirs.count(201) == 7
-    assert [found for found in verify.run(database) if not found.holds] == []
+    assert [verdict for verdict in verify.run(database) if not verdict.passed] == []
 
 
 def test_a_coupon_goes_or_is_redeemed(shared_gunicorn, client, sound):

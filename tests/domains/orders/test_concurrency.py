@@ -44,11 +44,11 @@ def client(shared_gunicorn):
 def sound(module_database):
     """Fail the test if the database contradicts itself after it."""
     yield
-    assert contradictions(module_database) == []
+    assert failed_verdicts(module_database) == []
 
 
-def contradictions(database):
-    return [found for found in verify.run(database) if not found.holds]
+def failed_verdicts(database):
+    return [verdict for verdict in verify.run(database) if not verdict.passed]
 
 
 def offer(client, how_many, currency="EUR", **values):
@@ -135,7 +135,7 @@ def test_no_two_orders_deadlock_whatever_way_the_planner_joins(fresh_database, t
         # What a backend has met it tells at its end.
         connection.execute(RECONNECT)
         assert connection.scalar(DEADLOCKS) == 0
-    assert contradictions(fresh_database) == []
+    assert failed_verdicts(fresh_database) == []
 
 
 def test_a_database_in_the_middle_of_it_all_is_sound(shared_gunicorn, client, module_database):
@@ -146,7 +146,7 @@ def test_a_database_in_the_middle_of_it_all_is_sound(shared_gunicorn, client, mo
 
     def watch():
         while not over.is_set():
-            found.append(contradictions(module_database))
+            found.append(failed_verdicts(module_database))
 
     def live(client):
         answer = order(*random.sample(products, 4), coupon_code=code)(client)
