@@ -76,7 +76,16 @@ LAYERS: dict[str, list[str]] = {
         *("event_loop", "thread_pool", "worker"),
     ],
     "embedded": ["spawn", "data_directory", "postgres"],
-    "cli": ["dev_server", "errors", "migrations", "tokens", "sample_data", "verify", "commands"],
+    "cli": [
+        "dev_server",
+        "dev_worker",
+        "errors",
+        "migrations",
+        "tokens",
+        "sample_data",
+        "verify",
+        "commands",
+    ],
     "cli.verify": ["assertion", "constraints", "invariants"],
 }
 LAYERS |= {f"domains.{domain}": DOMAIN for domain in LAYERS["domains"]}

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from subprocess import Popen
 from time import sleep
 
 import click
@@ -76,17 +77,15 @@ def dev(host: str, port: int, data: Path) -> None:
     with suppress(KeyboardInterrupt), errors.reported(), ExitStack() as stack:
         listener = stack.enter_context(dev_server.listen(host, port))
         address, port = dev_server.address(host, listener), listener.getsockname()[1]
-        processes: dict[str, dev_server.Poll] = {}
+        processes: dict[str, Popen[bytes]] = {}
         server = _embedded_unless_configured(data)
         os.environ |= {"ALCHEMIST_BIND": address, "ALCHEMIST_OPEN_ACCESS": "true"}
         settings = config.load()
         if server:
             stack.callback(server.stop)
-            processes["PostgreSQL"] = server.start().poll
+            processes["PostgreSQL"] = server.start()
         migrations.upgrade(settings.database_url)
-        disown = server.directory.close_inherited_lock if server else lambda: None
-        service = dev_server.gunicorn(settings, listener, disown)
-        processes["gunicorn"] = stack.enter_context(service)
+        processes["gunicorn"] = stack.enter_context(dev_server.gunicorn(listener))
         dev_server.await_ready(host, port, processes)
         click.echo(_banner(address, data, server))
         while True:

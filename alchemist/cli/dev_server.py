@@ -1,56 +1,48 @@
-"""gunicorn as a child of `alchemist dev`, from the reserved port to the last worker."""
+"""gunicorn as a child process of `alchemist dev`."""
 
 import http.client
-import multiprocessing
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields
-from functools import partial
 from ipaddress import ip_address
+from subprocess import Popen, TimeoutExpired
 from time import monotonic, sleep
 from typing import Any
 
-from gunicorn.app import wsgiapp
-
-import alchemist.app  # noqa: F401  imported before the fork, so that it is imported once
-from alchemist import config
 from alchemist import database as db
 from alchemist.embedded import spawn
 
-# Seconds: for what is left of a former run to let go of the port, for the service to come up,
-# and for its workers to finish their requests (a little more than gunicorn's own patience).
+# Seconds: a killed server may need a moment to release the port, and gunicorn's workers have 10 s
+# (graceful_timeout) to finish their requests.
 PORT_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT = 1, 60, 12
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-FORK = multiprocessing.get_context("fork")
 
-# Returns the exit code of a process, or None while it runs.
-Poll = Callable[[], int | None]
+Processes = Mapping[str, Popen[bytes]]
 
 
 class DevServerError(Exception):
-    """One line that says why there is nothing to reach, and what to do about it."""
+    """One line that says why the server does not run, and how to fix it."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on a loopback address; raise Unservable.
+    """Return a socket that listens on a loopback address; raise DevServerError.
 
-    It is handed down to gunicorn, so that nobody takes the port while the database starts.
+    gunicorn inherits it. It is opened first, so that no other process takes the port while the
+    database starts.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         raise DevServerError(f"--host {host}: there is no such address.") from error
-    if not all(ip_address(address[0]).is_loopback for *_, address in found):
+    if not all(ip_address(address[0]).is_loopback for *_, address in addresses):
         raise DevServerError(
-            f"--host {host}: everybody who reaches the service may do everything, "
-            "so only a loopback address will do, such as 127.0.0.1."
+            f"--host {host}: every caller has every permission, so only a loopback address is "
+            "allowed, such as 127.0.0.1."
         )
-    # IPv4 first: `localhost` is both, and clients try that one in any case.
-    family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    # IPv4 first: `localhost` has both, and every client tries IPv4.
+    family, *_, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -68,92 +60,52 @@ def _bind(listener: socket.socket, address: Any) -> None:
     deadline = monotonic() + PORT_TIMEOUT
     while True:
         try:
-            listener.bind(address)
+            return listener.bind(address)
         except OSError:
             if monotonic() > deadline:
                 raise
-            sleep(0.05)
-        else:
-            return
+        sleep(0.05)
 
 
 def address(host: str, listener: socket.socket) -> str:
-    """Return `host:port` as URLs and ALCHEMIST_BIND write it."""
+    """Return `host:port` in the syntax of URLs and of ALCHEMIST_BIND."""
     port = listener.getsockname()[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager
-def gunicorn(
-    settings: config.Settings, listener: socket.socket, disown: Callable[[], None]
-) -> Iterator[Poll]:
-    """Serve what listens, for the time of a `with`; what is in flight at its end is finished.
-
-    A fork and not a fresh interpreter, which would import everything once more and double the
-    time until the first answer. `disown` closes what belongs to this process alone.
-    """
-    arguments = (settings, listener, os.getpid(), disown)
-    process = FORK.Process(target=_serve, args=arguments, daemon=True)
-    # A Ctrl-C that the child gets before it has a session of its own waits until it has.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+def gunicorn(listener: socket.socket) -> Iterator[Popen[bytes]]:
+    """Serve the connections of a listener; at the end, finish requests and stop."""
+    options = [
+        f"--bind=fd://{listener.fileno()}",
+        "--worker-class=alchemist.cli.dev_worker.DevWorker",
+    ]
+    process = spawn.spawn(
+        [sys.executable, "-m", "gunicorn", "wsgi:app", *options],
+        signal.SIGKILL,
+        # The directory of wsgi.py and gunicorn.conf.py. A `.env` there does not apply.
+        cwd=db.PROJECT_ROOT,
+        env=os.environ | {"PYTHON_DOTENV_DISABLED": "1"},
+        pass_fds=[listener.fileno()],
+    )
     listener.close()
     try:
-        yield lambda: process.exitcode
+        yield process
     finally:
         process.terminate()
-        process.join(STOP_TIMEOUT)
+        with suppress(TimeoutExpired):
+            process.wait(STOP_TIMEOUT)
         process.kill()
-        process.join()
+        process.wait()
 
 
-def _serve(
-    settings: config.Settings, listener: socket.socket, parent: int, disown: Callable[[], None]
-) -> None:
-    for request in STOP_SIGNALS:
-        signal.signal(request, signal.SIG_DFL)
-    os.setsid()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-    # Killed with their parents, not asked: without a database nothing can be finished, and a
-    # worker that waits for the rest of a request would keep the port.
-    os.register_at_fork(
-        after_in_child=partial(spawn.set_parent_death_signal, os.getpid(), signal.SIGKILL)
-    )
-    spawn.set_parent_death_signal(parent, signal.SIGKILL)
-    disown()
-    os.environ.update(_environment(settings))
-    sys.path.insert(0, str(db.PROJECT_ROOT))
-    listener.set_inheritable(True)
-    options = [f"--chdir={db.PROJECT_ROOT}", f"--config={db.PROJECT_ROOT / 'gunicorn.conf.py'}"]
-    sys.argv = ["gunicorn", "wsgi:app", *options, f"--bind=fd://{listener.detach()}"]
-    wsgiapp.run()
-
-
-def _environment(settings: config.Settings) -> dict[str, str]:
-    """Return every setting, so that no `.env` of another directory has a say."""
-    values = {
-        config.env_name(field.name): _env_value(getattr(settings, field.name))
-        for field in fields(settings)
-    }
-    database = settings.database_url.render_as_string(hide_password=False)
-    return values | {config.env_name("database_url"): database}
-
-
-def _env_value(value: object) -> str:
-    # Not whatever is a tuple: a URL is one, too.
-    return ",".join(value) if type(value) is tuple else str(value)
-
-
-def await_ready(host: str, port: int, watched: Mapping[str, Poll]) -> None:
-    """Return when /livez answers; raise Unservable if it does not, or if a process ends."""
+def await_ready(host: str, port: int, processes: Processes) -> None:
+    """Return when /livez answers 200; raise DevServerError after START_TIMEOUT."""
     deadline = monotonic() + START_TIMEOUT
     while not _is_live(host, port):
-        check(watched)
+        check(processes)
         if monotonic() > deadline:
-            raise DevServerError(f"The service did not answer for {START_TIMEOUT} seconds.")
+            raise DevServerError(f"The server did not respond within {START_TIMEOUT} seconds.")
         sleep(0.02)
 
 
@@ -168,10 +120,10 @@ def _is_live(host: str, port: int) -> bool:
         connection.close()
 
 
-def check(watched: Mapping[str, Poll]) -> None:
-    """Raise Unservable if a process has ended."""
-    for name, poll in watched.items():
-        if (code := poll()) is not None:
+def check(processes: Processes) -> None:
+    """Raise DevServerError if a process has ended."""
+    for name, process in processes.items():
+        if (code := process.poll()) is not None:
             raise DevServerError(
                 f"{name} ended unexpectedly ({_exit_reason(code)}): everything was stopped."
             )

@@ -89,10 +89,6 @@ class DataDirectory:
             os.close(descriptor)
         self.server_lock_fd = self._lock_fd = -1
 
-    def close_inherited_lock(self) -> None:
-        """Close the lock descriptor in a forked child; the parent keeps the lock."""
-        os.close(self._lock_fd)
-
     def check_free_space(self, megabytes: int) -> None:
         free = shutil.disk_usage(self.path).free // 2**20
         if free < megabytes:

@@ -172,7 +172,7 @@ def test_every_constraint_of_the_catalogue_is_declared(connection):
     assert {tuple(row) for row in catalogue} <= set(DECLARED)
 
 
-def test_a_per_user_limit_that_was_lowered_after_redemptions_passes(make_committing_app, fresh_database):
+def test_a_limit_that_was_lowered_after_redemptions_passes(make_committing_app, fresh_database):
     with make_committing_app().app_context():
         coupon = make_coupon(per_user_limit=2)
         for _ in range(2):
