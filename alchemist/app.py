@@ -44,6 +44,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.before_request(partial(deadline.start, settings.request_timeout))
     app.teardown_appcontext(deadline.clear)
     access_log.init_app(app)
+    db.check_queries()
     app.extensions["engines"] = db.connect(settings)
     error_handlers.init_app(app, database_errors.to_api_error)
     api.init_app(app)

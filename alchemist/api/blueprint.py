@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -11,14 +11,14 @@ from uuid import UUID
 import flask_smorest
 from flask import Response
 from marshmallow import Schema
-from sqlalchemy import inspect
 
 from alchemist import database as db
 from alchemist import errors
 from alchemist.api.pagination import ListQuerySchema, Page, paginate
 
-from . import etags, fields, json_insert, json_select, openapi
-from .json_body import StrictParser
+from . import etags, fields, json_select, openapi
+from .json_body import AuthorizeReferences, QueryParser, load_body
+from .json_insert import insert_returning_json
 from .request import JSON, MERGE_PATCH, request
 from .resource import Resource
 from .response import JsonResponse
@@ -27,7 +27,7 @@ View = Callable[..., Any]
 QueryFactory = Callable[..., db.Query]
 VERBS = {"get": "Get", "post": "Create", "patch": "Update", "delete": "Delete"}
 PAGINATION_PARAMETERS = ("limit", "cursor", "sort", "count")
-PARSER, EMPTY_BODY_SCHEMA = StrictParser(), fields.Schema()
+PARSER, EMPTY_BODY_SCHEMA = QueryParser(), fields.Schema()
 
 
 class Representation(NamedTuple):
@@ -48,44 +48,67 @@ def get_representation(schema: Schema, query: db.Query) -> Representation:
     return Representation(row[0], etags.compute(row[0]))
 
 
-def lock_for_update(schema: Schema, query: db.Query, *, conditional: bool = True) -> Any:
-    """Return the row, locked, if the request's If-Match says what it is now.
+def lock_and_check(
+    schema: Schema, query: db.Query, *, require_if_match: bool = True
+) -> tuple[Any, dict[str, Any]]:
+    """Lock the row, then compare If-Match with its representation; return both.
 
-    One that is sent is heeded (RFC 9110 §13.1.1), also where it need not be. Lock first and read
-    then: whoever waited here must see what the one before has written.
+    An If-Match that is not required is still heeded (RFC 9110 §13.1.1). The lock comes first: after
+    a wait, the representation is the one that the other writer left.
     """
     row = db.lock_row(query)
-    if not conditional and "If-Match" not in request.headers:
-        return row
-    document = get_representation(schema, query)
-    request.current_representation = json.loads(document.body)
-    etags.require_match(
-        request.headers.get("If-Match"), document.etag, request.current_representation
+    if not require_if_match and "If-Match" not in request.headers:
+        return row, {}
+    representation = get_representation(schema, query)
+    current = json.loads(representation.body)
+    etags.require_match(request.headers.get("If-Match"), representation.etag, current)
+    return row, current
+
+
+def create_row(
+    view: Callable[..., Any],
+    schema: Schema,
+    request_schema: Schema | None,
+    find: QueryFactory,
+    *,
+    in_session: bool,
+    path: Mapping[str, UUID],
+    authorize: AuthorizeReferences | None = None,
+) -> tuple[Any, Representation]:
+    """Call the view with the values of the body, store the row that it returns; return both."""
+    if in_session:
+        row = view(*load_values(request_schema, authorize=authorize), **path)
+        return row, get_representation(schema, find(pk=row.pk, **path))
+    query_errors = request.unexpected_parameters()
+    body = load_body(
+        request_schema or EMPTY_BODY_SCHEMA,
+        query_errors=query_errors,
+        defer_lookup=True,
+        authorize=authorize,
     )
-    return row
+    row = view(body.values, **path)
+    inserted = insert_returning_json(schema, row, body.references)
+    if inserted is None:
+        return row, get_representation(schema, find(pk=row.pk, **path))
+    if inserted.body is None:
+        details = [reference.error for reference in inserted.unknown]
+        raise errors.UnprocessableContent.from_errors(details)
+    return row, Representation(inserted.body, etags.compute(inserted.body))
 
 
-def store_and_represent(schema: Schema, row: Any, find: Callable[[], db.Query]) -> Representation:
-    """Return the document of a row that a view has made, and store it if that is left to do."""
-    is_new = isinstance(row, db.Base) and inspect(row).transient
-    body = json_insert.insert_returning_json(schema, row) if is_new else None
-    return (
-        get_representation(schema, find())
-        if body is None
-        else Representation(body, etags.compute(body))
-    )
-
-
-def parse_body(expected: Schema | None) -> list[Any]:
-    """Return the values of the body, if any are `expected`.
-
-    If not, it must be empty or say nothing: whoever sends a field believes that it is read.
-    """
-    if expected is not None:
-        return [PARSER.parse(expected, request, location="json")]
-    if request.body:
-        PARSER.parse(EMPTY_BODY_SCHEMA, request, location="json")
-    request.raise_for_errors()
+def load_values(
+    schema: Schema | None,
+    current: Mapping[str, Any] | None = None,
+    authorize: AuthorizeReferences | None = None,
+) -> list[Any]:
+    """Return the values of the body in a list; without a schema, it must be absent or `{}`."""
+    if schema is not None or request.body:
+        query_errors = request.unexpected_parameters()
+        body = load_body(
+            schema or EMPTY_BODY_SCHEMA, current, query_errors=query_errors, authorize=authorize
+        )
+        return [body.values] if schema else []
+    request.reject_parameters()
     return []
 
 
@@ -114,7 +137,7 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = PARSER
 
     def add_url_rule(
-        self, rule: str, endpoint: Any = None, view_func: Any = None, **how: Any
+        self, rule: str, endpoint: Any = None, view_func: Any = None, **options: Any
     ) -> None:
         """Write the name and the permission of each operation into its documentation."""
         if isinstance(view_func, type) and issubclass(view_func, Resource):
@@ -125,26 +148,30 @@ class Blueprint(flask_smorest.Blueprint):
                     "x-permission": permission,
                 }
                 setattr(view_func, method, openapi.with_openapi(view, view, **named))
-        super().add_url_rule(rule, endpoint, view_func, **how)
+        super().add_url_rule(rule, endpoint, view_func, **options)
 
     def arguments(
-        self, schema: Any, *, location: str = "json", trusting: bool = False, **how: Any
+        self,
+        schema: Any,
+        *,
+        location: str = "json",
+        authorize: AuthorizeReferences | None = None,
+        **options: Any,
     ) -> Callable[[View], View]:
-        """Hand the view what the request says; a body is documented without what is read-only.
-
-        What is stored by one statement may be `trusting`: foreign keys tell what is not there.
-        """
+        """Pass the view the values of the body, or of the query as flask-smorest does."""
         if location != "json":
-            parsed: Callable[[View], View] = super().arguments(schema, location=location, **how)
-            return parsed
-        expected, parser = schema(), StrictParser(trusting=trusting)
+            decorate: Callable[[View], View] = super().arguments(
+                schema, location=location, **options
+            )
+            return decorate
+        request_schema = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, **path: Any) -> Any:
-                return view(self, parser.parse(expected, request, location="json"), **path)
+            def wrapper(self: Any, **path: Any) -> Any:
+                return view(self, *load_values(request_schema, authorize=authorize), **path)
 
             body = openapi.request_body(schema.for_request_body(), [JSON])
-            return openapi.with_openapi(act, view, requestBody=body)
+            return openapi.with_openapi(wrapper, view, requestBody=body)
 
         return decorator
 
@@ -152,39 +179,38 @@ class Blueprint(flask_smorest.Blueprint):
         self, schema: type[fields.Schema], args: type[ListQuerySchema]
     ) -> Callable[[View], View]:
         """Answer a page of the query that the view returns for the filters of the request."""
-        shown, expected = schema(), args()
+        response_schema, query_schema = schema(), args()
 
         def decorator(view: View) -> View:
-            def act(self: Any, **path: UUID) -> Response:
-                values = PARSER.parse(expected, request, location="query")
+            def wrapper(self: Any, **path: UUID) -> Response:
+                values = PARSER.parse(query_schema, request, location="query")
                 filters = {
                     name: value
                     for name, value in values.items()
                     if name not in PAGINATION_PARAMETERS
                 }
                 place = f"{request.path.rstrip('/')} {sorted(filters.items())}"
-                page = paginate(shown, view(self, filters, **path), place, values)
+                page = paginate(response_schema, view(self, filters, **path), place, values)
                 return JsonResponse(page.body, headers=_pagination_headers(page))
 
             answers = openapi.response("A page.", schema(many=True), openapi.LIST_HEADERS)
             responses = {200: answers, **openapi.error_responses(406)}
-            listed = openapi.with_openapi(act, view, responses=responses)
+            listed = openapi.with_openapi(wrapper, view, responses=responses)
             # What flask-smorest says of parameters, without what it would do in each request.
-            told: Any = self.arguments(expected, location="query")(listed)
+            told: Any = self.arguments(query_schema, location="query")(listed)
             listed._apidoc = told._apidoc  # type: ignore[attr-defined]
-            listed.takes_query = True  # type: ignore[attr-defined]
             return listed
 
         return decorator
 
     def retrieve(self, schema: type[fields.Schema]) -> Callable[[View], View]:
         """Answer the row that the view's query finds, or 304 if the client has it already."""
-        shown = schema()
+        response_schema = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, **path: UUID) -> Response:
-                document = get_representation(shown, view(self, **path))
-                request.raise_for_errors()
+            def wrapper(self: Any, **path: UUID) -> Response:
+                document = get_representation(response_schema, view(self, **path))
+                request.reject_parameters()
                 known = request.headers.get("If-None-Match")
                 if known and etags.matches_weakly(known, document.etag):
                     return Response(status=304, headers={"ETag": document.etag})
@@ -196,45 +222,67 @@ class Blueprint(flask_smorest.Blueprint):
                 **openapi.error_responses(404, 406),
             }
             parameters = [openapi.IF_NONE_MATCH]
-            return openapi.with_openapi(act, view, responses=responses, parameters=parameters)
+            return openapi.with_openapi(wrapper, view, responses=responses, parameters=parameters)
 
         return decorator
 
-    def create(self, schema: type[fields.Schema], find: QueryFactory) -> Callable[[View], View]:
-        """Answer 201 and the row that the view made, of values or of the path alone."""
-        shown = schema()
+    def create(
+        self,
+        schema: type[fields.Schema],
+        find: QueryFactory,
+        *,
+        body: type[fields.Schema] | None,
+        in_session: bool = False,
+        authorize: AuthorizeReferences | None = None,
+    ) -> Callable[[View], View]:
+        """Pass the view the values of a `body`, and answer 201 and the row that it returns.
+
+        The row is new to the session, and stored here in a single statement. A view that has to
+        write more than a row and its children stores it by itself, `in_session`. `authorize` raises
+        Forbidden for references of the body that the caller may not make.
+        """
+        response_schema, request_schema = schema(), body() if body else None
 
         def decorator(view: View) -> View:
-            def act(self: Any, *values: Mapping[str, Any], **path: UUID) -> Response:
-                row = view(self, *(values or parse_body(None)), **path)
-                document = store_and_represent(shown, row, lambda: find(pk=row.pk, **path))
-                place = f"{request.path.rstrip('/')}/{row.pk}"
-                return document.answer(201, Location=place)
+            def wrapper(self: Any, **path: UUID) -> Response:
+                row, representation = create_row(
+                    partial(view, self),
+                    response_schema,
+                    request_schema,
+                    find,
+                    in_session=in_session,
+                    path=path,
+                    authorize=authorize,
+                )
+                location = f"{request.path.rstrip('/')}/{row.pk}"
+                return representation.answer(201, Location=location)
 
-            created = openapi.response(
-                "Created.", schema, openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS
-            )
+            headers = openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS
+            created = openapi.response("Created.", schema, headers)
             responses = {201: created, **openapi.error_responses(406, 409, 413, 415)}
-            return openapi.with_openapi(act, view, responses=responses)
+            documented = _body_documentation(body)
+            create = openapi.with_openapi(wrapper, view, responses=responses, **documented)
+            create.is_single_statement = not in_session  # type: ignore[attr-defined]
+            return create
 
         return decorator
 
     def update(self, schema: type[fields.Schema], find: QueryFactory) -> Callable[[View], View]:
         """Hold the row, read the merge patch (RFC 7396), and answer the row as the view left it."""
-        shown, patch = schema(), schema.for_patch()
+        response_schema, patch = schema(), schema.for_patch()
 
         def decorator(view: View) -> View:
-            def act(self: Any, **path: UUID) -> Response:
-                row = lock_for_update(shown, find(**path))
-                view(self, row, PARSER.parse(patch, request, location="json"))
-                return get_representation(shown, find(**path)).answer()
+            def wrapper(self: Any, **path: UUID) -> Response:
+                row, current = lock_and_check(response_schema, find(**path))
+                view(self, row, *load_values(patch, current))
+                return get_representation(response_schema, find(**path)).answer()
 
             responses = {
                 200: openapi.response("The row, changed.", schema, openapi.ETAG_HEADERS),
                 **openapi.error_responses(404, 406, 409, 412, 413, 415, 428),
             }
             return openapi.with_openapi(
-                act,
+                wrapper,
                 view,
                 responses=responses,
                 parameters=[openapi.IF_MATCH],
@@ -249,56 +297,58 @@ class Blueprint(flask_smorest.Blueprint):
         self,
         schema: type[fields.Schema],
         find: QueryFactory,
-        taking: type[fields.Schema] | None = None,
+        body: type[fields.Schema] | None = None,
     ) -> Callable[[View], View]:
         """Hold the row, let the view do what the path says, and answer the row.
 
-        The view gets the values of a body if it is `taking` one.
+        The view gets the values of a body if it is `body` one.
         """
-        shown = schema()
-        expected = taking() if taking else None
+        response_schema = schema()
+        request_schema = body() if body else None
 
         def decorator(view: View) -> View:
-            def act(self: Any, **path: UUID) -> Response:
-                row = lock_for_update(shown, find(**path), conditional=False)
-                view(self, row, *parse_body(expected))
-                return get_representation(shown, find(**path)).answer()
+            def wrapper(self: Any, **path: UUID) -> Response:
+                row, current = lock_and_check(response_schema, find(**path), require_if_match=False)
+                view(self, row, *load_values(request_schema, current))
+                return get_representation(response_schema, find(**path)).answer()
 
             responses = {
                 200: openapi.response("The row, as it is then.", schema, openapi.ETAG_HEADERS),
                 **openapi.error_responses(404, 406, 409, 412, 413, 415),
             }
-            body = (
-                {"requestBody": openapi.request_body(taking.for_request_body(), [JSON])}
-                if taking
-                else {}
-            )
-            return openapi.with_openapi(act, view, responses=responses, **body)
+            documented = _body_documentation(body)
+            return openapi.with_openapi(wrapper, view, responses=responses, **documented)
 
         return decorator
 
     def destroy(
-        self, schema: type[fields.Schema], find: QueryFactory, *, conditional: bool = True
+        self, schema: type[fields.Schema], find: QueryFactory, *, require_if_match: bool = True
     ) -> Callable[[View], View]:
-        """Hold the row and let the view delete it; `conditional` ones need If-Match."""
-        shown = schema()
+        """Hold the row and let the view delete it; `require_if_match` ones need If-Match."""
+        response_schema = schema()
 
         def decorator(view: View) -> View:
-            def act(self: Any, **path: UUID) -> Response:
-                row = lock_for_update(shown, find(**path), conditional=conditional)
-                request.raise_for_errors()
+            def wrapper(self: Any, **path: UUID) -> Response:
+                row, _ = lock_and_check(
+                    response_schema, find(**path), require_if_match=require_if_match
+                )
+                request.reject_parameters()
                 view(self, row)
                 return Response(status=204)
 
-            refused = (428,) if conditional else ()
+            refused = (428,) if require_if_match else ()
             responses = {
                 204: openapi.response("Done.", None, {}),
                 **openapi.error_responses(404, 406, 409, 412, *refused),
             }
-            parameters = [openapi.IF_MATCH] if conditional else []
-            return openapi.with_openapi(act, view, responses=responses, parameters=parameters)
+            parameters = [openapi.IF_MATCH] if require_if_match else []
+            return openapi.with_openapi(wrapper, view, responses=responses, parameters=parameters)
 
         return decorator
+
+
+def _body_documentation(body: type[fields.Schema] | None) -> dict[str, Any]:
+    return {"requestBody": openapi.request_body(body.for_request_body(), [JSON])} if body else {}
 
 
 def _pagination_headers(page: Page) -> dict[str, str]:

@@ -35,23 +35,17 @@ DATA_ERRORS = {
 }
 
 
-def is_retryable(error: DBAPIError | errors.RetryRequest) -> bool:
-    """Return whether retrying the whole request is safe and useful.
+def is_retryable(error: DBAPIError | errors.RetryRequest, *, is_retry: bool = False) -> bool:
+    """Return whether repeating the whole request is safe, and may succeed.
 
-    It is safe because nothing was committed, or the committed row has the same pk on the retry.
+    Nothing was committed, or the committed row has the same pk on a retry. A row that was referred
+    to may have been deleted since its lookup: one retry finds that out, and reports it.
     """
     if isinstance(error, errors.RetryRequest):
         return True
     state = sqlstate(error)
-    is_retry = getattr(request, "is_retry", False)
-    # A referenced row was deleted after the lookup. The retry looks it up again and names it.
     is_foreign_key_race = state == "23503" and request.method != "DELETE" and not is_retry
-    # The lookup was skipped. The retry does it.
-    references_were_unchecked = state.startswith("23") and getattr(
-        request, "references_unchecked", False
-    )
-    is_race = is_foreign_key_race or references_were_unchecked or state in RETRYABLE_SQLSTATES
-    return error.connection_invalidated or is_race
+    return error.connection_invalidated or is_foreign_key_race or state in RETRYABLE_SQLSTATES
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -34,11 +34,11 @@ def ready() -> Response:
 def _database_state() -> tuple[str | None, str | None]:
     """Return the revision of the database and its `transaction_read_only`, or None for both."""
     try:
-        row = db.fetch_one(REVISION_AND_MODE)
+        rows = db.fetch_autocommit(REVISION_AND_MODE)
     except ProgrammingError:
         # No migration has run: the table does not exist.
         return None, None
-    return (row[0], row[1]) if row else (None, None)
+    return (rows[0][0], rows[0][1]) if rows else (None, None)
 
 
 def init_app(app: Flask) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist import errors
-from alchemist.database import Base, session
+from alchemist.database import Base, TransactionMode, session, transaction_mode
 
 from . import database_errors, error_handlers, openapi
 from .request import request
@@ -72,7 +72,9 @@ def idempotent(act: Callable[..., Response]) -> Callable[..., Response]:
         if not KEY_PATTERN.fullmatch(key):
             detail = "Send 1 to 255 visible ASCII characters."
             raise errors.BadRequest.at_location("header", "Idempotency-Key", detail)
-        return _replay(key) or _store_response(key, _run_in_savepoint(act, *args, **path))
+        # The key is stored in the transaction of the effect.
+        with transaction_mode(TransactionMode.SESSION):
+            return _replay(key) or _store_response(key, _run_in_savepoint(act, *args, **path))
 
     return openapi.with_openapi(
         once,
@@ -130,7 +132,7 @@ def _run_in_savepoint(act: Callable[..., Response], *args: Any, **path: Any) -> 
         return error_handlers.problem_response(refusal)
     except IntegrityError as error:
         meant = database_errors.to_api_error(error)
-        if isinstance(meant, errors.Conflict) and not request.references_unchecked:
+        if isinstance(meant, errors.Conflict):
             return error_handlers.problem_response(meant)
         raise
 

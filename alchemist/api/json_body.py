@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
@@ -13,11 +14,10 @@ from alchemist.errors import ErrorDetail
 
 from . import references
 from .fields import CodedMessage
-from .request import JSON, MERGE_PATCH, Request, unknown_parameter
+from .references import Reference
+from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter
 
 MAX_NESTING = 32
-# Of one object: far above any that is known, and low enough to name each that is unknown.
-MAX_MEMBERS = 100
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
 # A media type and its parameters (RFC 9110 §8.3.1), of which werkzeug skips what it cannot read.
@@ -27,12 +27,10 @@ MEDIA_TYPE = re.compile(
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MAX_MEMBERS:
-        raise errors.BadRequest(f"An object has more than {MAX_MEMBERS} members.")
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise errors.BadRequest(f"The key {json.dumps(twice)[:80]} stands twice in one object.")
     return found
 
@@ -158,72 +156,95 @@ def _parameter(name: str, code: str, detail: str) -> ErrorDetail:
     return {"parameter": name, "code": code, "detail": detail}
 
 
-class StrictParser(FlaskParser):
-    """webargs, loading strictly and refusing with every mistake of the request at once.
-
-    With `trusting`, a body without mistakes of its own is believed that the rows exist that it
-    refers to, once: if a constraint denies that, the request is begun anew, and they are looked up.
-    """
+class QueryParser(FlaskParser):
+    """webargs for query strings: unknown and repeated parameters are errors, all at once."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {}
-
-    def __init__(self, *, trusting: bool = False) -> None:
-        super().__init__()
-        self.trusting = trusting
-
-    def load_json(self, req: Any, schema: Schema) -> Any:
-        _check_media_type(req)
-        req.json_body = loads_strict(req.body)
-        return req.json_body
 
     def load_querystring(self, req: Any, schema: Schema) -> Any:
         return req.parameters()
 
-    def pre_load(self, location_data: Any, *, schema: Schema, req: Any, location: str) -> Any:
-        """Let a client send back what it got: drop read-only members that equal what is stored."""
-        if location != "json" or not isinstance(location_data, dict):
-            return location_data
-        may_trust = self.trusting and not req.is_retry and not req.validation_errors
-        req.references_unchecked = may_trust and references.can_skip_lookup(schema, location_data)
-        if not req.references_unchecked:
-            req.reference_errors = references.reference_errors(schema, location_data)
-        stored = req.current_representation or {}
-        return {
-            name: value
-            for name, value in location_data.items()
-            if name not in schema.dump_fields
-            or name in schema.load_fields
-            or name not in stored
-            or _canonical_json(stored[name]) != _canonical_json(value)
-        }
-
     def handle_error(
-        self,
-        error: ValidationError,
-        req: Any,
-        schema: Schema,
-        *,
-        error_status_code: int | None,
-        error_headers: Any,
+        self, error: ValidationError, req: Any, schema: Schema, **_options: Any
     ) -> NoReturn:
-        ((location, messages),) = error.messages_dict.items()
-        if req.references_unchecked:
-            req.reference_errors = references.reference_errors(schema, req.json_body)
-        found = [
-            _relabel_read_only(entry, schema) for entry in to_error_details(messages, location)
-        ]
-        raise errors.UnprocessableContent.from_errors(
-            [*req.validation_errors, *found, *req.reference_errors]
-        )
+        errors_found = to_error_details(error.messages_dict["query"], "query")
+        raise errors.UnprocessableContent.from_errors([*req.repeated_parameters(), *errors_found])
 
-    def parse(self, argmap: Any, req: Any = None, **how: Any) -> Any:
-        """Return the values of the request; raise for all of its mistakes, references included."""
-        # The request itself, and not what stands for it in each thread.
+    def parse(self, argmap: Any, req: Any = None, **options: Any) -> Any:
+        """Return the values of the query; raise UnprocessableContent for all of its errors."""
+        # The request itself, and not the proxy that stands for it in each thread.
         proxy: Any = req or self.get_default_request()
-        checked = proxy._get_current_object()
-        values = super().parse(argmap, checked, **how)
-        checked.raise_for_errors()
+        request = proxy._get_current_object()
+        values = super().parse(argmap, request, **options)
+        if repeated := request.repeated_parameters():
+            raise errors.UnprocessableContent.from_errors(repeated)
         return values
+
+
+AuthorizeReferences = Callable[[Sequence[Reference]], None]
+
+
+class Body(NamedTuple):
+    """The values of a valid body, and references in it that were not looked up yet."""
+
+    values: Any
+    references: list[Reference]
+
+
+def load_body(
+    schema: Schema,
+    current: Mapping[str, Any] | None = None,
+    *,
+    query_errors: Sequence[ErrorDetail] = (),
+    defer_lookup: bool = False,
+    authorize: AuthorizeReferences | None = None,
+) -> Body:
+    """Return what `schema` makes of the request's body; raise every error of the request at once.
+
+    Read-only members that equal those of the `current` representation are ignored, so that a
+    client may send back what it got (RFC 7396 merge patch). With `defer_lookup`, references are
+    looked up only if there are other errors to report with them, or if the body repeats values
+    of their rows; the others are returned for the statement that inserts the row. `authorize`
+    raises Forbidden for references that the caller may not make, whatever else is wrong.
+    """
+    body = read_json(request)
+    references_found = references.find(schema, body)
+    if authorize:
+        authorize(references_found)
+    try:
+        values = schema.load(_writable_members(schema, body, current or {}))
+        errors_found = []
+    except ValidationError as error:
+        details = to_error_details(error.normalized_messages(), "json")
+        errors_found = [_relabel_read_only(detail, schema) for detail in details]
+    errors_found = [*query_errors, *errors_found, *references.duplicates(schema, body)]
+    is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
+    if errors_found or not is_deferred:
+        errors_found += references.reference_errors(references_found)
+    if errors_found:
+        raise errors.UnprocessableContent.from_errors(errors_found)
+    return Body(values, references_found if is_deferred else [])
+
+
+def read_json(request: Request) -> Any:
+    """Return the value of the body; raise UnsupportedMediaType, ContentTooLarge or BadRequest."""
+    _check_media_type(request)
+    request.json_body = loads_strict(request.body)
+    return request.json_body
+
+
+def _writable_members(schema: Schema, body: Any, current: Mapping[str, Any]) -> Any:
+    """Return the body without read-only members that equal those of the representation."""
+    if not isinstance(body, dict):
+        return body
+    return {
+        name: value
+        for name, value in body.items()
+        if name not in schema.dump_fields
+        or name in schema.load_fields
+        or name not in current
+        or _canonical_json(current[name]) != _canonical_json(value)
+    }
 
 
 def _canonical_json(value: Any) -> str:

@@ -1,10 +1,11 @@
-"""A new row, what hangs on it, its entry in the audit log and its document: one statement.
+"""INSERT a row, its children and its audit entry, and SELECT its JSON, in one statement.
 
-The unit of work would make five round trips of it, and hold a transaction open between them.
+The session would need five round trips, and would keep a transaction open between them.
 """
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from flask import current_app
@@ -12,14 +13,19 @@ from marshmallow import Schema
 from sqlalchemy import (
     ARRAY,
     CTE,
+    Column,
+    ScalarSelect,
     Select,
     String,
+    Table,
     bindparam,
     cast,
     column,
+    exists,
     func,
     insert,
     inspect,
+    null,
     select,
     true,
 )
@@ -30,39 +36,51 @@ from alchemist import database as db
 
 from . import database_errors
 from .json_select import json_object
+from .references import LookupShape, Reference, lookup_of, lookup_statement, unknown_references
 from .request import request
 
 UNIQUE_VIOLATION = "23505"
 
-# Values by column: of the row itself under "new", of its parts under what the row calls them.
+# Values by column: of the row itself under "inserted", of its children under their relationship.
 ValuesByTable = dict[str, dict[str, Any]]
-# The columns of each group.
+# The names of the columns of each of these tables.
 InsertShape = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def insert_returning_json(schema: Schema, row: Any) -> str | None:
-    """Store a row that is new, and return its document.
+class Inserted(NamedTuple):
+    """The JSON of a new row; without it, the references that lead nowhere."""
 
-    Return None if it is stored already: an attempt before this one did it, and lost its
-    connection before it knew.
+    body: str | None
+    unknown: list[Reference]
+
+
+def insert_returning_json(
+    schema: Schema, row: Any, references: Sequence[Reference] = ()
+) -> Inserted | None:
+    """Store a new row, unless something that it refers to does not exist.
+
+    Return None if a previous attempt of this request stored the row, and lost its connection
+    before the answer arrived.
     """
     row.pk = request.new_pk
-    groups = _groups(row)
-    shape = tuple((group, tuple(values)) for group, values in groups.items())
+    values = _values_by_table(row)
+    shape = tuple((name, tuple(columns)) for name, columns in values.items())
+    lookup = lookup_of(references)
     model: Any = type(row)
+    statement = _statement(model, shape, schema, lookup.shape)
     try:
-        [(stored,)] = db.fetch_all(_statement(model, shape, schema), _parameters(groups))
+        [(body, unknown)] = db.fetch_all(statement, _parameters(values) | lookup.parameters)
     except IntegrityError as error:
         if not _was_inserted_before(model, row.pk, error):
             raise
         return None
-    return str(stored)
+    return Inserted(body, unknown_references(references, lookup, unknown or ()))
 
 
 def _was_inserted_before(model: Any, pk: UUID, error: IntegrityError) -> bool:
-    """Return whether what is there already is this very row.
+    """Return whether this very row is stored already.
 
-    Of several unique constraints any one may be told: which one, the order of their indexes says.
+    PostgreSQL reports whichever unique index it checks first, so the pk is looked up.
     """
     if database_errors.sqlstate(error) != UNIQUE_VIOLATION or db.is_in_transaction():
         return False
@@ -75,58 +93,84 @@ def _select_by_pk(model: Any) -> Select[Any]:
     return select(key).where(key == bindparam("pk"))
 
 
-def _groups(row: Any) -> ValuesByTable:
-    model: Any = type(row)
-    columns, relationships = _names(model)
-    found = vars(row)
-    groups = {"new": {name: found[name] for name in columns if name in found}}
-    for key, model_of_parts in relationships.items():
-        if parts := found.get(key):
-            names = [name for name in _names(model_of_parts)[0] if name in vars(parts[0])]
-            groups[key] = {name: [getattr(part, name) for part in parts] for name in names}
-    return groups
+def _values_by_table(row: Any) -> ValuesByTable:
+    values = {"inserted": _values(row)}
+    for relationship in inspect(type(row)).relationships:
+        if children := vars(row).get(relationship.key):
+            rows = [_values(child) for child in children]
+            values[relationship.key] = {name: [row[name] for row in rows] for name in rows[0]}
+    return values
 
 
-@cache
-def _names(model: Any) -> tuple[list[str], dict[str, Any]]:
-    """Return the columns of a model, and the models of its relationships by their names."""
-    mapper = inspect(model)
-    relationships = {one.key: one.mapper.class_ for one in mapper.relationships}
-    return list(mapper.columns.keys()), relationships
+def _values(row: Any) -> dict[str, Any]:
+    """Return the values that were set, and the defaults that Python makes for the others."""
+    columns = db.table(type(row)).columns
+    given = vars(row)
+    return {
+        column.name: given[column.name] if column.name in given else _python_default(column)
+        for column in columns
+        if column.name in given or column.default is not None
+    }
 
 
-def _parameters(groups: ValuesByTable) -> dict[str, Any]:
-    _, told = current_app.extensions["audit"]
-    parameters: dict[str, Any] = told()
-    for group, found in groups.items():
-        parameters |= {f"{group}_{name}": value for name, value in found.items()}
+def _python_default(column: Column[Any]) -> Any:
+    default: Any = column.default
+    return default.arg(None) if default.is_callable else default.arg
+
+
+def _parameters(values: ValuesByTable) -> dict[str, Any]:
+    _, audit_parameters = current_app.extensions["audit"]
+    parameters: dict[str, Any] = audit_parameters()
+    for table, columns in values.items():
+        parameters |= {f"{table}_{name}": value for name, value in columns.items()}
     return parameters
 
 
 @cache
-def _statement(model: Any, shape: InsertShape, schema: Schema) -> Select[Any]:
-    (_, names), *others = shape
-    new = _parent_insert(model, names)
+def _statement(model: Any, shape: InsertShape, schema: Schema, lookup: LookupShape) -> Select[Any]:
+    (_, names), *children = shape
+    unknown = _unknown_keys(lookup)
+    inserted = _parent_insert(db.table(model), names, unknown)
     relationships = inspect(model).relationships
-    parts = {
-        relationships[key].mapper.class_: _child_insert(new, relationships[key], names)
-        for key, names in others
+    sources = {
+        relationships[key].mapper.class_: _child_insert(inserted, relationships[key], names)
+        for key, names in children
     }
-    noted, _ = current_app.extensions["audit"]
-    fields = sorted({*names, *(key for key, _ in others)} - {"pk"})
-    note = noted(new, model.__tablename__, fields)
-    shown = json_object(schema, aliased(model, new), parts)
-    return select(cast(shown, String)).select_from(new).add_cte(note, *parts.values())
+    audit_insert, _ = current_app.extensions["audit"]
+    fields = sorted({*names, *(key for key, _ in children)} - {"pk"})
+    audit = audit_insert(inserted, model.__tablename__, fields)
+    document = json_object(schema, aliased(model, inserted), sources)
+    body = select(cast(document, String)).select_from(inserted).scalar_subquery()
+    pairs = null() if unknown is None else _json_pairs(unknown)
+    return select(body, pairs).add_cte(inserted, audit, *sources.values())
 
 
-def _parent_insert(model: type[Any], names: tuple[str, ...]) -> CTE:
-    table = db.table(model)
-    values = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in names}
-    return insert(table).values(values).returning(*table.c).cte("new")
+def _unknown_keys(lookup: LookupShape) -> CTE | None:
+    """Return the numbers and keys of references that lead nowhere."""
+    if not lookup:
+        return None
+    found = lookup_statement(lookup).subquery()
+    return select(found.c.number, found.c.key).where(found.c.columns.is_(None)).cte("unknown")
 
 
-def _child_insert(new: CTE, relationship: RelationshipProperty[Any], names: tuple[str, ...]) -> CTE:
-    """Return the statement that writes the parts of the new row, however many there are."""
+def _json_pairs(rows: CTE) -> ScalarSelect[Any]:
+    return select(func.json_agg(func.json_build_array(*rows.c))).scalar_subquery()
+
+
+def _parent_insert(table: Table, names: tuple[str, ...], unknown: CTE | None) -> CTE:
+    values = {name: bindparam(f"inserted_{name}", type_=table.c[name].type) for name in names}
+    if unknown is None:
+        statement = insert(table).values(values)
+    else:
+        row = select(*values.values()).where(~exists(select(unknown)))
+        statement = insert(table).from_select(list(names), row, include_defaults=False)
+    return statement.returning(*table.c).cte("inserted")
+
+
+def _child_insert(
+    inserted: CTE, relationship: RelationshipProperty[Any], names: tuple[str, ...]
+) -> CTE:
+    """Return the statement that inserts the children of the new row, however many there are."""
     table = db.table(relationship.mapper.class_)
     # A length would cut what is too long, where the column refuses it.
     types = {
@@ -135,8 +179,12 @@ def _child_insert(new: CTE, relationship: RelationshipProperty[Any], names: tupl
     }
     arrays = [bindparam(f"{relationship.key}_{name}", type_=ARRAY(types[name])) for name in types]
     columns = [column(name, types[name]) for name in types]
-    rows = func.unnest(*arrays).table_valued(*columns, name="parts").render_derived()
+    rows = func.unnest(*arrays).table_valued(*columns, name="children").render_derived()
     [(_pk, foreign_key)] = relationship.local_remote_pairs or ()
-    values = select(new.c.pk, *(rows.c[name] for name in types)).join_from(new, rows, true())
-    written = insert(table).from_select([str(foreign_key.key), *types], values).returning(*table.c)
-    return written.cte(f"new_{relationship.key}")
+    values = select(inserted.c.pk, *(rows.c[name] for name in types)).join_from(
+        inserted, rows, true()
+    )
+    statement = insert(table).from_select(
+        [str(foreign_key.key), *types], values, include_defaults=False
+    )
+    return statement.returning(*table.c).cte(f"inserted_{relationship.key}")

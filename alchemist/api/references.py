@@ -1,8 +1,9 @@
-"""What a body says of other rows: whatever is not so is told with its pointer, all at once."""
+"""References in a body to other rows: which rows they name, and what is wrong with them."""
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -19,6 +20,7 @@ from sqlalchemy import (
     String,
     Uuid,
     bindparam,
+    case,
     cast,
     func,
     literal_column,
@@ -27,67 +29,147 @@ from sqlalchemy import (
 )
 
 from alchemist import database as db
-from alchemist import errors
+from alchemist.api.fields import List, NameReference, Pk
 from alchemist.errors import ErrorDetail
 
-from .fields import List, NameReference, Pk
-from .request import request
-
 Path = tuple[str | int, ...]
+# Whether the caller of this request may learn that a row with this key exists.
+Visibility = Callable[[UUID | str], bool]
+
+
+class Target(NamedTuple):
+    """Rows of one model, found by their keys or by the names in a column."""
+
+    model: Any
+    name_column: Any
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A key in a body, and what the body claims of the row that it names, by column."""
+    """A key in a body, and the read-only values of its row that the body repeats, by column."""
 
     path: Path
-    known: Pk | NameReference
+    target: Target
     key: UUID | str
-    claims: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    repeated_values: dict[str, tuple[Path, str]] = dataclasses.field(default_factory=dict)
 
     @property
-    def model(self) -> type[Any]:
-        assert self.known.references is not None  # noqa: S101  or it would not be a reference
-        return self.known.references
+    def error(self) -> ErrorDetail:
+        """The error of a reference whose row does not exist."""
+        detail = f"No {self.target.model.__name__.lower()} {self.key}."
+        return _error(self.path, "unknown-reference", detail)
+
+
+class Lookup(NamedTuple):
+    """Rows to find, by target: the keys, and the columns whose values are needed."""
+
+    keys: dict[Target, set[UUID | str]]
+    columns: dict[Target, set[str]]
 
     @property
-    def columns(self) -> set[str]:
-        return {*self.claims, *(self.known.owner_check or ())[:1]}
+    def shape(self) -> "LookupShape":
+        return tuple((target, frozenset(self.columns[target])) for target in self.keys)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {f"keys_{number}": list(keys) for number, keys in enumerate(self.keys.values())}
 
 
-class Target(NamedTuple):
-    """Rows of one model, found by their keys or by their names."""
-
-    model: Any
-    name: Any
+LookupShape = tuple[tuple[Target, frozenset[str]], ...]
 
 
-TargetColumns = tuple[Target, frozenset[str]]
+def restrict(model: type[Any], is_visible: Visibility) -> None:
+    """Let only those callers learn whether a row of `model` exists for whom `is_visible` is true.
 
-
-def reference_errors(schema: Schema, body: Any) -> list[ErrorDetail]:
-    """Return what is wrong with the references of `body`: one statement for all of them.
-
-    A reference may lead nowhere, stand twice in a unique list, or come with a read-only field
-    of its row that is another there. A row that goes meanwhile breaks a foreign key; the request
-    is begun anew then, and told here.
+    For the others the lookup leaves its references out, and the foreign key decides.
     """
-    references = [one for one in _walk_object(schema, body, ()) if _may_reveal(one)]
-    return _unresolved(references) + list(_duplicates(schema, body))
+    _restrictions[model] = is_visible
 
 
-def can_skip_lookup(schema: Schema, body: Any) -> bool:
-    """Tell whether nothing stands twice, and rows are said to be there and nothing else."""
-    is_more_asked = any(reference.columns for reference in _walk_object(schema, body, ()))
-    return not is_more_asked and not any(_duplicates(schema, body))
+_restrictions: dict[type[Any], Visibility] = {}
 
 
-def _unresolved(references: list[Reference]) -> list[ErrorDetail]:
-    rows = _lookup(references) if references else {}
-    found = [(one, rows.get((_target(one), str(one.key)))) for one in references]
-    _check_owners(found)
-    told = [_errors_for(*pair) for pair in found]
-    return [entry for entries in told for entry in entries]
+def find(schema: Schema, body: Any) -> list[Reference]:
+    """Return the references in `body` that the caller may look up."""
+    return [reference for reference in _walk_object(schema, body, ()) if _is_visible(reference)]
+
+
+def _is_visible(reference: Reference) -> bool:
+    is_visible = _restrictions.get(reference.target.model)
+    return is_visible is None or is_visible(reference.key)
+
+
+def reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
+    """Look up all references in one statement, and return what is wrong with them.
+
+    A row does not exist, or one of its read-only values is another than the body repeats.
+    """
+    if not references:
+        return []
+    lookup = lookup_of(references)
+    rows = db.fetch_all(lookup_statement(lookup.shape), lookup.parameters)
+    targets = list(lookup.keys)
+    columns = {(targets[number], key): values for number, key, values in rows}
+    return [
+        error
+        for reference in references
+        for error in _errors_for(reference, columns[reference.target, str(reference.key)])
+    ]
+
+
+def unknown_references(
+    references: Iterable[Reference], lookup: Lookup, rows: Sequence[Sequence[Any]]
+) -> list[Reference]:
+    """Return the references whose number and key are among the `rows` that were not found."""
+    targets = list(lookup.keys)
+    unknown = {(targets[number], key) for number, key, *_ in rows}
+    return [each for each in references if (each.target, str(each.key)) in unknown]
+
+
+def lookup_of(references: Iterable[Reference]) -> Lookup:
+    lookup = Lookup({}, {})
+    for reference in references:
+        lookup.keys.setdefault(reference.target, set()).add(reference.key)
+        lookup.columns.setdefault(reference.target, set()).update(reference.repeated_values)
+    return lookup
+
+
+@cache
+def lookup_statement(shape: LookupShape) -> CompoundSelect[Any]:
+    """Return the SELECT of number, key and needed columns of each key; of no row, NULL."""
+    return union_all(*(_lookup_select(number, *part) for number, part in enumerate(shape)))
+
+
+def _lookup_select(number: int, target: Target, columns: frozenset[str]) -> Select[Any]:
+    model = target.model
+    pairs = [item for name in sorted(columns) for item in (name, getattr(model, name))]
+    keys = func.unnest(_keys(number, target)).table_valued("key", name="keys").render_derived()
+    key = keys.c.key
+    by_name = target.name_column is not None
+    matches = _iequals(target.name_column, key) if by_name else model.pk == key
+    return select(
+        literal_column(str(number)).label("number"),
+        cast(key, String).label("key"),
+        case((model.pk.is_not(None), func.json_build_object(*pairs))).label("columns"),
+    ).join_from(keys, model, matches, isouter=True)
+
+
+def _keys(number: int, target: Target) -> BindParameter[Any]:
+    kind = Uuid() if target.name_column is None else String()
+    return bindparam(f"keys_{number}", type_=ARRAY(kind))
+
+
+def _iequals(column: ColumnElement[str], name: ColumnElement[str]) -> ColumnElement[bool]:
+    return func.lower(column) == func.lower(name)
+
+
+def _errors_for(reference: Reference, row: dict[str, Any] | None) -> Iterator[ErrorDetail]:
+    if row is None:
+        yield reference.error
+        return
+    for column, (path, value) in reference.repeated_values.items():
+        if normalize("NFC", value).strip() != row[column]:
+            yield _error(path, "read-only", "It is another, and cannot be changed here.")
 
 
 def pointer(path: Path) -> str:
@@ -96,142 +178,69 @@ def pointer(path: Path) -> str:
     return "".join(["#", *(f"/{step}" for step in steps)])
 
 
-def _may_reveal(reference: Reference) -> bool:
-    """Tell whether the caller may learn if the row is there."""
-    permission = reference.known.visible_to
-    return permission is None or request.caller.owner_filter(permission) is None
-
-
-def _check_owners(found: Iterable[tuple[Reference, dict[str, Any] | None]]) -> None:
-    """Raise Forbidden where rows of others may not be made use of."""
-    for reference, row in found:
-        if row and reference.known.owner_check:
-            column, permission = reference.known.owner_check
-            if (owner := request.caller.owner_filter(permission)) and row[column] != str(owner):
-                raise errors.Forbidden.missing_permission(f"{permission}:any")
-
-
-def _errors_for(reference: Reference, row: dict[str, Any] | None) -> Iterator[ErrorDetail]:
-    if row is None:
-        detail = f"No {reference.model.__name__.lower()} {reference.key}."
-        yield _error(reference.path, "unknown-reference", detail)
-        return
-    for column, (path, claim) in reference.claims.items():
-        if normalize("NFC", claim).strip() != row[column]:
-            yield _error(path, "read-only", "It is another, and cannot be changed here.")
-
-
 def _error(path: Path, code: str, detail: str) -> ErrorDetail:
     return {"pointer": pointer(path), "code": code, "detail": detail}
 
 
-def _target(reference: Reference) -> Target:
-    known = reference.known
-    name = known.column if isinstance(known, NameReference) else None
-    return Target(reference.model, name)
-
-
-def _lookup(references: Iterable[Reference]) -> dict[tuple[Target, str], dict[str, Any]]:
-    """Return what is asked of the rows that there are, by target and key."""
-    keys: dict[Target, set[UUID | str]] = {}
-    columns: dict[Target, set[str]] = {}
-    for reference in references:
-        target = _target(reference)
-        keys.setdefault(target, set()).add(reference.key)
-        columns.setdefault(target, set()).update(reference.columns)
-    wanted = tuple((target, frozenset(columns[target])) for target in keys)
-    values = {f"keys_{number}": list(keys[target]) for number, target in enumerate(keys)}
-    targets = list(keys)
-    found = db.fetch_all(_lookup_statement(wanted), values)
-    return {(targets[number], key): row for number, key, row in found}
-
-
-@cache
-def _lookup_statement(wanted: tuple[TargetColumns, ...]) -> CompoundSelect[Any]:
-    """Return the statement that yields number, key and wanted columns of each row there is."""
-    return union_all(*(_lookup_select(number, *one) for number, one in enumerate(wanted)))
-
-
-def _lookup_select(number: int, target: Target, columns: frozenset[str]) -> Select[Any]:
-    model = target.model
-    pairs = [item for name in sorted(columns) for item in (name, getattr(model, name))]
-    keys = func.unnest(_keys(number, target)).table_valued("key", name="wanted").render_derived()
-    key = keys.c.key
-    is_meant = model.pk == key if target.name is None else _iequals(target.name, key)
-    return select(
-        literal_column(str(number)).label("number"),
-        cast(key, String).label("key"),
-        func.json_build_object(*pairs).label("columns"),
-    ).join_from(keys, model, is_meant)
-
-
-def _keys(number: int, target: Target) -> BindParameter[Any]:
-    return bindparam(f"keys_{number}", type_=ARRAY(String if target.name else Uuid))
-
-
-def _iequals(column: ColumnElement[str], name: ColumnElement[str]) -> ColumnElement[bool]:
-    return func.lower(column) == func.lower(name)
-
-
 def _walk_object(schema: Schema, body: Any, path: Path) -> Iterator[Reference]:
     if isinstance(body, dict):
-        for name, known in schema.load_fields.items():
+        for name, field in schema.load_fields.items():
             if name in body:
-                yield from _walk_value(known, body[name], (*path, name))
+                yield from _walk_value(field, body[name], (*path, name))
 
 
-def _walk_value(known: Field[Any], value: Any, path: Path) -> Iterator[Reference]:
-    if isinstance(known, List):
-        for index, member in enumerate(_members(known, value)):
-            yield from _walk_value(known.inner, member, (*path, index))
-    elif isinstance(known, Nested) and isinstance(value, dict):
-        claims = dict(_repeated_values(known.schema, value, path))
-        for reference in _walk_object(known.schema, value, path):
-            yield Reference(reference.path, reference.known, reference.key, claims)
+def _walk_value(field: Field[Any], value: Any, path: Path) -> Iterator[Reference]:
+    if isinstance(field, List):
+        for index, item in enumerate(_items(field, value)):
+            yield from _walk_value(field.inner, item, (*path, index))
+    elif isinstance(field, Nested) and isinstance(value, dict):
+        repeated = dict(_repeated_values(field.schema, value, path))
+        for reference in _walk_object(field.schema, value, path):
+            yield replace(reference, repeated_values=repeated)
     elif (
         isinstance(value, str)
-        and (named := _reference_field(known))
+        and (named := _reference_field(field))
         and (key := _parse_key(named, value))
     ):
-        yield Reference(path, named, key)
+        yield Reference(path, Target(named.references, getattr(named, "column", None)), key)
 
 
-def _members(known: List, value: Any) -> list[Any]:
-    """Return the members of a list, none if it is too long to be looked at."""
-    return value if isinstance(value, list) and len(value) <= known.max else []
+def _items(field: List, value: Any) -> list[Any]:
+    """Return the items of a list, none if it is too long to be looked at."""
+    return value if isinstance(value, list) and len(value) <= field.max else []
 
 
 def _repeated_values(schema: Schema, value: dict[str, Any], path: Path) -> Iterator[Any]:
     """Yield the read-only fields that a nested object repeats of the row that it refers to."""
-    for name, known in schema.load_fields.items():
-        # What is no text has its own complaint.
-        if known.metadata.get("readOnly") and isinstance(value.get(name), str):
-            column = (known.attribute or name).rpartition(".")[2]
+    for name, field in schema.load_fields.items():
+        # The schema reports a value that is no text.
+        if field.metadata.get("readOnly") and isinstance(value.get(name), str):
+            column = (field.attribute or name).rpartition(".")[2]
             yield column, ((*path, name), value[name])
 
 
-def _reference_field(known: Field[Any]) -> Pk | NameReference | None:
-    """Return the field that names a row: this one, or the key of a nested object's short form."""
-    key = known.schema.fields.get("pk") if isinstance(known, Nested) else known
+def _reference_field(field: Field[Any]) -> Pk | NameReference | None:
+    """Return the field that names a row: this one, or the key in a nested object's shorthand."""
+    key = field.schema.fields.get("pk") if isinstance(field, Nested) else field
     return key if isinstance(key, Pk | NameReference) and key.references else None
 
 
-def _parse_key(known: Pk | NameReference, value: str) -> UUID | str | None:
-    """Return the key that the text stands for, None if the field rejects it."""
+def _parse_key(field: Pk | NameReference, value: str) -> UUID | str | None:
+    """Return the key in the text, or None if it is not valid: the schema reports that."""
     with suppress(ValidationError):
-        key: UUID | str = known.deserialize(value)
+        key: UUID | str = field.deserialize(value)
         return key
     return None
 
 
-def _duplicates(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
-    """Yield a complaint for each member of a unique list whose key stands in it before."""
-    for name, known in schema.load_fields.items():
-        if isinstance(known, List) and known.unique_by and isinstance(body, dict):
-            reference = _reference_field(known.inner)
+def duplicates(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
+    """Yield an error for each item of a unique list whose key is in the list before it."""
+    for name, field in schema.load_fields.items():
+        if isinstance(field, List) and field.unique_by and isinstance(body, dict):
+            reference = _reference_field(field.inner)
             seen: set[str] = set()
-            for index, member in enumerate(_members(known, body.get(name))):
-                key = member.get(known.unique_by) if isinstance(member, dict) else member
+            for index, item in enumerate(_items(field, body.get(name))):
+                key = item.get(field.unique_by) if isinstance(item, dict) else item
                 if isinstance(key, str):
                     parsed = _parse_key(reference, key) if reference else None
                     key = str(parsed or key).lower()

@@ -1,7 +1,7 @@
 """The request: its id, its URL in strict UTF-8, its query parameters and its whole body."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -35,18 +35,10 @@ class Request(flask.Request):
 
     # The authenticated caller; `str(caller)` identifies it, for example in idempotency keys.
     caller: Any
-    # The representation of the row that this request changes, as it is before the change.
-    current_representation: dict[str, Any] | None = None
     # The error that the request was answered with.
     error: errors.ApiError | None = None
-    # The parsed body.
+    # The JSON value of the body, once it was read.
     json_body: Any = None
-    # Errors in the references of the body to other rows.
-    reference_errors: Sequence[ErrorDetail] = ()
-    # Whether this is not the first attempt.
-    is_retry = False
-    # Whether the lookup of the referenced rows was skipped.
-    references_unchecked = False
 
     @cached_property
     def id(self) -> str:
@@ -58,16 +50,6 @@ class Request(flask.Request):
     def new_pk(self) -> UUID:
         """The key of the row that this request creates, the same in every attempt."""
         return uuid7()
-
-    @cached_property
-    def validation_errors(self) -> list[ErrorDetail]:
-        """The errors found so far, besides those of references."""
-        return []
-
-    def raise_for_errors(self) -> None:
-        """Raise UnprocessableContent with all errors found so far, if there are any."""
-        if found_errors := [*self.validation_errors, *self.reference_errors]:
-            raise errors.UnprocessableContent.from_errors(found_errors)
 
     def check_host(self) -> None:
         """Raise BadRequest if HTTP/1.1 lacks Host, or Host is malformed (RFC 9112 §3.2)."""
@@ -106,27 +88,34 @@ class Request(flask.Request):
         if BAD_ESCAPE_PATTERN.search(target):
             raise errors.BadRequest("The URL has a % that is not followed by two hex digits.")
 
-    def parameters(self) -> dict[str, str]:
-        """Return the query parameters; a repeated one is added to `validation_errors`.
-
-        Raise BadRequest if there are more than 100.
-        """
+    @cached_property
+    def _pairs(self) -> list[tuple[str, str]]:
         query = self.query_string.decode()
         try:
-            pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+            return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
         except ValueError as error:
             raise errors.BadRequest("The query has too many parameters.") from error
-        values = dict(reversed(pairs))
-        if len(values) < len(pairs):
-            names = [name for name, _ in pairs]
-            for name in sorted({name for name in names if names.count(name) > 1}):
-                self.validation_errors.append(repeated_parameter(name))
-        return values
 
-    def reject_query_parameters(self) -> None:
-        """Add an error for every query parameter: the operation takes none."""
-        for name in self.parameters():
-            self.validation_errors.append(unknown_parameter(name))
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of the query, of a repeated one the first."""
+        return dict(reversed(self._pairs))
+
+    def repeated_parameters(self) -> list[ErrorDetail]:
+        """Return an error for each parameter that is given more than once."""
+        counts = Counter(name for name, _ in self._pairs)
+        return [repeated_parameter(name) for name in sorted(counts) if counts[name] > 1]
+
+    def unexpected_parameters(self) -> list[ErrorDetail]:
+        """Return the errors of the query of an operation that takes no parameters."""
+        if not self.query_string:
+            return []
+        unknown = [unknown_parameter(name) for name in self.parameters()]
+        return [*self.repeated_parameters(), *unknown]
+
+    def reject_parameters(self) -> None:
+        """Raise UnprocessableContent if there is a query: the operation takes no parameters."""
+        if found := self.unexpected_parameters():
+            raise errors.UnprocessableContent.from_errors(found)
 
     @cached_property
     def body(self) -> bytes:

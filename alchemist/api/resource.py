@@ -13,7 +13,7 @@ from flask.views import MethodView
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alchemist import errors
-from alchemist.database import session
+from alchemist.database import TransactionMode, session, transaction_mode
 
 from . import database_errors
 from .request import JSON, request
@@ -39,30 +39,37 @@ class Resource(MethodView):
             raise TypeError(f"{cls.__qualname__} must name a permission for each of: {offered}.")
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:
+        """Authorize, call the view in its transaction mode, and commit once.
+
+        What may succeed when it is repeated is repeated a few times, before the commit was sent.
+        """
         method = "get" if request.method == "HEAD" else request.method.lower()
         request.caller = current_app.extensions["authorize"](self.permissions[method])
         view = getattr(self, method)
-        self.check_request(view)
-        for attempt in range(1, MAX_ATTEMPTS):
-            try:
-                response: ResponseReturnValue = view(**path)
-            except (DBAPIError, errors.RetryRequest) as error:
-                if not database_errors.is_retryable(error):
-                    raise
-                session.rollback()
-                if not request.references_unchecked:
+        self.check_accept()
+        with transaction_mode(mode_of(view, method)):
+            for attempt in range(1, MAX_ATTEMPTS):
+                try:
+                    response: ResponseReturnValue = view(**path)
+                except (DBAPIError, errors.RetryRequest) as error:
+                    if not database_errors.is_retryable(error, is_retry=attempt > 1):
+                        raise
+                    session.rollback()
                     time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
-                request.is_retry = True
-            else:
-                return _commit(response)
-        return _commit(view(**path))
+                else:
+                    return _commit(response)
+            return _commit(view(**path))
 
-    def check_request(self, view: Any) -> None:
-        """Refuse what no operation can answer; complain about parameters that this one has not."""
+    def check_accept(self) -> None:
+        """Raise NotAcceptable if the client excludes JSON (RFC 9110 §12.5.1)."""
         if request.headers.get("Accept", "*/*") not in ("*/*", JSON) and not _accepts_json():
             raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
-        if request.query_string and not getattr(view, "takes_query", False):
-            request.reject_query_parameters()
+
+
+def mode_of(view: Any, method: str) -> TransactionMode:
+    """Return the declared mode: reads, and what is a single statement, need no transaction."""
+    is_single = method == "get" or getattr(view, "is_single_statement", False)
+    return TransactionMode.AUTOCOMMIT if is_single else TransactionMode.SESSION
 
 
 def close_session(_error: BaseException | None = None) -> None:

@@ -3,9 +3,10 @@
 from .constraints import ConstraintError, constraint_error, constraint_errors, not_blank
 from .migrations import PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
-from .queries import Parameters, Query, cached_query
+from .queries import Parameters, Query, cached_query, check_queries
 from .session import (
     Engines,
+    TransactionMode,
     audit,
     begin_separate,
     connect,
@@ -21,6 +22,7 @@ from .session import (
     modified_names,
     rolled_back,
     session,
+    transaction_mode,
     update,
     use,
 )
@@ -33,11 +35,13 @@ __all__ = [
     "Engines",
     "Parameters",
     "Query",
+    "TransactionMode",
     "Versioned",
     "alembic_config",
     "audit",
     "begin_separate",
     "cached_query",
+    "check_queries",
     "connect",
     "constraint_error",
     "constraint_errors",
@@ -58,6 +62,7 @@ __all__ = [
     "search_vector",
     "session",
     "table",
+    "transaction_mode",
     "update",
     "use",
 ]

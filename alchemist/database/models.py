@@ -1,6 +1,7 @@
 """The declarative base, and the columns that most models share."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import DateTime, MetaData, Table, Text, func, text
@@ -9,7 +10,11 @@ from uuid_utils.compat import uuid7
 
 
 class Base(DeclarativeBase):
-    """The base of every model: text and time zone types, and the names of constraints."""
+    """The base of every model: text and time zone types, and the names of constraints.
+
+    A row is inserted by the session, or by one statement that is made from the model. So a default
+    in Python is a value or a function; PostgreSQL computes the others.
+    """
 
     type_annotation_map = {str: Text, datetime: DateTime(timezone=True)}
     metadata = MetaData(
@@ -21,6 +26,17 @@ class Base(DeclarativeBase):
             "ck": "%(table_name)s_%(constraint_name)s_check",
         }
     )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for column in cls.__table__.columns:
+            if column.default is not None and not _is_plain(column.default):
+                raise TypeError(f"{column}: use server_default for what PostgreSQL computes.")
+
+
+def _is_plain(default: Any) -> bool:
+    """Return whether a default is a value, or made by a function."""
+    return bool(default.is_scalar or default.is_callable)
 
 
 def table(model: type[Base]) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, wraps
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from typing import Any, ParamSpec
 
 from sqlalchemy import Select, bindparam
@@ -31,25 +31,66 @@ P = ParamSpec("P")
 def cached_query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
     """Decorate a function that builds a SELECT, so that it runs once for each set of arguments.
 
-    `build` gets a bound parameter in place of each value. None means “not passed”, so a filter is
-    `if name is not None: …`. A boolean is passed as it is: it decides the shape of the statement.
+    None means "not given", so a filter is `if name is not None: …`. Booleans are compiled into the
+    statement instead of being bound. Building a SELECT and its cache key costs more than running
+    it. Raises TypeError, at the start of the service, for a SELECT that cannot become
+    an item or a page.
     """
-    # Building a SELECT and its cache key costs more than running it.
-    build_signature = signature(build)
+    arguments = signature(build)
 
     @cache
-    def build_cached(names: frozenset[str], flags: frozenset[tuple[str, bool]]) -> Select[Any]:
-        return build(**{name: bindparam(name) for name in names}, **dict(flags))  # type: ignore[arg-type, call-arg]
+    def build_cached(values: frozenset[str], flags: frozenset[tuple[str, bool]]) -> Select[Any]:
+        return _check_supported(
+            build(**{name: bindparam(name) for name in values}, **dict(flags))  # type: ignore[arg-type, call-arg]
+        )
 
     @wraps(build)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Query:
-        arguments = build_signature.bind(*args, **kwargs).arguments
         values, flags = {}, set()
-        for name, value in arguments.items():
+        for name, value in arguments.bind(*args, **kwargs).arguments.items():
             if isinstance(value, bool):
                 flags.add((name, value))
             elif value is not None:
                 values[name] = value
         return Query(build_cached(frozenset(values), frozenset(flags)), values)
 
+    def build_smallest_and_largest() -> None:
+        for parameters in (_required(arguments), arguments.parameters):
+            flags = {(name, True) for name in parameters if _is_flag(arguments.parameters[name])}
+            values = set(parameters) - {name for name, _ in flags}
+            build_cached(frozenset(values), frozenset(flags))
+
+    _checks.append(build_smallest_and_largest)
     return wrapper
+
+
+_checks: list[Callable[[], None]] = []
+
+
+def check_queries() -> None:
+    """Build every cached query without and with all filters; raise TypeError as they would."""
+    for check in _checks:
+        check()
+
+
+def _required(arguments: Signature) -> list[str]:
+    return [name for name, each in arguments.parameters.items() if each.default is each.empty]
+
+
+def _is_flag(parameter: Parameter) -> bool:
+    return "bool" in str(parameter.annotation)
+
+
+def _check_supported(query: Select[Any]) -> Select[Any]:
+    """Return the SELECT; raise TypeError for clauses that an item or a page would drop."""
+    clauses = {
+        "DISTINCT": query._distinct or query._distinct_on,
+        "GROUP BY": query._group_by_clauses,
+        "HAVING": query._having_criteria,
+        "ORDER BY": query._order_by_clauses,
+        "LIMIT": query._limit_clause is not None or query._fetch_clause is not None,
+        "OFFSET": query._offset_clause is not None,
+    }
+    if unsupported := [name for name, clause in clauses.items() if clause]:
+        raise TypeError(f"A query of rows has no {unsupported[0]}: restrict it with WHERE.")
+    return query

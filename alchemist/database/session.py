@@ -1,13 +1,15 @@
 """The session, how a statement is run, and the verbs that change rows."""
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Executable, Row, func
+from sqlalchemy import Connection, Engine, Executable, Row, event, func
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import scoped_session, sessionmaker
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from alchemist import errors
 from alchemist.config import Settings
@@ -17,7 +19,6 @@ from .engines import create_engines
 from .models import Base, Versioned
 from .queries import Parameters, Query
 
-# One registry for every write; `fetch_all` decides which reads share its transaction.
 session = scoped_session(sessionmaker(expire_on_commit=False))
 
 
@@ -65,19 +66,52 @@ def fetch_one(statement: Executable, parameters: Parameters = None) -> Row[Any] 
 
 
 def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
-    """Return the rows of a statement.
-
-    The one place that chooses: a request that has begun a transaction reads in it and so sees
-    itself; every other statement is a transaction of its own, and nothing is held.
-    """
+    """Return the rows of a statement, run in the declared transaction mode."""
     if is_in_transaction():
         return session.execute(statement, parameters).all()
     return fetch_autocommit(statement, parameters)
 
 
+class TransactionMode(Enum):
+    """How the statements of an operation are committed.
+
+    AUTOCOMMIT: each by itself, on a connection that is returned at once; the session is closed.
+    SESSION: all of them together, by the commit of the session.
+    """
+
+    AUTOCOMMIT = "autocommit"
+    SESSION = "session"
+
+
+class _Mode(threading.local):
+    # Outside of a request there is a script or a test, which uses the session.
+    current = TransactionMode.SESSION
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def transaction_mode(mode: TransactionMode) -> Iterator[None]:
+    """Run the statements of this thread in `mode` until the block ends."""
+    before, _mode.current = _mode.current, mode
+    try:
+        yield
+    finally:
+        _mode.current = before
+
+
 def is_in_transaction() -> bool:
-    """Tell whether the request has begun one; without, each statement is its own."""
-    return session.registry.has() and bool(session().in_transaction())
+    """Return whether statements share the transaction of the session."""
+    return _mode.current is TransactionMode.SESSION
+
+
+def _check_mode(_session: Session, _transaction: object, _connection: object) -> None:
+    if not is_in_transaction():
+        raise RuntimeError("The session is closed to an operation that is declared AUTOCOMMIT.")
+
+
+event.listen(session.session_factory, "after_begin", _check_mode)
 
 
 def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:

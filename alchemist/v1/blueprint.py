@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -16,10 +16,15 @@ from sqlalchemy.orm import aliased
 from alchemist import api, errors
 from alchemist import database as db
 from alchemist.api import JsonResponse, database_errors, fields, openapi
-from alchemist.api.blueprint import PARSER, QueryFactory, get_representation, store_and_represent
+from alchemist.api.blueprint import (
+    QueryFactory,
+    create_row,
+    get_representation,
+    load_values,
+)
 from alchemist.api.fields import CodedMessage
 from alchemist.api.json_select import json_object
-from alchemist.api.request import JSON, request
+from alchemist.api.request import JSON
 
 MAX_ROWS = 10_000
 
@@ -81,7 +86,7 @@ class Schema(fields.Schema):
 class Resource(api.Resource):
     """Ignores query parameters that it does not know, and what the client accepts."""
 
-    def check_request(self, view: View) -> None:
+    def check_accept(self) -> None:
         pass
 
 
@@ -121,24 +126,40 @@ class Blueprint(api.Blueprint):
 
         return decorator
 
-    def create(
+    def create(  # type: ignore[override]
         self,
         schema: type[fields.Schema],
         find: QueryFactory,
+        *,
+        body: type[fields.Schema],
+        in_session: bool = False,
         status: int = 201,
-        taken: str | None = None,
+        conflict_detail: str | None = None,
     ) -> Callable[[View], View]:
-        """Answer the row that the view made; `taken` is said if something unique is not free."""
-        shown = schema()
+        """Answer the row that the view returns; a unique value that is taken has its own detail."""
+        response_schema, request_schema = schema(), body()
 
         def decorator(view: View) -> View:
-            def act(self: Any, values: Mapping[str, Any]) -> Response:
-                with _with_v1_details(taken=taken):
-                    row = view(self, values)
-                    document = store_and_represent(shown, row, lambda: find(row.pk))
-                return JsonResponse(document.body, status)
+            def wrapper(self: Any) -> Response:
+                with _with_v1_details(taken=conflict_detail):
+                    _, representation = create_row(
+                        partial(view, self),
+                        response_schema,
+                        request_schema,
+                        find,
+                        in_session=in_session,
+                        path={},
+                    )
+                return JsonResponse(representation.body, status)
 
-            return _with_response(act, view, status, "Created.", schema, 409, 413, 415)
+            documented = openapi.with_openapi(
+                wrapper, view, requestBody=openapi.request_body(body.for_request_body(), [JSON])
+            )
+            create = _with_response(
+                documented, documented, status, "Created.", schema, 409, 413, 415
+            )
+            create.is_single_statement = not in_session  # type: ignore[attr-defined]
+            return create
 
         return decorator
 
@@ -161,7 +182,7 @@ class Blueprint(api.Blueprint):
             def act(self: Any, **path: UUID) -> Response:
                 with _with_v1_details(absent, taken):
                     row = _lock_twice(find(**path))
-                    view(self, row, PARSER.parse(patch, request, location="json"))
+                    view(self, row, *load_values(patch))
                 if silently:
                     return Response(status=204)
                 return JsonResponse(get_representation(shown, find(**path)).body)

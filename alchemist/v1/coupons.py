@@ -71,8 +71,7 @@ class CouponSchema(Schema):
 class V1CouponList(Resource):
     permissions = {"post": "coupons:write"}
 
-    @blp.arguments(CouponSchema)
-    @blp.create(CouponSchema, service.by_pk)
+    @blp.create(CouponSchema, service.by_pk, body=CouponSchema)
     def post(self, values: dict[str, Any]) -> Coupon:
         """Issue a coupon"""
         return service.create(**values)

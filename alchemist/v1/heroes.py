@@ -58,8 +58,7 @@ class HeroDeletedSchema(Schema):
 class V1HeroList(Resource):
     permissions = {"post": auth.WRITE}
 
-    @blp.arguments(HeroSchema)
-    @blp.create(HeroSchema, service.by_pk)
+    @blp.create(HeroSchema, service.by_pk, body=HeroSchema)
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""
         return service.create(user_id=request.caller.user_id, **values)

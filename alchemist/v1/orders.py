@@ -164,8 +164,7 @@ class V1OrderList(Resource):
         """
         return service.list_query(**auth.visibility())
 
-    @blp.arguments(OrderCreateSchema)
-    @blp.create(OrderSchema, service.by_pk)
+    @blp.create(OrderSchema, service.by_pk, body=OrderCreateSchema, in_session=True)
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
 

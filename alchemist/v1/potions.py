@@ -86,8 +86,7 @@ class V1IngredientList(Resource):
         """List ingredients"""
         return ingredients.list_query()
 
-    @blp.arguments(IngredientSchema)
-    @blp.create(IngredientSchema, ingredients.by_pk)
+    @blp.create(IngredientSchema, ingredients.by_pk, body=IngredientSchema)
     def post(self, values: dict[str, Any]) -> Ingredient:
         """Create an ingredient"""
         return ingredients.create(**values)
@@ -112,8 +111,7 @@ class V1PotionList(Resource):
         """List potions"""
         return potions.list_query()
 
-    @blp.arguments(PotionCreateSchema, trusting=True)
-    @blp.create(PotionSchema, potions.by_pk)
+    @blp.create(PotionSchema, potions.by_pk, body=PotionCreateSchema)
     def post(self, values: dict[str, Any]) -> Potion:
         """Brew a potion"""
         lines = [{"ingredient_id": pk} for pk in values["ingredients"]]

@@ -131,8 +131,13 @@ class V1ProductList(Resource):
         """List products"""
         return service.list_query()
 
-    @blp.arguments(ProductSchema)
-    @blp.create(ProductSchema, service.by_pk, taken=CONFLICT)
+    @blp.create(
+        ProductSchema,
+        service.by_pk,
+        body=ProductSchema,
+        in_session=True,
+        conflict_detail=CONFLICT,
+    )
     def post(self, values: dict[str, Any]) -> Product:
         """Offer a product
 
@@ -140,7 +145,7 @@ class V1ProductList(Resource):
         `products:write:any`.
         """
         check_store(values["store_id"])
-        return service.create(**values)
+        return db.insert(service.create(**values))
 
 
 @blp.route("/<uuid:pk>")

@@ -85,8 +85,7 @@ class V1StoreList(Resource):
         """List stores"""
         return service.list_query()
 
-    @blp.arguments(StoreSchema)
-    @blp.create(StoreSchema, service.by_pk)
+    @blp.create(StoreSchema, service.by_pk, body=StoreSchema)
     def post(self, values: dict[str, Any]) -> Store:
         """Open a store
 

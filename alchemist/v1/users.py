@@ -96,8 +96,7 @@ class V1CreateUser(Resource):
     permissions = {"post": "users:write"}
     successor = "/api/v2/users"
 
-    @blp.arguments(UserSchema)
-    @blp.create(UserSchema, service.by_pk, status=200)
+    @blp.create(UserSchema, service.by_pk, status=200, body=UserSchema)
     def post(self, values: dict[str, Any]) -> User:
         """Create a user"""
         return service.create(request.caller.permissions, **values)

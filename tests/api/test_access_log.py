@@ -148,7 +148,7 @@ def test_an_outage_is_a_line_of_level_warning_with_its_reason(
 def test_the_reason_of_a_failed_statement_is_without_values(client, lines, monkeypatch):
     state = "ERRCODE = '55P03', MESSAGE = 'no lock', DETAIL = 'swordfish'"
     failing = text(f"DO $$ BEGIN RAISE EXCEPTION USING {state}; END $$")
-    monkeypatch.setattr(service, "create", lambda **_: db.session.execute(failing))
+    monkeypatch.setattr(service, "create", lambda **_: db.fetch_autocommit(failing))
     assert client.post(INGREDIENTS, json={"name": "Mandrake"}).status_code == 503
     [line] = lines()
     assert (line["sqlstate"], line["reason"]) == ("55P03", "no lock")

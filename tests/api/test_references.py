@@ -130,30 +130,36 @@ def repeated(body):
             seen.add(value.lower())
 
 
-def pointers_with(errors, code):
-    return sorted(error["pointer"] for error in errors if error["code"] == code)
+def errors_of(body):
+    """Return what is wrong with the references of a body, and what its unique list has twice."""
+    found = references.reference_errors(references.find(SCHEMA, body))
+    return [*found, *references.duplicates(SCHEMA, body)]
+
+
+def told(found, wanted):
+    return sorted(entry["pointer"] for entry in found if entry["code"] == wanted)
 
 
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(body=bodies)
-def test_exactly_what_leads_nowhere_and_what_stands_twice_is_pointers_with(rows, body):
-    found = references.reference_errors(SCHEMA, body)
-    assert pointers_with(found, "unknown-reference") == sorted(lost(body))
-    assert pointers_with(found, "duplicate") == sorted(repeated(body))
+def test_exactly_what_leads_nowhere_and_what_stands_twice_is_told(rows, body):
+    found = errors_of(body)
+    assert told(found, "unknown-reference") == sorted(lost(body))
+    assert told(found, "duplicate") == sorted(repeated(body))
     assert {entry["code"] for entry in found} <= {"unknown-reference", "duplicate"}
 
 
 def test_a_number_and_its_text_are_not_one_key_given_twice(rows):
     body = {"keys": [5, "5", None, "none", True, "true"]}
-    assert references.reference_errors(SCHEMA, body) == []
+    assert errors_of(body) == []
 
 
 @pytest.mark.parametrize("body", [None, 5, "x", [], [{}], {}, {"free_id": str(UUID(int=1))}])
 def test_a_body_without_references_asks_nothing(rows, statements, body):
     with statements() as seen:
-        assert references.reference_errors(SCHEMA, body) == []
+        assert errors_of(body) == []
     assert seen == []
 
 
@@ -167,49 +173,41 @@ def test_references_of_every_kind_are_one_statement(rows, statements):
         "lines": [{"ingredient_id": str(UUID(int=1)), "store_id": str(UUID(int=4))}] * MOST,
     }
     with statements() as seen:
-        assert references.reference_errors(SCHEMA, body) == []
+        assert errors_of(body) == []
     assert len(seen) == 1
 
 
-def test_a_product_asks_for_store_and_potion_in_one_statement(client, statements):
+def test_a_product_and_the_look_for_its_store_and_potion_are_one_statement(client, statements):
     store, potion = make_store(), make_potion()
     body = {"name": "a", "price": "1", "store_id": str(store.pk), "potion_id": str(potion.pk)}
     client.post("/api/v2/products", json=body)
     with statements() as seen:
         assert client.post("/api/v2/products", json=body | {"name": "b"}).status_code == 201
-    looked_up, _inserted = seen
-    assert "INSERT" not in looked_up
-    assert not [
-        one for one in seen if one.startswith("SELECT stores") or "FROM potions" in one[:20]
-    ]
+    assert len(seen) == 1
 
 
 def test_a_detail_names_the_kind_and_the_key_in_lower_case(rows):
     pk = uuid7()
     body = {"store_id": str(pk).upper(), "code": "other"}
-    details = {entry["detail"] for entry in references.reference_errors(SCHEMA, body)}
+    details = {entry["detail"] for entry in errors_of(body)}
     assert details == {f"No store {pk}.", "No coupon other."}
 
 
 @pytest.mark.parametrize("name", ["ingredients 1", " ingredients 1\t"])
 def test_a_read_only_field_may_repeat_what_is_stored(rows, name):
-    assert (
-        references.reference_errors(SCHEMA, {"one": {"pk": str(UUID(int=1)), "name": name}}) == []
-    )
+    assert errors_of({"one": {"pk": str(UUID(int=1)), "name": name}}) == []
 
 
 def test_a_read_only_field_that_says_otherwise_is_pointers_with(rows):
     body = {"one": {"pk": str(UUID(int=1)), "name": "ingredients 2"}}
-    [entry] = references.reference_errors(SCHEMA, body)
+    [entry] = errors_of(body)
     assert (entry["pointer"], entry["code"]) == ("#/one/name", "read-only")
 
 
 def test_a_read_only_field_of_what_is_not_there_is_not_told_as_well(rows):
     body = {"one": {"pk": str(UUID(int=9)), "name": "x"}}
-    assert pointers_with(references.reference_errors(SCHEMA, body), "unknown-reference") == [
-        "#/one/pk"
-    ]
-    assert len(references.reference_errors(SCHEMA, body)) == 1
+    assert told(errors_of(body), "unknown-reference") == ["#/one/pk"]
+    assert len(errors_of(body)) == 1
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])

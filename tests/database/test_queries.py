@@ -3,9 +3,11 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist import database as db
+from alchemist.database import queries
 from alchemist.domains.ingredients import service as ingredients
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import make_ingredient
@@ -34,6 +36,50 @@ def test_a_query_is_built_once_for_each_set_of_arguments():
     assert (one.parameters, two.parameters) == ({"name": "a"}, {"name": "b"})
     assert ingredients.list_query(q="a").select is not one.select
     assert ingredients.list_query(name=None).select is ingredients.list_query().select
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        lambda query: query.distinct(),
+        lambda query: query.distinct(Ingredient.name),
+        lambda query: query.group_by(Ingredient.pk),
+        lambda query: query.group_by(Ingredient.pk).having(func.count() > 1),
+        lambda query: query.order_by(Ingredient.name),
+        lambda query: query.limit(1),
+        lambda query: query.offset(1),
+    ],
+    ids=["DISTINCT", "DISTINCT ON", "GROUP BY", "HAVING", "ORDER BY", "LIMIT", "OFFSET"],
+)
+def test_a_clause_that_a_page_would_drop_is_refused_at_the_start(monkeypatch, clause):
+    monkeypatch.setattr(queries, "_checks", [])
+
+    @db.cached_query
+    def list_query(*, name: str | None = None):
+        query = select(Ingredient)
+        return query if name is None else clause(query)
+
+    with pytest.raises(TypeError, match="A query of rows has no"):
+        db.check_queries()
+    with pytest.raises(TypeError, match="A query of rows has no"):
+        list_query(name="Sage")
+
+
+def test_a_default_that_needs_the_statement_is_refused_at_import():
+    with pytest.raises(TypeError, match="use server_default"):
+
+        class Broken(db.Base):
+            __tablename__ = "broken"
+
+            pk: Mapped[int] = mapped_column(primary_key=True, default=func.random())
+
+
+def test_the_session_is_closed_to_a_single_statement_operation(client):
+    with (
+        db.transaction_mode(db.TransactionMode.AUTOCOMMIT),
+        pytest.raises(RuntimeError, match="declared AUTOCOMMIT"),
+    ):
+        make_ingredient()
 
 
 def test_the_entity_of_a_query_is_its_model():

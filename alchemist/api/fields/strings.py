@@ -51,8 +51,6 @@ class NameReference(Text):
     `column` is the column that contains the name.
     """
 
-    owner_check = visible_to = None
-
     def __init__(self, *, column: InstrumentedAttribute[str], **kwargs: Any) -> None:
         self.references: Any = column.class_
         self.column = column

@@ -15,10 +15,6 @@ class Pk(fields.UUID):
     """A primary key in its canonical form of 36 characters (RFC 9562 §4).
 
     `references` is the model whose row it names; the parser checks that the row exists.
-    `owner_check` is a pair: the column that holds the owner of the row, and the permission that a
-    caller needs with `:any` to refer to rows of other owners.
-    `visible_to` is a permission: only callers that have it with `:any` get an `unknown-reference`
-    error from the lookup; for all others the foreign key constraint decides.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
@@ -29,12 +25,10 @@ class Pk(fields.UUID):
         self,
         *,
         references: type[Any] | None = None,
-        owner_check: tuple[str, str] | None = None,
-        visible_to: str | None = None,
         example: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.references, self.owner_check, self.visible_to = references, owner_check, visible_to
+        self.references = references
         examples = {"examples": [example]} if example else {}
         super().__init__(metadata=kwargs.pop("metadata", {}) | examples, **kwargs)
 

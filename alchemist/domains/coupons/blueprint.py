@@ -34,8 +34,7 @@ class CouponList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.arguments(CouponSchema)
-    @blp.create(CouponSchema, service.by_pk)
+    @blp.create(CouponSchema, service.by_pk, body=CouponSchema)
     def post(self, values: dict[str, Any]) -> Coupon:
         """Create a coupon"""
         return service.create(**values)
@@ -86,7 +85,7 @@ class RedemptionList(Resource):
         return service.list_redemptions_query(coupon_id, user_id=user_id)
 
     @idempotent
-    @blp.create(RedemptionSchema, readable_redemption_query)
+    @blp.create(RedemptionSchema, readable_redemption_query, body=None, in_session=True)
     @blp.doc(responses={404: openapi.response_component_name(404)})
     def post(self, coupon_id: UUID) -> Any:
         """Redeem a coupon without an order

@@ -30,8 +30,7 @@ class HeroList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.arguments(HeroSchema)
-    @blp.create(HeroSchema, service.by_pk)
+    @blp.create(HeroSchema, service.by_pk, body=HeroSchema)
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""
         auth.check_owner(values)

@@ -28,7 +28,6 @@ class HeroSchema(Schema):
     )
     user_id = Pk(
         references=User,
-        visible_to="heroes:write",
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
         metadata={"description": "The owner; by default the caller."},

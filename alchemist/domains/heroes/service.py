@@ -42,3 +42,14 @@ def update(hero: Hero, changes: Mapping[str, Any]) -> None:
 
 def delete(hero: Hero) -> None:
     db.delete(hero)
+
+
+@db.cached_query
+def _of_other_owner(pk: UUID | str, user_id: UUID) -> Select[Any]:
+    return select(Hero.pk).where(Hero.pk == pk, Hero.user_id.is_distinct_from(user_id))
+
+
+def exists_of_other_owner(pk: UUID | str, user_id: UUID) -> bool:
+    """Return whether the hero exists, and its owner is nobody or another user."""
+    query = _of_other_owner(pk, user_id)
+    return db.fetch_one(query.select, query.parameters) is not None

@@ -29,8 +29,7 @@ class IngredientList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.arguments(IngredientSchema)
-    @blp.create(IngredientSchema, service.by_pk)
+    @blp.create(IngredientSchema, service.by_pk, body=IngredientSchema)
     def post(self, values: dict[str, Any]) -> Ingredient:
         """Create an ingredient"""
         return service.create(**values)

@@ -1,10 +1,16 @@
 """Restricts orders to those that the caller may read, pay, cancel or fulfil."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from alchemist import errors
+from alchemist.api.references import Reference
 from alchemist.api.request import request
 from alchemist.database import Query
+from alchemist.domains.heroes import auth as heroes_auth
+from alchemist.domains.heroes import service as heroes
+from alchemist.domains.heroes.models import Hero
 
 from . import service
 
@@ -32,3 +38,15 @@ def query_as_buyer(pk: UUID) -> Query:
 
 def query_as_sole_seller(pk: UUID) -> Query:
     return service.by_pk(pk, sole_seller_id=request.caller.owner_filter(FULFIL))
+
+
+def check_hero(references: Iterable[Reference]) -> None:
+    """Raise Forbidden if an order refers to the hero of another user."""
+    user_id = request.caller.owner_filter(heroes_auth.WRITE)
+    for reference in references:
+        if (
+            user_id is not None
+            and reference.target.model is Hero
+            and heroes.exists_of_other_owner(reference.key, user_id)
+        ):
+            raise errors.Forbidden.missing_permission(f"{heroes_auth.WRITE}:any")

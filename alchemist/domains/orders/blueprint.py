@@ -39,8 +39,13 @@ class OrderList(Resource):
         return service.list_query(**filters | auth.visibility())
 
     @idempotent
-    @blp.arguments(OrderCreateSchema)
-    @blp.create(OrderSchema, service.by_pk)
+    @blp.create(
+        OrderSchema,
+        service.by_pk,
+        body=OrderCreateSchema,
+        in_session=True,
+        authorize=auth.check_hero,
+    )
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
 
@@ -56,7 +61,7 @@ class QuoteOrder(Resource):
     permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.arguments(OrderCreateSchema)
+    @blp.arguments(OrderCreateSchema, authorize=auth.check_hero)
     @blp.doc(
         responses={
             200: openapi.response(

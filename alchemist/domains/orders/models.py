@@ -64,11 +64,7 @@ class Order(Versioned, Base):
         )
     )
     status: Mapped[str] = mapped_column(String(16), server_default="placed")
-    # clock_timestamp(), not now(): prices are read after the wait for locks, and now() is the start
-    # of the transaction.
-    placed_at: Mapped[datetime] = mapped_column(
-        default=func.clock_timestamp(), server_default=func.now()
-    )
+    placed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     # One object for each currency, as clients see it: the totals of an order never change.
     totals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 

@@ -84,7 +84,6 @@ class OrderCreateSchema(Schema):
     hero_id = Pk(
         allow_none=True,
         references=Hero,
-        owner_check=("user_id", "heroes:write"),
         example=EXAMPLE_HERO_PK,
         metadata={"description": "The hero that the order is for."},
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import aliased
 from uuid_utils.compat import uuid7
 
@@ -133,7 +133,9 @@ def place(
         stock.check_currencies(cart_items)
         raise
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
-    order = db.insert(Order(pk=order_id, totals=totals, **references))
+    # now() is the start of the transaction: prices are read later, after the wait for locks.
+    placed_at = func.clock_timestamp()
+    order = db.insert(Order(pk=order_id, placed_at=placed_at, totals=totals, **references))
     stock.insert_items(order_id, cart_items, prices)
     return order
 

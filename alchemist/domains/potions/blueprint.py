@@ -28,8 +28,7 @@ class PotionList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.arguments(PotionSchema, trusting=True)
-    @blp.create(PotionSchema, service.by_pk)
+    @blp.create(PotionSchema, service.by_pk, body=PotionSchema)
     def post(self, values: dict[str, Any]) -> Potion:
         """Create a potion"""
         return service.brew(**values)

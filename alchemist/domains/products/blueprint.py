@@ -29,8 +29,7 @@ class ProductList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.arguments(ProductSchema)
-    @blp.create(ProductSchema, service.by_pk)
+    @blp.create(ProductSchema, service.by_pk, body=ProductSchema, authorize=auth.check_store)
     def post(self, values: dict[str, Any]) -> Product:
         """Create a product
 
@@ -71,7 +70,7 @@ class RestockProduct(Resource):
     permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.action(ProductSchema, auth.writable_query, taking=RestockSchema)
+    @blp.action(ProductSchema, auth.writable_query, body=RestockSchema)
     def post(self, product: Product, values: dict[str, Any]) -> None:
         """Add to the stock of a product
 

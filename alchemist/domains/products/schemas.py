@@ -54,7 +54,6 @@ class ProductSchema(Schema):
     store_id = Pk(
         required=True,
         references=Store,
-        owner_check=("owner_id", "products:write"),
         example=EXAMPLE_STORE_PK,
         metadata={"description": "The store that sells the product. It cannot be changed."},
     )

@@ -27,8 +27,7 @@ class StoreList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.arguments(StoreSchema)
-    @blp.create(StoreSchema, service.by_pk)
+    @blp.create(StoreSchema, service.by_pk, body=StoreSchema)
     def post(self, values: dict[str, Any]) -> Store:
         """Create a store"""
         auth.check_owner(values)

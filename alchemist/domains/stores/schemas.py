@@ -65,7 +65,6 @@ class StoreSchema(Schema):
     email = Email(allow_none=True, metadata={"description": "The e-mail address of the store."})
     owner_id = Pk(
         references=User,
-        visible_to="stores:write",
         allow_none=True,
         example=EXAMPLE_MERCHANT_PK,
         metadata={"description": "The owner; by default the caller."},

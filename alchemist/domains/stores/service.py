@@ -52,3 +52,14 @@ def update(store: Store, changes: Mapping[str, Any]) -> None:
 
 def delete(store: Store) -> None:
     db.delete(store)
+
+
+@db.cached_query
+def _of_other_owner(pk: UUID | str, user_id: UUID) -> Select[Any]:
+    return select(Store.pk).where(Store.pk == pk, Store.owner_id.is_distinct_from(user_id))
+
+
+def exists_of_other_owner(pk: UUID | str, user_id: UUID) -> bool:
+    """Return whether the store exists, and its owner is nobody or another user."""
+    query = _of_other_owner(pk, user_id)
+    return db.fetch_one(query.select, query.parameters) is not None

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from alchemist import config, errors
 from alchemist import database as db
+from alchemist.api import references
 from alchemist.api.request import request
 
 from . import permissions, token_format
@@ -162,10 +163,10 @@ def _cached_caller(digest: str) -> Caller | None:
 def _load_caller(digest: str) -> Caller | None:
     # Read before the query: an update that commits in between must invalidate the new entry.
     generation = _cache_generation[:8]
-    row = db.fetch_one(_BY_DIGEST, {"digest": digest})
-    if row is None:
+    rows = db.fetch_autocommit(_BY_DIGEST, {"digest": digest})
+    if not rows:
         return None
-    expires_at, last_used_at, *token = row
+    expires_at, last_used_at, *token = rows[0]
     caller = _caller_from_row(*token)
     now = datetime.now(UTC)
     if len(_token_cache) >= TOKEN_CACHE_SIZE:
@@ -222,6 +223,12 @@ def _invalidate_cache(session: Session, transaction: SessionTransaction) -> None
 def init_app(app: Flask, *, open_access: bool) -> None:
     app.extensions["open_access"] = open_access
     app.extensions["authorize"] = authorize
+    references.restrict(User, _is_visible_user)
+
+
+def _is_visible_user(pk: UUID | str) -> bool:
+    """Return whether the caller may learn that a user with this pk exists."""
+    return "users:read:any" in request.caller.permissions or pk == request.caller.user_id
 
 
 event.listen(db.session.session_factory, "after_flush", _flag_token_change)

@@ -53,8 +53,7 @@ class UserList(Resource):
         return service.list_query(visible_to=request.caller.owner_filter("users:read"), **filters)
 
     @idempotent
-    @blp.arguments(UserSchema)
-    @blp.create(UserSchema, service.by_pk)
+    @blp.create(UserSchema, service.by_pk, body=UserSchema)
     def post(self, values: dict[str, Any]) -> User:
         """Create a user
 
@@ -171,7 +170,7 @@ class TokenItem(Resource):
         """
         return readable_token_query(user_id, pk)
 
-    @blp.destroy(TokenSchema, writable_token_query, conditional=False)
+    @blp.destroy(TokenSchema, writable_token_query, require_if_match=False)
     def delete(self, token: Token) -> None:
         """Revoke a token
 
@@ -197,7 +196,7 @@ class Me(Resource):
 
         With open access `user` is null.
         """
-        request.raise_for_errors()
+        request.reject_parameters()
         caller = request.caller
         user = (
             get_representation(USER_SCHEMA, service.by_pk(caller.user_id)).body
