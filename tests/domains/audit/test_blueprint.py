@@ -32,9 +32,9 @@ def entries(client_with_auth, admin):
     """Return what lists the entries that a query finds."""
 
     def call(**query):
-        answer = client_with_auth.get(URL, query_string=query, headers=admin)
-        assert answer.status_code == 200, answer.text
-        return answer.json
+        response = client_with_auth.get(URL, query_string=query, headers=admin)
+        assert response.status_code == 200, response.text
+        return response.json
 
     return call
 
@@ -46,14 +46,16 @@ def changes(found):
 def test_an_entry_tells_who_changed_what_in_which_request(client_with_auth, caller, entries):
     user, token, headers = caller
     headers = headers | {"X-Request-ID": "mine-1"}
-    made = client_with_auth.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=headers)
-    assert made.headers["X-Request-ID"] == "mine-1"
-    [entry] = entries(pk=made.json["pk"])
+    created = client_with_auth.post(
+        "/api/v2/ingredients", json={"name": "Mandrake"}, headers=headers
+    )
+    assert created.headers["X-Request-ID"] == "mine-1"
+    [entry] = entries(pk=created.json["pk"])
     assert {
         name: entry[name] for name in entry if name not in ("pk", "created_at", "updated_at")
     } == {
         "resource": "ingredients",
-        "resource_pk": made.json["pk"],
+        "resource_pk": created.json["pk"],
         "action": "create",
         "fields": ["name"],
         "user_id": str(user.pk),
@@ -63,18 +65,18 @@ def test_an_entry_tells_who_changed_what_in_which_request(client_with_auth, call
 
 
 def test_the_request_id_is_that_of_the_answer(client_with_auth, admin, entries):
-    made = client_with_auth.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=admin)
-    [entry] = entries(pk=made.json["pk"])
-    assert entry["request_id"] == made.headers["X-Request-ID"]
+    created = client_with_auth.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=admin)
+    [entry] = entries(pk=created.json["pk"])
+    assert entry["request_id"] == created.headers["X-Request-ID"]
 
 
 def test_a_row_is_followed_from_creation_to_deletion(client_with_auth, admin, entries):
-    made = client_with_auth.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
-    url = made.location
+    created = client_with_auth.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
+    url = created.location
     client_with_auth.patch(url, json={"role": "tank", "nickname": "Fern"}, headers=admin | ANY)
     client_with_auth.patch(url, json={"role": None}, headers=admin | ANY)
     client_with_auth.delete(url, headers=admin | ANY)
-    assert changes(entries(resource="heroes", pk=made.json["pk"])) == [
+    assert changes(entries(resource="heroes", pk=created.json["pk"])) == [
         ("create", ["nickname", "user_id"]),
         ("update", ["nickname", "role"]),
         ("update", ["role"]),
@@ -93,11 +95,11 @@ def test_a_change_of_a_user_names_its_fields_and_not_their_values(client_with_au
 
 def test_a_token_is_followed_too(client_with_auth, caller, entries):
     user, _, headers = caller
-    made = client_with_auth.post(
+    created = client_with_auth.post(
         f"/api/v2/users/{user.pk}/tokens", json={"label": "T"}, headers=headers
     )
-    client_with_auth.delete(made.location, headers=headers)
-    found = changes(entries(resource="tokens", pk=made.json["pk"]))
+    client_with_auth.delete(created.location, headers=headers)
+    found = changes(entries(resource="tokens", pk=created.json["pk"]))
     assert [action for action, _ in found] == ["create", "update"]
     assert found[1] == ("update", ["revoked_at"])
 
@@ -123,8 +125,8 @@ def test_anonymising_is_noted_once(client_with_auth, admin, entries):
 
 def test_a_new_potion_is_one_entry(client_with_auth, admin, entries):
     body = {"name": "Draught", "ingredients": [str(make_ingredient().pk)]}
-    made = client_with_auth.post("/api/v2/potions", json=body, headers=admin)
-    [(action, fields)] = changes(entries(pk=made.json["pk"]))
+    created = client_with_auth.post("/api/v2/potions", json=body, headers=admin)
+    [(action, fields)] = changes(entries(pk=created.json["pk"]))
     assert action == "create"
     assert "name" in fields
 
@@ -155,8 +157,8 @@ def test_a_patch_that_changes_nothing_leaves_no_entry(client_with_auth, admin, e
     hero = make_hero(nickname="Moss")
     client_with_auth.get("/api/v2/me", headers=admin)
     before = entries()
-    answer = client_with_auth.patch(f"/api/v2/heroes/{hero.pk}", json=body, headers=admin | ANY)
-    assert answer.status_code == 200
+    response = client_with_auth.patch(f"/api/v2/heroes/{hero.pk}", json=body, headers=admin | ANY)
+    assert response.status_code == 200
     assert entries() == before
 
 
@@ -186,8 +188,8 @@ def test_a_refused_request_leaves_no_entry(client_with_auth, entries, status, ke
     headers = sign_in(make_user())
     before = entries()
     method, url, body = REFUSED[status]
-    answer = client_with_auth.open(url, method=method, json=body, headers=headers | ANY | key)
-    assert answer.status_code == status
+    response = client_with_auth.open(url, method=method, json=body, headers=headers | ANY | key)
+    assert response.status_code == status
     assert entries() == before
 
 
@@ -205,8 +207,8 @@ def test_what_is_rolled_back_after_it_was_written_leaves_no_entry(
     monkeypatch.setattr(service, "create", create_and_fail)
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
     before = entries()
-    answer = client_with_auth.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
-    assert answer.status_code == 500
+    response = client_with_auth.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
+    assert response.status_code == 500
     assert entries() == before
 
 
@@ -217,12 +219,12 @@ def count(pk):
 
 def test_a_replayed_request_leaves_no_second_entry(client_with_auth, admin, entries):
     headers = admin | {"Idempotency-Key": "one"}
-    made = [
+    created = [
         client_with_auth.post("/api/v2/heroes", json={"nickname": "M"}, headers=headers)
         for _ in "ab"
     ]
-    assert made[1].headers["Idempotent-Replayed"] == "true"
-    assert len(entries(pk=made[0].json["pk"])) == 1
+    assert created[1].headers["Idempotent-Replayed"] == "true"
+    assert len(entries(pk=created[0].json["pk"])) == 1
 
 
 @pytest.mark.parametrize("path", ["/api/v2/heroes", "/api/v2/users", URL, "/api/v2/me"])
@@ -238,18 +240,18 @@ def test_what_is_done_outside_of_a_request_is_nobodys(entries):
 
 
 def test_with_open_access_an_entry_names_the_request_and_nobody(client):
-    made = client.post("/api/v2/ingredients", json={"name": "Mandrake"})
-    [entry] = client.get(f"{URL}?pk={made.json['pk']}").json
+    created = client.post("/api/v2/ingredients", json={"name": "Mandrake"})
+    [entry] = client.get(f"{URL}?pk={created.json['pk']}").json
     assert (entry["user_id"], entry["token_id"]) == (None, None)
-    assert entry["request_id"] == made.headers["X-Request-ID"]
+    assert entry["request_id"] == created.headers["X-Request-ID"]
 
 
 def test_a_change_by_the_older_service_is_noted_alike(client_with_auth, caller, entries):
     user, token, headers = caller
-    made = client_with_auth.post("/api/v1/heroes", json={"nickname": "Moss"}, headers=headers)
-    [entry] = entries(pk=made.json["uuid"])
+    created = client_with_auth.post("/api/v1/heroes", json={"nickname": "Moss"}, headers=headers)
+    [entry] = entries(pk=created.json["uuid"])
     assert (entry["user_id"], entry["token_id"]) == (str(user.pk), str(token.pk))
-    assert entry["request_id"] == made.headers["X-Request-ID"]
+    assert entry["request_id"] == created.headers["X-Request-ID"]
 
 
 # Reading it
@@ -281,9 +283,9 @@ def test_an_entry_has_a_path_of_its_own(client_with_auth, admin, entries):
 
 @pytest.mark.parametrize("role", ["customer", "merchant"])
 def test_the_log_is_for_admins(client_with_auth, role):
-    answer = client_with_auth.get(URL, headers=sign_in(make_user(role=role)))
-    assert answer.status_code == 403
-    assert answer.json["errors"][0]["permission"] == "audit:read"
+    response = client_with_auth.get(URL, headers=sign_in(make_user(role=role)))
+    assert response.status_code == 403
+    assert response.json["errors"][0]["permission"] == "audit:read"
 
 
 def test_an_admin_needs_the_permission_in_their_token(client_with_auth):
@@ -295,12 +297,12 @@ def test_an_admin_needs_the_permission_in_their_token(client_with_auth):
 def test_nobody_writes_the_log(client_with_auth, admin, entries, method):
     [entry] = entries(pk=str(make_ingredient().pk))
     for url in (URL, f"{URL}/{entry['pk']}"):
-        answer = client_with_auth.open(url, method=method, json={}, headers=admin | ANY)
-        assert answer.status_code == 405
+        response = client_with_auth.open(url, method=method, json={}, headers=admin | ANY)
+        assert response.status_code == 405
 
 
 def test_a_list_of_entries_is_one_statement_beside_the_token(client_with_auth, admin, statements):
     client_with_auth.get(URL, headers=admin)
-    with statements() as seen:
+    with statements() as executed:
         assert client_with_auth.get(URL, headers=admin).status_code == 200
-    assert len(seen) == 1
+    assert len(executed) == 1

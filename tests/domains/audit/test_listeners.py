@@ -120,17 +120,17 @@ def test_a_note_of_one_session_is_none_of_the_next(noted):
 
 def test_a_redemption_is_noted_with_its_fields(client):
     coupon = make_coupon()
-    made = client.post(f"/api/v2/coupons/{coupon.pk}/redemptions")
-    assert made.status_code == 201
-    assert entries(made.json["pk"]) == [
+    created = client.post(f"/api/v2/coupons/{coupon.pk}/redemptions")
+    assert created.status_code == 201
+    assert entries(created.json["pk"]) == [
         ("create", "redemptions", ["coupon_id", "order_id", "user_id"])
     ]
 
 
 def test_a_redemption_of_an_order_is_followed_to_its_release(client):
     order = make_order(coupon_code=make_coupon().code)
-    answer = client.post(f"/api/v2/orders/{order.pk}/cancel")
-    assert answer.status_code == 200
+    response = client.post(f"/api/v2/orders/{order.pk}/cancel")
+    assert response.status_code == 200
     assert [action for action, *_ in entries(order.redemption_id)] == ["create", "update"]
     assert entries(order.redemption_id)[1] == ("update", "redemptions", ["released_at"])
     assert entries(order.pk)[-1] == ("update", "orders", ["status"])
@@ -138,8 +138,8 @@ def test_a_redemption_of_an_order_is_followed_to_its_release(client):
 
 def test_a_redemption_that_is_refused_leaves_no_entry(client):
     coupon = make_coupon(init_count=0)
-    answer = client.post(f"/api/v2/coupons/{coupon.pk}/redemptions")
-    assert answer.status_code == 409
+    response = client.post(f"/api/v2/coupons/{coupon.pk}/redemptions")
+    assert response.status_code == 409
     assert count("redemptions") == 0
 
 
@@ -163,8 +163,8 @@ def test_an_order_that_is_refused_under_a_key_leaves_no_entry(client):
         "coupon_code": coupon.code,
     }
     headers = {"Idempotency-Key": "one"}
-    answer = client.post("/api/v2/orders", json=body, headers=headers)
-    assert (answer.status_code, answer.json["errors"][0]["code"]) == (409, "out-of-stock")
+    response = client.post("/api/v2/orders", json=body, headers=headers)
+    assert (response.status_code, response.json["errors"][0]["code"]) == (409, "out-of-stock")
     assert count("orders") == count("redemptions") == 0
 
 

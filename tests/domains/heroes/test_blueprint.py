@@ -42,9 +42,9 @@ def names(client_with_auth):
     """Return what lists the nicknames that a query finds."""
 
     def call(**query):
-        answer = client_with_auth.get(URL, query_string=query)
-        assert answer.status_code == 200, answer.text
-        return [hero["nickname"] for hero in answer.json]
+        response = client_with_auth.get(URL, query_string=query)
+        assert response.status_code == 200, response.text
+        return [hero["nickname"] for hero in response.json]
 
     return call
 
@@ -55,18 +55,22 @@ def row(hero):
 
 
 def test_a_new_hero_is_answered_with_every_field(post, owner):
-    answer = post(role="mage")
-    assert answer.status_code == 201
-    made = answer.json
-    assert set(made) == {"pk", "nickname", "role", "user_id", "created_at", "updated_at"}
-    assert (made["nickname"], made["role"], made["user_id"]) == ("Thistle", "mage", str(owner.pk))
+    response = post(role="mage")
+    assert response.status_code == 201
+    created = response.json
+    assert set(created) == {"pk", "nickname", "role", "user_id", "created_at", "updated_at"}
+    assert (created["nickname"], created["role"], created["user_id"]) == (
+        "Thistle",
+        "mage",
+        str(owner.pk),
+    )
 
 
 def test_a_new_hero_stands_at_its_location_for_anybody(client_with_auth, post):
-    made = post()
-    shown = client_with_auth.get(made.location)
-    assert shown.json == made.json
-    assert shown.headers["ETag"] == made.headers["ETag"]
+    created = post()
+    fetched = client_with_auth.get(created.location)
+    assert fetched.json == created.json
+    assert fetched.headers["ETag"] == created.headers["ETag"]
 
 
 @pytest.mark.parametrize("role", [*ROLES, None])
@@ -80,25 +84,25 @@ def test_a_hero_without_a_role_has_none(post):
 
 @pytest.mark.parametrize("role", ["king", "", "MAGE", "mage "])
 def test_an_unknown_role_is_told_with_its_pointer(post, role):
-    answer = post(role=role)
-    assert answer.status_code == 422
-    assert pointers_and_codes(answer) == {("#/role", "not-one-of")}
+    response = post(role=role)
+    assert response.status_code == 422
+    assert pointers_and_codes(response) == {("#/role", "not-one-of")}
 
 
 def test_null_clears_the_role(client_with_auth, owner, owner_headers):
     hero = make_hero(user_id=owner.pk, role="tank")
-    answer = client_with_auth.patch(
+    response = client_with_auth.patch(
         f"{URL}/{hero.pk}", json={"role": None}, headers=owner_headers | ANY
     )
-    assert answer.json["role"] is None
+    assert response.json["role"] is None
 
 
 def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, owner_headers):
     hero = make_hero(user_id=owner.pk, role="tank")
-    answer = client_with_auth.patch(
+    response = client_with_auth.patch(
         f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=owner_headers | ANY
     )
-    assert (answer.json["nickname"], answer.json["role"]) == ("Moss", "tank")
+    assert (response.json["nickname"], response.json["role"]) == ("Moss", "tank")
 
 
 @pytest.mark.parametrize("length", [1, 255])
@@ -116,19 +120,19 @@ def test_a_nickname_of_another_length_is_refused(post, nickname, code):
 @pytest.mark.parametrize("nickname", ["Thistle", " Thistle "])
 def test_a_taken_nickname_is_a_conflict_that_names_it(post, nickname):
     make_hero(nickname="Thistle")
-    answer = post(nickname=nickname)
-    assert answer.status_code == 409
-    assert pointers_and_codes(answer) == {("#/nickname", "already-exists")}
-    assert "Thistle" in answer.json["detail"]
+    response = post(nickname=nickname)
+    assert response.status_code == 409
+    assert pointers_and_codes(response) == {("#/nickname", "already-exists")}
+    assert "Thistle" in response.json["detail"]
 
 
 def test_a_change_to_a_taken_nickname_is_a_conflict(client_with_auth, owner, owner_headers):
     make_hero(nickname="Thistle")
     hero = make_hero(nickname="Moss", user_id=owner.pk)
-    answer = client_with_auth.patch(
+    response = client_with_auth.patch(
         f"{URL}/{hero.pk}", json={"nickname": "Thistle"}, headers=owner_headers | ANY
     )
-    assert answer.status_code == 409
+    assert response.status_code == 409
     assert row(hero).nickname == "Moss"
 
 
@@ -185,9 +189,9 @@ def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
     wanted = sorted(make_hero(nickname=name, role="tank").nickname for name in "cabed")
     url, seen = f"{URL}?role=tank&limit=2&sort={sort}", []
     while url:
-        answer = client_with_auth.get(url)
-        seen += [hero["nickname"] for hero in answer.json]
-        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        response = client_with_auth.get(url)
+        seen += [hero["nickname"] for hero in response.json]
+        following = re.search('<([^>]+)>; rel="next"', response.headers["Link"])
         url = following and following[1]
     assert sorted(seen) == wanted
     if "nickname" in sort:
@@ -202,9 +206,9 @@ def test_another_sort_key_is_refused(client_with_auth, sort):
 def test_a_list_of_heroes_is_one_statement(client_with_auth, statements):
     make_hero(user_id=make_user().pk)
     client_with_auth.get(URL)
-    with statements() as seen:
+    with statements() as executed:
         assert client_with_auth.get(URL).status_code == 200
-    assert len(seen) == 1
+    assert len(executed) == 1
 
 
 # Whose they are
@@ -212,9 +216,9 @@ def test_a_list_of_heroes_is_one_statement(client_with_auth, statements):
 
 def test_nobody_creates_a_hero_of_somebody_else(post):
     other = make_user()
-    answer = post(user_id=str(other.pk))
-    assert answer.status_code == 403
-    assert answer.json["errors"][0]["permission"] == "heroes:write:any"
+    response = post(user_id=str(other.pk))
+    assert response.status_code == 403
+    assert response.json["errors"][0]["permission"] == "heroes:write:any"
     assert db.session.query(Hero).filter_by(user_id=other.pk).count() == 0
 
 
@@ -232,11 +236,11 @@ def test_nobody_learns_from_a_change_or_beside_another_mistake_which_users_exist
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
     for more, status in [({}, 403), ({"role": "king"}, 422)]:
         bodies = [{"user_id": str(pk)} | more for pk in (make_user().pk, uuid7())]
-        made = [post(**body) for body in bodies]
+        created = [post(**body) for body in bodies]
         changed = [
             client_with_auth.patch(url, json=body, headers=owner_headers | ANY) for body in bodies
         ]
-        for one, other in (made, changed):
+        for one, other in (created, changed):
             assert (one.status_code, one.json["errors"]) == (status, other.json["errors"])
 
 
@@ -250,16 +254,16 @@ def test_an_unknown_user_is_told_with_all_else_that_is_wrong(client):
     ]
     for more, expected in cases:
         body = {"nickname": "Thistle"} | unknown | more
-        for answer in (client.post(URL, json=body), client.patch(url, json=body, headers=ANY)):
-            assert (answer.status_code, pointers_and_codes(answer)) == (422, expected)
+        for response in (client.post(URL, json=body), client.patch(url, json=body, headers=ANY)):
+            assert (response.status_code, pointers_and_codes(response)) == (422, expected)
 
 
 def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post, statements):
     admin = sign_in(make_user(role="admin"))
     post(admin, nickname="Moss")
-    with statements() as seen:
+    with statements() as executed:
         assert post(admin, user_id=str(uuid7())).status_code == 422
-    assert len(seen) == 1
+    assert len(executed) == 1
 
 
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
@@ -267,8 +271,8 @@ def test_nobody_gives_a_hero_away(client_with_auth, owner, owner_headers, whose)
     hero = make_hero(user_id=owner.pk, nickname="Moss")
     user_id = str(make_user().pk) if whose == "somebody else's" else None
     changes = {"user_id": user_id, "nickname": "Changed"}
-    answer = client_with_auth.patch(f"{URL}/{hero.pk}", json=changes, headers=owner_headers | ANY)
-    assert answer.status_code == 403
+    response = client_with_auth.patch(f"{URL}/{hero.pk}", json=changes, headers=owner_headers | ANY)
+    assert response.status_code == 403
     assert (row(hero).user_id, row(hero).nickname) == (owner.pk, "Moss")
 
 
@@ -279,8 +283,8 @@ def test_heroes_of_others_are_not_found_by_whoever_would_change_them(
 ):
     hero = make_hero(user_id=make_user().pk if is_owned else None)
     url, body = f"{URL}/{hero.pk}", {"nickname": "Stolen"}
-    answer = client_with_auth.open(url, method=method, json=body, headers=owner_headers | ANY)
-    assert answer.status_code == 404
+    response = client_with_auth.open(url, method=method, json=body, headers=owner_headers | ANY)
+    assert response.status_code == 404
     assert row(hero).nickname == hero.nickname
 
 
@@ -309,8 +313,8 @@ def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(clien
 def test_an_admin_changes_gives_and_deletes_any_hero(client_with_auth, owner):
     admin = sign_in(make_user(role="admin")) | ANY
     url = f"{URL}/{make_hero().pk}"
-    answer = client_with_auth.patch(url, json={"user_id": str(owner.pk)}, headers=admin)
-    assert answer.json["user_id"] == str(owner.pk)
+    response = client_with_auth.patch(url, json={"user_id": str(owner.pk)}, headers=admin)
+    assert response.json["user_id"] == str(owner.pk)
     assert (
         client_with_auth.patch(url, json={"user_id": None}, headers=admin).json["user_id"] is None
     )
@@ -325,15 +329,15 @@ def test_an_owner_deletes_their_hero(client_with_auth, owner, owner_headers):
 
 
 def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post):
-    answer = post(sign_in(make_user(role="admin")), user_id=str(uuid7()))
-    assert answer.status_code == 422
-    assert pointers_and_codes(answer) == {("#/user_id", "unknown-reference")}
+    response = post(sign_in(make_user(role="admin")), user_id=str(uuid7()))
+    assert response.status_code == 422
+    assert pointers_and_codes(response) == {("#/user_id", "unknown-reference")}
 
 
 def test_nobody_learns_which_users_exist(post):
     """A stranger's key and one that nobody has are answered alike."""
-    answers = [post(user_id=str(pk)) for pk in (make_user().pk, uuid7())]
-    assert [answer.status_code for answer in answers] == [403, 403]
+    responses = [post(user_id=str(pk)) for pk in (make_user().pk, uuid7())]
+    assert [response.status_code for response in responses] == [403, 403]
 
 
 def test_with_open_access_a_hero_is_nobodys_by_default(client):
@@ -346,10 +350,10 @@ def test_with_open_access_a_hero_is_nobodys_by_default(client):
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_a_change_needs_if_match(client_with_auth, owner, owner_headers, method):
     hero = make_hero(user_id=owner.pk)
-    answer = client_with_auth.open(
+    response = client_with_auth.open(
         f"{URL}/{hero.pk}", method=method, json={}, headers=owner_headers
     )
-    assert answer.status_code == 428
+    assert response.status_code == 428
     assert row(hero) is not None
 
 
@@ -364,10 +368,10 @@ def test_a_stale_etag_is_refused_with_the_hero_as_it_is(
     )
     assert changed.status_code == 200
     headers = owner_headers | {"If-Match": old}
-    answer = client_with_auth.open(url, method=method, json={"nickname": "Lost"}, headers=headers)
-    assert answer.status_code == 412
-    assert answer.json["current"] == changed.json
-    assert answer.headers["ETag"] == changed.headers["ETag"]
+    response = client_with_auth.open(url, method=method, json={"nickname": "Lost"}, headers=headers)
+    assert response.status_code == 412
+    assert response.json["current"] == changed.json
+    assert response.headers["ETag"] == changed.headers["ETag"]
 
 
 def test_the_current_etag_lets_a_change_pass(client_with_auth, owner, owner_headers):
@@ -379,28 +383,28 @@ def test_the_current_etag_lets_a_change_pass(client_with_auth, owner, owner_head
 def test_what_a_client_has_is_not_sent_again(client_with_auth):
     url = f"{URL}/{make_hero().pk}"
     etag = client_with_auth.get(url).headers["ETag"]
-    answer = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
-    assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
+    response = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
+    assert (response.status_code, response.headers["ETag"]) == (304, etag)
 
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_a_hero_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
-    answer = client_with_auth.open(
+    response = client_with_auth.open(
         f"{URL}/{pk}", method=method, json={}, headers=owner_headers | ANY
     )
-    assert answer.status_code == 404
+    assert response.status_code == 404
 
 
 def test_a_key_of_two_users_makes_two_heroes(post):
-    answers = [
+    responses = [
         post(sign_in(make_user()) | {"Idempotency-Key": "one"}, nickname=name)
         for name in ("Moss", "Fern")
     ]
-    assert [answer.json.get("nickname") for answer in answers] == ["Moss", "Fern"]
+    assert [response.json.get("nickname") for response in responses] == ["Moss", "Fern"]
 
 
 def test_a_key_of_one_user_with_two_tokens_makes_one_hero(post, owner):
-    answers = [post(sign_in(owner) | {"Idempotency-Key": "one"}) for _ in range(2)]
-    assert answers[0].data == answers[1].data
-    assert answers[1].headers["Idempotent-Replayed"] == "true"
+    responses = [post(sign_in(owner) | {"Idempotency-Key": "one"}) for _ in range(2)]
+    assert responses[0].data == responses[1].data
+    assert responses[1].headers["Idempotent-Replayed"] == "true"

@@ -25,14 +25,14 @@ def write(request, client):
 
 
 def test_create_says_where_it_is(client):
-    answer = client.post(URL, json={"name": "Mandrake"})
-    assert answer.status_code == 201
-    assert client.get(answer.location).json == answer.json
+    response = client.post(URL, json={"name": "Mandrake"})
+    assert response.status_code == 201
+    assert client.get(response.location).json == response.json
 
 
 def test_create_behind_a_trailing_slash_says_the_same_place(client):
-    answer = client.post(f"{URL}/", json={"name": "Mandrake"})
-    assert answer.location == f"{URL}/{answer.json['pk']}"
+    response = client.post(f"{URL}/", json={"name": "Mandrake"})
+    assert response.location == f"{URL}/{response.json['pk']}"
 
 
 def test_names_may_repeat(client):
@@ -58,16 +58,16 @@ WRONG_NAMES = [
 
 @pytest.mark.parametrize(("name", "code"), WRONG_NAMES)
 def test_a_name_that_cannot_be_is_refused(write, name, code):
-    answer = write(name=name)
-    assert answer.status_code == 422
-    assert pointers_and_codes(answer) == {("#/name", code)}
+    response = write(name=name)
+    assert response.status_code == 422
+    assert pointers_and_codes(response) == {("#/name", code)}
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 127, "😀" * 127, "e\u0301" * 127, "\u200b", "\x01"])
 def test_a_name_counts_the_characters_that_are_stored(write, name):
-    answer = write(name=name)
-    assert answer.status_code in (200, 201)
-    assert answer.json["name"] == unicodedata.normalize("NFC", name)
+    response = write(name=name)
+    assert response.status_code in (200, 201)
+    assert response.json["name"] == unicodedata.normalize("NFC", name)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_a_description_may_be_long_or_empty(write, description):
 
 
 def test_text_is_trimmed_and_stored_as_nfc(write):
-    answer = write(name="  Cafe\u0301\n", description="\u2003a  b ")
-    assert (answer.json["name"], answer.json["description"]) == ("Café", "a  b")
+    response = write(name="  Cafe\u0301\n", description="\u2003a  b ")
+    assert (response.json["name"], response.json["description"]) == ("Café", "a  b")
 
 
 def test_text_that_is_longer_only_by_its_margins_fits(write):
@@ -94,13 +94,13 @@ def test_text_that_is_longer_only_by_its_margins_fits(write):
 
 def test_a_patch_may_be_a_merge_patch(client):
     row = make_ingredient(name="Mandrake", description="Screams.")
-    answer = client.patch(
+    response = client.patch(
         f"{URL}/{row.pk}",
         data=b'{"description": null}',
         content_type="application/merge-patch+json",
         headers=ANY,
     )
-    assert (answer.json["name"], answer.json["description"]) == ("Mandrake", None)
+    assert (response.json["name"], response.json["description"]) == ("Mandrake", None)
 
 
 def test_a_change_moves_the_time_of_change_alone(client):
@@ -113,9 +113,9 @@ def test_a_change_moves_the_time_of_change_alone(client):
 
 def test_delete_answers_204_and_nothing_is_left(client):
     one = f"{URL}/{make_ingredient().pk}"
-    answer = client.delete(one, headers=ANY)
-    assert (answer.status_code, answer.data) == (204, b"")
-    assert "Content-Type" not in answer.headers
+    response = client.delete(one, headers=ANY)
+    assert (response.status_code, response.data) == (204, b"")
+    assert "Content-Type" not in response.headers
     assert client.get(one).status_code == 404
     assert client.delete(one, headers=ANY).status_code == 404
 
@@ -123,17 +123,17 @@ def test_delete_answers_204_and_nothing_is_left(client):
 def test_delete_names_the_potions_that_stand_in_the_way(client):
     ingredient = make_ingredient()
     potion = make_potion(ingredient)
-    answer = client.delete(f"{URL}/{ingredient.pk}", headers=ANY)
-    assert answer.status_code == 409
-    assert answer.json["code"] == "in-use"
-    assert str(potion.pk) in answer.json["errors"][0]["detail"]
+    response = client.delete(f"{URL}/{ingredient.pk}", headers=ANY)
+    assert response.status_code == 409
+    assert response.json["code"] == "in-use"
+    assert str(potion.pk) in response.json["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("pk", [uuid7(), "5", "x", "01935f2e7c1a7b3e9d3c0123456789ab", "%00"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_a_missing_row_or_an_ill_formed_key_is_404(client, pk, method):
-    answer = client.open(f"{URL}/{pk}", method=method, headers=ANY, json={})
-    assert (answer.status_code, answer.json["code"]) == (404, "not-found")
+    response = client.open(f"{URL}/{pk}", method=method, headers=ANY, json={})
+    assert (response.status_code, response.json["code"]) == (404, "not-found")
 
 
 def test_a_key_may_be_written_in_capitals(client):
@@ -181,7 +181,7 @@ def test_filters_are_combined(client):
 def test_list_is_one_statement(client, statements):
     make_ingredient()
     client.get(URL)
-    with statements() as seen:
-        answer = client.get(URL)
-    assert answer.status_code == 200
-    assert len(seen) == 1
+    with statements() as executed:
+        response = client.get(URL)
+    assert response.status_code == 200
+    assert len(executed) == 1

@@ -35,9 +35,9 @@ def row(store):
     return db.session.get(Store, store.pk, populate_existing=True)
 
 
-def permission(answer):
-    assert answer.status_code == 403
-    return answer.json["errors"][0]["permission"]
+def permission(response):
+    assert response.status_code == 403
+    return response.json["errors"][0]["permission"]
 
 
 def test_a_store_is_of_who_opens_it(post, owner):
@@ -60,8 +60,8 @@ def test_nobody_opens_a_store_of_nobody(post):
 
 def test_nobody_learns_which_users_exist(post):
     """A stranger's key and one that nobody has are answered alike."""
-    answers = [post(owner_id=str(pk)) for pk in (make_user().pk, uuid7())]
-    assert [answer.status_code for answer in answers] == [403, 403]
+    responses = [post(owner_id=str(pk)) for pk in (make_user().pk, uuid7())]
+    assert [response.status_code for response in responses] == [403, 403]
 
 
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
@@ -69,8 +69,10 @@ def test_nobody_gives_a_store_away(client_with_auth, owner, owner_headers, whose
     store = make_store(owner_id=owner.pk, name="The Ladle")
     owner_id = str(make_user().pk) if whose == "somebody else's" else None
     changes = {"owner_id": owner_id, "name": "Changed"}
-    answer = client_with_auth.patch(f"{URL}/{store.pk}", json=changes, headers=owner_headers | ANY)
-    assert permission(answer) == "stores:write:any"
+    response = client_with_auth.patch(
+        f"{URL}/{store.pk}", json=changes, headers=owner_headers | ANY
+    )
+    assert permission(response) == "stores:write:any"
     assert (row(store).owner_id, row(store).name) == (owner.pk, "The Ladle")
 
 
@@ -81,8 +83,8 @@ def test_stores_of_others_are_not_found_by_whoever_would_change_them(
 ):
     store = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
     url, body = f"{URL}/{store.pk}", {"name": "Stolen"}
-    answer = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
-    assert answer.status_code == 404
+    response = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
+    assert response.status_code == 404
     assert row(store).name == store.name
 
 
@@ -99,8 +101,8 @@ def test_a_customer_changes_no_store_not_even_one_that_was_theirs(client_with_au
     user = make_user()
     store = make_store(owner_id=user.pk)
     headers = sign_in(user) | ANY
-    answer = client_with_auth.open(f"{URL}/{store.pk}", method=method, json={}, headers=headers)
-    assert permission(answer) == "stores:write"
+    response = client_with_auth.open(f"{URL}/{store.pk}", method=method, json={}, headers=headers)
+    assert permission(response) == "stores:write"
 
 
 def test_a_customer_opens_no_store(post):
@@ -108,16 +110,16 @@ def test_a_customer_opens_no_store(post):
 
 
 def test_nobody_unknown_opens_a_store(post):
-    answer = post({})
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    response = post({})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_a_merchant_whose_token_is_for_products_changes_no_store(client_with_auth, owner):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     narrowed = sign_in(owner, "products:write") | ANY
-    answer = client_with_auth.patch(url, json={"name": "Changed"}, headers=narrowed)
-    assert permission(answer) == "stores:write"
+    response = client_with_auth.patch(url, json={"name": "Changed"}, headers=narrowed)
+    assert permission(response) == "stores:write"
 
 
 def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(client_with_auth):
@@ -137,8 +139,8 @@ def test_an_owner_changes_and_closes_their_store(client_with_auth, owner, owner_
 
 def test_an_admin_changes_gives_and_closes_any_store(client_with_auth, owner, admin):
     url = f"{URL}/{make_store().pk}"
-    answer = client_with_auth.patch(url, json={"owner_id": str(owner.pk)}, headers=admin | ANY)
-    assert answer.json["owner_id"] == str(owner.pk)
+    response = client_with_auth.patch(url, json={"owner_id": str(owner.pk)}, headers=admin | ANY)
+    assert response.json["owner_id"] == str(owner.pk)
     cleared = client_with_auth.patch(url, json={"owner_id": None}, headers=admin | ANY)
     assert cleared.json["owner_id"] is None
     assert client_with_auth.delete(url, headers=admin | ANY).status_code == 204
@@ -150,20 +152,20 @@ def test_an_admin_opens_a_store_of_somebody_or_nobody(post, owner, admin):
 
 
 def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post, admin):
-    answer = post(admin, owner_id=str(uuid7()))
-    assert answer.status_code == 422
-    [entry] = answer.json["errors"]
+    response = post(admin, owner_id=str(uuid7()))
+    assert response.status_code == 422
+    [entry] = response.json["errors"]
     assert (entry["pointer"], entry["code"]) == ("#/owner_id", "unknown-reference")
 
 
 def test_an_unknown_owner_is_told_with_all_else_that_is_wrong(client_with_auth, post, admin):
     url, unknown = f"{URL}/{make_store().pk}", {"owner_id": str(uuid7()), "currency": "EURO"}
-    for answer in (
+    for response in (
         post(admin, **unknown),
         client_with_auth.patch(url, json=unknown, headers=admin | ANY),
     ):
-        assert answer.status_code == 422
-        pointers = error_pointers(answer)
+        assert response.status_code == 422
+        pointers = error_pointers(response)
         assert pointers == {"#/owner_id", "#/currency"}
 
 

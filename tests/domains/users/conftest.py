@@ -1,4 +1,4 @@
-"""Admins, and apps without open access whose requests commit for real."""
+"""An admin, requests about users, and apps without open access whose requests commit."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +14,7 @@ from tests.factories import make_user, sign_in
 
 @pytest.fixture
 def admin(client_with_auth: FlaskClient) -> dict[str, str]:
-    """The headers of an admin's request."""
+    """The headers of a request of an admin."""
     return sign_in(make_user(role="admin"))
 
 
@@ -25,8 +25,8 @@ def make_committing_app(make_committing_app: Callable[..., Flask]) -> Callable[.
 
 
 @pytest.fixture
-def stored(fresh_database: URL) -> Iterator[Connection]:
-    """A connection of somebody else to the database of this test, in AUTOCOMMIT."""
+def db_connection(fresh_database: URL) -> Iterator[Connection]:
+    """A connection that the app does not use, in AUTOCOMMIT."""
     engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection

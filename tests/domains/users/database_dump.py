@@ -1,20 +1,21 @@
-"""All that a database holds, as rows to compare and as one text to search."""
+"""Dumps a database as rows to compare, or as one text to search."""
 
 from sqlalchemy import Connection, text
 
 TABLES = text("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
 
 
-def of(connection: Connection) -> str:
+def as_text(connection: Connection) -> str:
+    """Return all rows, one on a line."""
     return "\n".join(rows(connection))
 
 
-def rows(connection: Connection, *without: str) -> list[str]:
-    """Return every row of every table as PostgreSQL writes it, columns of any type included."""
+def rows(connection: Connection, *excluded_tables: str) -> list[str]:
+    """Return the rows of all other tables as PostgreSQL formats them, with columns of any type."""
     tables = set(connection.scalars(TABLES))
-    assert {"idempotency_keys", *without} <= tables
-    found = (
+    assert {"idempotency_keys", *excluded_tables} <= tables
+    rows_by_table = (
         connection.scalars(text(f'SELECT t::text FROM "{name}" t')).all()
-        for name in tables - set(without)
+        for name in tables - set(excluded_tables)
     )
-    return [row for some in found for row in some]
+    return [row for rows in rows_by_table for row in rows]

@@ -1,4 +1,4 @@
-"""What a request must carry to be somebody's, and what it costs to find out."""
+"""Authentication: which headers are accepted, and how many statements a look-up costs."""
 
 import logging
 from base64 import b64encode
@@ -17,20 +17,20 @@ ME = "/api/v2/me"
 
 @pytest.fixture
 def token(client_with_auth):
-    """A token that was used a moment ago, and its secret."""
-    made, secret = service.issue(make_user(), ADMIN, label="Till")
+    """A token that was used just now, and its secret."""
+    token, secret = service.issue(make_user(), ADMIN, label="Till")
     client_with_auth.get(ME, headers=bearer(secret))
     auth._token_cache.clear()
-    return made, secret
+    return token, secret
 
 
-def with_header(client_with_auth, value):
+def get_with_header(client_with_auth, value):
     return client_with_auth.get(ME, headers={"Authorization": value})
 
 
-REFUSED = {
+INVALID_HEADERS = {
     "unknown": lambda secret: f"Bearer {token_format.generate()}",
-    "malformed-request": lambda secret: "Bearer alc_nonsense",
+    "malformed": lambda secret: "Bearer alc_nonsense",
     "a letter changed": lambda secret: f"Bearer {secret[:-1]}{'a' if secret[-1] != 'a' else 'b'}",
     "nothing": lambda secret: "",
     "a scheme alone": lambda secret: "Bearer",
@@ -51,183 +51,190 @@ def basic(text):
     return b64encode(text.encode()).decode()
 
 
-@pytest.mark.parametrize("how", REFUSED)
-def test_whatever_is_wrong_with_a_token_the_answer_is_the_same(client_with_auth, token, how):
-    unknown = with_header(client_with_auth, f"Bearer {token_format.generate()}")
-    answer = with_header(client_with_auth, REFUSED[how](token[1]))
-    assert (answer.status_code, without_request_id(answer)) == (401, without_request_id(unknown))
+@pytest.mark.parametrize("case", INVALID_HEADERS)
+def test_every_invalid_header_gets_the_same_response(client_with_auth, token, case):
+    unknown = get_with_header(client_with_auth, f"Bearer {token_format.generate()}")
+    response = get_with_header(client_with_auth, INVALID_HEADERS[case](token[1]))
+    assert (response.status_code, without_request_id(response)) == (
+        401,
+        without_request_id(unknown),
+    )
 
 
-@pytest.mark.parametrize("end", ["expired", "revoked", "deleted"])
-def test_a_token_that_was_good_is_refused_as_one_that_never_was(client_with_auth, token, end):
-    made, secret = token
+@pytest.mark.parametrize("ending", ["expired", "revoked", "deleted"])
+def test_a_former_token_gets_the_response_of_an_unknown_one(client_with_auth, token, ending):
+    row, secret = token
     statements = {
         "expired": "UPDATE tokens SET expires_at = clock_timestamp() WHERE pk = :pk",
         "revoked": "UPDATE tokens SET revoked_at = clock_timestamp() WHERE pk = :pk",
         "deleted": "DELETE FROM tokens WHERE pk = :pk",
     }
-    db.session.execute(text(statements[end]), {"pk": made.pk})
-    answer = with_header(client_with_auth, f"Bearer {secret}")
-    unknown = with_header(client_with_auth, f"Bearer {token_format.generate()}")
-    assert (answer.status_code, without_request_id(answer)) == (401, without_request_id(unknown))
+    db.session.execute(text(statements[ending]), {"pk": row.pk})
+    response = get_with_header(client_with_auth, f"Bearer {secret}")
+    unknown = get_with_header(client_with_auth, f"Bearer {token_format.generate()}")
+    assert (response.status_code, without_request_id(response)) == (
+        401,
+        without_request_id(unknown),
+    )
 
 
-def without_request_id(answer):
-    """Return the headers and the body of an answer, without the id of the request."""
-    names = {"X-Request-ID", "Content-Length"}
-    headers = sorted((name, value) for name, value in answer.headers if name not in names)
-    return headers, answer.text.replace(answer.headers["X-Request-ID"], "")
+def without_request_id(response):
+    """Return the headers and the body of a response, without the request id."""
+    ignored = {"X-Request-ID", "Content-Length"}
+    headers = sorted((name, value) for name, value in response.headers if name not in ignored)
+    return headers, response.text.replace(response.headers["X-Request-ID"], "")
 
 
 @pytest.mark.parametrize("header", [None, "Bearer alc_nonsense"])
-def test_a_refusal_says_how_to_ask(client_with_auth, header):
-    answer = client_with_auth.get(ME, headers={"Authorization": header} if header else {})
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="alchemist"')
+def test_a_401_names_the_authentication_scheme(client_with_auth, header):
+    response = client_with_auth.get(ME, headers={"Authorization": header} if header else {})
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="alchemist"')
 
 
-def test_only_a_request_with_credentials_is_told_that_they_are_invalid(client_with_auth):
+def test_only_a_request_with_credentials_gets_invalid_token(client_with_auth):
     """RFC 6750 §3.1."""
     assert "error" not in client_with_auth.get(ME).headers["WWW-Authenticate"]
-    sent = with_header(client_with_auth, "Bearer x").headers["WWW-Authenticate"]
-    assert 'error="invalid_token"' in sent
+    challenge = get_with_header(client_with_auth, "Bearer x").headers["WWW-Authenticate"]
+    assert 'error="invalid_token"' in challenge
 
 
-def test_a_bad_token_is_refused_even_where_none_is_needed(client_with_auth):
-    answer = client_with_auth.get(
+def test_an_invalid_token_is_rejected_on_a_public_path_too(client_with_auth):
+    response = client_with_auth.get(
         "/api/v2/heroes", headers={"Authorization": "Bearer alc_nonsense"}
     )
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_has_no_case(client_with_auth, token, scheme):
-    assert with_header(client_with_auth, f"{scheme} {token[1]}").status_code == 200
+def test_the_scheme_is_case_insensitive(client_with_auth, token, scheme):
+    assert get_with_header(client_with_auth, f"{scheme} {token[1]}").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["token", "access_token", "authorization", "api_key"])
-def test_a_token_in_the_query_makes_nobody_known(client_with_auth, token, name):
-    answer = client_with_auth.get(f"{ME}?{name}={token[1]}")
-    assert answer.status_code == 401
+def test_a_token_in_the_query_does_not_authenticate(client_with_auth, token, name):
+    response = client_with_auth.get(f"{ME}?{name}={token[1]}")
+    assert response.status_code == 401
 
 
 @pytest.mark.parametrize("name", ["Cookie", "X-Api-Key", "X-Authorization", "Proxy-Authorization"])
-def test_a_token_in_another_header_makes_nobody_known(client_with_auth, token, name):
-    answer = client_with_auth.get(ME, headers={name: f"Bearer {token[1]}"})
-    assert answer.status_code == 401
+def test_a_token_in_another_header_does_not_authenticate(client_with_auth, token, name):
+    response = client_with_auth.get(ME, headers={name: f"Bearer {token[1]}"})
+    assert response.status_code == 401
 
 
-# What it costs
+# Cost
 
-MALFORMED = [how for how in REFUSED if how != "unknown"]
+MALFORMED = [case for case in INVALID_HEADERS if case != "unknown"]
 
 
-@pytest.mark.parametrize("how", MALFORMED)
-def test_what_cannot_be_a_token_is_refused_without_a_statement(
-    client_with_auth, token, statements, how
-):
-    with statements() as seen:
-        assert with_header(client_with_auth, REFUSED[how](token[1])).status_code == 401
-    assert seen == []
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_token_costs_no_statement(client_with_auth, token, statements, case):
+    with statements() as executed:
+        assert get_with_header(client_with_auth, INVALID_HEADERS[case](token[1])).status_code == 401
+    assert executed == []
 
 
 def test_an_unknown_token_costs_one_statement(client_with_auth, statements):
-    with statements() as seen:
-        assert with_header(client_with_auth, f"Bearer {token_format.generate()}").status_code == 401
-    assert len(seen) == 1
+    with statements() as executed:
+        assert (
+            get_with_header(client_with_auth, f"Bearer {token_format.generate()}").status_code
+            == 401
+        )
+    assert len(executed) == 1
 
 
-PATHS = ["/api/v2/ingredients", "/api/v2/ingredients/{}", "/api/v1/potions", "/api/v2/me"]
+READABLE_PATHS = ["/api/v2/ingredients", "/api/v2/ingredients/{}", "/api/v1/potions", "/api/v2/me"]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_checking_a_token_adds_at_most_one_statement(client_with_auth, token, statements, path):
+@pytest.mark.parametrize("path", READABLE_PATHS)
+def test_a_token_costs_one_statement_until_it_is_cached(client_with_auth, token, statements, path):
     url = path.format(make_ingredient().pk)
     client_with_auth.get(url)
-    with statements() as without:
+    with statements() as without_token:
         client_with_auth.get(url)
-    with statements() as first:
-        assert with_ok(client_with_auth, url, token)
-    with statements() as second:
-        assert with_ok(client_with_auth, url, token)
-    own = 1 if url == ME else len(without)
-    assert (len(first), len(second)) == (own + 1, own)
+    with statements() as uncached:
+        assert is_ok(client_with_auth, url, token)
+    with statements() as cached:
+        assert is_ok(client_with_auth, url, token)
+    expected_count = 1 if url == ME else len(without_token)
+    assert (len(uncached), len(cached)) == (expected_count + 1, expected_count)
 
 
-def with_ok(client_with_auth, url, token):
+def is_ok(client_with_auth, url, token):
     return client_with_auth.get(url, headers=bearer(token[1])).status_code == 200
 
 
-def test_the_memory_of_tokens_is_bounded(client_with_auth, token, monkeypatch):
+def test_the_token_cache_is_bounded(client_with_auth, token, monkeypatch):
     monkeypatch.setattr(auth, "TOKEN_CACHE_SIZE", 3)
     user = make_user()
     for _ in range(10):
-        assert with_header(client_with_auth, f"Bearer {make_token(user)}").status_code == 200
+        assert get_with_header(client_with_auth, f"Bearer {make_token(user)}").status_code == 200
         assert len(auth._token_cache) <= 3
 
 
-def test_the_memory_of_tokens_has_no_secret(client_with_auth, token):
-    with_header(client_with_auth, f"Bearer {token[1]}")
+def test_the_token_cache_has_no_secret(client_with_auth, token):
+    get_with_header(client_with_auth, f"Bearer {token[1]}")
     assert len(auth._token_cache) == 1
     assert token[1][4:34] not in repr(auth._token_cache)
 
 
-def test_no_unknown_token_is_remembered(client_with_auth):
+def test_an_unknown_token_is_not_cached(client_with_auth):
     for _ in range(3):
-        with_header(client_with_auth, f"Bearer {token_format.generate()}")
+        get_with_header(client_with_auth, f"Bearer {token_format.generate()}")
     assert auth._token_cache == {}
 
 
-# When it was used
+# Last use
 
 
-def used_at(made):
+def last_used_at(token):
     statement = text("SELECT last_used_at FROM tokens WHERE pk = :pk")
-    return db.session.scalar(statement, {"pk": made.pk})
+    return db.session.scalar(statement, {"pk": token.pk})
 
 
-def age(made, minutes):
+def set_last_use(token, minutes):
     statement = text(
         "UPDATE tokens SET last_used_at = clock_timestamp() - make_interval(secs => :s)"
         " WHERE pk = :pk"
     )
-    db.session.execute(statement, {"pk": made.pk, "s": minutes * 60})
+    db.session.execute(statement, {"pk": token.pk, "s": minutes * 60})
     db.session.commit()
     auth._token_cache.clear()
 
 
-def test_the_first_use_is_noted(client_with_auth):
-    made, secret = service.issue(make_user(), ADMIN, label="Till")
-    assert used_at(made) is None
-    with_header(client_with_auth, f"Bearer {secret}")
-    assert used_at(made) is not None
+def test_the_first_use_is_recorded(client_with_auth):
+    token, secret = service.issue(make_user(), ADMIN, label="Till")
+    assert last_used_at(token) is None
+    get_with_header(client_with_auth, f"Bearer {secret}")
+    assert last_used_at(token) is not None
 
 
-@pytest.mark.parametrize(("minutes", "is_noted"), [(4.9, False), (5.1, True)])
-def test_a_use_is_noted_once_in_five_minutes(client_with_auth, token, minutes, is_noted):
-    made, secret = token
-    age(made, minutes)
-    before = used_at(made)
-    with_header(client_with_auth, f"Bearer {secret}")
-    assert (used_at(made) > before) == is_noted
+@pytest.mark.parametrize(("minutes", "is_recorded"), [(4.9, False), (5.1, True)])
+def test_a_use_is_recorded_every_five_minutes(client_with_auth, token, minutes, is_recorded):
+    row, secret = token
+    set_last_use(row, minutes)
+    before = last_used_at(row)
+    get_with_header(client_with_auth, f"Bearer {secret}")
+    assert (last_used_at(row) > before) == is_recorded
 
 
 def test_a_use_leaves_no_audit_entry(client_with_auth):
-    made, secret = service.issue(make_user(), ADMIN, label="Till")
-    with_header(client_with_auth, f"Bearer {secret}")
+    token, secret = service.issue(make_user(), ADMIN, label="Till")
+    get_with_header(client_with_auth, f"Bearer {secret}")
     statement = text("SELECT count(*) FROM audit_log WHERE resource_pk = :pk AND action = 'update'")
-    assert db.session.scalar(statement, {"pk": made.pk}) == 0
+    assert db.session.scalar(statement, {"pk": token.pk}) == 0
 
 
-def test_a_use_is_no_change_of_the_token(client_with_auth):
-    made, secret = service.issue(make_user(), ADMIN, label="Till")
+def test_a_use_does_not_change_updated_at(client_with_auth):
+    token, secret = service.issue(make_user(), ADMIN, label="Till")
     statement = text("SELECT updated_at FROM tokens WHERE pk = :pk")
-    before = db.session.scalar(statement, {"pk": made.pk})
-    with_header(client_with_auth, f"Bearer {secret}")
-    assert db.session.scalar(statement, {"pk": made.pk}) == before
+    before = db.session.scalar(statement, {"pk": token.pk})
+    get_with_header(client_with_auth, f"Bearer {secret}")
+    assert db.session.scalar(statement, {"pk": token.pk}) == before
 
 
-# Where it must not appear
+# Secrecy
 
 
 def test_a_token_appears_in_no_log_and_no_row(client_with_auth, token, caplog):
@@ -238,14 +245,14 @@ def test_a_token_appears_in_no_log_and_no_row(client_with_auth, token, caplog):
     client_with_auth.post("/api/v2/heroes", json={"nickname": "Thistle"}, headers=bearer(secret))
     client_with_auth.post("/api/v2/heroes", data=b"{", headers=bearer(secret))
     client_with_auth.delete("/api/v2/users/x", headers=bearer(secret))
-    rows = database_dump.of(db.session.connection())
+    rows = database_dump.as_text(db.session.connection())
     assert "Thistle" in rows
     assert secret[4:34] not in caplog.text + rows
 
 
 def test_a_token_appears_in_no_error(client_with_auth, token):
     _, secret = token
-    answers = [
+    responses = [
         client_with_auth.open(path, method=method, headers=bearer(secret, **extra), data=body)
         for path, method, body, extra in [
             ("/api/v2/users", "POST", b"{}", {}),
@@ -256,18 +263,20 @@ def test_a_token_appears_in_no_error(client_with_auth, token):
             ("/api/v2/me", "PUT", b"", {}),
         ]
     ]
-    assert {answer.status_code for answer in answers} >= {403, 400, 404, 422, 405}
-    assert not [answer for answer in answers if secret in f"{answer.text}{answer.headers}"]
+    assert {response.status_code for response in responses} >= {403, 400, 404, 422, 405}
+    assert not [
+        response for response in responses if secret in f"{response.text}{response.headers}"
+    ]
 
 
-def test_a_token_appears_in_no_report_of_a_defect(
+def test_a_token_appears_in_no_log_of_a_failed_look_up(
     app, client_with_auth, token, caplog, monkeypatch
 ):
-    """Not in the log of a failing look-up, whose parameter is the digest."""
+    """The parameter of the statement that fails is the digest."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
     monkeypatch.setattr(auth, "_BY_DIGEST", text("SELECT 1 / 0, CAST(:digest AS text)"))
-    answer = with_header(client_with_auth, f"Bearer {token[1]}")
-    assert answer.status_code in (422, 500, 503)
-    assert token[1] not in caplog.text + answer.text
-    assert token_format.digest(token[1]) not in caplog.text + answer.text
+    response = get_with_header(client_with_auth, f"Bearer {token[1]}")
+    assert response.status_code in (422, 500, 503)
+    assert token[1] not in caplog.text + response.text
+    assert token_format.digest(token[1]) not in caplog.text + response.text

@@ -1,4 +1,4 @@
-"""Tokens among several sessions and processes: what they cost, and when they end."""
+"""Tokens and concurrent transactions: locks, revocations and lost connections."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +18,13 @@ from tests.factories import bearer
 from tests.servers import Gunicorn
 
 CONNECTIONS = 40
-FOREVER = "2099-01-01T00:00:00Z"
-KILL = text(
+EXPIRES_AT = "2099-01-01T00:00:00Z"
+TERMINATE_CONNECTIONS = text(
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-LOCKED = text("SELECT pk FROM users WHERE pk = :pk FOR UPDATE")
-WAITING = text(
+LOCK_USER = text("SELECT pk FROM users WHERE pk = :pk FOR UPDATE")
+COUNT_WAITING = text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
@@ -32,8 +32,8 @@ WAITING = text(
 pytestmark = pytest.mark.slow
 
 
-def sign_up(connection, role="customer", **values):
-    """Store a user with a token; return the pk of both and the headers of a request with it."""
+def insert_user_with_token(connection, role="customer", **values):
+    """Insert a user with a token; return both primary keys and the headers of a request."""
     secret = token_format.generate()
     with Session(connection, expire_on_commit=False) as session:
         user = User(email=f"{secret.lower()}@alchemist.example", full_name="Somebody", role=role)
@@ -43,7 +43,7 @@ def sign_up(connection, role="customer", **values):
             user_id=user.pk,
             label="Till",
             digest=token_format.digest(secret),
-            **{"expires_at": FOREVER} | values,
+            **{"expires_at": EXPIRES_AT} | values,
         )
         session.add(token)
         session.commit()
@@ -51,231 +51,242 @@ def sign_up(connection, role="customer", **values):
 
 
 @pytest.fixture
-def other(fresh_database):
-    """An engine of somebody who does as they like in the database of this test."""
+def other_engine(fresh_database):
+    """An engine that the app does not use, for transactions that run at the same time."""
     engine = create_engine(fresh_database)
     yield engine
     engine.dispose()
 
 
-def await_waiting(stored, many=1):
+def wait_until_blocked(db_connection, count=1):
     deadline = monotonic() + 5
-    while stored.scalar(WAITING) < many:
+    while db_connection.scalar(COUNT_WAITING) < count:
         assert monotonic() < deadline
         sleep(0.005)
 
 
-# The note of the last use
+# Recording the last use
 
 
-def test_a_locked_token_neither_delays_nor_fails_a_request(make_committing_app, stored, other):
+def test_a_locked_token_does_not_delay_a_request(make_committing_app, db_connection, other_engine):
     client = make_committing_app().test_client()
-    _, pk, headers = sign_up(stored)
-    with other.begin() as connection:
+    _, pk, headers = insert_user_with_token(db_connection)
+    with other_engine.begin() as connection:
         connection.execute(text("SELECT 1 FROM tokens WHERE pk = :pk FOR UPDATE"), {"pk": pk})
-        began = monotonic()
+        started = monotonic()
         assert client.get("/api/v2/me", headers=headers).status_code == 200
-        assert monotonic() - began < 0.5
-    assert stored.scalar(text("SELECT last_used_at FROM tokens")) is None
+        assert monotonic() - started < 0.5
+    assert db_connection.scalar(text("SELECT last_used_at FROM tokens")) is None
 
 
-def test_a_use_is_noted_when_nothing_is_in_the_way(make_committing_app, stored):
+def test_a_use_of_an_unlocked_token_is_recorded(make_committing_app, db_connection):
     client = make_committing_app().test_client()
-    _, _, headers = sign_up(stored)
+    _, _, headers = insert_user_with_token(db_connection)
     assert client.get("/api/v2/me", headers=headers).status_code == 200
-    assert stored.scalar(text("SELECT last_used_at FROM tokens")) is not None
+    assert db_connection.scalar(text("SELECT last_used_at FROM tokens")) is not None
 
 
-def test_a_use_that_cannot_be_noted_fails_nothing(make_committing_app, stored):
+def test_an_error_while_recording_a_use_is_ignored(make_committing_app, db_connection):
     client = make_committing_app().test_client()
-    _, _, headers = sign_up(stored)
-    stored.execute(text("CREATE RULE deny AS ON UPDATE TO tokens DO INSTEAD SELECT 1 / 0"))
+    _, _, headers = insert_user_with_token(db_connection)
+    db_connection.execute(text("CREATE RULE deny AS ON UPDATE TO tokens DO INSTEAD SELECT 1 / 0"))
     assert client.get("/api/v2/me", headers=headers).status_code == 200
 
 
-def test_first_uses_at_the_same_time_are_noted_once(make_committing_app, stored, monkeypatch):
-    """Each of two requests has read that the token was never used before either has noted it."""
+def test_simultaneous_first_uses_are_recorded_once(make_committing_app, db_connection, monkeypatch):
+    """Both requests read that the token was never used before one of them records its use."""
     app = make_committing_app()
-    _, _, headers = sign_up(stored)
-    stored.execute(
+    _, _, headers = insert_user_with_token(db_connection)
+    db_connection.execute(
         text(
-            "CREATE TABLE noted (at timestamptz);"
-            "CREATE RULE count AS ON UPDATE TO tokens DO ALSO INSERT INTO noted VALUES (now())"
+            "CREATE TABLE recorded_uses (at timestamptz);"
+            "CREATE RULE count AS ON UPDATE TO tokens"
+            " DO ALSO INSERT INTO recorded_uses VALUES (now())"
         )
     )
-    both, turn, touch = Barrier(2), Lock(), auth._update_last_used
+    barrier, lock, update_last_used = Barrier(2), Lock(), auth._update_last_used
 
-    def touch_after_both_have_read(token_id):
-        both.wait(5)
-        with turn:
-            touch(token_id)
+    def update_after_both_have_read(token_id):
+        barrier.wait(5)
+        with lock:
+            update_last_used(token_id)
 
-    monkeypatch.setattr(auth, "_update_last_used", touch_after_both_have_read)
+    monkeypatch.setattr(auth, "_update_last_used", update_after_both_have_read)
     with ThreadPoolExecutor(2) as pool:
-        ask = lambda _: app.test_client().get("/api/v2/me", headers=headers).status_code  # noqa: E731
-        assert list(pool.map(ask, range(2))) == [200, 200]
-    assert stored.scalar(text("SELECT count(*) FROM noted")) == 1
+        send = lambda _: app.test_client().get("/api/v2/me", headers=headers).status_code  # noqa: E731
+        assert list(pool.map(send, range(2))) == [200, 200]
+    assert db_connection.scalar(text("SELECT count(*) FROM recorded_uses")) == 1
 
 
-# What changes hands at the same time
+# Concurrent changes
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("POST", "/anonymise", 200), ("DELETE", "", 204)]
 )
-def test_a_token_that_is_revoked_meanwhile_is_no_obstacle(
-    make_committing_app, stored, other, method, path, status
+def test_a_concurrent_revocation_does_not_fail_the_request(
+    make_committing_app, db_connection, other_engine, method, path, status
 ):
     client = make_committing_app().test_client()
-    pk, token, _ = sign_up(stored)
-    headers = sign_up(stored, "admin")[2] | {"If-Match": "*"}
+    pk, token, _ = insert_user_with_token(db_connection)
+    headers = insert_user_with_token(db_connection, "admin")[2] | {"If-Match": "*"}
     revoked = text("UPDATE tokens SET revoked_at = now(), version = version + 1 WHERE pk = :pk")
-    with ThreadPoolExecutor(1) as pool, other.begin() as connection:
+    with ThreadPoolExecutor(1) as pool, other_engine.begin() as connection:
         connection.execute(revoked, {"pk": token})
         url = f"/api/v2/users/{pk}{path}"
-        answer = pool.submit(client.open, url, method=method, headers=headers)
-        await_waiting(stored)
+        response = pool.submit(client.open, url, method=method, headers=headers)
+        wait_until_blocked(db_connection)
         connection.commit()
-        assert answer.result().status_code == status, answer.result().text
+        assert response.result().status_code == status, response.result().text
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_who_owns_a_store_no_longer_by_the_time_changes_nothing(
-    make_committing_app, stored, other, method, version
+def test_a_former_owner_of_the_store_cannot_change_a_product(
+    make_committing_app, db_connection, other_engine, method, version
 ):
     client = make_committing_app().test_client()
-    owner, _, headers = sign_up(stored, "merchant")
-    heir, _, _ = sign_up(stored, "merchant")
+    owner, _, headers = insert_user_with_token(db_connection, "merchant")
+    new_owner, _, _ = insert_user_with_token(db_connection, "merchant")
     store = {"name": "S", "currency": "EUR", "owner_id": str(owner)}
     store |= dict.fromkeys(("street", "zipcode", "city", "country"), "S")
     store_id = client.post("/api/v2/stores", json=store, headers=headers).json["pk"]
     product = {"store_id": store_id, "name": "P", "price": "10.00"}
     pk = client.post("/api/v2/products", json=product, headers=headers).json["pk"]
-    with ThreadPoolExecutor(1) as pool, other.connect() as connection:
+    with ThreadPoolExecutor(1) as pool, other_engine.connect() as connection:
         connection.execute(text("SELECT FROM products FOR UPDATE"))
-        asked = {"json": {"name": "Q"}, "headers": headers | {"If-Match": "*"}}
+        kwargs = {"json": {"name": "Q"}, "headers": headers | {"If-Match": "*"}}
         url = f"/api/{version}/products/{pk}"
-        answer = pool.submit(client.open, url, method=method, **asked)
-        await_waiting(stored)
-        stored.execute(text("UPDATE stores SET owner_id = :pk"), {"pk": heir})
+        response = pool.submit(client.open, url, method=method, **kwargs)
+        wait_until_blocked(db_connection)
+        db_connection.execute(text("UPDATE stores SET owner_id = :pk"), {"pk": new_owner})
         connection.commit()
-        assert answer.result().status_code == 404, answer.result().text
-    assert stored.scalar(text("SELECT name FROM products")) == "P"
+        assert response.result().status_code == 404, response.result().text
+    assert db_connection.scalar(text("SELECT name FROM products")) == "P"
 
 
-# Connections that were lost
+# Lost connections
 
 
-def test_a_token_is_checked_although_every_connection_was_lost(make_committing_app, stored):
+def test_a_token_is_checked_after_all_connections_were_lost(make_committing_app, db_connection):
     client = make_committing_app().test_client()
-    _, _, headers = sign_up(stored)
+    _, _, headers = insert_user_with_token(db_connection)
     assert client.get("/api/v2/me", headers=headers).status_code == 200
     auth._token_cache.clear()
-    assert stored.scalar(KILL) > 0
+    assert db_connection.scalar(TERMINATE_CONNECTIONS) > 0
     assert client.get("/api/v2/me", headers=headers).status_code == 200
 
 
-def test_a_read_without_a_token_outlives_the_same(make_committing_app, stored):
+def test_a_public_read_succeeds_after_all_connections_were_lost(make_committing_app, db_connection):
     client = make_committing_app().test_client()
     assert client.get("/api/v2/heroes").status_code == 200
-    assert stored.scalar(KILL) > 0
+    assert db_connection.scalar(TERMINATE_CONNECTIONS) > 0
     assert client.get("/api/v2/heroes").status_code == 200
 
 
-# Revoked while a request with the token waits
+# Changes while a request waits for a lock
 
 
 @pytest.fixture
-def while_waiting(make_committing_app, stored, other):
-    """Return what sends a request that waits for a user while a statement about them runs."""
+def execute_while_blocked(make_committing_app, db_connection, other_engine):
+    """Return a function that executes a statement while a request waits for a lock on the user."""
     app = make_committing_app()
 
-    def call(user, statement, ask):
-        with ThreadPoolExecutor(1) as pool, other.connect() as connection:
-            connection.execute(LOCKED, {"pk": user})
-            answer = pool.submit(ask, app.test_client())
-            await_waiting(stored)
+    def call(user, statement, send):
+        with ThreadPoolExecutor(1) as pool, other_engine.connect() as connection:
+            connection.execute(LOCK_USER, {"pk": user})
+            response = pool.submit(send, app.test_client())
+            wait_until_blocked(db_connection)
             connection.execute(text(statement), {"pk": user})
             connection.commit()
-            return answer.result(10)
+            return response.result(10)
 
     return call
 
 
-def make_token_of(user, headers):
+def token_creation(user, headers):
     url = f"/api/v2/users/{user}/tokens"
-    return lambda client: client.post(url, json={"label": "Successor"}, headers=headers)
+    return lambda client: client.post(url, json={"label": "New"}, headers=headers)
 
 
 @pytest.mark.parametrize(
-    "end",
+    "ending",
     [
         "UPDATE tokens SET revoked_at = clock_timestamp() WHERE user_id = :pk",
         "UPDATE tokens SET expires_at = clock_timestamp() WHERE user_id = :pk",
     ],
 )
-def test_a_revoked_token_leaves_no_successor(while_waiting, stored, end):
-    """A request to make a token that was let in, and waits while its own token ends."""
-    user, _, headers = sign_up(stored)
-    answer = while_waiting(user, end, make_token_of(user, headers))
-    assert answer.status_code == 401, answer.text
-    live = text("SELECT count(*) FROM tokens WHERE revoked_at IS NULL AND expires_at > now()")
-    assert stored.scalar(live) == 0
+def test_a_token_that_ends_while_it_waits_creates_no_token(
+    execute_while_blocked, db_connection, ending
+):
+    """The request was authorized, and its token ends while it waits for the lock."""
+    user, _, headers = insert_user_with_token(db_connection)
+    response = execute_while_blocked(user, ending, token_creation(user, headers))
+    assert response.status_code == 401, response.text
+    valid_tokens = text(
+        "SELECT count(*) FROM tokens WHERE revoked_at IS NULL AND expires_at > now()"
+    )
+    assert db_connection.scalar(valid_tokens) == 0
 
 
-def test_anonymising_leaves_no_token_that_was_made_at_the_same_time(
-    make_committing_app, stored, other
+def test_anonymising_revokes_a_token_that_is_created_concurrently(
+    make_committing_app, db_connection, other_engine
 ):
     app = make_committing_app(lock_timeout=5)
-    user, _, headers = sign_up(stored)
-    _, _, admin = sign_up(stored, "admin")
+    user, _, headers = insert_user_with_token(db_connection)
+    _, _, admin_headers = insert_user_with_token(db_connection, "admin")
     url = f"/api/v2/users/{user}/anonymise"
-    with ThreadPoolExecutor(2) as pool, other.connect() as connection:
-        connection.execute(LOCKED, {"pk": user})
-        anonymised = pool.submit(app.test_client().post, url, headers=admin)
-        await_waiting(stored)
-        made = pool.submit(make_token_of(user, headers), app.test_client())
-        await_waiting(stored, 2)
+    with ThreadPoolExecutor(2) as pool, other_engine.connect() as connection:
+        connection.execute(LOCK_USER, {"pk": user})
+        anonymised = pool.submit(app.test_client().post, url, headers=admin_headers)
+        wait_until_blocked(db_connection)
+        created = pool.submit(token_creation(user, headers), app.test_client())
+        wait_until_blocked(db_connection, 2)
         connection.commit()
         assert anonymised.result(10).status_code == 200
-        made.result(10)
-    live = text("SELECT count(*) FROM tokens WHERE user_id = :pk AND revoked_at IS NULL")
-    assert stored.scalar(live, {"pk": user}) == 0
+        created.result(10)
+    valid_tokens = text("SELECT count(*) FROM tokens WHERE user_id = :pk AND revoked_at IS NULL")
+    assert db_connection.scalar(valid_tokens, {"pk": user}) == 0
 
 
-def test_a_token_for_a_user_who_is_being_deleted_is_refused(while_waiting, stored):
-    user, _, _ = sign_up(stored)
-    _, _, admin = sign_up(stored, "admin")
+def test_a_token_for_a_user_who_is_deleted_meanwhile_is_404(execute_while_blocked, db_connection):
+    user, _, _ = insert_user_with_token(db_connection)
+    _, _, admin_headers = insert_user_with_token(db_connection, "admin")
     delete = "DELETE FROM users WHERE pk = :pk"
-    assert while_waiting(user, delete, make_token_of(user, admin)).status_code == 404
+    assert (
+        execute_while_blocked(user, delete, token_creation(user, admin_headers)).status_code == 404
+    )
 
 
-def test_a_token_is_measured_by_the_role_that_its_user_has_in_the_end(while_waiting, stored):
-    """Its caller may make it of a customer, and not of the admin that the customer has become."""
-    user, _, _ = sign_up(stored)
-    held = [*sorted(CUSTOMER), "tokens:write:any"]
-    _, _, narrowed = sign_up(stored, "admin", permissions=held)
+def test_the_role_of_the_user_is_read_after_the_wait(execute_while_blocked, db_connection):
+    """The caller may create a token for a customer, but not for the admin they have become."""
+    user, _, _ = insert_user_with_token(db_connection)
+    granted = [*sorted(CUSTOMER), "tokens:write:any"]
+    _, _, scoped_headers = insert_user_with_token(db_connection, "admin", permissions=granted)
     promote = "UPDATE users SET role = 'admin' WHERE pk = :pk"
-    assert while_waiting(user, promote, make_token_of(user, narrowed)).status_code == 403
+    assert (
+        execute_while_blocked(user, promote, token_creation(user, scoped_headers)).status_code
+        == 403
+    )
 
 
-# Processes that trust each other
+# Caches of several processes
 
 
-def test_what_another_origin_revokes_is_refused_within_a_second(make_committing_app, stored):
+def test_a_revocation_by_another_process_takes_effect_within_a_second(
+    make_committing_app, db_connection
+):
     client = make_committing_app().test_client()
-    _, pk, headers = sign_up(stored)
+    _, pk, headers = insert_user_with_token(db_connection)
     assert client.get("/api/v2/me", headers=headers).status_code == 200
-    stored.execute(
+    db_connection.execute(
         text("UPDATE tokens SET revoked_at = clock_timestamp() WHERE pk = :pk"), {"pk": pk}
     )
-    revoked = monotonic()
-    began = monotonic()
+    revoked = sent = monotonic()
     while client.get("/api/v2/me", headers=headers).status_code == 200:
-        assert began - revoked < 1
+        assert sent - revoked < 1
         sleep(0.01)
-        began = monotonic()
+        sent = monotonic()
 
 
 class PollingClients:
@@ -283,39 +294,39 @@ class PollingClients:
 
     def __init__(self, port, path, headers):
         self.port, self.path, self.headers = port, path, headers
-        self.seen, self.over = [], Event()
+        self.responses, self.stopped = [], Event()
 
     def __enter__(self):
         self.pool = ThreadPoolExecutor(CONNECTIONS)
-        self.runs = [self.pool.submit(self._run) for _ in range(CONNECTIONS)]
+        self.futures = [self.pool.submit(self._run) for _ in range(CONNECTIONS)]
         return self
 
     def __exit__(self, *_):
-        self.over.set()
+        self.stopped.set()
         self.pool.shutdown()
-        for run in self.runs:
-            run.result()
+        for future in self.futures:
+            future.result()
 
     def _run(self):
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
-        while not self.over.is_set():
-            began = monotonic()
+        while not self.stopped.is_set():
+            sent = monotonic()
             connection.request("GET", self.path, headers=self.headers)
-            answer = connection.getresponse()
-            answer.read()
-            self.seen.append((began, monotonic(), answer.status))
+            response = connection.getresponse()
+            response.read()
+            self.responses.append((sent, monotonic(), response.status))
         connection.close()
 
     def before(self, instant):
-        """Return the statuses of what was answered before."""
-        return {status for _, answered, status in self.seen if answered < instant}
+        """Return the statuses of responses that were received before the instant."""
+        return {status for _, received, status in self.responses if received < instant}
 
     def after(self, instant):
-        """Return the statuses of what was asked after."""
-        return {status for began, _, status in self.seen if began >= instant}
+        """Return the statuses of requests that were sent after the instant."""
+        return {status for sent, _, status in self.responses if sent >= instant}
 
 
-ENDS = {
+ENDINGS = {
     "revoked": ("DELETE", "/api/v2/users/{user}/tokens/{token}", None, "/api/v2/me", 204, 401),
     "demoted": ("PATCH", "/api/v2/users/{user}", {"role": "customer"}, "/api/v2/audit", 200, 403),
     "anonymised": ("POST", "/api/v2/users/{user}/anonymise", None, "/api/v2/me", 200, 401),
@@ -323,55 +334,61 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_no_worker_accepts_what_ended_before_the_request_began(gunicorn_with_auth, stored, end):
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_revocation_takes_effect_at_once_in_every_worker(
+    gunicorn_with_auth, db_connection, ending
+):
     gunicorn = gunicorn_with_auth
-    method, path, body, asked, done, refused = ENDS[end]
-    user, token, headers = sign_up(stored, "admin")
-    _, _, admin = sign_up(stored, "admin")
-    sent = admin | {"If-Match": "*", "Content-Type": "application/json"}
+    method, path, body, polled_path, status, rejected_status = ENDINGS[ending]
+    user, token, headers = insert_user_with_token(db_connection, "admin")
+    _, _, admin_headers = insert_user_with_token(db_connection, "admin")
+    request_headers = admin_headers | {"If-Match": "*", "Content-Type": "application/json"}
     if method == "POST":
-        del sent["Content-Type"]
-    with PollingClients(gunicorn.port, asked, headers) as clients:
+        del request_headers["Content-Type"]
+    with PollingClients(gunicorn.port, polled_path, headers) as clients:
         sleep(0.7)
         url = path.format(user=user, token=token)
-        asked_for = monotonic()
-        answer = gunicorn.request(method, url, body and json.dumps(body), **sent)
+        started = monotonic()
+        response = gunicorn.request(method, url, body and json.dumps(body), **request_headers)
         ended = monotonic()
         sleep(0.8)
-    assert answer.status == done, answer.body
-    assert clients.before(asked_for) == {200}
-    assert clients.after(ended) == {refused}
-    assert len(clients.seen) > 2 * CONNECTIONS
+    assert response.status == status, response.body
+    assert clients.before(started) == {200}
+    assert clients.after(ended) == {rejected_status}
+    assert len(clients.responses) > 2 * CONNECTIONS
 
 
-def test_no_secret_is_in_the_log_of_a_server_or_in_its_database(fresh_database, stored, tmp_path):
-    _, _, headers = sign_up(stored, "admin")
+def test_no_secret_is_in_the_server_log_or_the_database(fresh_database, db_connection, tmp_path):
+    _, _, headers = insert_user_with_token(db_connection, "admin")
     secret = headers["Authorization"].removeprefix("Bearer ")
-    sent = headers | {"Content-Type": "application/json", "Idempotency-Key": "one"}
+    json_headers = headers | {"Content-Type": "application/json"}
     with Gunicorn(
         fresh_database, tmp_path, ALCHEMIST_LOG_LEVEL="debug", ALCHEMIST_OPEN_ACCESS="false"
     ) as server:
         user = json.loads(server.request("GET", "/api/v2/me", **headers).body)["user"]["pk"]
         body = json.dumps({"nickname": "Thistle"})
-        assert server.request("POST", "/api/v2/heroes", body, **sent).status == 201
-        made = server.request(
+        post_headers = json_headers | {"Idempotency-Key": "one"}
+        assert server.request("POST", "/api/v2/heroes", body, **post_headers).status == 201
+        created = server.request(
             "POST",
             f"/api/v2/users/{user}/tokens",
             json.dumps({"label": "New"}),
-            **headers | {"Content-Type": "application/json"},
+            **json_headers,
         )
-        new = json.loads(made.body)["token"]
-        assert server.request("GET", "/api/v2/me", **bearer(new)).status == 200
-        assert server.request("GET", "/api/v2/me", **bearer(new[:-1])).status == 401
-        assert server.request("GET", f"/api/v2/me?token={new}", **bearer(new)).status == 422
-        stored.execute(text("ALTER TABLE tokens RENAME TO gone"))
+        new_secret = json.loads(created.body)["token"]
+        assert server.request("GET", "/api/v2/me", **bearer(new_secret)).status == 200
+        assert server.request("GET", "/api/v2/me", **bearer(new_secret[:-1])).status == 401
+        assert (
+            server.request("GET", f"/api/v2/me?token={new_secret}", **bearer(new_secret)).status
+            == 422
+        )
+        db_connection.execute(text("ALTER TABLE tokens RENAME TO renamed"))
         sleep(auth.TOKEN_CACHE_TTL)
         assert server.request("GET", "/api/v2/me", **headers).status >= 500
-        stored.execute(text("ALTER TABLE gone RENAME TO tokens"))
-    log, rows = server.log.read_text(), database_dump.of(stored)
+        db_connection.execute(text("ALTER TABLE renamed RENAME TO tokens"))
+    log, rows = server.log.read_text(), database_dump.as_text(db_connection)
     assert "Thistle" in rows
     assert "Booting worker" in log
-    for random in (secret[4:34], new[4:34]):
-        assert random not in rows
-        assert random not in log
+    for random_part in (secret[4:34], new_secret[4:34]):
+        assert random_part not in rows
+        assert random_part not in log
