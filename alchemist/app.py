@@ -19,11 +19,13 @@ from alchemist.domains.products.blueprint import blp as products
 from alchemist.domains.stores.blueprint import blp as stores
 from alchemist.domains.users import auth
 from alchemist.domains.users.blueprint import blp as users
+from alchemist.v1 import request_hooks
 from alchemist.v1.coupons import blp as v1_coupons
 from alchemist.v1.heroes import blp as v1_heroes
 from alchemist.v1.orders import blp as v1_orders
 from alchemist.v1.potions import blp as v1_potions
 from alchemist.v1.products import blp as v1_products
+from alchemist.v1.request_hooks import UuidConverter
 from alchemist.v1.root import blp as v1_root
 from alchemist.v1.stores import blp as v1_stores
 from alchemist.v1.users import blp as v1_users
@@ -52,11 +54,12 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     auth.init_app(app, open_access=settings.open_access)
     security_headers.init_app(app, settings.cors_origins)
     health.init_app(app)
-    v1.init_app(app)
+    request_hooks.init_app(app, settings.v1_sunset)
     v2_api = api.Api(app, "v2", "All resources in one style.")
     for blueprint in V2:
         v2_api.register_blueprint(blueprint)
     v1_api = api.Api(app, "v1", v1.__doc__)
+    v1_api.register_converter(UuidConverter, UuidConverter.to_json_schema)
     for blueprint in V1:
         v1_api.register_blueprint(blueprint)
     docs.init_app(app, (v2_api, v1_api))

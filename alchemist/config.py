@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from datetime import date
 from difflib import get_close_matches
 from functools import lru_cache
 from io import StringIO
@@ -119,6 +120,13 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         "Origins whose scripts may call the API, separated by commas.", ()
     )
+    v1_sunset: date | None = field(
+        default=None,
+        metadata={
+            "description": "When v1 ends, as in `2027-12-31`: v1 responses have it as `Sunset` "
+            "(RFC 8594)."
+        },
+    )
     log_level: str = _setting(
         "The lowest level that is logged.",
         "info",
@@ -200,6 +208,7 @@ def _parse_setting(env: Env, setting: Any) -> Any:
         bool: env.bool,
         str: env.str,
         tuple[str, ...]: _origins_parser(env),
+        date | None: env.date,
     }
     return parsers[setting.type](env_name(setting.name), setting.default, **options)
 

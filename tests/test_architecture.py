@@ -57,6 +57,8 @@ LAYERS: dict[str, list[str]] = {
         "audit",
     ],
     "v1": [
+        "fields",
+        "request_hooks",
         "blueprint",
         "root",
         "users",

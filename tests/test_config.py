@@ -84,6 +84,7 @@ INVALID_VALUES = {
     "ALCHEMIST_LOCK_TIMEOUT": ["0", "1s", "nan"],
     "ALCHEMIST_PREPARED_STATEMENTS": ["maybe"],
     "ALCHEMIST_LOG_LEVEL": ["loud"],
+    "ALCHEMIST_V1_SUNSET": ["", "soon", "2027-02-30", "31.12.2027"],
 }
 
 

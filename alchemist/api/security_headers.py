@@ -24,6 +24,7 @@ CORS_EXPOSED_HEADERS = (
     "Link",
     "Location",
     "Retry-After",
+    "Sunset",
     "X-Request-ID",
     "X-Total-Count",
 )

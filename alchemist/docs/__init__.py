@@ -19,12 +19,12 @@ blp = Blueprint("docs", __name__)
 class Version:
     """A version of the API with its OpenAPI document, which is built on first use."""
 
-    def __init__(self, api: Api) -> None:
-        self.api = api
+    def __init__(self, api: Api, v1_sunset: str | None) -> None:
+        self.api, self.v1_sunset = api, v1_sunset
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        return openapi_document.build(self.api)
+        return openapi_document.build(self.api, self.v1_sunset)
 
     @cached_property
     def response(self) -> CachedResponse:
@@ -40,7 +40,9 @@ class Version:
 
 def init_app(app: Flask, apis: Iterable[Api]) -> None:
     """Document these versions; the first one is the current version."""
-    app.extensions["versions"] = {api.version: Version(api) for api in apis}
+    app.extensions["versions"] = {
+        api.version: Version(api, app.config["V1_SUNSET"]) for api in apis
+    }
     for blueprint in (blp, swagger_ui.blp, problem_pages.blp):
         app.register_blueprint(blueprint)
 

@@ -33,7 +33,7 @@ def serialize(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def build(api: Api) -> Json:
+def build(api: Api, v1_sunset: str | None) -> Json:
     """Return the document of a version, with guide, security, examples and links."""
     document: Json = json.loads(json.dumps(api.spec.to_dict()))
     document["info"]["description"] = f"{api.description}\n\n{GUIDES[api.version]}"
@@ -45,7 +45,7 @@ def build(api: Api) -> Json:
         _add_header_examples(path, operation)
         _add_links(path, operation, document)
     _mark_all_required(document)
-    _add_deprecation_headers(document)
+    _add_deprecation_headers(document, v1_sunset)
     _shorten_tags(document, f"{api.version}-")
     return document
 
@@ -194,7 +194,7 @@ def _referenced_schemas(node: Any, document: Json) -> Iterator[str]:
         yield from _referenced_schemas(list(node.values()), document)
 
 
-def _add_deprecation_headers(document: Json) -> None:
+def _add_deprecation_headers(document: Json, sunset: str | None) -> None:
     """Document the headers of a deprecated version in all of its responses."""
     operations = [operation for _, operation in _operations(document)]
     if not all(operation.get("deprecated") for operation in operations):
@@ -202,9 +202,12 @@ def _add_deprecation_headers(document: Json) -> None:
     responses = [
         response for operation in operations for response in operation["responses"].values()
     ]
+    headers = dict(DEPRECATION_HEADERS)
+    if sunset:
+        headers["Sunset"] = openapi.header("When the operation ends (RFC 8594).", sunset)
     for response in (*responses, *document["components"]["responses"].values()):
         if "$ref" not in response:
-            response["headers"] |= DEPRECATION_HEADERS
+            response["headers"] |= headers
 
 
 def _shorten_tags(document: Json, prefix: str) -> None:

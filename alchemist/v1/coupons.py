@@ -77,7 +77,7 @@ class V1CouponList(Resource):
         return service.create(**values)
 
 
-@blp.route("/<uuid:pk>")
+@blp.route("/<uuid_or_hex:pk>")
 class V1CouponItem(Resource):
     permissions = {"get": "coupons:read"}
 

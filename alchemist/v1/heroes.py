@@ -64,7 +64,7 @@ class V1HeroList(Resource):
         return service.create(user_id=request.caller.user_id, **values)
 
 
-@blp.route("/<uuid:pk>")
+@blp.route("/<uuid_or_hex:pk>")
 class V1HeroItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 

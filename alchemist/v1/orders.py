@@ -173,7 +173,7 @@ class V1OrderList(Resource):
         return place(values["items"])
 
 
-@blp.route("/<uuid:pk>")
+@blp.route("/<uuid_or_hex:pk>")
 class V1OrderItem(Resource):
     permissions = {"get": auth.READ}
 

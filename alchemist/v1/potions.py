@@ -92,7 +92,7 @@ class V1IngredientList(Resource):
         return ingredients.create(**values)
 
 
-@blp.route("/ingredients/<uuid:pk>")
+@blp.route("/ingredients/<uuid_or_hex:pk>")
 class V1IngredientItem(Resource):
     permissions = {"get": PUBLIC}
 
@@ -118,7 +118,7 @@ class V1PotionList(Resource):
         return potions.brew(name=values["name"], ingredients=lines)
 
 
-@blp.route("/potions/<uuid:pk>")
+@blp.route("/potions/<uuid_or_hex:pk>")
 class V1PotionItem(Resource):
     permissions = {"get": PUBLIC}
 

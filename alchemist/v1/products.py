@@ -148,7 +148,7 @@ class V1ProductList(Resource):
         return db.insert(service.create(**values))
 
 
-@blp.route("/<uuid:pk>")
+@blp.route("/<uuid_or_hex:pk>")
 class V1ProductItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 

@@ -94,7 +94,7 @@ class V1StoreList(Resource):
         return service.create(owner_id=request.caller.user_id, **values)
 
 
-@blp.route("/<uuid:pk>")
+@blp.route("/<uuid_or_hex:pk>")
 class V1StoreItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
