@@ -1,7 +1,9 @@
 """A repeat with its key is answered as the first was, whatever happened to what its body names."""
 
 import pytest
+from sqlalchemy import text
 
+from alchemist import database as db
 from tests.factories import (
     make_coupon,
     make_hero,
@@ -103,3 +105,92 @@ def test_a_key_that_was_used_is_refused_before_a_mistake_of_the_body(client, bod
     assert client.post("/api/v2/ingredients", json={"name": "Root"}, headers=KEY).status_code == 201
     answer = client.post("/api/v2/ingredients", json=body, headers=KEY)
     assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, "idempotency-key-reused")
+
+
+def post_ingredient(client, key="once", query="", name="Root"):
+    url = f"/api/v2/ingredients{query}"
+    return client.post(url, json={"name": name}, headers={"Idempotency-Key": key})
+
+
+OTHER_REQUESTS = {
+    "another path": lambda client: client.post(
+        "/api/v2/potions", json={"name": "Root"}, headers=KEY
+    ),
+    "another query": lambda client: post_ingredient(client, query="?name=Root"),
+    "an empty query parameter": lambda client: post_ingredient(client, query="?a="),
+    "another body": lambda client: post_ingredient(client, name="Stem"),
+    "the same body in other bytes": lambda client: client.post(
+        "/api/v2/ingredients",
+        data=b'{"name":  "Root"}',
+        content_type="application/json",
+        headers=KEY,
+    ),
+}
+
+
+@pytest.mark.parametrize("send", OTHER_REQUESTS.values(), ids=OTHER_REQUESTS)
+def test_a_key_stands_for_one_path_query_and_body(client, send):
+    assert post_ingredient(client).status_code == 201
+    answer = send(client)
+    assert (answer.status_code, answer.json["code"]) == (422, "idempotency-key-reused")
+    assert answer.json["errors"][0]["header"] == "Idempotency-Key"
+    assert "Idempotent-Replayed" not in answer.headers
+
+
+@pytest.mark.parametrize("key", ["a", "!", "~", "a" * 255, '"quoted"', "/?#[]@:,;="])
+def test_a_key_is_1_to_255_visible_ascii_characters(client, key):
+    first, second = post_ingredient(client, key), post_ingredient(client, key)
+    assert (first.status_code, second.data) == (201, first.data)
+    assert second.headers["Idempotent-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "a\tb", "a" * 256, "\x7f", "caf\xe9", "\xa0"])
+def test_a_malformed_key_is_400_and_nothing_is_created(client, key):
+    answer = post_ingredient(client, key)
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
+    assert [error["header"] for error in answer.json["errors"]] == ["Idempotency-Key"]
+    assert client.get("/api/v2/ingredients").json == []
+
+
+# Expiry
+
+
+def make_older(hours):
+    """Set the creation of all keys back."""
+    statement = "UPDATE idempotency_keys SET created_at = created_at - make_interval(mins => :mins)"
+    db.session.execute(text(statement), {"mins": round(hours * 60)})
+    db.session.commit()
+
+
+def test_a_key_is_valid_for_24_hours(client):
+    body = of(make_product())
+    first = client.post("/api/v2/orders", json=body, headers=KEY)
+    make_older(hours=23.9)
+    replayed = client.post("/api/v2/orders", json=body, headers=KEY)
+    assert (replayed.status_code, replayed.data) == (201, first.data)
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+    make_older(hours=0.2)
+    second = client.post("/api/v2/orders", json=body, headers=KEY)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert second.json["pk"] != first.json["pk"]
+    assert "Idempotent-Replayed" not in second.headers
+
+
+def test_an_expired_key_can_be_used_for_another_request(client):
+    """Also if many other keys expired before it."""
+    for number in range(25):
+        post_ingredient(client, f"older-{number}", name=f"Root {number}")
+    make_older(hours=1)
+    assert post_ingredient(client).status_code == 201
+    make_older(hours=24.1)
+    assert post_ingredient(client, name="Stem").status_code == 201
+
+
+def test_expired_keys_are_deleted_and_others_kept(client):
+    for number in range(30):
+        post_ingredient(client, f"expired-{number}", name=f"Root {number}")
+    make_older(hours=24.1)
+    post_ingredient(client, "valid", name="Stem")
+    # Each request deletes some of the expired keys.
+    post_ingredient(client, "newest", name="Leaf")
+    assert set(db.session.scalars(text("SELECT key FROM idempotency_keys"))) == {"valid", "newest"}

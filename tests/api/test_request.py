@@ -1,5 +1,7 @@
 """URLs, queries and the identity of a request, whatever the operation."""
 
+from io import BytesIO
+
 import pytest
 
 from tests.answers import parameters_and_codes
@@ -216,3 +218,54 @@ def test_a_trailing_slash_is_no_redirect(client):
 def test_slashes_are_not_merged(client):
     answer = client.get("/api/v2//ingredients")
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
+# The rest of the body
+
+
+MIB = 1024 * 1024
+UNREAD_BODIES = {
+    "an unknown path": ("POST", "/nowhere", {}, 100, 404),
+    "a method that is not allowed": ("PUT", URL, {}, 100, 405),
+    "another media type": ("POST", URL, {"Content-Type": "text/plain"}, 100, 415),
+    "a malformed key": ("POST", URL, {"Idempotency-Key": "a b"}, 100, 400),
+    "a body beyond the limit": ("POST", URL, {}, MIB + 1, 413),
+    "a body that is not needed": ("GET", URL, {}, 100, 200),
+}
+
+
+def send_stream(client, stream, method, url, headers, length):
+    """Send a request whose body the server reads from the stream."""
+    headers = {"Content-Type": "application/json", "Content-Length": str(length)} | headers
+    return client.open(url, method=method, headers=headers, input_stream=stream)
+
+
+@pytest.mark.parametrize("case", UNREAD_BODIES)
+def test_the_body_is_read_to_its_end_before_the_response(client, case):
+    """A server that closes a connection with unread bytes resets it, and the response is lost."""
+    method, url, headers, length, status = UNREAD_BODIES[case]
+    stream = BytesIO(b" " * length)
+    assert send_stream(client, stream, method, url, headers, length).status_code == status
+    assert stream.tell() == length
+
+
+def test_of_a_chunked_body_the_rest_is_read_too(client):
+    stream = BytesIO(b" " * 100)
+    environ = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    answer = client.post("/nowhere", input_stream=stream, environ_overrides=environ)
+    assert (answer.status_code, stream.tell()) == (404, 100)
+
+
+def test_little_more_than_the_largest_body_is_read(client):
+    stream = BytesIO(b" " * 3 * MIB)
+    assert send_stream(client, stream, "POST", URL, {}, 3 * MIB).status_code == 413
+    assert MIB < stream.tell() < 1.1 * MIB
+
+
+def test_a_body_that_breaks_off_leaves_the_response_as_it_is(client):
+    class Broken(BytesIO):
+        def read(self, *_):
+            raise ConnectionResetError
+
+    answer = send_stream(client, Broken(), "POST", "/nowhere", {}, 100)
+    assert (answer.status_code, answer.json["code"]) == (404, "not-found")

@@ -1,18 +1,21 @@
 """The products of the older service, key by key."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import NullPool, create_engine, text
 from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.products.models import Product
 from alchemist.v1.blueprint import Schema
 from alchemist.v1.products import MoneyNumber
+from tests.concurrency import await_a_waiter
 from tests.factories import make_order, make_potion, make_product, make_store, make_user, sign_in
 
 URL = "/api/v1/products/"
@@ -356,6 +359,29 @@ def test_the_product_of_somebody_else_is_not_found(client_with_auth, product, me
     answer = client_with_auth.open(url, method=method, json={"price": 1}, headers=stranger)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert row(product).price == Decimal("9.90")
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_store_that_changes_hands_during_the_lock_wait_hides_its_product(
+    make_committing_app, fresh_database, method
+):
+    """The statement that waited for the lock still sees the owner of before."""
+    app = make_committing_app(open_access=False)
+    owner = make_user(role="merchant")
+    product = make_product(make_store(owner_id=owner.pk), name="Salve")
+    pk, headers = product.pk, sign_in(owner)
+    db.session.commit()
+    engine = create_engine(fresh_database, poolclass=NullPool)
+    with ThreadPoolExecutor(1) as pool, engine.connect() as other:
+        other.execute(text("SELECT 1 FROM products FOR UPDATE"))
+        other.execute(text("UPDATE stores SET owner_id = NULL"))
+        client, body = app.test_client(), {"name": "Balm"}
+        future = pool.submit(client.open, f"{URL}{pk}", method=method, json=body, headers=headers)
+        await_a_waiter(other)
+        other.commit()
+        answer = future.result(60)
+        assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
+        assert other.scalar(text("SELECT name FROM products")) == "Salve"
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
