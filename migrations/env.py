@@ -1,4 +1,4 @@
-"""Migrates one database at a time: others wait for the lock, and a waiting ALTER gives way."""
+"""Run the migrations: one process at a time, and without blocking other sessions for long."""
 
 from time import sleep
 
@@ -12,13 +12,13 @@ from alchemist import config
 from alchemist.api import database_errors
 from alchemist.database import Base
 
-# Any number will do, as long as nothing else in the database locks it.
+# An arbitrary key, which no other user of advisory locks in the database may use.
 TRY_TO_LOCK = text(f"SELECT pg_try_advisory_lock({0xA1C4E})")
 LOCK_NOT_AVAILABLE = "55P03"
-# An ALTER that waits for a long reader makes all who come after it wait as well. So it waits for a
-# second, and lets them pass for so many before it tries again.
-PATIENCE = text("SET lock_timeout = '1s'")
-PAUSES = (1, 2, 4, 8)
+# While an ALTER waits for its lock, every later statement on the table waits behind it. So it waits
+# for one second only, and is tried again after these delays in seconds.
+SET_LOCK_TIMEOUT = text("SET lock_timeout = '1s'")
+RETRY_DELAYS = (1, 2, 4, 8)
 
 
 def run() -> None:
@@ -29,16 +29,16 @@ def run() -> None:
     url = context.config.attributes.get("url") or config.load().database_url
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     with engine.connect() as connection:
-        take_turn(connection)
+        acquire_lock(connection)
         context.configure(connection=connection, target_metadata=Base.metadata)
-        persist()
+        migrate_with_retries()
 
 
-def take_turn(connection: Connection) -> None:
-    """Take the lock for the session, so that it outlives the transactions of the migrations.
+def acquire_lock(connection: Connection) -> None:
+    """Acquire the advisory lock for the session: a migration may commit several transactions.
 
-    Nobody waits for it in a statement: whoever builds an index beside those who work waits until
-    the statements end that began before.
+    Poll for it. A statement that waits for the lock would keep a transaction open, and the process
+    with the lock would wait for that in CREATE INDEX CONCURRENTLY: a deadlock.
     """
     while not connection.execute(TRY_TO_LOCK).scalar_one():
         connection.commit()
@@ -46,23 +46,23 @@ def take_turn(connection: Connection) -> None:
     connection.commit()
 
 
-def persist() -> None:
-    for pause in (*context.config.attributes.get("pauses", PAUSES), 0):
+def migrate_with_retries() -> None:
+    for delay in (*context.config.attributes.get("retry_delays", RETRY_DELAYS), 0):
         try:
             return migrate()
         except OperationalError as error:
             if database_errors.sqlstate(error) != LOCK_NOT_AVAILABLE:
                 raise
-        sleep(pause)
+        sleep(delay)
     raise CommandError(
-        "Another session keeps a table locked (pg_stat_activity knows which). Nothing was changed: "
-        "end that session, or try again when it has ended."
+        "Another session has locked a table (see pg_stat_activity). Nothing was changed: end that "
+        "session, or try again later."
     )
 
 
 def migrate() -> None:
     with context.begin_transaction():
-        context.execute(PATIENCE)
+        context.execute(SET_LOCK_TIMEOUT)
         context.run_migrations()
 
 

@@ -1,8 +1,8 @@
-"""What there is in a database, and how much of it."""
+"""The schema of a database as a dictionary, and the row counts of its tables."""
 
 from sqlalchemy import NullPool, create_engine, text
 
-SCHEMA = {
+CATALOGUE_QUERIES = {
     "tables": """
         SELECT relname FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
@@ -26,7 +26,7 @@ SCHEMA = {
         FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
         WHERE relnamespace = 'public'::regnamespace
     """,
-    "others": """
+    "other objects": """
         SELECT relname, relkind FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND relkind NOT IN ('r', 'i')
         UNION ALL SELECT proname, 'function' FROM pg_proc
@@ -43,18 +43,18 @@ def engine(url):
 
 
 def schema(url):
-    """Return what there is in a database, each thing by its name; alembic's own table left out."""
-    found = {}
+    """Return the definition of each object by its kind and name, without alembic's table."""
+    objects = {}
     with engine(url).connect() as connection:
-        for kind, query in SCHEMA.items():
-            for name, *what in connection.execute(text(query)):
+        for kind, query in CATALOGUE_QUERIES.items():
+            for name, *definition in connection.execute(text(query)):
                 if not name.startswith("alembic_version"):
-                    found[kind, name] = what
-    return found
+                    objects[kind, name] = definition
+    return objects
 
 
 def counts(url):
-    """Return how many rows there are in each table."""
+    """Return the number of rows of each table."""
     with engine(url).connect() as connection:
         return {
             name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one()

@@ -1,4 +1,4 @@
-"""A linter reads each migration as SQL, for what would lock out those who work meanwhile."""
+"""Lint the SQL of each migration for statements that block other sessions."""
 
 import subprocess
 import sys
@@ -13,40 +13,40 @@ from alchemist import database as db
 
 SQUAWK = Path(sys.executable).parent / "squawk"
 EXCLUDED = [
-    # To widen a varchar rewrites no row, and takes its lock for a moment.
+    # Widening a varchar rewrites no rows and needs its lock only for a moment.
     "prefer-text-field",
-    # Positions, statuses, and counters of one row's writes.
+    # Positions, HTTP statuses and row versions fit into 32 bits.
     "prefer-bigint-over-int",
-    # A migration may fill a table for long; what others wait for is bounded by its lock_timeout.
+    # A migration may run long: its lock_timeout limits how long other sessions wait.
     "require-statement-timeout",
 ]
 SCRIPTS = ScriptDirectory.from_config(db.alembic_config(None))
 REVISIONS = {script.revision: script.down_revision for script in SCRIPTS.walk_revisions()}
 
 
-def sql(verb, span):
+def sql(command, revisions):
     config = db.alembic_config(None)
     config.output_buffer = StringIO()
-    getattr(alembic.command, verb)(config, span, sql=True)
+    getattr(alembic.command, command)(config, revisions, sql=True)
     return config.output_buffer.getvalue()
 
 
-def complaints(statements):
+def lint(statements):
     command = [SQUAWK, "--pg-version=14", f"--exclude={','.join(EXCLUDED)}", "--reporter=gcc"]
-    found = subprocess.run(command, input=statements, capture_output=True, text=True, check=False)
-    assert found.stderr == ""
-    return found.stdout.splitlines()
+    result = subprocess.run(command, input=statements, capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    return result.stdout.splitlines()
 
 
-# Each by itself: in one script with its creation, a table would count as one that nobody uses yet.
+# One script per migration: squawk ignores locks on tables that the same script creates.
 @pytest.mark.parametrize(("revision", "before"), REVISIONS.items())
-def test_a_migration_locks_nobody_out(revision, before):
+def test_a_migration_does_not_block_other_sessions(revision, before):
     statements = sql("upgrade", f"{before or 'base'}:{revision}")
     assert "lock_timeout" in statements
-    assert complaints(statements) == []
+    assert lint(statements) == []
 
 
-DANGEROUS = {
+BLOCKING = {
     "CREATE INDEX potions_x_idx ON potions (name);": "require-concurrent-index-creation",
     "ALTER TABLE potions ALTER COLUMN name TYPE text;": "changing-column-type",
     "ALTER TABLE potions ADD CHECK (name <> 'x');": "constraint-missing-not-valid",
@@ -55,12 +55,12 @@ DANGEROUS = {
 }
 
 
-@pytest.mark.parametrize(("statement", "rule"), DANGEROUS.items(), ids=DANGEROUS.values())
-def test_the_linter_finds_what_is_dangerous(statement, rule):
+@pytest.mark.parametrize(("statement", "rule"), BLOCKING.items(), ids=BLOCKING.values())
+def test_the_linter_reports_blocking_statements(statement, rule):
     script = f"BEGIN; SET LOCAL lock_timeout = '1s'; {statement} COMMIT;"
-    assert any(rule in complaint for complaint in complaints(script))
+    assert any(rule in message for message in lint(script))
 
 
-def test_each_migration_back_can_be_read_before_it_runs():
+def test_each_downgrade_can_be_printed_as_sql():
     for revision, before in REVISIONS.items():
         assert "DROP" in sql("downgrade", f"{revision}:{before or 'base'}")

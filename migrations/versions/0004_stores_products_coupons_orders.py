@@ -28,9 +28,9 @@ def check(table: str, name: str, condition: str) -> sa.CheckConstraint:
     return sa.CheckConstraint(condition, name=op.f(f"{table}_{name}_check"))
 
 
-def refers(table: str, column: str, target: str, **how: Any) -> sa.ForeignKeyConstraint:
+def foreign_key(table: str, column: str, target: str, **options: Any) -> sa.ForeignKeyConstraint:
     name = f"{table}_{column}_fkey"
-    return sa.ForeignKeyConstraint([column], [f"{target}.pk"], name=name, **how)
+    return sa.ForeignKeyConstraint([column], [f"{target}.pk"], name=name, **options)
 
 
 def index(table: str, *columns: str) -> None:
@@ -56,7 +56,7 @@ def create_stores() -> None:
             sa.Column("email", sa.String(254)),
         ),
         sa.PrimaryKeyConstraint("pk", name="stores_pkey"),
-        refers("stores", "owner_id", "users"),
+        foreign_key("stores", "owner_id", "users"),
         *(check("stores", name, f"{name} <> ''") for name in required),
         check("stores", "currency", "currency ~ '^[A-Z]{3}$'"),
     )
@@ -83,8 +83,8 @@ def create_products() -> None:
             ),
         ),
         sa.PrimaryKeyConstraint("pk", name="products_pkey"),
-        refers("products", "store_id", "stores"),
-        refers("products", "potion_id", "potions"),
+        foreign_key("products", "store_id", "stores"),
+        foreign_key("products", "potion_id", "potions"),
         sa.UniqueConstraint("store_id", "name", name="products_store_id_name_key"),
         check("products", "name", "name <> ''"),
         check("products", "price", "price >= 0"),
@@ -138,8 +138,8 @@ def create_redemptions() -> None:
             sa.Column("released_at", INSTANT),
         ),
         sa.PrimaryKeyConstraint("pk", name="redemptions_pkey"),
-        refers("redemptions", "coupon_id", "coupons"),
-        refers("redemptions", "user_id", "users"),
+        foreign_key("redemptions", "coupon_id", "coupons"),
+        foreign_key("redemptions", "user_id", "users"),
         sa.UniqueConstraint("order_id", name="redemptions_order_id_key"),
     )
     index("redemptions", "coupon_id", "pk")
@@ -165,9 +165,9 @@ def create_orders() -> None:
             sa.Column("totals", sa.JSON(), nullable=False),
         ),
         sa.PrimaryKeyConstraint("pk", name="orders_pkey"),
-        refers("orders", "user_id", "users"),
-        refers("orders", "hero_id", "heroes"),
-        refers("orders", "redemption_id", "redemptions"),
+        foreign_key("orders", "user_id", "users"),
+        foreign_key("orders", "hero_id", "heroes"),
+        foreign_key("orders", "redemption_id", "redemptions"),
         sa.UniqueConstraint("redemption_id", name="orders_redemption_id_key"),
         check("orders", "status", "status IN ('placed', 'paid', 'fulfilled', 'cancelled')"),
     )
@@ -187,8 +187,8 @@ def create_order_items() -> None:
         sa.Column("currency", sa.String(3), nullable=False),
         *(sa.Column(name, MONEY, nullable=False) for name in ("unit_price", "discount", "total")),
         sa.PrimaryKeyConstraint("order_id", "position", name="order_items_pkey"),
-        refers("order_items", "order_id", "orders", ondelete="CASCADE"),
-        refers("order_items", "product_id", "products"),
+        foreign_key("order_items", "order_id", "orders", ondelete="CASCADE"),
+        foreign_key("order_items", "product_id", "products"),
         sa.UniqueConstraint("order_id", "product_id", name="order_items_order_id_product_id_key"),
         check("order_items", "quantity", "quantity >= 1"),
         check("order_items", "taken", "taken IN (0, quantity)"),

@@ -1,7 +1,7 @@
-"""indexes that have the order of a list behind its filter
+"""indexes with the filter of a list first, and then its sort keys
 
-They are built beside those who work. If that is interrupted, an index is left behind that is of no
-use to anybody: so each is dropped first, and the migration can be run again.
+They are built with CREATE INDEX CONCURRENTLY, which leaves an invalid index if it is interrupted: so
+each index is dropped first, and the migration can be run again.
 """
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ USABLE_UNTIL = (
     " '-infinity'::timestamptz)"
 )
 
-NEW: dict[str, tuple[str, list[str | sa.TextClause]]] = {
+NEW_INDEXES: dict[str, tuple[str, list[str | sa.TextClause]]] = {
     "potion_ingredients_ingredient_id_potion_id_idx": (
         "potion_ingredients",
         ["ingredient_id", "potion_id"],
@@ -26,7 +26,7 @@ NEW: dict[str, tuple[str, list[str | sa.TextClause]]] = {
     "coupons_valid_from_idx": ("coupons", ["valid_from"]),
     "coupons_usable_until_idx": ("coupons", [sa.text(USABLE_UNTIL)]),
 }
-OLD: dict[str, tuple[str, list[str]]] = {
+OLD_INDEXES: dict[str, tuple[str, list[str]]] = {
     "potion_ingredients_ingredient_id_idx": ("potion_ingredients", ["ingredient_id"]),
     "order_items_product_id_idx": ("order_items", ["product_id"]),
     "coupons_is_left_pk_idx": ("coupons", ["is_left", "pk"]),
@@ -35,15 +35,15 @@ OLD: dict[str, tuple[str, list[str]]] = {
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        for name, (table, columns) in NEW.items():
+        for name, (table, columns) in NEW_INDEXES.items():
             op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
             op.create_index(name, table, columns, if_not_exists=True, postgresql_concurrently=True)
-        for name, (table, _columns) in OLD.items():
+        for name, (table, _columns) in OLD_INDEXES.items():
             op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
 
 
 def downgrade() -> None:
-    for name, (table, columns) in OLD.items():
+    for name, (table, columns) in OLD_INDEXES.items():
         op.create_index(name, table, columns)
-    for name, (table, _columns) in NEW.items():
+    for name, (table, _columns) in NEW_INDEXES.items():
         op.drop_index(name, table)
