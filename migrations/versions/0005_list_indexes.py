@@ -1,7 +1,7 @@
 """indexes with the filter of a list first, and then its sort keys
 
-They are built with CREATE INDEX CONCURRENTLY, which leaves an invalid index if it is interrupted: so
-each index is dropped first, and the migration can be run again.
+CREATE INDEX CONCURRENTLY leaves an invalid index if it is interrupted: so each index is dropped
+first, and the migration can be run again.
 """
 
 import sqlalchemy as sa

@@ -1,0 +1,286 @@
+"""The nginx configuration of the Dockerfile, with a real nginx, and the healthcheck script."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from alchemist import errors
+from alchemist.api import request
+from alchemist.database import PROJECT_ROOT
+from tests.dockerfile import document
+
+NGINX_CONF = document("proxy", "nginx.conf")
+PROBLEM = "application/problem+json"
+
+
+class EchoHandler(BaseHTTPRequestHandler):
+    """Responds with the headers and the size of the request; `/unhealthy` is a 503."""
+
+    def respond(self) -> None:
+        self.server.paths.append(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = json.dumps({"headers": dict(self.headers), "bytes": len(body)}).encode()
+        self.send_response(503 if self.path == "/unhealthy" else 200)
+        self.send_header("ETag", '"strong"')
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = respond  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class UnixServer(socketserver.ThreadingUnixStreamServer):
+    paths: list[str]
+    daemon_threads = True
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    # tmp_path is too long for the path of a socket.
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
+@contextmanager
+def serve(server: Any) -> Iterator[Any]:
+    server.paths = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    with server:
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def backend(directory: Path) -> Iterator[UnixServer]:
+    with serve(UnixServer(str(directory / "http.sock"), EchoHandler)) as server:
+        yield server
+
+
+def run_healthcheck(bind: str, path: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-IS", "-c", document("production", "/healthcheck"), path],
+        env={"ALCHEMIST_BIND": bind},
+        capture_output=True,
+        check=False,
+    ).returncode
+
+
+def test_the_healthcheck_works_with_a_unix_socket(backend):
+    bind = f"unix:{backend.server_address}"
+    assert [run_healthcheck(bind, path) for path in ("/livez", "/unhealthy")] == [0, 1]
+    assert run_healthcheck(f"{bind}.missing", "/livez") == 1
+
+
+def test_the_healthcheck_works_with_a_port():
+    with serve(socketserver.ThreadingTCPServer(("127.0.0.1", 0), EchoHandler)) as server:
+        bind = f"0.0.0.0:{server.server_address[1]}"
+        assert [run_healthcheck(bind, path) for path in ("/livez", "/unhealthy")] == [0, 1]
+    assert run_healthcheck(bind, "/livez") == 1
+
+
+def test_nginx_closes_idle_upstream_connections_before_gunicorn_does():
+    gunicorn_conf = (PROJECT_ROOT / "gunicorn.conf.py").read_text()
+    [gunicorn_timeout] = re.findall(r"^keepalive = (\d+)\b", gunicorn_conf, re.MULTILINE)
+    [nginx_timeout] = re.findall(r"upstream service \{[^}]*keepalive_timeout (\d+)s;", NGINX_CONF)
+    assert int(nginx_timeout) < int(gunicorn_timeout)
+
+
+def test_nginx_accepts_the_request_ids_that_the_service_accepts():
+    [pattern] = re.findall(r'"~\^(.+)\$" \$http_x_request_id;', NGINX_CONF)
+    assert pattern == request.REQUEST_ID_PATTERN.pattern
+
+
+def status_map(variable: str) -> dict[str, str]:
+    [rows] = re.findall(rf"map \$status \${variable} \{{([^}}]*)\}}", NGINX_CONF)
+    return dict(re.findall(r"^\s+(\d+|default) \"?([^\";]*)\"?;$", rows, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("status", "code"), status_map("problem_code").items())
+def test_every_problem_of_nginx_is_a_registered_problem_type(status, code):
+    problem = errors.PROBLEM_TYPES[code]
+    assert problem.status == int(status.replace("default", "500"))
+    assert problem.title == status_map("problem_title")[status]
+
+
+@pytest.fixture(scope="module")
+def nginx() -> str:
+    binary = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not binary and not os.environ.get("CI"):
+        pytest.skip("nginx is not installed")
+    assert binary, "CI installs nginx"
+    return binary
+
+
+@pytest.fixture(scope="module")
+def proxy(nginx: str, directory: Path, backend: UnixServer) -> Iterator[SimpleNamespace]:
+    """nginx with the configuration of the image, on a free port, in front of the backend."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    replacements = {
+        "/tmp/": f"{directory}/",
+        "/dev/stdout": f"{directory}/access.log",
+        "/run/alchemist/": f"{directory}/",
+        "listen 8080": f"listen 127.0.0.1:{port}",
+    }
+    text = NGINX_CONF
+    for original, replacement in replacements.items():
+        text = text.replace(original, replacement)
+    conf = directory / "nginx.conf"
+    conf.write_text(text)
+    # Workers of a master that runs as root change their user, which cannot read the directory.
+    user = "user root;" if os.geteuid() == 0 else ""
+    command = [nginx, "-e", "stderr", "-c", str(conf), "-g", f"daemon off; {user}"]
+    check = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
+    assert check.returncode == 0, check.stderr
+    log_file = directory / "nginx.log"
+    with log_file.open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+        try:
+            wait_for_port(port)
+            yield SimpleNamespace(port=port, directory=directory)
+        finally:
+            process.terminate()
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 5
+    while True:
+        with closing(socket.socket()) as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def send(
+    proxy: SimpleNamespace,
+    method: str = "GET",
+    path: str = "/",
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> SimpleNamespace:
+    with closing(http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)) as connection:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return SimpleNamespace(
+            status=response.status, headers=response.headers, json=json.loads(response.read())
+        )
+
+
+def send_raw(proxy: SimpleNamespace, data: bytes) -> tuple[int, str | None, Any]:
+    """Send bytes that no HTTP client would send; return the status, media type and problem."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+        client.sendall(data)
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        return response.status, response.headers["Content-Type"], json.loads(response.read())
+
+
+def test_headers_are_forwarded(proxy):
+    headers = {
+        "Host": "shop.example",
+        "X-Request-ID": "abc-1",
+        "X-Forwarded-For": "192.0.2.7",
+        "X-Forwarded-Proto": "https",
+        "Accept-Encoding": "gzip",
+    }
+    response = send(proxy, headers=headers)
+    forwarded = response.json["headers"]
+    for name in ("Host", "X-Request-ID", "X-Forwarded-Proto"):
+        assert forwarded[name] == headers[name]
+    assert forwarded["X-Forwarded-For"] == "192.0.2.7, 127.0.0.1"
+    assert response.headers["ETag"] == '"strong"'
+    assert "Content-Encoding" not in response.headers
+
+
+def test_the_path_is_not_changed(proxy, backend):
+    send(proxy, path="/a//../b%2Fc?q=%20")
+    assert backend.paths[-1] == "/a//../b%2Fc?q=%20"
+
+
+def test_a_slightly_too_large_body_is_forwarded(proxy):
+    size = request.MAX_BODY + 1
+    assert send(proxy, "POST", body=b"x" * size).json["bytes"] == size
+
+
+def test_a_much_too_large_body_is_rejected_by_nginx(proxy, backend):
+    count = len(backend.paths)
+    body = b"x" * 2 * request.MAX_BODY
+    response = send(proxy, "POST", body=body, headers={"X-Request-ID": "abc-2"})
+    assert response.status == 413
+    assert response.headers["Content-Type"] == PROBLEM
+    assert response.json == {
+        "type": "/problems/content-too-large",
+        "title": "Content Too Large",
+        "status": 413,
+        "code": "content-too-large",
+        "detail": "The body exceeds 1 MiB.",
+        "request_id": "abc-2",
+    }
+    assert len(backend.paths) == count
+
+
+def test_a_request_is_forwarded_when_it_is_complete(proxy, backend):
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+        client.sendall(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
+        time.sleep(0.3)
+        assert "/slow" not in backend.paths
+        client.sendall(b"2")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        assert backend.paths[-1] == "/slow"
+
+
+def test_an_error_of_the_service_is_forwarded_unchanged(proxy):
+    response = send(proxy, path="/unhealthy")
+    assert (response.status, response.json["bytes"]) == (503, 0)
+
+
+def test_an_unreachable_service_is_a_503_with_retry_after(proxy):
+    socket_path, renamed = proxy.directory / "http.sock", proxy.directory / "renamed"
+    socket_path.rename(renamed)
+    response = send(proxy, "POST", body=b"x", headers={"X-Request-ID": '"'})
+    renamed.rename(socket_path)
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+    assert response.headers["Content-Type"] == PROBLEM
+    assert response.json["code"] == "unavailable"
+    assert response.json["request_id"] == response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        (b"GARBAGE\r\n\r\n", 400, "bad-request"),
+        (b"GET /%00 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad-request"),
+        (b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 8190), 414, "uri-too-long"),
+        (b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 40_000), 414, "uri-too-long"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: %s\r\n\r\n" % (b"a" * 9000), 431, "headers-too-large"),
+        (b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 501, "not-implemented"),
+    ],
+)
+def test_an_invalid_request_is_answered_with_a_problem(proxy, data, status, code):
+    response_status, media_type, problem = send_raw(proxy, data)
+    assert (response_status, media_type) == (status, PROBLEM)
+    assert (problem["status"], problem["code"]) == (status, code)
