@@ -19,6 +19,7 @@ from alchemist.api.fields import (
     Text,
     UtcDateTime,
 )
+from alchemist.api.fields.datetimes import RFC_3339_PATTERN
 from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.products.schemas import Money
 
@@ -112,6 +113,11 @@ def test_an_instant_is_that_of_rfc_3339_in_either_case(sent):
 )
 def test_an_instant_that_is_none_is_told(sent):
     assert code(UtcDateTime(), sent) == "wrong-type"
+
+
+def test_the_pattern_rejects_hour_24_before_python_parses_it():
+    assert not RFC_3339_PATTERN.fullmatch("2030-01-01T24:00:00Z")
+    assert RFC_3339_PATTERN.fullmatch("2030-01-01T23:59:59Z")
 
 
 # Flags

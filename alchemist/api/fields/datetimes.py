@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, func, literal_column
 
 from .messages import DEFAULT_MESSAGES, CodedMessage
 
+# Hour 24 has to be rejected here: `datetime.fromisoformat` accepts it since Python 3.14.
 RFC_3339_PATTERN = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
     r"([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 
