@@ -53,7 +53,7 @@ class RolledBack:
 def test_nothing_hostile_breaks_an_operation(app, send, version, family):
     chance = Random(SEED)
     found = []
-    for operation in operations(version, app.extensions["versions"][version].content):
+    for operation in operations(version, app.extensions["versions"][version].document):
         for request in sample(requests(family, operation, send), MOST, chance):
             with RolledBack():
                 found += judged(operation, request, send)
