@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import Any
 
 from flask import Response
-from sqlalchemy import Index, String, and_, delete, func, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Index, String, bindparam, delete, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -17,10 +17,10 @@ from alchemist import errors
 from alchemist.database import Base, TransactionMode, session, transaction_mode
 
 from . import database_errors, error_handlers, openapi
+from .json_body import canonical_json, loads_strict
 from .request import request
 
 TTL = timedelta(hours=24)
-PURGE_BATCH_SIZE = 20
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
 STORED_HEADERS = ("Content-Type", "ETag", "Location")
 
@@ -40,13 +40,20 @@ errors.register(
 )
 
 
+PARAMETER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": "Makes it safe to repeat the request for 24 hours: a repetition gets the answer "
+    "of the first request, with `Idempotent-Replayed: true`.",
+    "schema": {"type": "string", "pattern": r"^[!-~]{1,255}$"},
+}
 REPLAYED_HEADER_DOC = {
-    "Idempotent-Replayed": openapi.header("Only where an answer is given again.", "true")
+    "Idempotent-Replayed": openapi.header("Only if the answer is a repeated one.", "true")
 }
 
 
 class IdempotencyKey(Base):
-    """The answer to the first request with a key, written in the transaction of its effect."""
+    """The response to the first request with a key, written in the transaction of its effect."""
 
     __tablename__ = "idempotency_keys"
 
@@ -61,125 +68,113 @@ class IdempotencyKey(Base):
     __table_args__ = (Index(None, "created_at"),)
 
 
-def idempotent(act: Callable[..., Response]) -> Callable[..., Response]:
-    """Let a view that creates answer a repeated request as it answered the first."""
+STORED = select(IdempotencyKey).where(
+    IdempotencyKey.caller == bindparam("caller"),
+    IdempotencyKey.key == bindparam("key"),
+    IdempotencyKey.created_at >= func.now() - TTL,
+)
+NO_SYNC = {"synchronize_session": False}
 
-    @wraps(act)
-    def once(*args: Any, **path: Any) -> Response:
+
+def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
+    """Answer a POST that is repeated with its Idempotency-Key as it was answered first."""
+
+    @wraps(view)
+    def wrapper(*args: Any, **path: Any) -> Response:
         key = request.headers.get("Idempotency-Key")
         if key is None:
-            return act(*args, **path)
+            return view(*args, **path)
         if not KEY_PATTERN.fullmatch(key):
             detail = "Send 1 to 255 visible ASCII characters."
             raise errors.BadRequest.at_location("header", "Idempotency-Key", detail)
-        # The key is stored in the transaction of the effect.
+        # The response is stored in the transaction of its effect.
         with transaction_mode(TransactionMode.SESSION):
-            return _replay(key) or _store_response(key, _run_in_savepoint(act, *args, **path))
+            return _replay(key) or _store_response(key, _run_in_savepoint(view, *args, **path))
 
-    return openapi.with_openapi(
-        once,
-        act,
-        parameters=[
-            {
-                "in": "header",
-                "name": "Idempotency-Key",
-                "description": "Makes it safe to repeat the request for 24 hours: the answer to "
-                "the first is given again, with `Idempotent-Replayed: true`.",
-                "schema": {"type": "string", "pattern": r"^[!-~]{1,255}$"},
-            }
-        ],
-        responses={status: {"headers": REPLAYED_HEADER_DOC} for status in _success_statuses(act)},
-    )
+    responses = {status: {"headers": REPLAYED_HEADER_DOC} for status in _success_statuses(view)}
+    return openapi.with_openapi(wrapper, view, parameters=[PARAMETER], responses=responses)
 
 
-def _success_statuses(act: Callable[..., Response]) -> list[int]:
-    """Return the statuses that the view documents for what went well."""
-    documented = act._apidoc["manual_doc"]["responses"]  # type: ignore[attr-defined]
+def _success_statuses(view: Callable[..., Response]) -> list[int]:
+    documented = view._apidoc["manual_doc"]["responses"]  # type: ignore[attr-defined]
     return [status for status in documented if 200 <= status < 300]
 
 
 def _replay(key: str) -> Response | None:
-    """Return the answer that is kept under the key; keep others from using it meanwhile.
+    """Return the stored response; without one, lock the key until the transaction ends.
 
-    The lock never waits, and is let go with the transaction: whoever gets it sees the answer of
-    whoever had it before.
+    The advisory lock never waits: the row lock of an INSERT would, for the whole first request.
     """
     lock = int.from_bytes(sha256(f"{request.caller} {key}".encode()).digest()[:8], signed=True)
     if not session.scalar(select(func.pg_try_advisory_xact_lock(lock))):
         detail = "The first request with this key is still running."
         raise errors.Conflict(detail, code="request-in-progress", headers={"Retry-After": "1"})
-    _delete_expired(key)
-    kept = session.get(IdempotencyKey, (str(request.caller), key))
-    if kept is None:
+    stored = session.scalar(STORED, {"caller": str(request.caller), "key": key})
+    if stored is None:
         return None
-    if kept.fingerprint != _fingerprint():
+    if stored.fingerprint != _fingerprint():
         detail = "This key was used for another request."
         raise errors.UnprocessableContent.at_location(
             "header", "Idempotency-Key", detail, "idempotency-key-reused"
         )
-    return Response(kept.body, kept.status, kept.headers | {"Idempotent-Replayed": "true"})
+    return Response(stored.body, stored.status, stored.headers | {"Idempotent-Replayed": "true"})
 
 
-def _run_in_savepoint(act: Callable[..., Response], *args: Any, **path: Any) -> Response:
-    """Return the answer, also where stored rows stand in the way of a valid request.
+def _run_in_savepoint(view: Callable[..., Response], *args: Any, **path: Any) -> Response:
+    """Return the response of the view, or that of a conflict with stored rows.
 
-    Such a refusal is the answer to keep, so its transaction is committed without its effect.
+    Such a conflict is stored under the key as well, so its savepoint is rolled back, and the
+    transaction is not.
     """
     try:
         with session.begin_nested():
-            return act(*args, **path)
-    except errors.Conflict as refusal:
-        return error_handlers.problem_response(refusal)
+            return view(*args, **path)
+    except errors.Conflict as conflict:
+        return error_handlers.problem_response(conflict)
     except IntegrityError as error:
-        meant = database_errors.to_api_error(error)
-        if isinstance(meant, errors.Conflict):
-            return error_handlers.problem_response(meant)
+        conflict_or_none = database_errors.to_api_error(error)
+        if isinstance(conflict_or_none, errors.Conflict):
+            return error_handlers.problem_response(conflict_or_none)
         raise
 
 
 def _store_response(key: str, response: Response) -> Response:
-    kept = IdempotencyKey(
-        caller=str(request.caller),
-        key=key,
-        fingerprint=_fingerprint(),
-        status=response.status_code,
-        headers={
+    values = {
+        "fingerprint": _fingerprint(),
+        "status": response.status_code,
+        "headers": {
             name: response.headers[name] for name in STORED_HEADERS if name in response.headers
         },
-        body=response.get_data(as_text=True),
-    )
-    session.add(kept)
-    session.flush()
+        "body": response.get_data(as_text=True),
+        "created_at": func.now(),
+    }
+    statement = insert(IdempotencyKey).values(caller=str(request.caller), key=key, **values)
+    # An expired row of the same key is replaced.
+    identity = [IdempotencyKey.caller, IdempotencyKey.key]
+    session.execute(statement.on_conflict_do_update(index_elements=identity, set_=values))
     return response
 
 
 def _fingerprint() -> str:
+    """Return a hash of method, path, query and body; the order of members does not count."""
     parts = (request.method, request.path, request.query_string.decode("latin-1"))
-    return sha256("\n".join(parts).encode() + b"\n" + request.body).hexdigest()
+    try:
+        body = canonical_json(loads_strict(request.body)).encode()
+    except errors.BadRequest:
+        body = request.body
+    return sha256("\n".join(parts).encode() + b"\n" + body).hexdigest()
 
 
-def delete_responses_containing(*words: str) -> None:
-    """Delete the answers that hold one of some words, because nobody shall read them again."""
-    holds = [IdempotencyKey.body.contains(word, autoescape=True) for word in words]
-    session.execute(
-        delete(IdempotencyKey).where(or_(*holds)),
-        execution_options={"synchronize_session": False},
+def delete_responses_containing(*texts: str) -> None:
+    """Delete the stored responses that contain one of these texts."""
+    contains = [IdempotencyKey.body.contains(text, autoescape=True) for text in texts]
+    session.execute(delete(IdempotencyKey).where(or_(*contains)), execution_options=NO_SYNC)
+
+
+def delete_expired() -> int:
+    """Delete all stored responses that are older than the TTL; return how many."""
+    result: Any = session.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - TTL),
+        execution_options=NO_SYNC,
     )
-
-
-def _delete_expired(key: str) -> None:
-    """Delete this key if it has expired, and a few others that have."""
-    identity = tuple_(IdempotencyKey.caller, IdempotencyKey.key)
-    has_expired = IdempotencyKey.created_at < func.now() - TTL
-    oldest = (
-        select(IdempotencyKey.caller, IdempotencyKey.key)
-        .where(has_expired)
-        .order_by(IdempotencyKey.created_at)
-        .limit(PURGE_BATCH_SIZE)
-        .with_for_update(skip_locked=True)
-    )
-    is_own = and_(IdempotencyKey.caller == str(request.caller), IdempotencyKey.key == key)
-    session.execute(
-        delete(IdempotencyKey).where(has_expired, or_(is_own, identity.in_(oldest))),
-        execution_options={"synchronize_session": False},
-    )
+    return int(result.rowcount)

@@ -243,11 +243,11 @@ def _writable_members(schema: Schema, body: Any, current: Mapping[str, Any]) -> 
         if name not in schema.dump_fields
         or name in schema.load_fields
         or name not in current
-        or _canonical_json(current[name]) != _canonical_json(value)
+        or canonical_json(current[name]) != canonical_json(value)
     }
 
 
-def _canonical_json(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """Return one text for each value of JSON; Python takes `true`, `1` and `1.0` for one."""
     return json.dumps(value, sort_keys=True)
 

@@ -1,23 +1,20 @@
 """`alchemist token`: create, list and revoke API tokens."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import click
 from marshmallow import ValidationError
-from sqlalchemy import Engine, NullPool, create_engine, select
+from sqlalchemy import select
 
-from alchemist import config
 from alchemist import database as db
-from alchemist.domains.audit import listeners
 from alchemist.domains.users import permissions, service
 from alchemist.domains.users.models import ROLES, Token, User
 from alchemist.domains.users.schemas import Email
 
-from . import errors, migrations
+from . import errors
+from .operator_session import operator_session
 
 
 class EmailType(click.ParamType[str]):
@@ -77,7 +74,7 @@ def create(email: str, role: str | None, name: str, days: int, **values: Any) ->
     Example:
         alchemist token create --email ada@alchemist.example --role admin
     """
-    with errors.reported(), _operator_session():
+    with errors.reported(), operator_session():
         user = _get_or_create_user(email, role, name)
         _, secret = service.issue(
             user,
@@ -100,7 +97,7 @@ def list_(email: str | None) -> None:
         alchemist token list --email ada@alchemist.example
     """
     tokens = select(Token, User.email).join(User).order_by(Token.pk)
-    with errors.reported(), _operator_session():
+    with errors.reported(), operator_session():
         rows = db.session.execute(tokens.where(User.email == email) if email else tokens).all()
     for row, user_email in rows:
         click.echo(f"{row.pk}  {_state(row):<22}  {user_email}  {row.label}")
@@ -115,7 +112,7 @@ def revoke(pk: UUID) -> None:
     Example:
         alchemist token revoke 01935f2e-7c1a-7b3e-9d3c-0123456789ab
     """
-    with errors.reported(), _operator_session():
+    with errors.reported(), operator_session():
         row = db.session.get(Token, pk)
         if row is None:
             raise click.ClickException(f"There is no token {pk}.")
@@ -139,18 +136,3 @@ def _state(row: Token) -> str:
     if row.revoked_at:
         return "revoked"
     return "expired" if row.expires_at < datetime.now(UTC) else f"until {row.expires_at:%Y-%m-%d}"
-
-
-@contextmanager
-def _operator_session() -> Iterator[None]:
-    """Bind the session to the database of DATABASE_URL, and commit at the end."""
-    listeners.register_listeners()
-    url = config.load().database_url
-    migrations.check(url)
-    engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    db.session.configure(bind=engine)
-    try:
-        with db.session.begin():
-            yield
-    finally:
-        db.session.remove()

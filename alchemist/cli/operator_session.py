@@ -1,0 +1,27 @@
+"""The session of commands that write: on the database of DATABASE_URL, committed at the end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import NullPool, create_engine
+
+from alchemist import config
+from alchemist import database as db
+from alchemist.domains.audit import listeners
+
+from . import migrations
+
+
+@contextmanager
+def operator_session() -> Iterator[None]:
+    """Bind the session to the database of DATABASE_URL, and commit at the end."""
+    listeners.register_listeners()
+    url = config.load().database_url
+    migrations.check(url)
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    db.session.configure(bind=engine)
+    try:
+        with db.session.begin():
+            yield
+    finally:
+        db.session.remove()

@@ -1,0 +1,56 @@
+"""`alchemist purge`: delete what is stored for a limited time only."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from sqlalchemy import ColumnElement, delete, func
+
+from alchemist import database as db
+from alchemist.api import idempotency
+from alchemist.domains.audit.models import AuditEntry
+from alchemist.domains.users.models import Token
+
+from . import errors
+from .operator_session import operator_session
+
+MAX_DAYS = 36500
+
+
+@click.command()
+@click.option(
+    "--token-days",
+    type=click.IntRange(0, MAX_DAYS),
+    default=30,
+    show_default=True,
+    help="Delete tokens that expired or were revoked this many days ago.",
+)
+@click.option(
+    "--audit-days",
+    type=click.IntRange(1, MAX_DAYS),
+    help="Delete audit entries that are this many days old. [default: none]",
+)
+def purge(token_days: int, audit_days: int | None) -> None:
+    """Delete stored responses of idempotency keys, old tokens and old audit entries.
+
+    A response is stored for 24 hours. Run the command once a day, for example by cron; the service
+    may go on. It uses the database of DATABASE_URL.
+    """
+    with errors.reported(), operator_session():
+        click.echo(f"{idempotency.delete_expired()} idempotency keys deleted.")
+        ended_at = func.least(Token.expires_at, Token.revoked_at)
+        tokens = _delete(Token, ended_at < _days_ago(token_days))
+        click.echo(f"{tokens} tokens deleted.")
+        if audit_days is not None:
+            entries = _delete(AuditEntry, AuditEntry.created_at < _days_ago(audit_days))
+            click.echo(f"{entries} audit entries deleted.")
+
+
+def _days_ago(days: int) -> datetime:
+    return datetime.now(UTC) - timedelta(days=days)
+
+
+def _delete(model: type[db.Base], condition: ColumnElement[bool]) -> int:
+    statement = delete(model).where(condition)
+    result: Any = db.session.execute(statement, execution_options={"synchronize_session": False})
+    return int(result.rowcount)

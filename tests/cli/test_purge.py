@@ -1,0 +1,65 @@
+"""`alchemist purge` deletes what has expired, and nothing else."""
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import NullPool, create_engine, text
+
+from alchemist import database as db
+from alchemist.cli import main
+
+DATA = """
+    INSERT INTO idempotency_keys (caller, key, fingerprint, status, headers, body, created_at)
+    SELECT 'a', age, '', 201, '{}', '', now() - age::interval
+    FROM unnest(ARRAY['1 hour', '23 hours', '25 hours', '30 days']) AS age;
+    INSERT INTO users (pk, email, full_name)
+    VALUES ('01935f2e-7c1a-7b3e-9d3c-0123456789ab', 'ada@alchemist.example', 'Ada');
+    INSERT INTO tokens (pk, user_id, label, digest, expires_at, revoked_at)
+    SELECT gen_random_uuid(), '01935f2e-7c1a-7b3e-9d3c-0123456789ab', label, label,
+        now() + expires::interval, now() + revoked::interval
+    FROM (VALUES
+        ('live', '1 day', NULL), ('expired', '-1 day', NULL), ('long expired', '-40 days', NULL),
+        ('revoked', '1 day', '-1 day'), ('long revoked', '1 day', '-40 days')
+    ) AS tokens (label, expires, revoked);
+    INSERT INTO audit_log (pk, resource, resource_pk, action, fields, created_at)
+    SELECT gen_random_uuid(), 'heroes', gen_random_uuid(), 'create', '{}', now() - age::interval
+    FROM unnest(ARRAY['1 day', '400 days']) AS age
+"""
+
+
+@pytest.fixture
+def purge(fresh_database, monkeypatch):
+    """Return a function that runs `alchemist purge`, and then lists what is left."""
+    bind = db.session.session_factory.kw.get("bind")
+    monkeypatch.setenv("DATABASE_URL", fresh_database.render_as_string(hide_password=False))
+    engine = create_engine(fresh_database, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(DATA)
+
+    def run(*arguments):
+        result = CliRunner().invoke(main, ["purge", *arguments])
+        assert result.exit_code == 0, result.output
+        with engine.connect() as connection:
+            left = [
+                connection.scalars(text(f"SELECT {column} FROM {table} ORDER BY 1")).all()
+                for table, column in (("idempotency_keys", "key"), ("tokens", "label"))
+            ]
+            entries = connection.scalar(text("SELECT count(*) FROM audit_log"))
+        return [*left, entries, result.output.splitlines()]
+
+    yield run
+    db.session.configure(bind=bind)
+
+
+def test_it_deletes_expired_keys_and_tokens_that_ended_long_ago(purge):
+    keys, labels, entries, lines = purge()
+    assert keys == ["1 hour", "23 hours"]
+    assert labels == ["expired", "live", "revoked"]
+    assert entries == 2
+    assert lines == ["2 idempotency keys deleted.", "2 tokens deleted."]
+
+
+def test_it_deletes_old_audit_entries_if_it_is_told_how_old(purge):
+    _, labels, entries, lines = purge("--token-days", "0", "--audit-days", "365")
+    assert labels == ["live"]
+    assert entries == 1
+    assert lines[-1] == "1 audit entries deleted."
