@@ -1,4 +1,4 @@
-"""The audit log: what is noted of a change, with it or not at all."""
+"""The audit log over HTTP: which changes have entries, and which filters find them."""
 
 import pytest
 from sqlalchemy import text
@@ -29,7 +29,7 @@ def admin(caller):
 
 @pytest.fixture
 def entries(client_with_auth, admin):
-    """Return what lists the entries that a query finds."""
+    """Return a function that lists audit entries."""
 
     def call(**query):
         response = client_with_auth.get(URL, query_string=query, headers=admin)
@@ -39,11 +39,13 @@ def entries(client_with_auth, admin):
     return call
 
 
-def changes(found):
-    return [(entry["action"], entry["fields"]) for entry in found]
+def actions_and_fields(matches):
+    return [(entry["action"], entry["fields"]) for entry in matches]
 
 
-def test_an_entry_tells_who_changed_what_in_which_request(client_with_auth, caller, entries):
+def test_an_entry_has_the_row_the_fields_the_caller_and_the_request(
+    client_with_auth, caller, entries
+):
     user, token, headers = caller
     headers = headers | {"X-Request-ID": "mine-1"}
     created = client_with_auth.post(
@@ -64,19 +66,19 @@ def test_an_entry_tells_who_changed_what_in_which_request(client_with_auth, call
     }
 
 
-def test_the_request_id_is_that_of_the_answer(client_with_auth, admin, entries):
+def test_the_request_id_is_that_of_the_response(client_with_auth, admin, entries):
     created = client_with_auth.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=admin)
     [entry] = entries(pk=created.json["pk"])
     assert entry["request_id"] == created.headers["X-Request-ID"]
 
 
-def test_a_row_is_followed_from_creation_to_deletion(client_with_auth, admin, entries):
+def test_a_row_has_entries_from_its_creation_to_its_deletion(client_with_auth, admin, entries):
     created = client_with_auth.post("/api/v2/heroes", json={"nickname": "Moss"}, headers=admin)
     url = created.location
     client_with_auth.patch(url, json={"role": "tank", "nickname": "Fern"}, headers=admin | ANY)
     client_with_auth.patch(url, json={"role": None}, headers=admin | ANY)
     client_with_auth.delete(url, headers=admin | ANY)
-    assert changes(entries(resource="heroes", pk=created.json["pk"])) == [
+    assert actions_and_fields(entries(resource="heroes", pk=created.json["pk"])) == [
         ("create", ["nickname", "user_id"]),
         ("update", ["nickname", "role"]),
         ("update", ["role"]),
@@ -84,40 +86,40 @@ def test_a_row_is_followed_from_creation_to_deletion(client_with_auth, admin, en
     ]
 
 
-def test_a_change_of_a_user_names_its_fields_and_not_their_values(client_with_auth, admin, entries):
+def test_an_entry_has_the_names_of_fields_and_not_their_values(client_with_auth, admin, entries):
     user = make_user()
     change = {"email": "secret@alchemist.example", "full_name": "Secret", "role": "merchant"}
     client_with_auth.patch(f"/api/v2/users/{user.pk}", json=change, headers=admin | ANY)
-    found = entries(resource="users", pk=str(user.pk))
-    assert changes(found)[-1] == ("update", ["email", "full_name", "role"])
-    assert "secret" not in str(found).lower()
+    matches = entries(resource="users", pk=str(user.pk))
+    assert actions_and_fields(matches)[-1] == ("update", ["email", "full_name", "role"])
+    assert "secret" not in str(matches).lower()
 
 
-def test_a_token_is_followed_too(client_with_auth, caller, entries):
+def test_a_token_has_entries_too(client_with_auth, caller, entries):
     user, _, headers = caller
     created = client_with_auth.post(
         f"/api/v2/users/{user.pk}/tokens", json={"label": "T"}, headers=headers
     )
     client_with_auth.delete(created.location, headers=headers)
-    found = changes(entries(resource="tokens", pk=created.json["pk"]))
-    assert [action for action, _ in found] == ["create", "update"]
-    assert found[1] == ("update", ["revoked_at"])
+    matches = actions_and_fields(entries(resource="tokens", pk=created.json["pk"]))
+    assert [action for action, _ in matches] == ["create", "update"]
+    assert matches[1] == ("update", ["revoked_at"])
 
 
-def test_tokens_that_go_with_their_user_are_noted(client_with_auth, admin, entries):
+def test_tokens_that_are_deleted_with_their_user_have_entries(client_with_auth, admin, entries):
     user = make_user()
     token, _ = users.issue(user, ADMIN, label="Test")
     client_with_auth.delete(f"/api/v2/users/{user.pk}", headers=admin | ANY)
-    assert changes(entries(pk=str(user.pk)))[-1] == ("delete", [])
-    assert changes(entries(pk=str(token.pk)))[-1] == ("delete", [])
+    assert actions_and_fields(entries(pk=str(user.pk)))[-1] == ("delete", [])
+    assert actions_and_fields(entries(pk=str(token.pk)))[-1] == ("delete", [])
 
 
-def test_anonymising_is_noted_once(client_with_auth, admin, entries):
+def test_anonymising_twice_is_one_entry(client_with_auth, admin, entries):
     user = make_user()
     for _ in range(2):
         client_with_auth.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin)
-    found = changes(entries(pk=str(user.pk)))
-    assert found == [("create", ["email", "full_name"]), ("update", ["email", "full_name"])]
+    matches = actions_and_fields(entries(pk=str(user.pk)))
+    assert matches == [("create", ["email", "full_name"]), ("update", ["email", "full_name"])]
 
 
 # Recipes
@@ -126,7 +128,7 @@ def test_anonymising_is_noted_once(client_with_auth, admin, entries):
 def test_a_new_potion_is_one_entry(client_with_auth, admin, entries):
     body = {"name": "Draught", "ingredients": [str(make_ingredient().pk)]}
     created = client_with_auth.post("/api/v2/potions", json=body, headers=admin)
-    [(action, fields)] = changes(entries(pk=created.json["pk"]))
+    [(action, fields)] = actions_and_fields(entries(pk=created.json["pk"]))
     assert action == "create"
     assert "name" in fields
 
@@ -139,14 +141,16 @@ def test_a_change_of_a_recipe_is_an_entry_of_the_potion(client_with_auth, admin,
     potion = make_potion()
     url = f"/api/v2/potions/{potion.pk}"
     client_with_auth.patch(url, json=recipe(make_ingredient()), headers=admin | ANY)
-    assert changes(entries(pk=str(potion.pk)))[1:] == [("update", ["ingredients"])]
+    assert actions_and_fields(entries(pk=str(potion.pk)))[1:] == [("update", ["ingredients"])]
 
 
 def test_a_change_of_name_and_recipe_is_one_entry(client_with_auth, admin, entries):
     potion = make_potion()
     change = recipe(make_ingredient()) | {"name": "Changed"}
     client_with_auth.patch(f"/api/v2/potions/{potion.pk}", json=change, headers=admin | ANY)
-    assert changes(entries(pk=str(potion.pk)))[1:] == [("update", ["ingredients", "name"])]
+    assert actions_and_fields(entries(pk=str(potion.pk)))[1:] == [
+        ("update", ["ingredients", "name"])
+    ]
 
 
 # What leaves no entry
@@ -162,7 +166,7 @@ def test_a_patch_that_changes_nothing_leaves_no_entry(client_with_auth, admin, e
     assert entries() == before
 
 
-def test_a_recipe_that_is_sent_back_leaves_no_entry(client_with_auth, admin, entries):
+def test_a_recipe_sent_back_unchanged_leaves_no_entry(client_with_auth, admin, entries):
     ingredient = make_ingredient()
     potion = make_potion(ingredient)
     before = entries()
@@ -173,7 +177,7 @@ def test_a_recipe_that_is_sent_back_leaves_no_entry(client_with_auth, admin, ent
     assert entries() == before
 
 
-REFUSED = {
+REJECTED_REQUESTS = {
     409: ("POST", "/api/v2/heroes", {"nickname": "Moss"}),
     422: ("POST", "/api/v2/heroes", {"nickname": ""}),
     403: ("POST", "/api/v2/ingredients", {"name": "Mandrake"}),
@@ -182,26 +186,26 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}])
-@pytest.mark.parametrize("status", REFUSED)
-def test_a_refused_request_leaves_no_entry(client_with_auth, entries, status, key):
+@pytest.mark.parametrize("status", REJECTED_REQUESTS)
+def test_a_rejected_request_leaves_no_entry(client_with_auth, entries, status, key):
     make_hero(nickname="Moss")
     headers = sign_in(make_user())
     before = entries()
-    method, url, body = REFUSED[status]
+    method, url, body = REJECTED_REQUESTS[status]
     response = client_with_auth.open(url, method=method, json=body, headers=headers | ANY | key)
     assert response.status_code == status
     assert entries() == before
 
 
-def test_what_is_rolled_back_after_it_was_written_leaves_no_entry(
+def test_a_change_that_is_rolled_back_leaves_no_entry(
     app, client_with_auth, admin, entries, monkeypatch
 ):
-    """The entry stands in the transaction of the change: the request fails behind its flush."""
+    """The request fails after the flush, which writes the entry in the same transaction."""
     create = heroes.create
 
     def create_and_fail(**values):
         hero = create(**values)
-        assert count(hero.pk) == 1
+        assert count_entries(hero.pk) == 1
         raise ZeroDivisionError
 
     monkeypatch.setattr(service, "create", create_and_fail)
@@ -212,7 +216,7 @@ def test_what_is_rolled_back_after_it_was_written_leaves_no_entry(
     assert entries() == before
 
 
-def count(pk):
+def count_entries(pk):
     statement = text("SELECT count(*) FROM audit_log WHERE resource_pk = :pk")
     return db.session.scalar(statement, {"pk": pk})
 
@@ -234,19 +238,19 @@ def test_a_read_leaves_no_entry(client_with_auth, admin, entries, path):
     assert entries() == before
 
 
-def test_what_is_done_outside_of_a_request_is_nobodys(entries):
+def test_a_change_outside_of_a_request_has_no_user(entries):
     [entry] = entries(pk=str(make_ingredient().pk))
     assert (entry["user_id"], entry["token_id"], entry["request_id"]) == (None, None, None)
 
 
-def test_with_open_access_an_entry_names_the_request_and_nobody(client):
+def test_with_open_access_an_entry_has_a_request_and_no_user(client):
     created = client.post("/api/v2/ingredients", json={"name": "Mandrake"})
     [entry] = client.get(f"{URL}?pk={created.json['pk']}").json
     assert (entry["user_id"], entry["token_id"]) == (None, None)
     assert entry["request_id"] == created.headers["X-Request-ID"]
 
 
-def test_a_change_by_the_older_service_is_noted_alike(client_with_auth, caller, entries):
+def test_a_change_by_v1_has_the_same_entry(client_with_auth, caller, entries):
     user, token, headers = caller
     created = client_with_auth.post("/api/v1/heroes", json={"nickname": "Moss"}, headers=headers)
     [entry] = entries(pk=created.json["uuid"])
@@ -254,15 +258,15 @@ def test_a_change_by_the_older_service_is_noted_alike(client_with_auth, caller, 
     assert entry["request_id"] == created.headers["X-Request-ID"]
 
 
-# Reading it
+# Lists
 
 
-def test_entries_are_found_by_resource_row_and_user(client_with_auth, caller, entries):
+def test_filters_find_entries_by_resource_row_and_user(client_with_auth, caller, entries):
     user, _, admin = caller
     hero = make_hero()
     client_with_auth.patch(f"/api/v2/heroes/{hero.pk}", json={"role": "tank"}, headers=admin | ANY)
-    found = entries(resource="heroes", pk=str(hero.pk), user_id=str(user.pk))
-    assert changes(found) == [("update", ["role"])]
+    matches = entries(resource="heroes", pk=str(hero.pk), user_id=str(user.pk))
+    assert actions_and_fields(matches) == [("update", ["role"])]
     assert {entry["resource"] for entry in entries(resource="heroes")} == {"heroes"}
     assert {entry["resource_pk"] for entry in entries(pk=str(hero.pk))} == {str(hero.pk)}
     assert {entry["user_id"] for entry in entries(user_id=str(user.pk))} == {str(user.pk)}
@@ -272,36 +276,36 @@ def test_entries_are_found_by_resource_row_and_user(client_with_auth, caller, en
 @pytest.mark.parametrize(
     "query", ["pk=x", "user_id=x", "action=create", "request_id=1", "sort=resource"]
 )
-def test_a_filter_that_is_not_one_is_refused(client_with_auth, admin, query):
+def test_an_invalid_filter_is_rejected(client_with_auth, admin, query):
     assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
-def test_an_entry_has_a_path_of_its_own(client_with_auth, admin, entries):
+def test_an_entry_can_be_fetched_by_its_pk(client_with_auth, admin, entries):
     [entry] = entries(pk=str(make_ingredient().pk))
     assert client_with_auth.get(f"{URL}/{entry['pk']}", headers=admin).json == entry
 
 
 @pytest.mark.parametrize("role", ["customer", "merchant"])
-def test_the_log_is_for_admins(client_with_auth, role):
+def test_only_admins_can_read_the_log(client_with_auth, role):
     response = client_with_auth.get(URL, headers=sign_in(make_user(role=role)))
     assert response.status_code == 403
     assert response.json["errors"][0]["permission"] == "audit:read"
 
 
-def test_an_admin_needs_the_permission_in_their_token(client_with_auth):
-    narrowed = sign_in(make_user(role="admin"), "users:read:any", "me:read")
-    assert client_with_auth.get(URL, headers=narrowed).status_code == 403
+def test_a_scoped_admin_needs_the_permission(client_with_auth):
+    scoped = sign_in(make_user(role="admin"), "users:read:any", "me:read")
+    assert client_with_auth.get(URL, headers=scoped).status_code == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_nobody_writes_the_log(client_with_auth, admin, entries, method):
+def test_the_log_is_read_only(client_with_auth, admin, entries, method):
     [entry] = entries(pk=str(make_ingredient().pk))
     for url in (URL, f"{URL}/{entry['pk']}"):
         response = client_with_auth.open(url, method=method, json={}, headers=admin | ANY)
         assert response.status_code == 405
 
 
-def test_a_list_of_entries_is_one_statement_beside_the_token(client_with_auth, admin, statements):
+def test_a_list_costs_one_statement_once_the_token_is_cached(client_with_auth, admin, statements):
     client_with_auth.get(URL, headers=admin)
     with statements() as executed:
         assert client_with_auth.get(URL, headers=admin).status_code == 200

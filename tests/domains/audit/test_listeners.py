@@ -1,4 +1,4 @@
-"""What statements do without the help of the session is in the log, with it or not at all."""
+"""Pending audit entries: statements outside of the unit of work queue them, a flush writes them."""
 
 from contextlib import suppress
 
@@ -22,8 +22,8 @@ def entries(pk):
 
 
 @pytest.fixture
-def noted(client):
-    """The key of a row of which the log was told, in a transaction that is still going on."""
+def pending_pk(client):
+    """The pk of a row with a pending audit entry, in an open transaction."""
     pk = uuid7()
     db.session.execute(text("UPDATE ingredients SET name = name"))
     db.audit("update", Ingredient, pk, "name", "description")
@@ -33,38 +33,38 @@ def noted(client):
 EXPECTED = [("update", "ingredients", ["description", "name"])]
 
 
-def test_a_note_is_written_with_the_next_flush(noted):
-    assert entries(noted) == []
+def test_a_pending_entry_is_written_with_the_next_flush(pending_pk):
+    assert entries(pending_pk) == []
     make_ingredient()
-    assert entries(noted) == EXPECTED
+    assert entries(pending_pk) == EXPECTED
 
 
-def test_a_note_is_written_before_a_commit_that_flushes_nothing(noted):
+def test_a_pending_entry_is_written_before_a_commit_without_a_flush(pending_pk):
     db.session.commit()
-    assert entries(noted) == EXPECTED
+    assert entries(pending_pk) == EXPECTED
 
 
-def test_a_note_is_written_once(noted):
+def test_a_pending_entry_is_written_once(pending_pk):
     make_ingredient()
     make_ingredient()
     db.session.commit()
-    assert entries(noted) == EXPECTED
+    assert entries(pending_pk) == EXPECTED
 
 
-def test_notes_are_written_in_their_order(noted):
-    db.audit("delete", Ingredient, noted)
+def test_pending_entries_are_written_in_order(pending_pk):
+    db.audit("delete", Ingredient, pending_pk)
     db.session.commit()
-    assert entries(noted) == [*EXPECTED, ("delete", "ingredients", [])]
+    assert entries(pending_pk) == [*EXPECTED, ("delete", "ingredients", [])]
 
 
-def test_a_note_of_what_was_rolled_back_is_forgotten(noted):
+def test_a_rollback_discards_pending_entries(pending_pk):
     db.session.rollback()
     make_ingredient()
     db.session.commit()
-    assert entries(noted) == []
+    assert entries(pending_pk) == []
 
 
-def test_a_note_of_what_was_undone_is_forgotten(client):
+def test_a_rollback_of_a_savepoint_discards_its_pending_entries(client):
     pk = uuid7()
     with db.rolled_back():
         db.audit("update", Ingredient, pk, "name")
@@ -73,7 +73,7 @@ def test_a_note_of_what_was_undone_is_forgotten(client):
     assert entries(pk) == []
 
 
-def test_a_note_that_was_written_inside_of_what_was_undone_is_undone(client):
+def test_a_rollback_of_a_savepoint_removes_its_written_entries(client):
     pk = uuid7()
     with db.rolled_back():
         db.audit("update", Ingredient, pk, "name")
@@ -83,24 +83,24 @@ def test_a_note_that_was_written_inside_of_what_was_undone_is_undone(client):
     assert entries(pk) == []
 
 
-def test_a_note_of_before_is_kept_when_something_else_is_undone(noted):
+def test_a_rollback_of_a_savepoint_keeps_earlier_pending_entries(pending_pk):
     with db.rolled_back():
         db.audit("update", Ingredient, uuid7(), "name")
     db.session.commit()
-    assert entries(noted) == EXPECTED
+    assert entries(pending_pk) == EXPECTED
 
 
-def test_a_note_of_before_is_kept_when_a_flush_fails_in_a_savepoint(noted):
-    other = uuid7()
+def test_a_failed_flush_in_a_savepoint_keeps_earlier_pending_entries(pending_pk):
+    rolled_back_pk = uuid7()
     with suppress(IntegrityError), db.session.begin_nested():
-        db.audit("update", Ingredient, other, "name")
+        db.audit("update", Ingredient, rolled_back_pk, "name")
         make_ingredient(name="")
     db.session.commit()
-    assert entries(noted) == EXPECTED
-    assert entries(other) == []
+    assert entries(pending_pk) == EXPECTED
+    assert entries(rolled_back_pk) == []
 
 
-def test_a_note_of_a_savepoint_that_was_kept_goes_with_the_one_around_it(client):
+def test_a_rollback_discards_pending_entries_of_released_inner_savepoints(client):
     pk = uuid7()
     with db.rolled_back(), db.session.begin_nested():
         db.audit("update", Ingredient, pk, "name")
@@ -108,17 +108,17 @@ def test_a_note_of_a_savepoint_that_was_kept_goes_with_the_one_around_it(client)
     assert entries(pk) == []
 
 
-def test_a_note_of_one_session_is_none_of_the_next(noted):
+def test_a_new_session_has_no_pending_entries(pending_pk):
     db.session.remove()
     make_ingredient()
     db.session.commit()
-    assert entries(noted) == []
+    assert entries(pending_pk) == []
 
 
-# What the market notes
+# Coupons, products and orders
 
 
-def test_a_redemption_is_noted_with_its_fields(client):
+def test_a_redemption_has_an_entry_with_its_fields(client):
     coupon = make_coupon()
     created = client.post(f"/api/v2/coupons/{coupon.pk}/redemptions")
     assert created.status_code == 201
@@ -127,7 +127,7 @@ def test_a_redemption_is_noted_with_its_fields(client):
     ]
 
 
-def test_a_redemption_of_an_order_is_followed_to_its_release(client):
+def test_a_redemption_of_an_order_has_entries_up_to_its_release(client):
     order = make_order(coupon_code=make_coupon().code)
     response = client.post(f"/api/v2/orders/{order.pk}/cancel")
     assert response.status_code == 200
@@ -136,11 +136,11 @@ def test_a_redemption_of_an_order_is_followed_to_its_release(client):
     assert entries(order.pk)[-1] == ("update", "orders", ["status"])
 
 
-def test_a_redemption_that_is_refused_leaves_no_entry(client):
+def test_a_rejected_redemption_leaves_no_entry(client):
     coupon = make_coupon(init_count=0)
     response = client.post(f"/api/v2/coupons/{coupon.pk}/redemptions")
     assert response.status_code == 409
-    assert count("redemptions") == 0
+    assert count_entries("redemptions") == 0
 
 
 def test_a_quote_leaves_no_entry(client):
@@ -150,13 +150,13 @@ def test_a_quote_leaves_no_entry(client):
         "coupon_code": coupon.code,
     }
     assert client.post("/api/v2/orders/quote", json=body).status_code == 200
-    assert count("orders") == count("redemptions") == 0
+    assert count_entries("orders") == count_entries("redemptions") == 0
     assert client.post("/api/v2/orders", json=body).status_code == 201
-    assert count("orders") == count("redemptions") == 1
+    assert count_entries("orders") == count_entries("redemptions") == 1
 
 
-def test_an_order_that_is_refused_under_a_key_leaves_no_entry(client):
-    """The coupon was redeemed by then, the stock was not there, and the key is kept."""
+def test_a_rejected_order_with_an_idempotency_key_leaves_no_entry(client):
+    """The redemption of the coupon is rolled back when the stock is too low, the key is stored."""
     product, coupon = make_product(stock=0), make_coupon()
     body = {
         "items": [{"product_id": str(product.pk), "quantity": 1}],
@@ -165,14 +165,14 @@ def test_an_order_that_is_refused_under_a_key_leaves_no_entry(client):
     headers = {"Idempotency-Key": "one"}
     response = client.post("/api/v2/orders", json=body, headers=headers)
     assert (response.status_code, response.json["errors"][0]["code"]) == (409, "out-of-stock")
-    assert count("orders") == count("redemptions") == 0
+    assert count_entries("orders") == count_entries("redemptions") == 0
 
 
-def test_a_replayed_redemption_is_noted_once(client):
+def test_a_replayed_redemption_leaves_one_entry(client):
     url = f"/api/v2/coupons/{make_coupon().pk}/redemptions"
     for _ in range(2):
         client.post(url, headers={"Idempotency-Key": "one"})
-    assert count("redemptions") == 1
+    assert count_entries("redemptions") == 1
 
 
 def test_a_restocking_is_an_update_of_the_stock(client):
@@ -181,7 +181,7 @@ def test_a_restocking_is_an_update_of_the_stock(client):
     assert entries(product.pk)[1:] == [("update", "products", ["stock"])]
 
 
-def test_a_stock_that_an_order_moves_is_told_by_the_order(client):
+def test_a_stock_change_by_an_order_is_an_entry_of_the_order(client):
     product = make_product(stock=3)
     before = entries(product.pk)
     order = make_order(product)
@@ -190,12 +190,12 @@ def test_a_stock_that_an_order_moves_is_told_by_the_order(client):
     assert [action for action, *_ in entries(order.pk)] == ["create", "update"]
 
 
-def count(resource):
+def count_entries(resource):
     statement = text("SELECT count(*) FROM audit_log WHERE resource = :resource")
     return db.session.scalar(statement, {"resource": resource})
 
 
-def test_a_use_that_was_given_back_before_is_not_given_back_again(client):
+def test_releasing_a_redemption_again_changes_nothing(client):
     coupon = make_coupon()
     pk = coupons.redeem(coupon, None).pk
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Heroes, as their owners, strangers and an admin meet them."""
+"""Heroes over HTTP."""
 
 import re
 from uuid import UUID
@@ -29,7 +29,7 @@ def owner_headers(owner):
 
 @pytest.fixture
 def post(client_with_auth, owner_headers):
-    """Return what creates a hero."""
+    """Return a function that creates a hero over HTTP."""
 
     def call(headers=owner_headers, **values):
         return client_with_auth.post(URL, json={"nickname": "Thistle"} | values, headers=headers)
@@ -38,8 +38,8 @@ def post(client_with_auth, owner_headers):
 
 
 @pytest.fixture
-def names(client_with_auth):
-    """Return what lists the nicknames that a query finds."""
+def nicknames(client_with_auth):
+    """Return a function that returns the nicknames of the heroes in a list."""
 
     def call(**query):
         response = client_with_auth.get(URL, query_string=query)
@@ -49,12 +49,12 @@ def names(client_with_auth):
     return call
 
 
-def row(hero):
+def stored_hero(hero):
     db.session.rollback()
     return db.session.get(Hero, hero.pk, populate_existing=True)
 
 
-def test_a_new_hero_is_answered_with_every_field(post, owner):
+def test_the_response_to_a_creation_has_every_field(post, owner):
     response = post(role="mage")
     assert response.status_code == 201
     created = response.json
@@ -66,7 +66,7 @@ def test_a_new_hero_is_answered_with_every_field(post, owner):
     )
 
 
-def test_a_new_hero_stands_at_its_location_for_anybody(client_with_auth, post):
+def test_a_new_hero_is_public_at_its_location(client_with_auth, post):
     created = post()
     fetched = client_with_auth.get(created.location)
     assert fetched.json == created.json
@@ -74,16 +74,16 @@ def test_a_new_hero_stands_at_its_location_for_anybody(client_with_auth, post):
 
 
 @pytest.mark.parametrize("role", [*ROLES, None])
-def test_a_hero_has_a_known_role_or_none(post, role):
+def test_a_hero_can_have_every_role_or_null(post, role):
     assert post(role=role).json["role"] == role
 
 
-def test_a_hero_without_a_role_has_none(post):
+def test_the_role_is_null_by_default(post):
     assert post().json["role"] is None
 
 
 @pytest.mark.parametrize("role", ["king", "", "MAGE", "mage "])
-def test_an_unknown_role_is_told_with_its_pointer(post, role):
+def test_an_unknown_role_is_an_error_with_its_pointer(post, role):
     response = post(role=role)
     assert response.status_code == 422
     assert pointers_and_codes(response) == {("#/role", "not-one-of")}
@@ -97,7 +97,7 @@ def test_null_clears_the_role(client_with_auth, owner, owner_headers):
     assert response.json["role"] is None
 
 
-def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, owner_headers):
+def test_a_field_that_is_absent_from_a_patch_is_unchanged(client_with_auth, owner, owner_headers):
     hero = make_hero(user_id=owner.pk, role="tank")
     response = client_with_auth.patch(
         f"{URL}/{hero.pk}", json={"nickname": "Moss"}, headers=owner_headers | ANY
@@ -113,12 +113,12 @@ def test_a_nickname_has_1_to_255_characters(post, length):
 @pytest.mark.parametrize(
     ("nickname", "code"), [("", "too-short"), (" \t", "too-short"), ("a" * 256, "too-long")]
 )
-def test_a_nickname_of_another_length_is_refused(post, nickname, code):
+def test_a_nickname_of_another_length_is_rejected(post, nickname, code):
     assert pointers_and_codes(post(nickname=nickname)) == {("#/nickname", code)}
 
 
 @pytest.mark.parametrize("nickname", ["Thistle", " Thistle "])
-def test_a_taken_nickname_is_a_conflict_that_names_it(post, nickname):
+def test_a_nickname_in_use_is_a_conflict_that_names_it(post, nickname):
     make_hero(nickname="Thistle")
     response = post(nickname=nickname)
     assert response.status_code == 409
@@ -126,46 +126,46 @@ def test_a_taken_nickname_is_a_conflict_that_names_it(post, nickname):
     assert "Thistle" in response.json["detail"]
 
 
-def test_a_change_to_a_taken_nickname_is_a_conflict(client_with_auth, owner, owner_headers):
+def test_a_change_to_a_nickname_in_use_is_a_conflict(client_with_auth, owner, owner_headers):
     make_hero(nickname="Thistle")
     hero = make_hero(nickname="Moss", user_id=owner.pk)
     response = client_with_auth.patch(
         f"{URL}/{hero.pk}", json={"nickname": "Thistle"}, headers=owner_headers | ANY
     )
     assert response.status_code == 409
-    assert row(hero).nickname == "Moss"
+    assert stored_hero(hero).nickname == "Moss"
 
 
 # Lists
 
 
-def test_heroes_are_found_by_role(names):
+def test_the_role_filter_finds_heroes_with_that_role(nicknames):
     make_hero(nickname="Moss", role="mage")
     make_hero(role="tank")
     make_hero()
-    assert names(role="mage") == ["Moss"]
+    assert nicknames(role="mage") == ["Moss"]
 
 
-def test_heroes_are_found_by_user(names, owner):
+def test_the_user_filter_finds_heroes_of_that_user(nicknames, owner):
     make_hero(nickname="Moss", user_id=owner.pk)
     make_hero(user_id=make_user().pk)
     make_hero()
-    assert names(user_id=str(owner.pk)) == ["Moss"]
-    assert names(user_id=str(uuid7())) == []
+    assert nicknames(user_id=str(owner.pk)) == ["Moss"]
+    assert nicknames(user_id=str(uuid7())) == []
 
 
 @pytest.mark.parametrize("q", ["thistle", "THISTLE brother", "brother"])
-def test_heroes_are_found_by_words_of_their_nickname(names, q):
+def test_q_finds_words_of_the_nickname_in_any_order_and_case(nicknames, q):
     make_hero(nickname="Brother Thistle")
     make_hero(nickname="Thistledown Brothers")
-    assert names(q=q) == ["Brother Thistle"]
+    assert nicknames(q=q) == ["Brother Thistle"]
 
 
-def test_filters_hold_together(names, owner):
+def test_filters_are_combined_with_and(nicknames, owner):
     make_hero(nickname="Brother Moss", role="mage", user_id=owner.pk)
     make_hero(nickname="Sister Moss", role="tank", user_id=owner.pk)
     make_hero(nickname="Father Moss", role="mage")
-    assert names(q="moss", role="mage", user_id=str(owner.pk)) == ["Brother Moss"]
+    assert nicknames(q="moss", role="mage", user_id=str(owner.pk)) == ["Brother Moss"]
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,12 @@ def test_filters_hold_together(names, owner):
         "role=mage&role=tank",
     ],
 )
-def test_a_filter_that_is_not_one_is_refused(client_with_auth, query):
+def test_an_invalid_filter_is_rejected(client_with_auth, query):
     assert client_with_auth.get(f"{URL}?{query}").status_code == 422
 
 
 @pytest.mark.parametrize("sort", ["nickname", "-nickname", "created_at", "-created_at", "-pk"])
-def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
+def test_every_page_of_a_sorted_list_can_be_followed(client_with_auth, sort):
     wanted = sorted(make_hero(nickname=name, role="tank").nickname for name in "cabed")
     url, seen = f"{URL}?role=tank&limit=2&sort={sort}", []
     while url:
@@ -199,11 +199,11 @@ def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
 
 
 @pytest.mark.parametrize("sort", ["role", "user_id", "updated_at"])
-def test_another_sort_key_is_refused(client_with_auth, sort):
+def test_an_undocumented_sort_key_is_rejected(client_with_auth, sort):
     assert client_with_auth.get(f"{URL}?sort={sort}").status_code == 422
 
 
-def test_a_list_of_heroes_is_one_statement(client_with_auth, statements):
+def test_a_list_costs_one_statement(client_with_auth, statements):
     make_hero(user_id=make_user().pk)
     client_with_auth.get(URL)
     with statements() as executed:
@@ -211,10 +211,10 @@ def test_a_list_of_heroes_is_one_statement(client_with_auth, statements):
     assert len(executed) == 1
 
 
-# Whose they are
+# Ownership
 
 
-def test_nobody_creates_a_hero_of_somebody_else(post):
+def test_a_customer_cannot_create_a_hero_of_another_user(post):
     other = make_user()
     response = post(user_id=str(other.pk))
     assert response.status_code == 403
@@ -222,43 +222,42 @@ def test_nobody_creates_a_hero_of_somebody_else(post):
     assert db.session.query(Hero).filter_by(user_id=other.pk).count() == 0
 
 
-def test_nobody_creates_a_hero_of_nobody(post):
+def test_a_customer_cannot_create_a_hero_without_an_owner(post):
     assert post(user_id=None).status_code == 403
 
 
-def test_one_may_say_that_it_is_ones_own(post, owner):
+def test_the_caller_can_name_themselves_as_the_owner(post, owner):
     assert post(user_id=str(owner.pk)).json["user_id"] == str(owner.pk)
 
 
-def test_nobody_learns_from_a_change_or_beside_another_mistake_which_users_exist(
-    client_with_auth, post, owner, owner_headers
-):
+def test_no_error_reveals_which_users_exist(client_with_auth, post, owner, owner_headers):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
-    for more, status in [({}, 403), ({"role": "king"}, 422)]:
-        bodies = [{"user_id": str(pk)} | more for pk in (make_user().pk, uuid7())]
+    for extra_fields, status in [({}, 403), ({"role": "king"}, 422)]:
+        bodies = [{"user_id": str(pk)} | extra_fields for pk in (make_user().pk, uuid7())]
         created = [post(**body) for body in bodies]
         changed = [
             client_with_auth.patch(url, json=body, headers=owner_headers | ANY) for body in bodies
         ]
-        for one, other in (created, changed):
-            assert (one.status_code, one.json["errors"]) == (status, other.json["errors"])
+        for known, unknown in (created, changed):
+            assert known.status_code == unknown.status_code == status
+            assert known.json["errors"] == unknown.json["errors"]
 
 
-def test_an_unknown_user_is_told_with_all_else_that_is_wrong(client):
-    """Open access may give heroes to anybody, and so learn of whom there is."""
-    url, unknown = f"{URL}/{make_hero().pk}", {"user_id": str(uuid7())}
+def test_an_unknown_user_is_reported_with_all_other_errors(client):
+    """With open access the caller may learn which users exist."""
+    url, unknown_user = f"{URL}/{make_hero().pk}", {"user_id": str(uuid7())}
     make_hero(nickname="Thistle")
     cases = [
         ({"role": "king"}, {("#/role", "not-one-of"), ("#/user_id", "unknown-reference")}),
         ({}, {("#/user_id", "unknown-reference")}),
     ]
-    for more, expected in cases:
-        body = {"nickname": "Thistle"} | unknown | more
+    for extra_fields, expected in cases:
+        body = {"nickname": "Thistle"} | unknown_user | extra_fields
         for response in (client.post(URL, json=body), client.patch(url, json=body, headers=ANY)):
             assert (response.status_code, pointers_and_codes(response)) == (422, expected)
 
 
-def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post, statements):
+def test_an_unknown_user_costs_an_admin_one_statement(post, statements):
     admin = sign_in(make_user(role="admin"))
     post(admin, nickname="Moss")
     with statements() as executed:
@@ -266,51 +265,49 @@ def test_an_admin_is_told_of_an_unknown_user_without_a_statement_that_fails(post
     assert len(executed) == 1
 
 
-@pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
-def test_nobody_gives_a_hero_away(client_with_auth, owner, owner_headers, whose):
+@pytest.mark.parametrize("new_owner", ["another user", None])
+def test_an_owner_cannot_change_the_owner(client_with_auth, owner, owner_headers, new_owner):
     hero = make_hero(user_id=owner.pk, nickname="Moss")
-    user_id = str(make_user().pk) if whose == "somebody else's" else None
+    user_id = str(make_user().pk) if new_owner else None
     changes = {"user_id": user_id, "nickname": "Changed"}
     response = client_with_auth.patch(f"{URL}/{hero.pk}", json=changes, headers=owner_headers | ANY)
     assert response.status_code == 403
-    assert (row(hero).user_id, row(hero).nickname) == (owner.pk, "Moss")
+    assert (stored_hero(hero).user_id, stored_hero(hero).nickname) == (owner.pk, "Moss")
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_heroes_of_others_are_not_found_by_whoever_would_change_them(
+def test_a_hero_of_another_user_cannot_be_changed(
     client_with_auth, owner_headers, method, is_owned
 ):
     hero = make_hero(user_id=make_user().pk if is_owned else None)
     url, body = f"{URL}/{hero.pk}", {"nickname": "Stolen"}
     response = client_with_auth.open(url, method=method, json=body, headers=owner_headers | ANY)
     assert response.status_code == 404
-    assert row(hero).nickname == hero.nickname
+    assert stored_hero(hero).nickname == hero.nickname
 
 
-def test_heroes_of_others_are_not_found_before_the_rest_is_looked_at(
-    client_with_auth, owner_headers
-):
-    """404 stands before 428, 412 and 422."""
+def test_the_404_for_a_hero_of_another_user_precedes_other_errors(client_with_auth, owner_headers):
+    """404 precedes 428, 412 and 422."""
     url = f"{URL}/{make_hero().pk}"
     assert (
         client_with_auth.patch(url, json={"role": "king"}, headers=owner_headers).status_code == 404
     )
 
 
-def test_a_merchant_owns_no_more_than_a_customer(client_with_auth):
+def test_a_merchant_cannot_delete_a_hero_of_another_user(client_with_auth):
     url = f"{URL}/{make_hero(user_id=make_user().pk).pk}"
     merchant = sign_in(make_user(role="merchant"))
     assert client_with_auth.delete(url, headers=merchant | ANY).status_code == 404
 
 
-def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(client_with_auth):
+def test_an_admin_without_the_permission_for_any_gets_a_404(client_with_auth):
     hero = make_hero(user_id=make_user().pk)
-    narrowed = sign_in(make_user(role="admin"), "heroes:write")
-    assert client_with_auth.delete(f"{URL}/{hero.pk}", headers=narrowed | ANY).status_code == 404
+    scoped = sign_in(make_user(role="admin"), "heroes:write")
+    assert client_with_auth.delete(f"{URL}/{hero.pk}", headers=scoped | ANY).status_code == 404
 
 
-def test_an_admin_changes_gives_and_deletes_any_hero(client_with_auth, owner):
+def test_an_admin_can_change_give_and_delete_any_hero(client_with_auth, owner):
     admin = sign_in(make_user(role="admin")) | ANY
     url = f"{URL}/{make_hero().pk}"
     response = client_with_auth.patch(url, json={"user_id": str(owner.pk)}, headers=admin)
@@ -322,25 +319,24 @@ def test_an_admin_changes_gives_and_deletes_any_hero(client_with_auth, owner):
     assert client_with_auth.get(url).status_code == 404
 
 
-def test_an_owner_deletes_their_hero(client_with_auth, owner, owner_headers):
+def test_an_owner_can_delete_their_hero(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
     assert client_with_auth.delete(url, headers=owner_headers | ANY).status_code == 204
     assert client_with_auth.get(url).status_code == 404
 
 
-def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post):
+def test_an_unknown_owner_is_an_error_with_its_pointer(post):
     response = post(sign_in(make_user(role="admin")), user_id=str(uuid7()))
     assert response.status_code == 422
     assert pointers_and_codes(response) == {("#/user_id", "unknown-reference")}
 
 
-def test_nobody_learns_which_users_exist(post):
-    """A stranger's key and one that nobody has are answered alike."""
+def test_a_customer_gets_the_same_error_for_known_and_unknown_users(post):
     responses = [post(user_id=str(pk)) for pk in (make_user().pk, uuid7())]
     assert [response.status_code for response in responses] == [403, 403]
 
 
-def test_with_open_access_a_hero_is_nobodys_by_default(client):
+def test_with_open_access_a_hero_has_no_owner_by_default(client):
     assert client.post(URL, json={"nickname": "Moss"}).json["user_id"] is None
 
 
@@ -348,39 +344,39 @@ def test_with_open_access_a_hero_is_nobodys_by_default(client):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(client_with_auth, owner, owner_headers, method):
+def test_changes_and_deletions_need_if_match(client_with_auth, owner, owner_headers, method):
     hero = make_hero(user_id=owner.pk)
     response = client_with_auth.open(
         f"{URL}/{hero.pk}", method=method, json={}, headers=owner_headers
     )
     assert response.status_code == 428
-    assert row(hero) is not None
+    assert stored_hero(hero) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_hero_as_it_is(
+def test_a_stale_etag_gets_a_412_with_the_current_hero(
     client_with_auth, owner, owner_headers, method
 ):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
-    old = client_with_auth.get(url).headers["ETag"]
+    stale_etag = client_with_auth.get(url).headers["ETag"]
     changed = client_with_auth.patch(
-        url, json={"nickname": "Moss"}, headers=owner_headers | {"If-Match": old}
+        url, json={"nickname": "Moss"}, headers=owner_headers | {"If-Match": stale_etag}
     )
     assert changed.status_code == 200
-    headers = owner_headers | {"If-Match": old}
+    headers = owner_headers | {"If-Match": stale_etag}
     response = client_with_auth.open(url, method=method, json={"nickname": "Lost"}, headers=headers)
     assert response.status_code == 412
     assert response.json["current"] == changed.json
     assert response.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_the_current_etag_lets_a_change_pass(client_with_auth, owner, owner_headers):
+def test_the_current_etag_is_accepted(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_hero(user_id=owner.pk).pk}"
     headers = owner_headers | {"If-Match": client_with_auth.get(url).headers["ETag"]}
     assert client_with_auth.delete(url, headers=headers).status_code == 204
 
 
-def test_what_a_client_has_is_not_sent_again(client_with_auth):
+def test_a_matching_if_none_match_gets_a_304(client_with_auth):
     url = f"{URL}/{make_hero().pk}"
     etag = client_with_auth.get(url).headers["ETag"]
     response = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
@@ -389,14 +385,14 @@ def test_what_a_client_has_is_not_sent_again(client_with_auth):
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_hero_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
+def test_a_missing_hero_is_404(client_with_auth, owner_headers, method, pk):
     response = client_with_auth.open(
         f"{URL}/{pk}", method=method, json={}, headers=owner_headers | ANY
     )
     assert response.status_code == 404
 
 
-def test_a_key_of_two_users_makes_two_heroes(post):
+def test_an_idempotency_key_of_two_users_creates_two_heroes(post):
     responses = [
         post(sign_in(make_user()) | {"Idempotency-Key": "one"}, nickname=name)
         for name in ("Moss", "Fern")
@@ -404,7 +400,7 @@ def test_a_key_of_two_users_makes_two_heroes(post):
     assert [response.json.get("nickname") for response in responses] == ["Moss", "Fern"]
 
 
-def test_a_key_of_one_user_with_two_tokens_makes_one_hero(post, owner):
+def test_an_idempotency_key_of_one_user_with_two_tokens_creates_one_hero(post, owner):
     responses = [post(sign_in(owner) | {"Idempotency-Key": "one"}) for _ in range(2)]
     assert responses[0].data == responses[1].data
     assert responses[1].headers["Idempotent-Replayed"] == "true"

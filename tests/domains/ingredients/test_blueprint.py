@@ -1,4 +1,4 @@
-"""Ingredients, as a client meets them."""
+"""Ingredients over HTTP."""
 
 import unicodedata
 
@@ -14,7 +14,7 @@ ANY = {"If-Match": "*"}
 
 @pytest.fixture(params=["POST", "PATCH"])
 def write(request, client):
-    """Return a writer of some fields, once for a new ingredient and once for one that is there."""
+    """Return a function that creates an ingredient over HTTP, or one that updates one."""
 
     def call(**values):
         if request.param == "POST":
@@ -24,22 +24,22 @@ def write(request, client):
     return call
 
 
-def test_create_says_where_it_is(client):
+def test_the_location_of_a_new_ingredient_has_the_same_representation(client):
     response = client.post(URL, json={"name": "Mandrake"})
     assert response.status_code == 201
     assert client.get(response.location).json == response.json
 
 
-def test_create_behind_a_trailing_slash_says_the_same_place(client):
+def test_the_location_is_the_same_for_a_path_with_a_trailing_slash(client):
     response = client.post(f"{URL}/", json={"name": "Mandrake"})
     assert response.location == f"{URL}/{response.json['pk']}"
 
 
-def test_names_may_repeat(client):
+def test_several_ingredients_may_have_the_same_name(client):
     assert {client.post(URL, json={"name": "Salt"}).status_code for _ in range(2)} == {201}
 
 
-WRONG_NAMES = [
+INVALID_NAMES = [
     (None, "not-nullable"),
     (5, "wrong-type"),
     (1.5, "wrong-type"),
@@ -56,15 +56,15 @@ WRONG_NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "code"), WRONG_NAMES)
-def test_a_name_that_cannot_be_is_refused(write, name, code):
+@pytest.mark.parametrize(("name", "code"), INVALID_NAMES)
+def test_an_invalid_name_is_rejected(write, name, code):
     response = write(name=name)
     assert response.status_code == 422
     assert pointers_and_codes(response) == {("#/name", code)}
 
 
 @pytest.mark.parametrize("name", ["a", "a" * 127, "😀" * 127, "e\u0301" * 127, "\u200b", "\x01"])
-def test_a_name_counts_the_characters_that_are_stored(write, name):
+def test_the_length_of_a_name_counts_the_stored_characters(write, name):
     response = write(name=name)
     assert response.status_code in (200, 201)
     assert response.json["name"] == unicodedata.normalize("NFC", name)
@@ -74,7 +74,7 @@ def test_a_name_counts_the_characters_that_are_stored(write, name):
     ("description", "code"),
     [(5, "wrong-type"), (False, "wrong-type"), ("a" * 2001, "too-long"), ([], "wrong-type")],
 )
-def test_a_description_that_cannot_be_is_refused(write, description, code):
+def test_an_invalid_description_is_rejected(write, description, code):
     assert pointers_and_codes(write(description=description)) == {("#/description", code)}
 
 
@@ -88,11 +88,11 @@ def test_text_is_trimmed_and_stored_as_nfc(write):
     assert (response.json["name"], response.json["description"]) == ("Café", "a  b")
 
 
-def test_text_that_is_longer_only_by_its_margins_fits(write):
+def test_surrounding_white_space_does_not_count(write):
     assert write(name=f" {'a' * 127} ").json["name"] == "a" * 127
 
 
-def test_a_patch_may_be_a_merge_patch(client):
+def test_a_patch_accepts_the_media_type_of_merge_patches(client):
     row = make_ingredient(name="Mandrake", description="Screams.")
     response = client.patch(
         f"{URL}/{row.pk}",
@@ -103,24 +103,24 @@ def test_a_patch_may_be_a_merge_patch(client):
     assert (response.json["name"], response.json["description"]) == ("Mandrake", None)
 
 
-def test_a_change_moves_the_time_of_change_alone(client):
-    one = f"{URL}/{make_ingredient().pk}"
-    before = client.get(one).json
-    after = client.patch(one, json={"name": "Sage"}, headers=ANY).json
+def test_a_change_updates_updated_at_and_not_created_at(client):
+    url = f"{URL}/{make_ingredient().pk}"
+    before = client.get(url).json
+    after = client.patch(url, json={"name": "Sage"}, headers=ANY).json
     assert after["updated_at"] > before["updated_at"]
     assert after["created_at"] == before["created_at"]
 
 
-def test_delete_answers_204_and_nothing_is_left(client):
-    one = f"{URL}/{make_ingredient().pk}"
-    response = client.delete(one, headers=ANY)
+def test_a_deleted_ingredient_is_404(client):
+    url = f"{URL}/{make_ingredient().pk}"
+    response = client.delete(url, headers=ANY)
     assert (response.status_code, response.data) == (204, b"")
     assert "Content-Type" not in response.headers
-    assert client.get(one).status_code == 404
-    assert client.delete(one, headers=ANY).status_code == 404
+    assert client.get(url).status_code == 404
+    assert client.delete(url, headers=ANY).status_code == 404
 
 
-def test_delete_names_the_potions_that_stand_in_the_way(client):
+def test_deleting_an_ingredient_of_a_potion_is_a_conflict_that_names_it(client):
     ingredient = make_ingredient()
     potion = make_potion(ingredient)
     response = client.delete(f"{URL}/{ingredient.pk}", headers=ANY)
@@ -131,54 +131,54 @@ def test_delete_names_the_potions_that_stand_in_the_way(client):
 
 @pytest.mark.parametrize("pk", [uuid7(), "5", "x", "01935f2e7c1a7b3e9d3c0123456789ab", "%00"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_missing_row_or_an_ill_formed_key_is_404(client, pk, method):
+def test_a_missing_row_or_a_malformed_key_is_404(client, pk, method):
     response = client.open(f"{URL}/{pk}", method=method, headers=ANY, json={})
     assert (response.status_code, response.json["code"]) == (404, "not-found")
 
 
-def test_a_key_may_be_written_in_capitals(client):
+def test_a_key_may_be_in_upper_case(client):
     pk = str(make_ingredient().pk)
     assert client.get(f"{URL}/{pk.upper()}").json["pk"] == pk
 
 
-def listed(client, **query):
+def list_names(client, **query):
     return [row["name"] for row in client.get(URL, query_string=query).json]
 
 
 def test_a_name_filter_matches_exactly(client):
     for name in ("Sage", "sage", "Sage tea"):
         make_ingredient(name=name)
-    assert listed(client, name="Sage") == ["Sage"]
-    assert listed(client, name=" Sage ") == ["Sage"]
-    assert listed(client, name="Sage%") == listed(client, name="S_ge") == []
+    assert list_names(client, name="Sage") == ["Sage"]
+    assert list_names(client, name=" Sage ") == ["Sage"]
+    assert list_names(client, name="Sage%") == list_names(client, name="S_ge") == []
 
 
 def test_a_name_filter_is_compared_as_nfc(client):
     make_ingredient(name="Café")
-    assert listed(client, name="Cafe\u0301") == ["Café"]
+    assert list_names(client, name="Cafe\u0301") == ["Café"]
 
 
 def test_q_finds_words_of_name_and_description_in_any_order_and_case(client):
     make_ingredient(name="Dried Sage", description="Smells of summer.")
     make_ingredient(name="Salt")
-    assert listed(client, q="SUMMER sage") == ["Dried Sage"]
-    assert listed(client, q="sage winter") == []
-    assert listed(client, q="sag") == []
+    assert list_names(client, q="SUMMER sage") == ["Dried Sage"]
+    assert list_names(client, q="sage winter") == []
+    assert list_names(client, q="sag") == []
 
 
 @pytest.mark.parametrize("q", ["'", "!&|", ":*", "a & !b", "sage:*", "\\", "(", "\x01", "😀", "%"])
-def test_q_takes_any_text_for_words(client, q):
+def test_q_accepts_any_text(client, q):
     assert client.get(URL, query_string={"q": q}).status_code == 200
 
 
-def test_filters_are_combined(client):
+def test_filters_are_combined_with_and(client):
     make_ingredient(name="Sage", description="Grey.")
     make_ingredient(name="Sage", description="Green.")
-    assert len(listed(client, name="Sage")) == 2
-    assert len(listed(client, name="Sage", q="grey")) == 1
+    assert len(list_names(client, name="Sage")) == 2
+    assert len(list_names(client, name="Sage", q="grey")) == 1
 
 
-def test_list_is_one_statement(client, statements):
+def test_a_list_costs_one_statement(client, statements):
     make_ingredient()
     client.get(URL)
     with statements() as executed:

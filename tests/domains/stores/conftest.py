@@ -1,4 +1,4 @@
-"""Who meets stores: the merchant who owns one, a stranger of the trade, and an admin."""
+"""The callers: a merchant who owns a store, another merchant, and an admin."""
 
 import pytest
 from flask.testing import FlaskClient

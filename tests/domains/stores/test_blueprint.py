@@ -1,4 +1,4 @@
-"""Stores: what they are, how they are found, and how they are kept from being lost."""
+"""Stores over HTTP."""
 
 import re
 from uuid import UUID
@@ -13,7 +13,7 @@ from tests.factories import make_product, make_store, make_user
 
 URL = "/api/v2/stores"
 ANY = {"If-Match": "*"}
-ADDRESS = {
+REQUIRED = {
     "name": "The Crooked Ladle",
     "street": "7 Tallow Lane",
     "zipcode": "1000",
@@ -21,7 +21,7 @@ ADDRESS = {
     "country": "Belgium",
     "currency": "EUR",
 }
-TEXTS = ["name", "street", "zipcode", "city", "country"]
+TEXT_FIELDS = ["name", "street", "zipcode", "city", "country"]
 OPTIONAL = {
     "domain": "https://ladle.example",
     "phone": "+32 2 555 01 23",
@@ -31,17 +31,17 @@ OPTIONAL = {
 
 @pytest.fixture
 def post(client_with_auth, owner_headers):
-    """Return what opens a store."""
+    """Return a function that creates a store over HTTP."""
 
     def call(headers=owner_headers, **values):
-        return client_with_auth.post(URL, json=ADDRESS | values, headers=headers)
+        return client_with_auth.post(URL, json=REQUIRED | values, headers=headers)
 
     return call
 
 
 @pytest.fixture(params=["POST", "PATCH"])
 def write(request, client_with_auth, post, owner, owner_headers):
-    """Return a writer of some fields, once for a new store and once for one that is there."""
+    """Return a function that creates a store over HTTP, or one that updates a store."""
 
     def call(**values):
         if request.param == "POST":
@@ -54,7 +54,7 @@ def write(request, client_with_auth, post, owner, owner_headers):
 
 @pytest.fixture
 def names(client_with_auth):
-    """Return what lists the names that a query finds."""
+    """Return a function that returns the names of the stores in a list."""
 
     def call(**query):
         response = client_with_auth.get(URL, query_string=query)
@@ -64,12 +64,12 @@ def names(client_with_auth):
     return call
 
 
-def row(store):
+def stored_store(store):
     db.session.rollback()
     return db.session.get(Store, store.pk, populate_existing=True)
 
 
-def test_a_new_store_is_answered_with_every_field(post, owner):
+def test_the_response_to_a_creation_has_every_field(post, owner):
     response = post()
     assert response.status_code == 201
     created = response.json
@@ -77,25 +77,25 @@ def test_a_new_store_is_answered_with_every_field(post, owner):
         *("pk", "name", "street", "zipcode", "city", "country", "currency"),
         *("domain", "phone", "email", "owner_id", "created_at", "updated_at"),
     ]
-    assert {name: created[name] for name in ADDRESS} == ADDRESS
+    assert {name: created[name] for name in REQUIRED} == REQUIRED
     assert {created[name] for name in OPTIONAL} == {None}
 
 
-def test_a_new_store_stands_at_its_location_for_anybody(client_with_auth, post):
+def test_a_new_store_is_public_at_its_location(client_with_auth, post):
     created = post(**OPTIONAL)
     fetched = client_with_auth.get(created.location)
     assert fetched.json == created.json
     assert fetched.headers["ETag"] == created.headers["ETag"]
 
 
-def test_names_may_repeat(post):
+def test_several_stores_may_have_the_same_name(post):
     assert {post().status_code for _ in range(2)} == {201}
 
 
 # Fields
 
 
-@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize("field", TEXT_FIELDS)
 @pytest.mark.parametrize(
     ("value", "code"),
     [
@@ -107,31 +107,31 @@ def test_names_may_repeat(post):
         ("é" * 256, "too-long"),
     ],
 )
-def test_a_text_that_cannot_be_is_refused(write, field, value, code):
+def test_an_invalid_text_is_rejected(write, field, value, code):
     response = write(**{field: value})
     assert response.status_code == 422
     assert pointers_and_codes(response) == {(f"#/{field}", code)}
 
 
-@pytest.mark.parametrize("field", TEXTS)
+@pytest.mark.parametrize("field", TEXT_FIELDS)
 @pytest.mark.parametrize("length", [1, 255])
 def test_a_text_has_1_to_255_characters(write, field, length):
     assert write(**{field: "é" * length}).json[field] == "é" * length
 
 
-@pytest.mark.parametrize("field", [*TEXTS, "phone"])
-def test_a_text_is_kept_without_the_white_space_around_it_and_composed(write, field):
+@pytest.mark.parametrize("field", [*TEXT_FIELDS, "phone"])
+def test_a_text_is_stored_trimmed_and_composed(write, field):
     assert write(**{field: " e\u0301 5\t"}).json[field] == "é 5"
 
 
-def test_what_a_new_store_needs_is_told_at_once(client_with_auth, owner_headers):
+def test_all_missing_fields_are_reported_together(client_with_auth, owner_headers):
     response = client_with_auth.post(URL, json={}, headers=owner_headers)
     assert response.status_code == 422
-    assert pointers_and_codes(response) == {(f"#/{field}", "required") for field in ADDRESS}
+    assert pointers_and_codes(response) == {(f"#/{field}", "required") for field in REQUIRED}
 
 
 @pytest.mark.parametrize("currency", ["EUR", "USD", "JPY", "BHD", "CHF"])
-def test_a_store_sells_in_any_currency_of_iso_4217(write, currency):
+def test_a_store_can_have_any_currency_of_iso_4217(write, currency):
     assert write(currency=currency).json["currency"] == currency
 
 
@@ -154,13 +154,13 @@ def test_a_store_sells_in_any_currency_of_iso_4217(write, currency):
         (["EUR"], "wrong-type"),
     ],
 )
-def test_what_is_no_currency_is_refused(write, currency, code):
+def test_an_invalid_currency_is_rejected(write, currency, code):
     response = write(currency=currency)
     assert response.status_code == 422
     assert pointers_and_codes(response) == {("#/currency", code)}
 
 
-def test_the_currencies_are_those_that_people_pay_with():
+def test_metals_and_test_codes_are_no_currencies():
     assert len(CURRENCIES) > 150
     assert {"EUR", "USD", "JPY", "GBP", "ZWG"} <= set(CURRENCIES)
     assert not {"XAU", "XDR", "XXX", "XTS"} & set(CURRENCIES)
@@ -175,7 +175,7 @@ def test_the_currencies_are_those_that_people_pay_with():
         "http://127.0.0.1/",
     ],
 )
-def test_a_domain_is_a_url_of_the_web(write, domain):
+def test_a_domain_is_an_http_url(write, domain):
     assert write(domain=domain).json["domain"] == domain
 
 
@@ -192,7 +192,7 @@ def test_a_domain_is_a_url_of_the_web(write, domain):
         5,
     ],
 )
-def test_a_domain_that_is_no_url_of_the_web_is_refused(write, domain):
+def test_a_domain_that_is_no_http_url_is_rejected(write, domain):
     response = write(domain=domain)
     assert response.status_code == 422
     assert pointers_and_codes(response) == {("#/domain", "wrong-type")}
@@ -209,30 +209,30 @@ def test_a_phone_has_at_most_64_characters(write):
     assert pointers_and_codes(write(phone="5" * 65)) == {("#/phone", "too-long")}
 
 
-def test_an_email_is_kept_in_lower_case(write):
+def test_an_email_is_stored_in_lower_case(write):
     assert write(email=" Ladle@Alchemist.Example").json["email"] == "ladle@alchemist.example"
 
 
 @pytest.mark.parametrize("email", ["ladle", "ladle@", "a b@alchemist.example"])
-def test_what_is_no_email_is_refused(write, email):
+def test_an_invalid_email_is_rejected(write, email):
     response = write(email=email)
     assert response.status_code == 422
     assert pointers_and_codes(response) == {("#/email", "wrong-type")}
 
 
-def test_stores_may_share_an_email(post):
+def test_several_stores_may_have_the_same_email(post):
     assert {post(**OPTIONAL).status_code for _ in range(2)} == {201}
 
 
 @pytest.mark.parametrize("field", OPTIONAL)
-def test_what_may_be_empty_is_cleared_by_null(client_with_auth, owner, owner_headers, field):
+def test_null_clears_an_optional_field(client_with_auth, owner, owner_headers, field):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
     changed = client_with_auth.patch(url, json={field: None}, headers=owner_headers | ANY)
     assert changed.status_code == 200
     assert {name: changed.json[name] for name in OPTIONAL} == OPTIONAL | {field: None}
 
 
-def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, owner_headers):
+def test_a_field_that_is_absent_from_a_patch_is_unchanged(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
     before = client_with_auth.get(url).json
     changed = client_with_auth.patch(
@@ -242,7 +242,7 @@ def test_what_is_absent_from_a_patch_is_kept(client_with_auth, owner, owner_head
     assert changed == before | {"name": "Changed", "updated_at": changed["updated_at"]}
 
 
-def test_all_that_is_wrong_with_a_store_is_told_at_once(write):
+def test_all_errors_of_a_store_are_reported_together(write):
     response = write(
         name=" ",
         street=5,
@@ -274,16 +274,16 @@ def test_all_that_is_wrong_with_a_store_is_told_at_once(write):
     }
 
 
-def test_what_was_got_may_be_sent_back(client_with_auth, owner, owner_headers):
+def test_a_representation_can_be_sent_back_unchanged(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk, **OPTIONAL).pk}"
-    got = client_with_auth.get(url)
-    headers = owner_headers | {"If-Match": got.headers["ETag"]}
-    response = client_with_auth.patch(url, json=got.json, headers=headers)
-    assert (response.status_code, response.json) == (200, got.json)
+    fetched = client_with_auth.get(url)
+    headers = owner_headers | {"If-Match": fetched.headers["ETag"]}
+    response = client_with_auth.patch(url, json=fetched.json, headers=headers)
+    assert (response.status_code, response.json) == (200, fetched.json)
 
 
 @pytest.mark.parametrize("field", ["pk", "created_at", "updated_at"])
-def test_what_is_read_only_is_not_changed(client_with_auth, owner, owner_headers, field):
+def test_a_read_only_field_cannot_be_changed(client_with_auth, owner, owner_headers, field):
     store = make_store(owner_id=owner.pk)
     before = client_with_auth.get(f"{URL}/{store.pk}").json
     body = {field: str(UUID(int=0)), "name": "Changed"}
@@ -296,19 +296,19 @@ def test_what_is_read_only_is_not_changed(client_with_auth, owner, owner_headers
 
 
 @pytest.mark.parametrize("field", ["city", "country", "currency"])
-def test_stores_are_found_by_where_they_are_and_what_they_take(names, field):
-    wanted = {"city": "Gent", "country": "France", "currency": "CHF"}[field]
-    make_store(name="The Ladle", **{field: wanted})
+def test_filters_find_stores_by_city_country_and_currency(names, field):
+    value = {"city": "Gent", "country": "France", "currency": "CHF"}[field]
+    make_store(name="The Ladle", **{field: value})
     make_store()
-    assert names(**{field: wanted}) == ["The Ladle"]
+    assert names(**{field: value}) == ["The Ladle"]
 
 
-def test_a_city_is_matched_exactly(names):
+def test_the_city_filter_matches_exactly(names):
     make_store(city="Gent")
     assert names(city="Gen") == names(city="gent") == []
 
 
-def test_stores_are_found_by_owner(names, owner):
+def test_the_owner_filter_finds_stores_of_that_user(names, owner):
     make_store(name="The Ladle", owner_id=owner.pk)
     make_store(owner_id=make_user().pk)
     make_store()
@@ -323,12 +323,12 @@ def test_q_finds_words_of_name_street_and_city_in_any_order_and_case(names, q):
 
 
 @pytest.mark.parametrize("q", ["crook", "belgium", "crooked spoon"])
-def test_q_finds_whole_words_of_what_it_searches_and_all_of_them(names, q):
+def test_q_needs_all_words_and_matches_whole_words(names, q):
     make_store(name="The Crooked Ladle")
     assert names(q=q) == []
 
 
-def test_filters_hold_together(names, owner):
+def test_filters_are_combined_with_and(names, owner):
     make_store(name="The Ladle", city="Gent", currency="CHF", owner_id=owner.pk)
     make_store(name="The Ladle", city="Gent", currency="CHF")
     make_store(name="The Ladle", city="Gent", owner_id=owner.pk)
@@ -352,7 +352,7 @@ def test_filters_hold_together(names, owner):
         ("sort=owner_id", "sort"),
     ],
 )
-def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(
+def test_an_invalid_filter_or_sort_is_an_error_with_its_parameter(
     client_with_auth, query, parameter
 ):
     response = client_with_auth.get(f"{URL}?{query}")
@@ -361,20 +361,20 @@ def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize("sort", ["name", "-name", "created_at", "-created_at", "-pk"])
-def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
-    wanted = sorted(make_store(name=name, city="Gent").name for name in "cabed")
+def test_every_page_of_a_sorted_list_can_be_followed(client_with_auth, sort):
+    value = sorted(make_store(name=name, city="Gent").name for name in "cabed")
     url, seen = f"{URL}?city=Gent&limit=2&sort={sort}", []
     while url:
         response = client_with_auth.get(url)
         seen += [store["name"] for store in response.json]
         following = re.search('<([^>]+)>; rel="next"', response.headers["Link"])
         url = following and following[1]
-    assert sorted(seen) == wanted
+    assert sorted(seen) == value
     if "name" in sort:
-        assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+        assert seen == (value[::-1] if sort.startswith("-") else value)
 
 
-def test_a_list_of_stores_is_one_statement(client_with_auth, statements):
+def test_a_list_costs_one_statement(client_with_auth, statements):
     make_store(owner_id=make_user().pk)
     client_with_auth.get(URL)
     with statements() as executed:
@@ -386,33 +386,33 @@ def test_a_list_of_stores_is_one_statement(client_with_auth, statements):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(client_with_auth, owner, owner_headers, method):
+def test_changes_and_deletions_need_if_match(client_with_auth, owner, owner_headers, method):
     store = make_store(owner_id=owner.pk)
     response = client_with_auth.open(
         f"{URL}/{store.pk}", method=method, json={}, headers=owner_headers
     )
     assert response.status_code == 428
-    assert row(store) is not None
+    assert stored_store(store) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_store_as_it_is(
+def test_a_stale_etag_gets_a_412_with_the_current_store(
     client_with_auth, owner, owner_headers, method
 ):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
-    old = client_with_auth.get(url).headers["ETag"]
+    stale_etag = client_with_auth.get(url).headers["ETag"]
     changed = client_with_auth.patch(
-        url, json={"currency": "CHF"}, headers=owner_headers | {"If-Match": old}
+        url, json={"currency": "CHF"}, headers=owner_headers | {"If-Match": stale_etag}
     )
     assert changed.status_code == 200
-    headers = owner_headers | {"If-Match": old}
+    headers = owner_headers | {"If-Match": stale_etag}
     response = client_with_auth.open(url, method=method, json={"name": "Lost"}, headers=headers)
     assert response.status_code == 412
     assert response.json["current"] == changed.json
     assert response.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_a_412_is_found_before_a_422(client_with_auth, owner, owner_headers):
+def test_a_412_precedes_a_422(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     headers = owner_headers | {"If-Match": '"stale"'}
     assert (
@@ -420,7 +420,7 @@ def test_a_412_is_found_before_a_422(client_with_auth, owner, owner_headers):
     )
 
 
-def test_what_a_client_has_is_not_sent_again(client_with_auth):
+def test_a_matching_if_none_match_gets_a_304(client_with_auth):
     url = f"{URL}/{make_store().pk}"
     etag = client_with_auth.get(url).headers["ETag"]
     response = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
@@ -429,34 +429,36 @@ def test_what_a_client_has_is_not_sent_again(client_with_auth):
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_store_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
+def test_a_missing_store_is_404(client_with_auth, owner_headers, method, pk):
     response = client_with_auth.open(
         f"{URL}/{pk}", method=method, json={}, headers=owner_headers | ANY
     )
     assert response.status_code == 404
 
 
-# Deletion and repetition
+# Deletion and repeated requests
 
 
-def test_a_store_with_products_is_kept_and_they_are_named(client_with_auth, owner, owner_headers):
+def test_deleting_a_store_with_products_is_a_conflict_that_names_them(
+    client_with_auth, owner, owner_headers
+):
     store = make_store(owner_id=owner.pk)
     products = {str(make_product(store).pk) for _ in range(2)}
     response = client_with_auth.delete(f"{URL}/{store.pk}", headers=owner_headers | ANY)
     assert (response.status_code, response.json["code"]) == (409, "in-use")
     details = [entry["detail"] for entry in response.json["errors"]]
     assert sorted(details) == sorted(f"Product {pk} is sold there." for pk in products)
-    assert row(store) is not None
+    assert stored_store(store) is not None
 
 
-def test_a_store_without_products_is_closed(client_with_auth, owner, owner_headers):
+def test_a_store_without_products_can_be_deleted(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     response = client_with_auth.delete(url, headers=owner_headers | ANY)
     assert (response.status_code, response.data) == (204, b"")
     assert client_with_auth.get(url).status_code == 404
 
 
-def test_a_user_with_a_store_is_kept_and_it_is_named(client_with_auth, owner, admin):
+def test_deleting_a_user_with_a_store_is_a_conflict_that_names_it(client_with_auth, owner, admin):
     store = make_store(owner_id=owner.pk)
     response = client_with_auth.delete(f"/api/v2/users/{owner.pk}", headers=admin | ANY)
     assert (response.status_code, response.json["code"]) == (409, "in-use")
@@ -465,8 +467,8 @@ def test_a_user_with_a_store_is_kept_and_it_is_named(client_with_auth, owner, ad
     ]
 
 
-def test_a_repeated_creation_opens_one_store(post, owner_headers):
-    first, second = (post(owner_headers | {"Idempotency-Key": "one"}) for _ in range(2))
-    assert second.data == first.data
-    assert second.headers["Idempotent-Replayed"] == "true"
+def test_a_repeated_creation_creates_one_store(post, owner_headers):
+    original, repeated = (post(owner_headers | {"Idempotency-Key": "one"}) for _ in range(2))
+    assert repeated.data == original.data
+    assert repeated.headers["Idempotent-Replayed"] == "true"
     assert db.session.query(Store).count() == 1

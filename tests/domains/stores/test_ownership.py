@@ -1,4 +1,4 @@
-"""Whose stores are: a merchant writes their own, an admin any, and nobody else one."""
+"""Ownership of stores: a merchant may write their own stores, an admin any."""
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -22,7 +22,7 @@ STORE = {
 
 @pytest.fixture
 def post(client_with_auth, owner_headers):
-    """Return what opens a store."""
+    """Return a function that creates a store over HTTP."""
 
     def call(headers=owner_headers, **values):
         return client_with_auth.post(URL, json=STORE | values, headers=headers)
@@ -30,66 +30,63 @@ def post(client_with_auth, owner_headers):
     return call
 
 
-def row(store):
+def stored_store(store):
     db.session.rollback()
     return db.session.get(Store, store.pk, populate_existing=True)
 
 
-def permission(response):
+def missing_permission(response):
     assert response.status_code == 403
     return response.json["errors"][0]["permission"]
 
 
-def test_a_store_is_of_who_opens_it(post, owner):
+def test_the_owner_is_the_caller_by_default(post, owner):
     assert post().json["owner_id"] == str(owner.pk)
 
 
-def test_one_may_say_that_it_is_ones_own(post, owner):
+def test_the_caller_can_name_themselves_as_the_owner(post, owner):
     assert post(owner_id=str(owner.pk)).json["owner_id"] == str(owner.pk)
 
 
-def test_nobody_opens_a_store_of_somebody_else(post):
+def test_a_merchant_cannot_create_a_store_of_another_user(post):
     other = make_user(role="merchant")
-    assert permission(post(owner_id=str(other.pk))) == "stores:write:any"
+    assert missing_permission(post(owner_id=str(other.pk))) == "stores:write:any"
     assert db.session.query(Store).count() == 0
 
 
-def test_nobody_opens_a_store_of_nobody(post):
-    assert permission(post(owner_id=None)) == "stores:write:any"
+def test_a_merchant_cannot_create_a_store_without_an_owner(post):
+    assert missing_permission(post(owner_id=None)) == "stores:write:any"
 
 
-def test_nobody_learns_which_users_exist(post):
-    """A stranger's key and one that nobody has are answered alike."""
+def test_a_merchant_gets_the_same_error_for_known_and_unknown_users(post):
     responses = [post(owner_id=str(pk)) for pk in (make_user().pk, uuid7())]
     assert [response.status_code for response in responses] == [403, 403]
 
 
-@pytest.mark.parametrize("whose", ["somebody else's", "nobody's"])
-def test_nobody_gives_a_store_away(client_with_auth, owner, owner_headers, whose):
+@pytest.mark.parametrize("new_owner", ["another user", None])
+def test_an_owner_cannot_change_the_owner(client_with_auth, owner, owner_headers, new_owner):
     store = make_store(owner_id=owner.pk, name="The Ladle")
-    owner_id = str(make_user().pk) if whose == "somebody else's" else None
+    owner_id = str(make_user().pk) if new_owner else None
     changes = {"owner_id": owner_id, "name": "Changed"}
     response = client_with_auth.patch(
         f"{URL}/{store.pk}", json=changes, headers=owner_headers | ANY
     )
-    assert permission(response) == "stores:write:any"
-    assert (row(store).owner_id, row(store).name) == (owner.pk, "The Ladle")
+    assert missing_permission(response) == "stores:write:any"
+    assert (stored_store(store).owner_id, stored_store(store).name) == (owner.pk, "The Ladle")
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_stores_of_others_are_not_found_by_whoever_would_change_them(
-    client_with_auth, stranger, method, is_owned
-):
+def test_a_store_of_another_user_cannot_be_changed(client_with_auth, stranger, method, is_owned):
     store = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
     url, body = f"{URL}/{store.pk}", {"name": "Stolen"}
     response = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
     assert response.status_code == 404
-    assert row(store).name == store.name
+    assert stored_store(store).name == store.name
 
 
-def test_stores_of_others_are_not_found_before_the_rest_is_looked_at(client_with_auth, stranger):
-    """404 stands before 428, 412 and 422."""
+def test_the_404_for_a_store_of_another_user_precedes_other_errors(client_with_auth, stranger):
+    """404 precedes 428, 412 and 422."""
     url = f"{URL}/{make_store().pk}"
     assert (
         client_with_auth.patch(url, json={"currency": "EURO"}, headers=stranger).status_code == 404
@@ -97,38 +94,38 @@ def test_stores_of_others_are_not_found_before_the_rest_is_looked_at(client_with
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_customer_changes_no_store_not_even_one_that_was_theirs(client_with_auth, method):
+def test_a_customer_cannot_change_a_store_that_they_own(client_with_auth, method):
     user = make_user()
     store = make_store(owner_id=user.pk)
     headers = sign_in(user) | ANY
     response = client_with_auth.open(f"{URL}/{store.pk}", method=method, json={}, headers=headers)
-    assert permission(response) == "stores:write"
+    assert missing_permission(response) == "stores:write"
 
 
-def test_a_customer_opens_no_store(post):
-    assert permission(post(sign_in(make_user()))) == "stores:write"
+def test_a_customer_cannot_create_a_store(post):
+    assert missing_permission(post(sign_in(make_user()))) == "stores:write"
 
 
-def test_nobody_unknown_opens_a_store(post):
+def test_creating_a_store_needs_a_token(post):
     response = post({})
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_merchant_whose_token_is_for_products_changes_no_store(client_with_auth, owner):
+def test_a_token_for_products_cannot_change_a_store(client_with_auth, owner):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
-    narrowed = sign_in(owner, "products:write") | ANY
-    response = client_with_auth.patch(url, json={"name": "Changed"}, headers=narrowed)
-    assert permission(response) == "stores:write"
+    scoped = sign_in(owner, "products:write") | ANY
+    response = client_with_auth.patch(url, json={"name": "Changed"}, headers=scoped)
+    assert missing_permission(response) == "stores:write"
 
 
-def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(client_with_auth):
+def test_an_admin_without_the_permission_for_any_gets_a_404(client_with_auth):
     url = f"{URL}/{make_store(owner_id=make_user().pk).pk}"
-    narrowed = sign_in(make_user(role="admin"), "stores:write")
-    assert client_with_auth.delete(url, headers=narrowed | ANY).status_code == 404
+    scoped = sign_in(make_user(role="admin"), "stores:write")
+    assert client_with_auth.delete(url, headers=scoped | ANY).status_code == 404
 
 
-def test_an_owner_changes_and_closes_their_store(client_with_auth, owner, owner_headers):
+def test_an_owner_can_change_and_delete_their_store(client_with_auth, owner, owner_headers):
     url = f"{URL}/{make_store(owner_id=owner.pk).pk}"
     assert (
         client_with_auth.patch(url, json={"name": "Mine"}, headers=owner_headers | ANY).json["name"]
@@ -137,7 +134,7 @@ def test_an_owner_changes_and_closes_their_store(client_with_auth, owner, owner_
     assert client_with_auth.delete(url, headers=owner_headers | ANY).status_code == 204
 
 
-def test_an_admin_changes_gives_and_closes_any_store(client_with_auth, owner, admin):
+def test_an_admin_can_change_give_and_delete_any_store(client_with_auth, owner, admin):
     url = f"{URL}/{make_store().pk}"
     response = client_with_auth.patch(url, json={"owner_id": str(owner.pk)}, headers=admin | ANY)
     assert response.json["owner_id"] == str(owner.pk)
@@ -146,28 +143,28 @@ def test_an_admin_changes_gives_and_closes_any_store(client_with_auth, owner, ad
     assert client_with_auth.delete(url, headers=admin | ANY).status_code == 204
 
 
-def test_an_admin_opens_a_store_of_somebody_or_nobody(post, owner, admin):
+def test_an_admin_can_create_a_store_with_any_owner_or_none(post, owner, admin):
     assert post(admin, owner_id=str(owner.pk)).json["owner_id"] == str(owner.pk)
     assert post(admin, owner_id=None).json["owner_id"] is None
 
 
-def test_an_owner_that_does_not_exist_is_told_with_its_pointer(post, admin):
+def test_an_unknown_owner_is_an_error_with_its_pointer(post, admin):
     response = post(admin, owner_id=str(uuid7()))
     assert response.status_code == 422
     [entry] = response.json["errors"]
     assert (entry["pointer"], entry["code"]) == ("#/owner_id", "unknown-reference")
 
 
-def test_an_unknown_owner_is_told_with_all_else_that_is_wrong(client_with_auth, post, admin):
-    url, unknown = f"{URL}/{make_store().pk}", {"owner_id": str(uuid7()), "currency": "EURO"}
+def test_an_unknown_owner_is_reported_with_all_other_errors(client_with_auth, post, admin):
+    url, invalid_fields = f"{URL}/{make_store().pk}", {"owner_id": str(uuid7()), "currency": "EURO"}
     for response in (
-        post(admin, **unknown),
-        client_with_auth.patch(url, json=unknown, headers=admin | ANY),
+        post(admin, **invalid_fields),
+        client_with_auth.patch(url, json=invalid_fields, headers=admin | ANY),
     ):
         assert response.status_code == 422
         pointers = error_pointers(response)
         assert pointers == {"#/owner_id", "#/currency"}
 
 
-def test_with_open_access_a_store_is_nobodys_by_default(client):
+def test_with_open_access_a_store_has_no_owner_by_default(client):
     assert client.post(URL, json=STORE).json["owner_id"] is None
