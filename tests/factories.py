@@ -22,6 +22,12 @@ from alchemist.domains.users.permissions import ADMIN
 _serial = count(1)
 
 
+def reload(row: Any) -> Any:
+    """Return the row as the database has it now, or None."""
+    db.session.rollback()
+    return db.session.get(type(row), row.pk, populate_existing=True)
+
+
 def make_ingredient(**values: Any) -> Ingredient:
     return db.insert(Ingredient(**{"name": f"Ingredient {next(_serial)}"} | values))
 

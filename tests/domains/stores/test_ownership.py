@@ -6,7 +6,7 @@ from uuid_utils.compat import uuid7
 from alchemist import database as db
 from alchemist.domains.stores.models import Store
 from tests.answers import error_pointers
-from tests.factories import make_store, make_user, sign_in
+from tests.factories import make_store, make_user, reload, sign_in
 
 URL = "/api/v2/stores"
 ANY = {"If-Match": "*"}
@@ -28,11 +28,6 @@ def post(client_with_auth, owner_headers):
         return client_with_auth.post(URL, json=STORE | values, headers=headers)
 
     return call
-
-
-def stored_store(store):
-    db.session.rollback()
-    return db.session.get(Store, store.pk, populate_existing=True)
 
 
 def missing_permission(response):
@@ -72,7 +67,7 @@ def test_an_owner_cannot_change_the_owner(client_with_auth, owner, owner_headers
         f"{URL}/{store.pk}", json=changes, headers=owner_headers | ANY
     )
     assert missing_permission(response) == "stores:write:any"
-    assert (stored_store(store).owner_id, stored_store(store).name) == (owner.pk, "The Ladle")
+    assert (reload(store).owner_id, reload(store).name) == (owner.pk, "The Ladle")
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
@@ -82,7 +77,7 @@ def test_a_store_of_another_user_cannot_be_changed(client_with_auth, stranger, m
     url, body = f"{URL}/{store.pk}", {"name": "Stolen"}
     response = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
     assert response.status_code == 404
-    assert stored_store(store).name == store.name
+    assert reload(store).name == store.name
 
 
 def test_the_404_for_a_store_of_another_user_precedes_other_errors(client_with_auth, stranger):

@@ -7,21 +7,11 @@ import pytest
 from sqlalchemy import text
 
 from alchemist import database as db
-from alchemist.domains.users import auth, service, token_format
-from alchemist.domains.users.permissions import ADMIN
+from alchemist.domains.users import auth, token_format
 from tests.domains.users import database_dump
 from tests.factories import bearer, make_ingredient, make_token, make_user
 
 ME = "/api/v2/me"
-
-
-@pytest.fixture
-def token(client_with_auth):
-    """A token that was used just now, and its secret."""
-    token, secret = service.issue(make_user(), ADMIN, label="Till")
-    client_with_auth.get(ME, headers=bearer(secret))
-    auth._token_cache.clear()
-    return token, secret
 
 
 def get_with_header(client_with_auth, value):
@@ -124,7 +114,6 @@ def test_a_token_in_another_header_does_not_authenticate(client_with_auth, token
 
 
 # Cost
-
 MALFORMED = [case for case in INVALID_HEADERS if case != "unknown"]
 
 
@@ -183,55 +172,6 @@ def test_an_unknown_token_is_not_cached(client_with_auth):
     for _ in range(3):
         get_with_header(client_with_auth, f"Bearer {token_format.generate()}")
     assert auth._token_cache == {}
-
-
-# Last use
-
-
-def last_used_at(token):
-    statement = text("SELECT last_used_at FROM tokens WHERE pk = :pk")
-    return db.session.scalar(statement, {"pk": token.pk})
-
-
-def set_last_use(token, minutes):
-    statement = text(
-        "UPDATE tokens SET last_used_at = clock_timestamp() - make_interval(secs => :s)"
-        " WHERE pk = :pk"
-    )
-    db.session.execute(statement, {"pk": token.pk, "s": minutes * 60})
-    db.session.commit()
-    auth._token_cache.clear()
-
-
-def test_the_first_use_is_recorded(client_with_auth):
-    token, secret = service.issue(make_user(), ADMIN, label="Till")
-    assert last_used_at(token) is None
-    get_with_header(client_with_auth, f"Bearer {secret}")
-    assert last_used_at(token) is not None
-
-
-@pytest.mark.parametrize(("minutes", "is_recorded"), [(4.9, False), (5.1, True)])
-def test_a_use_is_recorded_every_five_minutes(client_with_auth, token, minutes, is_recorded):
-    row, secret = token
-    set_last_use(row, minutes)
-    before = last_used_at(row)
-    get_with_header(client_with_auth, f"Bearer {secret}")
-    assert (last_used_at(row) > before) == is_recorded
-
-
-def test_a_use_leaves_no_audit_entry(client_with_auth):
-    token, secret = service.issue(make_user(), ADMIN, label="Till")
-    get_with_header(client_with_auth, f"Bearer {secret}")
-    statement = text("SELECT count(*) FROM audit_log WHERE resource_pk = :pk AND action = 'update'")
-    assert db.session.scalar(statement, {"pk": token.pk}) == 0
-
-
-def test_a_use_does_not_change_updated_at(client_with_auth):
-    token, secret = service.issue(make_user(), ADMIN, label="Till")
-    statement = text("SELECT updated_at FROM tokens WHERE pk = :pk")
-    before = db.session.scalar(statement, {"pk": token.pk})
-    get_with_header(client_with_auth, f"Bearer {secret}")
-    assert db.session.scalar(statement, {"pk": token.pk}) == before
 
 
 # Secrecy
