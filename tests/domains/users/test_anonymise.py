@@ -109,6 +109,24 @@ def test_anonymising_needs_the_permission(anonymise, user):
     assert words_in_database(PERSONAL_DATA["email"]) == [PERSONAL_DATA["email"]]
 
 
+def test_an_anonymous_email_in_use_is_a_conflict(client_with_auth, admin):
+    user = make_user()
+    make_user(email=f"{user.pk.hex}@anonymous.invalid")
+    response = client_with_auth.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin)
+    assert (response.status_code, response.json["code"]) == (409, "already-exists")
+
+
+@pytest.mark.parametrize(
+    "email", ["@anonymous.invalid", "a b@anonymous.invalid", "ada@anonymous.invalid"]
+)
+def test_an_email_in_the_anonymous_domain_is_rejected(client_with_auth, admin, email):
+    response = client_with_auth.post(
+        "/api/v2/users", json={"email": email, "full_name": "Ada"}, headers=admin
+    )
+    assert response.status_code == 422
+    assert response.json["errors"][0]["pointer"] == "#/email"
+
+
 # Former values in the database
 
 

@@ -221,19 +221,3 @@ def test_without_the_permission_no_stored_response_is_returned(create_user):
     headers = {"Idempotency-Key": "one"}
     assert create_user(sign_in(user) | headers).status_code == 201
     assert create_user(sign_in(user, "me:read") | headers).status_code == 403
-
-
-def test_an_anonymous_email_in_use_is_a_conflict(client_with_auth, admin):
-    user = make_user()
-    make_user(email=f"{user.pk.hex}@anonymous.invalid")
-    response = client_with_auth.post(f"{URL}/{user.pk}/anonymise", headers=admin)
-    assert (response.status_code, response.json["code"]) == (409, "already-exists")
-
-
-@pytest.mark.parametrize(
-    "email", ["@anonymous.invalid", "a b@anonymous.invalid", "ada@anonymous.invalid"]
-)
-def test_an_email_in_the_anonymous_domain_is_rejected(client_with_auth, admin, email):
-    response = client_with_auth.post(URL, json={"email": email, "full_name": "Ada"}, headers=admin)
-    assert response.status_code == 422
-    assert response.json["errors"][0]["pointer"] == "#/email"
