@@ -69,7 +69,7 @@ def use(coupon, times=1):
 # Issuing
 
 
-def test_a_new_coupon_is_answered_with_every_field(post):
+def test_a_new_coupon_has_every_field(post):
     answer = post()
     assert answer.status_code == 201, answer.text
     assert set(answer.json) == FIELDS
@@ -78,14 +78,14 @@ def test_a_new_coupon_is_answered_with_every_field(post):
     assert [answer.json[name] for name in OPTIONAL] == [None] * 4
 
 
-def test_a_new_coupon_stands_at_its_location(client_with_auth, post, admin):
+def test_location_is_the_url_of_the_new_coupon(client_with_auth, post, admin):
     made = post()
     shown = client_with_auth.get(made.location, headers=admin)
     assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
     assert shown.headers["ETag"] == made.headers["ETag"]
 
 
-def test_every_field_is_kept_as_it_was_sent(post):
+def test_every_field_is_stored(post):
     values = {
         "remaining_count": 7,
         "percent_off": 15,
@@ -100,24 +100,24 @@ def test_every_field_is_kept_as_it_was_sent(post):
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_what_is_optional_may_be_null(post, name):
+def test_optional_fields_may_be_null(post, name):
     assert post(**{name: None}).json[name] is None
 
 
 @pytest.mark.parametrize("remaining", [0, 4, 10])
-def test_some_of_its_uses_may_be_gone_before(post, remaining):
+def test_a_new_coupon_may_have_earlier_uses(post, remaining):
     assert post(remaining_count=remaining).json["remaining_count"] == remaining
     assert coupon_mismatches() == []
 
 
 @pytest.mark.parametrize("count", [0, 1_000_000_000])
-def test_a_coupon_may_be_used_never_or_very_often(post, count):
+def test_init_count_may_be_zero_or_a_billion(post, count):
     answer = post(init_count=count)
     assert (answer.json["init_count"], answer.json["remaining_count"]) == (count, count)
 
 
 @pytest.mark.parametrize("percent_off", [0, 1, 100])
-def test_a_percentage_is_one_of_0_to_100(post, percent_off):
+def test_a_percentage_is_from_0_to_100(post, percent_off):
     assert post(percent_off=percent_off).json["percent_off"] == percent_off
 
 
@@ -156,20 +156,20 @@ def test_a_percentage_is_one_of_0_to_100(post, percent_off):
         ({"is_left": True}, ("#/is_left", "unknown-field")),
     ],
 )
-def test_a_value_that_is_none_is_told_with_its_pointer(post, values, expected):
+def test_an_invalid_value_is_422_with_its_pointer(post, values, expected):
     answer = post(**values)
     assert answer.status_code == 422, answer.text
     assert pointers_and_codes(answer) == {expected}
 
 
-def test_all_that_is_wrong_is_told_at_once(post):
+def test_all_validation_errors_are_reported_together(post):
     answer = post(code="", init_count=-1, percent_off=101, per_user_limit=0, valid_from=1)
     assert error_pointers(answer) == {
         *("#/code", "#/init_count", "#/percent_off", "#/per_user_limit", "#/valid_from")
     }
 
 
-def test_what_does_not_go_together_is_told_at_once(post):
+def test_all_inconsistencies_are_reported_together(post):
     answer = post(remaining_count=11, valid_from=LAST, valid_until=FIRST)
     assert pointers_and_codes(answer) == {
         ("#/remaining_count", "out-of-range"),
@@ -177,7 +177,7 @@ def test_what_does_not_go_together_is_told_at_once(post):
     }
 
 
-def test_what_does_not_go_together_is_told_beside_what_is_wrong_by_itself(post):
+def test_inconsistencies_are_reported_with_errors_of_other_fields(post):
     answer = post(code=" ", remaining_count=11, valid_from=LAST, valid_until=FIRST)
     assert pointers_and_codes(answer) == {
         ("#/code", "too-short"),
@@ -186,7 +186,7 @@ def test_what_does_not_go_together_is_told_beside_what_is_wrong_by_itself(post):
     }
 
 
-def test_what_is_wrong_by_itself_is_compared_with_nothing(post):
+def test_invalid_fields_are_not_compared(post):
     answer = post(init_count=-1, remaining_count=5, valid_from=LAST, valid_until="soon")
     assert pointers_and_codes(answer) == {
         ("#/init_count", "out-of-range"),
@@ -195,12 +195,12 @@ def test_what_is_wrong_by_itself_is_compared_with_nothing(post):
 
 
 @pytest.mark.parametrize("end", ["2026-05-01T12:00:00Z", "2026-05-01T13:59:59+02:00"])
-def test_a_window_ends_later_than_it_begins(post, end):
+def test_valid_until_must_be_later_than_valid_from(post, end):
     answer = post(valid_from="2026-05-01T12:00:00Z", valid_until=end)
     assert pointers_and_codes(answer) == {("#/valid_until", "out-of-range")}
 
 
-def test_a_window_is_a_microsecond_long_at_least(post):
+def test_the_period_of_validity_may_be_one_microsecond(post):
     answer = post(valid_from="2026-05-01T12:00:00Z", valid_until="2026-05-01T12:00:00.000001Z")
     assert answer.status_code == 201
 
@@ -219,14 +219,14 @@ def test_a_window_is_a_microsecond_long_at_least(post):
         ("A\u0308RGER", "ärger"),
     ],
 )
-def test_a_code_is_taken_in_any_case(post, taken, code):
+def test_codes_are_unique_in_any_case(post, taken, code):
     make_coupon(code=code.strip())
     answer = post(code=taken)
     assert (answer.status_code, pointers_and_codes(answer)) == (409, {("#/code", "already-exists")})
     assert taken in answer.json["detail"]
 
 
-def test_a_change_to_a_taken_code_is_a_conflict(patch):
+def test_changing_to_the_code_of_another_coupon_is_409(patch):
     make_coupon(code="Moonshine")
     coupon = make_coupon(code="Sunshine")
     answer = patch(coupon, code="MOONSHINE")
@@ -234,7 +234,7 @@ def test_a_change_to_a_taken_code_is_a_conflict(patch):
     assert row(coupon).code == "Sunshine"
 
 
-def test_a_coupon_may_change_the_case_of_its_code(patch):
+def test_the_case_of_a_code_can_be_changed(patch):
     assert patch(make_coupon(code="Moonshine"), code="MoonShine").json["code"] == "MoonShine"
 
 
@@ -242,13 +242,13 @@ def test_a_coupon_may_change_the_case_of_its_code(patch):
 
 
 @pytest.mark.parametrize("code", ["Ärger", "ÄRGER", "ärger", " ärger "])
-def test_a_coupon_is_found_by_its_code_in_any_case(codes, code):
+def test_list_filters_by_code_in_any_case(codes, code):
     make_coupon(code="Ärger")
     make_coupon(code="Ärger2")
     assert codes(code=code) == ["Ärger"]
 
 
-def test_coupons_are_found_by_whether_they_can_be_used(codes):
+def test_list_filters_by_active(codes):
     make_coupon(code="always")
     make_coupon(code="open", valid_from=EARLIER, valid_until=LATER)
     make_coupon(code="last", init_count=5, remaining_count=1)
@@ -263,13 +263,13 @@ def test_coupons_are_found_by_whether_they_can_be_used(codes):
 
 
 @pytest.mark.parametrize(("edge", "is_active"), [("valid_from", "true"), ("valid_until", "false")])
-def test_a_window_holds_its_beginning_but_not_its_end(codes, edge, is_active):
+def test_the_period_of_validity_includes_its_start_but_not_its_end(codes, edge, is_active):
     """The clock cannot be stopped at the edge, but what was just now is before the statement."""
     make_coupon(code="edge", **{edge: datetime.now(UTC)})
     assert codes(active=is_active) == ["edge"]
 
 
-def test_a_coupon_becomes_inactive_with_its_last_use(codes):
+def test_a_coupon_without_uses_left_is_inactive(codes):
     coupon = make_coupon(code="once", init_count=1)
     assert codes(active="true") == ["once"]
     use(coupon)
@@ -289,13 +289,13 @@ def test_a_coupon_becomes_inactive_with_its_last_use(codes):
         f"code={'a' * 65}",
     ],
 )
-def test_a_parameter_that_is_not_one_is_refused(client_with_auth, admin, query):
+def test_an_invalid_query_parameter_is_422(client_with_auth, admin, query):
     assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
 @pytest.mark.parametrize("sort", ["code", "-code", "created_at", "-created_at", "-pk", "pk"])
 @pytest.mark.parametrize("active", ["", "&active=true"])
-def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, admin, sort, active):
+def test_every_sort_key_pages_through_all_coupons(client_with_auth, admin, sort, active):
     wanted = sorted(make_coupon(code=code).code for code in "cabed")
     url, seen = f"{URL}?limit=2&sort={sort}{active}", []
     while url:
@@ -308,7 +308,7 @@ def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, admin,
         assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
 
 
-def test_a_list_of_coupons_is_one_statement(client, statements):
+def test_a_list_is_one_statement(client, statements):
     make_coupon()
     client.get(URL)
     with statements() as seen:
@@ -319,7 +319,7 @@ def test_a_list_of_coupons_is_one_statement(client, statements):
 # Changes
 
 
-def test_what_is_absent_from_a_patch_is_kept(patch):
+def test_patch_keeps_absent_fields(patch):
     coupon = make_coupon(percent_off=15, per_user_limit=2, valid_until=LATER)
     answer = patch(coupon, percent_off=20)
     assert answer.status_code == 200
@@ -328,21 +328,21 @@ def test_what_is_absent_from_a_patch_is_kept(patch):
 
 
 @pytest.mark.parametrize("name", OPTIONAL)
-def test_null_clears_what_is_optional(patch, name):
+def test_null_clears_an_optional_field(patch, name):
     values = {"percent_off": 1, "valid_from": EARLIER, "valid_until": LATER, "per_user_limit": 1}
     answer = patch(make_coupon(**values), **{name: None})
     assert [key for key in values if answer.json[key] is None] == [name]
 
 
 @pytest.mark.parametrize("name", ["code", "init_count"])
-def test_null_clears_nothing_that_is_required(patch, name):
+def test_null_is_422_for_a_required_field(patch, name):
     assert pointers_and_codes(patch(make_coupon(), **{name: None})) == {
         (f"#/{name}", "not-nullable")
     }
 
 
 @pytest.mark.parametrize(("init_count", "remaining"), [(20, 13), (10, 3), (7, 0)])
-def test_a_new_count_moves_what_remains(patch, init_count, remaining):
+def test_a_new_init_count_changes_remaining_count_by_the_difference(patch, init_count, remaining):
     coupon = make_coupon(init_count=10, remaining_count=5)
     use(coupon, 2)
     answer = patch(coupon, init_count=init_count)
@@ -353,7 +353,7 @@ def test_a_new_count_moves_what_remains(patch, init_count, remaining):
 
 
 @pytest.mark.parametrize("init_count", [6, 0])
-def test_a_count_below_what_was_used_is_a_conflict_that_says_how_much(patch, init_count):
+def test_an_init_count_below_the_number_of_uses_is_409(patch, init_count):
     coupon = make_coupon(init_count=10, remaining_count=5)
     use(coupon, 2)
     answer = patch(coupon, init_count=init_count)
@@ -362,7 +362,7 @@ def test_a_count_below_what_was_used_is_a_conflict_that_says_how_much(patch, ini
     assert (row(coupon).init_count, row(coupon).remaining_count) == (10, 3)
 
 
-def test_what_was_given_back_is_not_used(client):
+def test_a_released_redemption_is_no_use(client):
     coupon = make_coupon(init_count=10)
     order = make_order(coupon_code=coupon.code)
     assert client.post(f"/api/v2/orders/{order.pk}/cancel").status_code == 200
@@ -370,7 +370,7 @@ def test_what_was_given_back_is_not_used(client):
     assert (answer.json["remaining_count"], coupon_mismatches()) == (0, [])
 
 
-def test_what_remains_is_read_only_after_the_creation(patch):
+def test_remaining_count_is_read_only_after_the_creation(patch):
     coupon = make_coupon(init_count=10)
     assert pointers_and_codes(patch(coupon, remaining_count=9)) == {
         ("#/remaining_count", "read-only")
@@ -382,7 +382,9 @@ def test_what_remains_is_read_only_after_the_creation(patch):
 
 
 @pytest.mark.parametrize(("sent", "status"), [("true", 422), ("1.0", 422), ("1", 200)])
-def test_what_is_read_only_is_repeated_as_the_same_json(client_with_auth, admin, sent, status):
+def test_a_read_only_field_may_only_be_repeated_as_the_same_json(
+    client_with_auth, admin, sent, status
+):
     """Python takes true, 1 and 1.0 for one value."""
     url, headers = f"{URL}/{make_coupon(init_count=1).pk}", admin | ANY
     body = f'{{"remaining_count": {sent}}}'
@@ -394,7 +396,7 @@ def test_what_is_read_only_is_repeated_as_the_same_json(client_with_auth, admin,
         assert pointers_and_codes(answer) == {("#/remaining_count", "read-only")}
 
 
-def test_what_was_got_may_be_sent_back(client_with_auth, admin):
+def test_a_representation_may_be_sent_back(client_with_auth, admin):
     url = f"{URL}/{make_coupon(percent_off=5, valid_until=LATER).pk}"
     got = client_with_auth.get(url, headers=admin)
     headers = admin | {"If-Match": got.headers["ETag"]}
@@ -410,7 +412,7 @@ def test_what_was_got_may_be_sent_back(client_with_auth, admin):
     ],
 )
 @pytest.mark.parametrize("more", [{}, {"init_count": 0}, {"code": "taken"}])
-def test_a_half_window_is_compared_with_the_stored_half(patch, stored, sent, value, more):
+def test_a_changed_bound_is_compared_with_the_stored_bound(patch, stored, sent, value, more):
     """What does not fit is told where it was sent, and before what is a conflict."""
     make_coupon(code="taken")
     coupon = make_coupon(**stored, init_count=10, remaining_count=5)
@@ -429,12 +431,12 @@ def test_a_half_window_is_compared_with_the_stored_half(patch, stored, sent, val
         {"valid_from": None},
     ],
 )
-def test_a_half_window_that_is_changed_too_is_compared_no_longer(patch, changes):
+def test_a_replaced_bound_is_not_compared(patch, changes):
     coupon = make_coupon(valid_from=EARLIER, valid_until=NOW)
     assert patch(coupon, **changes).status_code == 200
 
 
-def test_a_use_changes_the_etag(client_with_auth, admin):
+def test_a_redemption_changes_the_etag_of_the_coupon(client_with_auth, admin):
     coupon = make_coupon()
     url = f"{URL}/{coupon.pk}"
     before = client_with_auth.get(url, headers=admin)
@@ -447,7 +449,7 @@ def test_a_use_changes_the_etag(client_with_auth, admin):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(client_with_auth, admin, method):
+def test_patch_and_delete_need_if_match(client_with_auth, admin, method):
     coupon = make_coupon()
     answer = client_with_auth.open(f"{URL}/{coupon.pk}", method=method, json={}, headers=admin)
     assert answer.status_code == 428
@@ -455,7 +457,7 @@ def test_a_change_needs_if_match(client_with_auth, admin, method):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_coupon_as_it_is(client_with_auth, admin, patch, method):
+def test_a_stale_etag_is_412_with_the_current_coupon(client_with_auth, admin, patch, method):
     coupon = make_coupon()
     url = f"{URL}/{coupon.pk}"
     old = client_with_auth.get(url, headers=admin).headers["ETag"]
@@ -469,7 +471,7 @@ def test_a_stale_etag_is_refused_with_the_coupon_as_it_is(client_with_auth, admi
 # Deletion
 
 
-def test_a_coupon_that_nobody_used_is_deleted(client_with_auth, admin, post):
+def test_a_coupon_without_redemptions_can_be_deleted(client_with_auth, admin, post):
     url = post().location
     assert client_with_auth.delete(url, headers=admin | ANY).status_code == 204
     assert client_with_auth.get(url, headers=admin).status_code == 404
@@ -477,7 +479,7 @@ def test_a_coupon_that_nobody_used_is_deleted(client_with_auth, admin, post):
 
 
 @pytest.mark.parametrize("is_released", [False, True])
-def test_a_redeemed_coupon_is_kept_and_its_redemptions_are_named(
+def test_deleting_a_redeemed_coupon_is_409_with_its_redemptions(
     client_with_auth, admin, is_released
 ):
     coupon = make_coupon()
@@ -496,7 +498,7 @@ def test_a_redeemed_coupon_is_kept_and_its_redemptions_are_named(
 
 
 @pytest.mark.parametrize("role", ["customer", "merchant"])
-def test_coupons_are_for_admins(client_with_auth, role):
+def test_only_admins_read_and_change_coupons(client_with_auth, role):
     headers, url = sign_in(make_user(role=role)), f"{URL}/{make_coupon().pk}"
     body = {"code": "Mine", "init_count": 1, "percent_off": 100}
     answers = [
@@ -512,25 +514,25 @@ def test_coupons_are_for_admins(client_with_auth, role):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_coupons_are_not_public(client_with_auth, method):
+def test_coupons_need_a_token(client_with_auth, method):
     assert client_with_auth.open(URL, method=method).status_code == 401
 
 
 @pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_coupon_that_is_not_there_is_404(client_with_auth, admin, method, pk):
+def test_a_coupon_that_does_not_exist_is_404(client_with_auth, admin, method, pk):
     answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=admin | ANY)
     assert answer.status_code == 404
 
 
-def test_what_a_client_has_is_not_sent_again(client_with_auth, admin):
+def test_a_matching_if_none_match_is_304(client_with_auth, admin):
     url = f"{URL}/{make_coupon().pk}"
     etag = client_with_auth.get(url, headers=admin).headers["ETag"]
     answer = client_with_auth.get(url, headers=admin | {"If-None-Match": f"W/{etag}"})
     assert (answer.status_code, answer.headers["ETag"]) == (304, etag)
 
 
-def test_a_repeated_creation_is_answered_as_the_first(post, admin):
+def test_a_repeated_creation_is_replayed(post, admin):
     key = admin | {"Idempotency-Key": "one"}
     first, second = post(key), post(key)
     assert (first.status_code, second.data) == (201, first.data)

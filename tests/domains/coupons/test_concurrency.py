@@ -31,9 +31,7 @@ def redemption(coupon):
     return lambda client: client.post(f"coupons/{coupon['pk']}/redemptions")
 
 
-def test_five_thousand_customers_get_the_thousand_uses_that_are_left(
-    shared_gunicorn, client, sound
-):
+def test_five_thousand_requests_redeem_a_thousand_uses(shared_gunicorn, client, sound):
     coupon = client.create("coupons", code="Rush", init_count=1500, remaining_count=1000)
     answers = run_concurrently(shared_gunicorn, [redemption(coupon)] * 5000)
     assert Counter(answer.status for answer in answers) == {201: 1000, 409: 4000}
@@ -43,7 +41,7 @@ def test_five_thousand_customers_get_the_thousand_uses_that_are_left(
     assert client.get(f"coupons/{coupon['pk']}")["remaining_count"] == 0
 
 
-def test_a_change_of_the_count_loses_no_redemption(shared_gunicorn, client, sound):
+def test_changing_init_count_loses_no_concurrent_redemption(shared_gunicorn, client, sound):
     coupon = client.create("coupons", code="Moving", init_count=100)
     url = f"coupons/{coupon['pk']}"
     changes = [partial(Client.patch, path=url, body={"init_count": n}) for n in range(101, 151)]
@@ -56,9 +54,7 @@ def test_a_change_of_the_count_loses_no_redemption(shared_gunicorn, client, soun
     assert redeemed >= 100
 
 
-def test_a_limit_for_one_user_holds_in_all_of_their_sessions(
-    make_committing_app, gunicorn_with_auth
-):
+def test_the_limit_per_user_applies_to_concurrent_requests(make_committing_app, gunicorn_with_auth):
     app = make_committing_app(open_access=False)
     auth._token_cache.clear()
     with app.app_context():
@@ -80,7 +76,7 @@ def test_a_limit_for_one_user_holds_in_all_of_their_sessions(
     assert [verdict for verdict in verify.run(database) if not verdict.passed] == []
 
 
-def test_a_coupon_goes_or_is_redeemed(shared_gunicorn, client, sound):
+def test_a_coupon_is_deleted_or_redeemed_but_not_both(shared_gunicorn, client, sound):
     for number in range(20):
         coupon = client.create("coupons", code=f"Gone {number}", init_count=1)
         delete = partial(Client.delete, path=f"coupons/{coupon['pk']}")

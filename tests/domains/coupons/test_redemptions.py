@@ -58,7 +58,7 @@ def codes(answer):
     return [entry["code"] for entry in answer.json["errors"]]
 
 
-def test_a_redemption_is_answered_with_every_field(redeem, user):
+def test_a_new_redemption_has_every_field(redeem, user):
     coupon = make_coupon(init_count=10)
     answer = redeem(coupon)
     assert answer.status_code == 201, answer.text
@@ -69,7 +69,7 @@ def test_a_redemption_is_answered_with_every_field(redeem, user):
     assert answer.json["order_id"] is answer.json["released_at"] is None
 
 
-def test_a_redemption_stands_at_its_location(client_with_auth, redeem, user_headers):
+def test_location_is_the_url_of_the_new_redemption(client_with_auth, redeem, user_headers):
     made = redeem(make_coupon())
     shown = client_with_auth.get(made.location, headers=user_headers)
     assert made.location.endswith(made.json["pk"])
@@ -77,21 +77,23 @@ def test_a_redemption_stands_at_its_location(client_with_auth, redeem, user_head
     assert shown.headers["ETag"] == made.headers["ETag"]
 
 
-def test_a_redemption_counts_down_and_is_written_down(redeem):
+def test_redeeming_decrements_the_counter_and_stores_a_redemption(redeem):
     coupon = make_coupon(init_count=10)
     counts = [redeem(coupon).json["remaining_count"] for _ in range(3)]
     assert (counts, remaining(coupon), ledger(coupon)) == ([9, 8, 7], 7, 3)
     assert coupon_mismatches() == []
 
 
-def test_with_open_access_a_redemption_is_nobodys(client):
+def test_with_open_access_a_redemption_has_no_user(client):
     coupon = make_coupon(per_user_limit=1)
     answers = [client.post(url(coupon)) for _ in range(2)]
     assert answers[0].json["user_id"] is None
     assert codes(answers[1]) == ["coupon-limit-reached"]
 
 
-def test_what_remains_is_what_remains_now(client_with_auth, redeem, user_headers):
+def test_remaining_count_of_a_redemption_is_the_current_count(
+    client_with_auth, redeem, user_headers
+):
     coupon = make_coupon(init_count=10)
     first = redeem(coupon)
     redeem(coupon)
@@ -103,7 +105,7 @@ def test_what_remains_is_what_remains_now(client_with_auth, redeem, user_headers
 # What forbids it
 
 
-def test_an_exhausted_coupon_says_how_many_uses_it_had(redeem):
+def test_an_exhausted_coupon_is_409_with_its_number_of_uses(redeem):
     coupon = make_coupon(init_count=2)
     answers = [redeem(coupon) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 409]
@@ -113,7 +115,7 @@ def test_an_exhausted_coupon_says_how_many_uses_it_had(redeem):
 
 
 @pytest.mark.parametrize("window", [{"valid_from": LATER}, {"valid_until": EARLIER}])
-def test_a_coupon_outside_of_its_window_says_when_it_is_valid(redeem, window):
+def test_a_coupon_outside_its_period_of_validity_is_409_with_the_time(redeem, window):
     coupon = make_coupon(**window)
     answer = redeem(coupon)
     assert codes(answer) == ["coupon-not-valid"]
@@ -123,17 +125,17 @@ def test_a_coupon_outside_of_its_window_says_when_it_is_valid(redeem, window):
 
 
 @pytest.mark.parametrize("window", [{"valid_from": EARLIER}, {"valid_until": LATER}])
-def test_a_coupon_inside_of_its_window_is_redeemed(redeem, window):
+def test_a_coupon_inside_its_period_of_validity_can_be_redeemed(redeem, window):
     assert redeem(make_coupon(**window)).status_code == 201
 
 
 @pytest.mark.parametrize(("edge", "status"), [("valid_from", 201), ("valid_until", 409)])
-def test_a_window_holds_its_beginning_but_not_its_end(redeem, edge, status):
+def test_the_period_of_validity_includes_its_start_but_not_its_end(redeem, edge, status):
     coupon = make_coupon(**{edge: datetime.now(UTC)})
     assert redeem(coupon).status_code == status
 
 
-def test_a_user_uses_a_coupon_as_often_as_it_allows(redeem, admin):
+def test_a_user_reaches_the_limit_of_a_coupon(redeem, admin):
     coupon = make_coupon(per_user_limit=2)
     answers = [redeem(coupon) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 409]
@@ -142,13 +144,13 @@ def test_a_user_uses_a_coupon_as_often_as_it_allows(redeem, admin):
     assert redeem(coupon, headers=admin).status_code == 201
 
 
-def test_uses_in_orders_count_for_the_limit(redeem, user):
+def test_redemptions_by_orders_count_for_the_limit(redeem, user):
     coupon = make_coupon(per_user_limit=1)
     make_order(user=user, coupon_code=coupon.code)
     assert codes(redeem(coupon)) == ["coupon-limit-reached"]
 
 
-def test_a_use_that_was_given_back_counts_no_longer(client_with_auth, redeem, user, user_headers):
+def test_released_redemptions_do_not_count(client_with_auth, redeem, user, user_headers):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     order = make_order(user=user, coupon_code=coupon.code)
     assert codes(redeem(coupon)) == ["coupon-exhausted", "coupon-limit-reached"]
@@ -159,7 +161,7 @@ def test_a_use_that_was_given_back_counts_no_longer(client_with_auth, redeem, us
     assert redeem(coupon).status_code == 201
 
 
-def test_a_lowered_limit_forbids_what_it_allowed_before(client_with_auth, redeem, admin):
+def test_a_lowered_limit_counts_earlier_redemptions(client_with_auth, redeem, admin):
     coupon = make_coupon(per_user_limit=3)
     redeem(coupon)
     redeem(coupon)
@@ -173,7 +175,7 @@ def test_a_lowered_limit_forbids_what_it_allowed_before(client_with_auth, redeem
     assert "2" in answer.json["errors"][0]["detail"]
 
 
-def test_all_that_forbids_it_is_told_at_once(redeem, user):
+def test_all_rejection_reasons_are_reported_together(redeem, user):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     service.redeem(coupon, user.pk)
     db.session.refresh(coupon)
@@ -185,7 +187,9 @@ def test_all_that_forbids_it_is_told_at_once(redeem, user):
 
 @pytest.mark.parametrize("pk", ["x", "0", NOBODY])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_coupon_that_is_not_there_is_404(client_with_auth, user_headers, method, pk):
+def test_redemptions_of_a_coupon_that_does_not_exist_are_404(
+    client_with_auth, user_headers, method, pk
+):
     answer = client_with_auth.open(
         f"/api/v2/coupons/{pk}/redemptions", method=method, headers=user_headers
     )
@@ -195,7 +199,7 @@ def test_a_coupon_that_is_not_there_is_404(client_with_auth, user_headers, metho
 # Who sees it
 
 
-def test_one_sees_ones_own_redemptions_only(client_with_auth, listed, redeem, user_headers):
+def test_a_user_only_sees_their_own_redemptions(client_with_auth, listed, redeem, user_headers):
     coupon = make_coupon()
     own, other = redeem(coupon), redeem(coupon, sign_in(make_user()))
     assert listed(coupon, user_headers) == [own.json["pk"]]
@@ -213,27 +217,29 @@ def test_an_admin_sees_every_redemption(client_with_auth, listed, redeem, admin)
     }
 
 
-def test_an_admin_whose_token_is_not_for_any_sees_own_ones_only(listed, redeem):
+def test_an_admin_without_read_any_only_sees_their_own_redemptions(listed, redeem):
     admin, coupon = make_user(role="admin"), make_coupon()
     redeem(coupon)
     own = redeem(coupon, sign_in(admin))
     assert listed(coupon, sign_in(admin, "redemptions:read")) == [own.json["pk"]]
 
 
-def test_a_redemption_of_another_coupon_is_not_found(client_with_auth, redeem, user_headers):
+def test_a_redemption_of_another_coupon_is_404(client_with_auth, redeem, user_headers):
     made, other = redeem(make_coupon()), make_coupon()
     answer = client_with_auth.get(f"{url(other)}/{made.json['pk']}", headers=user_headers)
     assert answer.status_code == 404
 
 
-def test_who_may_only_redeem_is_answered_their_redemption(client_with_auth, redeem, user):
+def test_redeeming_answers_the_redemption_without_the_permission_to_read(
+    client_with_auth, redeem, user
+):
     narrowed = sign_in(user, "coupons:redeem")
     made = redeem(make_coupon(), narrowed)
     assert (made.status_code, made.json["user_id"]) == (201, str(user.pk))
     assert client_with_auth.get(made.location, headers=narrowed).status_code == 403
 
 
-def test_who_may_not_redeem_does_not(redeem, user):
+def test_redeeming_needs_the_permission(redeem, user):
     coupon = make_coupon()
     answer = redeem(coupon, sign_in(user, "redemptions:read"))
     assert answer.status_code == 403
@@ -246,7 +252,7 @@ def test_redemptions_need_a_token(client_with_auth, method):
     assert client_with_auth.open(url(make_coupon()), method=method).status_code == 401
 
 
-def test_the_redemption_of_an_order_names_it(client_with_auth, listed, user, user_headers):
+def test_the_redemption_of_an_order_has_its_pk(client_with_auth, listed, user, user_headers):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
     [pk] = listed(coupon, user_headers)
@@ -254,7 +260,7 @@ def test_the_redemption_of_an_order_names_it(client_with_auth, listed, user, use
     assert (shown["order_id"], pk) == (str(order.pk), str(order.redemption_id))
 
 
-def test_what_was_given_back_stays_listed(client_with_auth, listed, user, user_headers):
+def test_released_redemptions_are_listed(client_with_auth, listed, user, user_headers):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
     pk = str(order.redemption_id)
@@ -268,9 +274,7 @@ def test_what_was_given_back_stays_listed(client_with_auth, listed, user, user_h
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at"])
-def test_every_documented_sort_key_is_walked_to_its_end(
-    client_with_auth, redeem, user_headers, sort
-):
+def test_every_sort_key_pages_through_all_redemptions(client_with_auth, redeem, user_headers, sort):
     coupon = make_coupon()
     wanted = [redeem(coupon).json["pk"] for _ in range(5)]
     path, seen = f"{url(coupon)}?limit=2&sort={sort}", []
@@ -282,7 +286,7 @@ def test_every_documented_sort_key_is_walked_to_its_end(
     assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
 
 
-def test_a_cursor_of_one_coupon_does_not_fit_another(client_with_auth, redeem, user_headers):
+def test_a_cursor_is_invalid_for_another_coupon(client_with_auth, redeem, user_headers):
     one, other = make_coupon(), make_coupon()
     for _ in range(2):
         redeem(one)
@@ -293,23 +297,21 @@ def test_a_cursor_of_one_coupon_does_not_fit_another(client_with_auth, redeem, u
 
 
 @pytest.mark.parametrize("query", ["user_id=x", f"order_id={NOBODY}", "sort=user_id"])
-def test_a_parameter_that_is_not_one_is_refused(client_with_auth, user_headers, query):
+def test_an_invalid_query_parameter_is_422(client_with_auth, user_headers, query):
     assert (
         client_with_auth.get(f"{url(make_coupon())}?{query}", headers=user_headers).status_code
         == 422
     )
 
 
-def test_a_redemption_takes_no_parameters(redeem):
+def test_redeeming_rejects_query_parameters(redeem):
     coupon = make_coupon()
     assert redeem(coupon, query_string={"times": "2"}).status_code == 422
     assert remaining(coupon) == 10
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
-def test_a_redemption_is_neither_changed_nor_deleted(
-    client_with_auth, redeem, user_headers, method
-):
+def test_redemptions_cannot_be_updated_or_deleted(client_with_auth, redeem, user_headers, method):
     made = redeem(make_coupon())
     answer = client_with_auth.open(
         made.location, method=method, headers=user_headers | {"If-Match": "*"}
@@ -322,7 +324,7 @@ def test_a_redemption_is_neither_changed_nor_deleted(
 # Idempotency keys
 
 
-def test_a_repeated_redemption_is_one(redeem, user_headers):
+def test_a_repeated_redemption_is_replayed(redeem, user_headers):
     coupon = make_coupon()
     key = user_headers | {"Idempotency-Key": "one"}
     first, second = redeem(coupon, key), redeem(coupon, key)
@@ -333,7 +335,7 @@ def test_a_repeated_redemption_is_one(redeem, user_headers):
     assert (remaining(coupon), ledger(coupon)) == (9, 1)
 
 
-def test_a_key_of_one_coupon_is_none_of_another(redeem, user_headers):
+def test_a_key_of_another_coupon_is_422(redeem, user_headers):
     key = user_headers | {"Idempotency-Key": "one"}
     other = make_coupon()
     assert redeem(make_coupon(), key).status_code == 201
@@ -341,7 +343,7 @@ def test_a_key_of_one_coupon_is_none_of_another(redeem, user_headers):
     assert remaining(other) == 10
 
 
-def test_a_refusal_is_kept_under_its_key(client_with_auth, redeem, user_headers, admin):
+def test_a_conflict_is_replayed(client_with_auth, redeem, user_headers, admin):
     coupon = make_coupon(init_count=0)
     key = user_headers | {"Idempotency-Key": "one"}
     first = redeem(coupon, key)
@@ -356,7 +358,7 @@ def test_a_refusal_is_kept_under_its_key(client_with_auth, redeem, user_headers,
 # The service
 
 
-def test_a_redemption_is_in_the_audit_log(client_with_auth, redeem, admin, user):
+def test_a_redemption_is_audited(client_with_auth, redeem, admin, user):
     pk = redeem(make_coupon()).json["pk"]
     log = client_with_auth.get("/api/v2/audit", headers=admin).json
     [entry] = [entry for entry in log if entry["resource_pk"] == pk]
@@ -365,7 +367,7 @@ def test_a_redemption_is_in_the_audit_log(client_with_auth, redeem, admin, user)
     assert entry["fields"] == ["coupon_id", "order_id", "user_id"]
 
 
-def test_a_use_is_given_back_once(client_with_auth, redeem):
+def test_a_redemption_is_released_once(client_with_auth, redeem):
     coupon = make_coupon()
     pk = UUID(redeem(coupon).json["pk"])
     for _ in range(3):
@@ -373,7 +375,7 @@ def test_a_use_is_given_back_once(client_with_auth, redeem):
     assert (remaining(coupon), coupon_mismatches()) == (10, [])
 
 
-def test_a_user_with_redemptions_is_kept(client_with_auth, redeem, admin, user):
+def test_deleting_a_user_with_redemptions_is_409(client_with_auth, redeem, admin, user):
     pk = redeem(make_coupon()).json["pk"]
     answer = client_with_auth.delete(f"/api/v2/users/{user.pk}", headers=admin | {"If-Match": "*"})
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")

@@ -43,7 +43,7 @@ def after_noon(hours):
 # Lists
 
 
-def test_orders_are_found_by_status(client_with_auth, pks, admin):
+def test_list_filters_by_status(client_with_auth, pks, admin):
     orders = {status: make_order() for status in ("placed", "paid", "fulfilled", "cancelled")}
     transition(client_with_auth, orders["paid"].pk, "pay", headers=admin)
     transition(client_with_auth, orders["fulfilled"].pk, "pay", "fulfil", headers=admin)
@@ -52,7 +52,7 @@ def test_orders_are_found_by_status(client_with_auth, pks, admin):
         assert pks(status=status) == [str(order.pk)]
 
 
-def test_orders_are_found_by_user(pks, buyer):
+def test_list_filters_by_user(pks, buyer):
     own = make_order(user=buyer)
     make_order(user=make_user())
     make_order()
@@ -60,14 +60,14 @@ def test_orders_are_found_by_user(pks, buyer):
     assert pks(user_id=str(uuid7())) == []
 
 
-def test_orders_are_found_by_product(pks):
+def test_list_filters_by_product(pks):
     tea, soup = make_product(), make_product()
     both, one = make_order(tea, soup), make_order(tea)
     assert pks(product_id=str(tea.pk)) == [str(both.pk), str(one.pk)]
     assert pks(product_id=str(soup.pk)) == [str(both.pk)]
 
 
-def test_orders_are_found_by_when_they_were_placed(pks, placed):
+def test_list_filters_by_the_time_of_placing(pks, placed):
     early, noon, late = placed(-1), placed(0), placed(1)
     assert pks(placed_after=after_noon(0)) == [noon, late]
     assert pks(placed_before=after_noon(0)) == [early]
@@ -84,12 +84,12 @@ def test_orders_are_found_by_when_they_were_placed(pks, placed):
         ({"placed_before": "9999-12-31T23:59:59.999999Z"}, 1),
     ],
 )
-def test_the_first_and_the_last_moment_are_moments(pks, query, count):
+def test_time_filters_accept_the_first_and_the_last_datetime(pks, query, count):
     make_order()
     assert len(pks(**query)) == count
 
 
-def test_filters_hold_together(client_with_auth, pks, placed, buyer, admin):
+def test_filters_are_combined(client_with_auth, pks, placed, buyer, admin):
     wanted = placed(1, user=buyer)
     placed(-1, user=buyer)
     placed(1)
@@ -117,12 +117,12 @@ def test_filters_hold_together(client_with_auth, pks, placed, buyer, admin):
         "sort=created_at",
     ],
 )
-def test_a_parameter_that_is_not_one_is_refused(client_with_auth, admin, query):
+def test_an_invalid_query_parameter_is_422(client_with_auth, admin, query):
     assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "placed_at", "-placed_at", "placed_at,-pk"])
-def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, placed, admin, sort):
+def test_every_sort_key_pages_through_all_orders(client_with_auth, placed, admin, sort):
     made = [placed(hours) for hours in (3, 1, 2, 5, 4)]
     wanted = made if "placed_at" not in sort else [made[i] for i in (1, 2, 0, 4, 3)]
     url, seen = f"{URL}?limit=2&sort={sort}", []
@@ -134,7 +134,7 @@ def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, placed
     assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
 
 
-def test_a_cursor_of_one_status_does_not_fit_another(client_with_auth, admin):
+def test_a_cursor_is_invalid_with_another_status_filter(client_with_auth, admin):
     for _ in range(3):
         make_order()
     first = client_with_auth.get(f"{URL}?limit=1&status=placed", headers=admin)
@@ -144,7 +144,7 @@ def test_a_cursor_of_one_status_does_not_fit_another(client_with_auth, admin):
     assert client_with_auth.get(other, headers=admin).status_code == 400
 
 
-def test_a_list_is_one_statement_however_long_its_orders_are(client, statements):
+def test_a_list_is_one_statement_for_any_number_of_items(client, statements):
     for length in (1, 3, 9):
         make_order(*(make_product() for _ in range(length)), coupon_code=make_coupon().code)
     client.get(URL)
@@ -153,7 +153,7 @@ def test_a_list_is_one_statement_however_long_its_orders_are(client, statements)
     assert len(seen) == 1
 
 
-def test_a_list_shows_orders_as_they_show_themselves(client):
+def test_list_and_item_have_the_same_representation(client):
     coupon = make_coupon(percent_off=30)
     order = make_order(make_product(), make_product(), coupon_code=coupon.code)
     assert client.get(URL).json == [client.get(f"{URL}/{order.pk}").json]
@@ -162,7 +162,7 @@ def test_a_list_shows_orders_as_they_show_themselves(client):
 # One order
 
 
-def test_what_a_client_has_is_not_sent_again(client):
+def test_a_matching_if_none_match_is_304(client):
     url = f"{URL}/{make_order().pk}"
     etag = client.get(url).headers["ETag"]
     answer = client.get(url, headers={"If-None-Match": f"W/{etag}"})
@@ -170,7 +170,7 @@ def test_what_a_client_has_is_not_sent_again(client):
 
 
 @pytest.mark.parametrize("path", ["", "/pk"])
-def test_head_answers_as_get_without_a_body(client, path):
+def test_head_answers_like_get_without_a_body(client, path):
     url = URL + path.replace("pk", str(make_order().pk))
     got, head = client.get(url), client.head(url)
     assert (head.status_code, head.data) == (200, b"")
@@ -178,12 +178,12 @@ def test_head_answers_as_get_without_a_body(client, path):
 
 
 @pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
-def test_an_order_that_is_not_there_is_404(client, pk):
+def test_an_order_that_does_not_exist_is_404(client, pk):
     assert client.get(f"{URL}/{pk}").status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT", "POST"])
-def test_an_order_is_neither_changed_nor_deleted(client, method):
+def test_orders_cannot_be_updated_or_deleted(client, method):
     url = f"{URL}/{make_order().pk}"
     answer = client.open(url, method=method, json={"status": "paid"}, headers={"If-Match": "*"})
     assert answer.status_code == 405
@@ -194,7 +194,7 @@ def test_an_order_is_neither_changed_nor_deleted(client, method):
 
 
 @pytest.mark.parametrize("path", ["/pay", "/fulfil", "/cancel"])
-def test_a_transition_is_posted_only(client, path):
+def test_transitions_only_allow_post(client, path):
     answer = client.get(f"{URL}/{make_order().pk}{path}")
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
@@ -203,7 +203,7 @@ def test_a_transition_is_posted_only(client, path):
 # Idempotency keys
 
 
-def test_a_repeated_order_is_placed_once(place, buyer_headers):
+def test_an_order_repeated_with_its_key_is_placed_once(place, buyer_headers):
     product, coupon = make_product(stock=5), make_coupon()
     key = buyer_headers | {"Idempotency-Key": "one"}
     body = {"coupon_code": coupon.code, "headers": key}
@@ -217,7 +217,7 @@ def test_a_repeated_order_is_placed_once(place, buyer_headers):
     assert (stock(product), remaining(coupon)) == (3, 9)
 
 
-def test_the_first_answer_is_given_again_whatever_happened_since(
+def test_the_stored_answer_is_replayed_after_the_order_has_changed(
     client_with_auth, place, buyer_headers
 ):
     product = make_product(stock=1)
@@ -227,7 +227,7 @@ def test_the_first_answer_is_given_again_whatever_happened_since(
     assert place(item(product), headers=key).data == first.data
 
 
-def test_a_key_of_another_order_is_refused(place, buyer_headers):
+def test_a_key_with_another_body_is_422(place, buyer_headers):
     product = make_product(stock=5)
     key = buyer_headers | {"Idempotency-Key": "one"}
     place(item(product), headers=key)
@@ -236,7 +236,7 @@ def test_a_key_of_another_order_is_refused(place, buyer_headers):
     assert stock(product) == 4
 
 
-def test_a_key_of_a_quote_is_none_of_an_order(place, quote, buyer_headers):
+def test_a_key_of_a_quote_is_422_for_an_order(place, quote, buyer_headers):
     product = make_product(stock=5)
     key = buyer_headers | {"Idempotency-Key": "one"}
     assert quote(item(product), headers=key).status_code == 200
@@ -244,7 +244,7 @@ def test_a_key_of_a_quote_is_none_of_an_order(place, quote, buyer_headers):
     assert stock(product) == 5
 
 
-def test_a_refusal_by_the_stock_is_kept(client_with_auth, place, buyer_headers, admin):
+def test_an_out_of_stock_conflict_is_replayed(client_with_auth, place, buyer_headers, admin):
     product = make_product(stock=0)
     key = buyer_headers | {"Idempotency-Key": "one"}
     first = place(item(product), headers=key)
@@ -258,21 +258,21 @@ def test_a_refusal_by_the_stock_is_kept(client_with_auth, place, buyer_headers, 
     assert stock(product) == 1
 
 
-def test_an_order_that_is_none_leaves_no_key(place, buyer_headers):
+def test_an_invalid_order_stores_no_key(place, buyer_headers):
     product = make_product(stock=5)
     key = buyer_headers | {"Idempotency-Key": "one"}
     assert place(item(product, 0), headers=key).status_code == 422
     assert place(item(product), headers=key).status_code == 201
 
 
-def test_what_costs_too_much_leaves_no_key(place, buyer_headers):
+def test_a_price_that_is_too_large_stores_no_key(place, buyer_headers):
     dear, cheap = make_product(price=9_999_999_999), make_product()
     key = buyer_headers | {"Idempotency-Key": "one"}
     assert place(item(dear, 2), headers=key).status_code == 422
     assert place(item(cheap), headers=key).status_code == 201
 
 
-def test_one_key_of_two_buyers_places_two_orders(place):
+def test_keys_of_two_buyers_are_independent(place):
     product = make_product(stock=5)
     answers = [
         place(item(product), headers=sign_in(make_user()) | {"Idempotency-Key": "one"})
@@ -285,7 +285,7 @@ def test_one_key_of_two_buyers_places_two_orders(place):
 # The audit log
 
 
-def test_an_order_and_its_redemption_are_in_the_audit_log(
+def test_an_order_and_its_redemption_are_audited(
     client_with_auth, place, buyer_headers, admin, buyer
 ):
     made = place(item(make_product(stock=1)), coupon_code=make_coupon().code)

@@ -112,11 +112,11 @@ def sell_out(server, client):
     assert max(taken.values()) == 50
 
 
-def test_what_is_sold_is_what_was_taken(shared_gunicorn, client, sound):
+def test_stock_decreases_by_the_quantity_that_is_sold(shared_gunicorn, client, sound):
     sell_out(shared_gunicorn, client)
 
 
-def test_no_two_orders_deadlock_whatever_way_the_planner_joins(fresh_database, tmp_path):
+def test_orders_do_not_deadlock_with_any_join(fresh_database, tmp_path):
     """A loop locks rows in the order of the lines, a hash join in an order of its own."""
     engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     change = f'ALTER DATABASE "{fresh_database.database}" SET'
@@ -138,7 +138,9 @@ def test_no_two_orders_deadlock_whatever_way_the_planner_joins(fresh_database, t
     assert failed_verdicts(fresh_database) == []
 
 
-def test_a_database_in_the_middle_of_it_all_is_sound(shared_gunicorn, client, module_database):
+def test_every_snapshot_during_concurrent_orders_is_consistent(
+    shared_gunicorn, client, module_database
+):
     """What is looked at from outside never shows a half of an order."""
     products = [*offer(client, 3, stock=30), *offer(client, 2, "USD", price="0.99")]
     code = client.create("coupons", code="Busy", init_count=30, percent_off=33)["code"]
@@ -164,7 +166,7 @@ def test_a_database_in_the_middle_of_it_all_is_sound(shared_gunicorn, client, mo
     assert not any(found)
 
 
-def test_an_order_that_fails_on_its_last_line_changes_nothing(
+def test_an_order_that_fails_on_its_last_item_changes_nothing(
     shared_gunicorn, client, module_database, sound
 ):
     products, [rare] = offer(client, 4, stock=5), offer(client, 1, stock=1)
@@ -191,7 +193,7 @@ def test_an_order_that_fails_on_its_last_line_changes_nothing(
     assert client.get(f"coupons/{coupon['pk']}")["remaining_count"] == 5
 
 
-def test_what_is_restocked_while_it_sells_is_not_lost(shared_gunicorn, client, sound):
+def test_concurrent_restocks_and_orders_lose_no_update(shared_gunicorn, client, sound):
     [product] = offer(client, 1, stock=10)
     restock = partial(Client.post, path=f"products/{product['pk']}/restock", body={"quantity": 3})
     answers = run_concurrently(shared_gunicorn, [order(product), order(product), restock] * 30)
@@ -216,7 +218,7 @@ def placed_behind(change, database, product, client, meanwhile=lambda: None, **v
         return answer.result()
 
 
-def test_an_order_that_waited_for_a_restock_takes_of_it(client, module_database):
+def test_an_order_that_waits_for_a_restock_uses_the_new_stock(client, module_database):
     """The row that it found when it began had nothing left, and less than nothing is refused."""
     [product] = offer(client, 1, stock=0)
     assert placed_behind("stock = 1", module_database, product, client).status == 201
@@ -226,7 +228,7 @@ def test_an_order_that_waited_for_a_restock_takes_of_it(client, module_database)
 # Prices
 
 
-def test_nobody_pays_another_price_than_they_expected(shared_gunicorn, client, sound):
+def test_nobody_pays_a_price_that_differs_from_the_expected_one(shared_gunicorn, client, sound):
     [product] = offer(client, 1)
     expected = [{"currency": "EUR", "total": "20.00"}]
     changes = [
@@ -260,20 +262,20 @@ def moved(shared_gunicorn, client, module_database):
     return call
 
 
-def test_a_new_price_is_never_paid_in_the_old_currency(moved):
+def test_a_new_price_is_never_combined_with_the_old_currency_in_an_order(moved):
     """The store's row that an order found when it began may be older than the product's."""
     status, placed = moved()
     [line] = placed["items"]
     assert (status, line["unit_price"], line["currency"]) == (201, "1500.00", "JPY")
 
 
-def test_a_new_price_is_never_told_in_the_old_currency(moved):
+def test_a_new_price_is_never_combined_with_the_old_currency_in_an_error(moved):
     status, refused = moved(expected_totals=[{"currency": "EUR", "total": "10.00"}])
     [entry] = refused["errors"]
     assert (status, entry["totals"]) == (409, [{"currency": "JPY", "total": "1500.00"}])
 
 
-def test_an_order_is_placed_when_its_prices_are_agreed_on(moved):
+def test_placed_at_is_the_time_after_the_lock_wait(moved):
     """That is after the wait for them, and not when the request began."""
     _, placed = moved()
     assert placed["placed_at"] > placed["created_at"]
@@ -282,7 +284,7 @@ def test_an_order_is_placed_when_its_prices_are_agreed_on(moved):
 # Once and not twice
 
 
-def test_one_key_is_one_order_and_one_answer(shared_gunicorn, client, sound):
+def test_concurrent_requests_with_one_key_place_one_order(shared_gunicorn, client, sound):
     [product] = offer(client, 1, stock=10)
 
     def order_until_placed(client):
@@ -304,7 +306,7 @@ def test_one_key_is_one_order_and_one_answer(shared_gunicorn, client, sound):
     assert stock(client, product) == 8
 
 
-def test_of_fulfilling_and_cancelling_at_once_one_wins(shared_gunicorn, client, sound):
+def test_fulfilling_and_cancelling_concurrently_has_one_winner(shared_gunicorn, client, sound):
     [product] = offer(client, 1, stock=25)
     won = Counter()
     for _ in range(25):
@@ -322,7 +324,7 @@ def test_of_fulfilling_and_cancelling_at_once_one_wins(shared_gunicorn, client, 
     assert stock(client, product) == 25 - won["fulfilled"]
 
 
-def test_eight_who_cancel_give_back_once(shared_gunicorn, client, sound):
+def test_concurrent_cancellations_return_stock_once(shared_gunicorn, client, sound):
     products = offer(client, 3, stock=10)
     coupon = client.create("coupons", code="Returned", init_count=5, percent_off=50)
     for _ in range(5):
@@ -337,7 +339,7 @@ def test_eight_who_cancel_give_back_once(shared_gunicorn, client, sound):
 # Gone
 
 
-def test_what_is_ordered_goes_before_or_stays(shared_gunicorn, client, sound):
+def test_a_referenced_row_is_deleted_before_the_order_or_not_at_all(shared_gunicorn, client, sound):
     """A product, a coupon or a hero that is deleted while somebody orders with it."""
     for number in range(15):
         [product] = offer(client, 1, stock=1)

@@ -39,7 +39,7 @@ def order_in_status(client_with_auth, place, admin):
 
 
 @pytest.mark.parametrize(("status", "verb"), ALLOWED)
-def test_an_order_takes_the_ways_that_its_status_allows(
+def test_an_allowed_transition_changes_the_status(
     client_with_auth, order_in_status, admin, status, verb
 ):
     pk = order_in_status(status)
@@ -54,7 +54,7 @@ def test_an_order_takes_the_ways_that_its_status_allows(
 
 
 @pytest.mark.parametrize(("status", "verb"), FORBIDDEN)
-def test_an_order_takes_no_other_way(client_with_auth, order_in_status, admin, status, verb):
+def test_any_other_transition_is_409(client_with_auth, order_in_status, admin, status, verb):
     pk = order_in_status(status)
     before = client_with_auth.get(f"{URL}/{pk}", headers=admin).json
     answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=admin)
@@ -65,7 +65,7 @@ def test_an_order_takes_no_other_way(client_with_auth, order_in_status, admin, s
     assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json == before
 
 
-def test_every_verb_that_an_order_names_is_a_path_below_it(
+def test_every_allowed_transition_is_a_path_below_the_order(
     client_with_auth, order_in_status, admin
 ):
     for status in WAYS:
@@ -77,7 +77,7 @@ def test_every_verb_that_an_order_names_is_a_path_below_it(
             assert answer.status_code == 412
 
 
-def test_a_customer_pays_and_cancels_but_does_not_fulfil(
+def test_a_customer_can_pay_and_cancel_but_not_fulfil(
     client_with_auth, order_in_status, buyer_headers
 ):
     pk = order_in_status("placed")
@@ -92,7 +92,7 @@ def test_a_customer_pays_and_cancels_but_does_not_fulfil(
 
 
 @pytest.mark.parametrize("status", ["placed", "paid"])
-def test_a_cancelled_order_gives_everything_back(client_with_auth, order_in_status, admin, status):
+def test_cancelling_returns_stock_and_coupon(client_with_auth, order_in_status, admin, status):
     few, none = make_product(stock=5), make_product(stock=1)
     unlimited, coupon = make_product(stock=None), make_coupon(percent_off=10)
     pk = order_in_status(
@@ -106,7 +106,7 @@ def test_a_cancelled_order_gives_everything_back(client_with_auth, order_in_stat
     assert coupon_mismatches() == []
 
 
-def test_a_cancelled_order_keeps_what_it_was(client_with_auth, place, buyer_headers):
+def test_cancelling_keeps_items_and_totals(client_with_auth, place, buyer_headers):
     coupon = make_coupon(percent_off=10)
     made = place(item(make_product(stock=3), 2), coupon_code=coupon.code).json
     cancelled = transition(client_with_auth, made["pk"], "cancel", headers=buyer_headers).json
@@ -114,7 +114,7 @@ def test_a_cancelled_order_keeps_what_it_was(client_with_auth, place, buyer_head
         assert cancelled[name] == made[name]
 
 
-def test_the_use_that_is_given_back_stays_on_record(client_with_auth, place, buyer_headers):
+def test_a_released_redemption_is_not_deleted(client_with_auth, place, buyer_headers):
     coupon = make_coupon()
     pk = place(item(make_product()), coupon_code=coupon.code).json["pk"]
     transition(client_with_auth, pk, "cancel", headers=buyer_headers)
@@ -122,7 +122,7 @@ def test_the_use_that_is_given_back_stays_on_record(client_with_auth, place, buy
     assert (str(redemption.order_id), redemption.released_at is not None) == (pk, True)
 
 
-def test_who_cancels_may_use_the_coupon_again(client_with_auth, place, buyer_headers):
+def test_a_coupon_can_be_redeemed_again_after_cancelling(client_with_auth, place, buyer_headers):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     for _ in range(2):
         made = place(item(make_product()), coupon_code=coupon.code)
@@ -131,7 +131,7 @@ def test_who_cancels_may_use_the_coupon_again(client_with_auth, place, buyer_hea
     assert (remaining(coupon), coupon_mismatches()) == (1, [])
 
 
-def test_an_order_is_cancelled_once(client_with_auth, place, buyer_headers):
+def test_a_second_cancellation_is_409(client_with_auth, place, buyer_headers):
     product, coupon = make_product(stock=5), make_coupon()
     pk = place(item(product, 2), coupon_code=coupon.code).json["pk"]
     answers = [client_with_auth.post(f"{URL}/{pk}/cancel", headers=buyer_headers) for _ in range(3)]
@@ -139,7 +139,7 @@ def test_an_order_is_cancelled_once(client_with_auth, place, buyer_headers):
     assert (stock(product), remaining(coupon)) == (5, 10)
 
 
-def test_an_order_is_cancelled_once_with_one_key_and_with_another(
+def test_an_order_is_cancelled_once_with_any_idempotency_key(
     client_with_auth, place, buyer_headers
 ):
     product, coupon = make_product(stock=5), make_coupon()
@@ -159,7 +159,7 @@ def test_an_order_is_cancelled_once_with_one_key_and_with_another(
 
 
 @pytest.mark.parametrize(("before", "after", "left"), [(5, None, None), (None, 7, 7), (5, 0, 2)])
-def test_a_stock_that_changed_meanwhile_gets_back_what_was_taken(
+def test_cancelling_after_a_change_of_the_stock_returns_the_reserved_quantity(
     client_with_auth, place, buyer_headers, admin, before, after, left
 ):
     """Nothing, if it was unlimited then, or is now."""
@@ -174,7 +174,7 @@ def test_a_stock_that_changed_meanwhile_gets_back_what_was_taken(
     assert stock(product) == left
 
 
-def test_a_full_stock_takes_back_what_was_sold(client_with_auth, place, buyer_headers):
+def test_cancelling_can_exceed_the_maximum_stock(client_with_auth, place, buyer_headers):
     product = make_product(stock=1_000_000_000)
     pk = place(item(product, 5)).json["pk"]
     restocked = client_with_auth.post(
@@ -187,14 +187,14 @@ def test_a_full_stock_takes_back_what_was_sold(client_with_auth, place, buyer_he
     assert stock(product) == 1_000_000_005
 
 
-def test_a_fulfilled_order_keeps_what_it_took(client_with_auth, order_in_status, buyer_headers):
+def test_a_fulfilled_order_cannot_be_cancelled(client_with_auth, order_in_status, buyer_headers):
     product, coupon = make_product(stock=5), make_coupon()
     pk = order_in_status("fulfilled", item(product, 2), coupon_code=coupon.code)
     assert client_with_auth.post(f"{URL}/{pk}/cancel", headers=buyer_headers).status_code == 409
     assert (stock(product), remaining(coupon)) == (3, 9)
 
 
-def test_cancelling_costs_the_same_statements_whatever_the_lines(client, statements):
+def test_cancelling_uses_the_same_statements_for_any_number_of_items(client, statements):
     counts = []
     for length in (1, 30):
         lines = [item(make_product(stock=9)) for _ in range(length)]
@@ -209,7 +209,7 @@ def test_cancelling_costs_the_same_statements_whatever_the_lines(client, stateme
 # Preconditions
 
 
-def test_a_transition_heeds_an_etag_that_is_sent(client_with_auth, place, buyer_headers):
+def test_a_transition_checks_an_optional_if_match(client_with_auth, place, buyer_headers):
     made = place(item(make_product()))
     url = f"{URL}/{made.json['pk']}"
     stale = client_with_auth.post(
@@ -221,7 +221,7 @@ def test_a_transition_heeds_an_etag_that_is_sent(client_with_auth, place, buyer_
     assert client_with_auth.post(f"{url}/cancel", headers=buyer_headers | etag).status_code == 412
 
 
-def test_a_transition_takes_no_parameters(client_with_auth, place, buyer_headers):
+def test_a_transition_rejects_query_parameters(client_with_auth, place, buyer_headers):
     pk = place(item(make_product())).json["pk"]
     assert (
         client_with_auth.post(f"{URL}/{pk}/pay?force=1", headers=buyer_headers).status_code == 422
@@ -233,7 +233,7 @@ def test_a_transition_takes_no_parameters(client_with_auth, place, buyer_headers
 
 
 @pytest.mark.parametrize("status", WAYS)
-def test_what_was_ordered_is_kept_and_the_order_is_named(
+def test_deleting_what_was_ordered_is_409_with_the_order(
     client_with_auth, order_in_status, buyer, admin, status
 ):
     product, coupon = make_product(), make_coupon()
@@ -254,7 +254,7 @@ def test_what_was_ordered_is_kept_and_the_order_is_named(
         assert client_with_auth.get(url, headers=admin).status_code == 200
 
 
-def test_a_user_with_orders_is_kept(client_with_auth, place, admin):
+def test_deleting_a_user_with_orders_is_409(client_with_auth, place, admin):
     shopper = make_user()
     assert place(item(make_product()), headers=sign_in(shopper)).status_code == 201
     url = f"/api/v2/users/{shopper.pk}"
@@ -265,11 +265,11 @@ def test_a_user_with_orders_is_kept(client_with_auth, place, admin):
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
-def test_an_order_that_is_not_there_is_404(client_with_auth, admin, verb, pk):
+def test_a_transition_of_an_order_that_does_not_exist_is_404(client_with_auth, admin, verb, pk):
     assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=admin).status_code == 404
 
 
-def test_an_order_that_was_refused_can_be_placed_as_soon_as_it_can(place, client_with_auth, admin):
+def test_a_rejected_order_can_be_placed_after_a_restock(place, client_with_auth, admin):
     product = make_product(stock=0)
     refused = place(item(product))
     assert pointers_and_codes(refused) == {("#/items/0", "out-of-stock")}

@@ -26,7 +26,7 @@ def prices(answer):
     return [(item["unit_price"], item["total"]) for item in answer.json["items"]]
 
 
-def test_a_new_order_is_answered_with_every_field(place, buyer):
+def test_a_new_order_has_every_field(place, buyer):
     product = make_product(name="Moss tea", price=Decimal("2.50"))
     answer = place(item(product, 2))
     assert answer.status_code == 201, answer.text
@@ -51,19 +51,19 @@ def test_a_new_order_is_answered_with_every_field(place, buyer):
     ]
 
 
-def test_a_new_order_stands_at_its_location(client_with_auth, place, buyer_headers):
+def test_location_is_the_url_of_the_new_order(client_with_auth, place, buyer_headers):
     made = place(item(make_product()))
     shown = client_with_auth.get(made.location, headers=buyer_headers)
     assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
     assert shown.headers["ETag"] == made.headers["ETag"]
 
 
-def test_with_open_access_an_order_is_nobodys(client):
+def test_with_open_access_an_order_has_no_user(client):
     answer = client.post(URL, json={"items": [item(make_product())]})
     assert (answer.status_code, answer.json["user_id"]) == (201, None)
 
 
-def test_lines_stand_in_the_order_of_the_request(place):
+def test_items_are_in_the_order_of_the_request(place):
     products = [make_product() for _ in range(6)]
     wanted = [str(products[i].pk) for i in (3, 0, 5, 1, 4, 2)]
     answer = place(*(item(pk) for pk in wanted))
@@ -73,7 +73,9 @@ def test_lines_stand_in_the_order_of_the_request(place):
 # Prices
 
 
-def test_an_order_keeps_its_prices(client_with_auth, place, buyer_headers, admin):
+def test_an_order_keeps_its_prices_after_a_product_has_changed(
+    client_with_auth, place, buyer_headers, admin
+):
     product = make_product(price=Decimal("2.50"))
     made = place(item(product, 2)).json
     url = f"/api/v2/products/{product.pk}"
@@ -82,7 +84,9 @@ def test_an_order_keeps_its_prices(client_with_auth, place, buyer_headers, admin
     assert client_with_auth.get(f"{URL}/{made['pk']}", headers=buyer_headers).json == made
 
 
-def test_an_order_keeps_its_currency(client_with_auth, place, buyer_headers, admin):
+def test_an_order_keeps_its_currency_after_a_store_has_changed(
+    client_with_auth, place, buyer_headers, admin
+):
     store = make_store(currency="EUR")
     made = place(item(make_product(store))).json
     url = f"/api/v2/stores/{store.pk}"
@@ -94,7 +98,9 @@ def test_an_order_keeps_its_currency(client_with_auth, place, buyer_headers, adm
     assert (shown["items"], shown["totals"]) == (made["items"], made["totals"])
 
 
-def test_a_renamed_product_is_another_representation(client_with_auth, place, buyer_headers, admin):
+def test_renaming_a_product_changes_the_etag_of_the_order(
+    client_with_auth, place, buyer_headers, admin
+):
     product = make_product(name="Moss tea")
     made = place(item(product))
     url = f"/api/v2/products/{product.pk}"
@@ -104,7 +110,7 @@ def test_a_renamed_product_is_another_representation(client_with_auth, place, bu
     assert shown.headers["ETag"] != made.headers["ETag"]
 
 
-def test_a_product_on_several_lines_is_added_up(place):
+def test_quantities_of_the_same_product_are_added_up(place):
     tea, soup = make_product(stock=5, price=Decimal(1)), make_product()
     answer = place(item(tea, 2), item(soup), item(str(tea.pk).upper(), 3))
     quantities = [(item["product_id"], item["quantity"]) for item in answer.json["items"]]
@@ -112,7 +118,7 @@ def test_a_product_on_several_lines_is_added_up(place):
     assert (answer.json["items"][0]["total"], stock(tea)) == ("5.00", 0)
 
 
-def test_each_currency_has_its_total(place):
+def test_each_currency_has_its_own_total(place):
     coupon = make_coupon(percent_off=50)
     euros, yen = make_store(currency="EUR"), make_store(currency="JPY")
     lines = [
@@ -129,7 +135,7 @@ def test_each_currency_has_its_total(place):
 
 
 @pytest.mark.parametrize("percent_off", [None, 0, 1, 33, 99, 100])
-def test_lines_add_up_to_the_total(place, percent_off):
+def test_item_totals_add_up_to_the_order_total(place, percent_off):
     coupon = make_coupon(percent_off=percent_off)
     store = make_store()
     some = [make_product(store, price=Decimal(cents) / 100) for cents in (1, 0, 333, 99, 1, 1005)]
@@ -140,16 +146,16 @@ def test_lines_add_up_to_the_total(place, percent_off):
     assert Decimal(total["subtotal"]) - Decimal(total["discount"]) == added
 
 
-def test_what_is_free_can_be_ordered(place):
+def test_a_free_product_can_be_ordered(place):
     assert prices(place(item(make_product(price=Decimal(0)), 7))) == [("0.00", "0.00")]
 
 
-def test_a_coupon_of_100_percent_makes_it_free(place):
+def test_a_coupon_of_100_percent_makes_the_order_free(place):
     answer = place(item(make_product()), coupon_code=make_coupon(percent_off=100).code)
     assert answer.json["totals"][0]["total"] == "0.00"
 
 
-def test_the_greatest_amount_can_be_ordered(place):
+def test_the_greatest_price_can_be_ordered(place):
     product = make_product(price=Decimal("9999999999.99"))
     assert prices(place(item(product))) == [("9999999999.99", "9999999999.99")]
 
@@ -169,7 +175,7 @@ def test_the_greatest_quantity_can_be_ordered(place):
         ([("9999999999.99", 1), ("0.01", 1)], "#/items"),
     ],
 )
-def test_what_12_digits_cannot_say_is_refused(place, lines, pointer):
+def test_a_price_of_more_than_12_digits_is_422(place, lines, pointer):
     store, coupon = make_store(), make_coupon(percent_off=100)
     some = [item(make_product(store, price=Decimal(price)), n) for price, n in lines]
     answer = place(*some, coupon_code=coupon.code)
@@ -181,32 +187,32 @@ def test_what_12_digits_cannot_say_is_refused(place, lines, pointer):
 # Stock
 
 
-def test_an_order_takes_from_the_stock(place):
+def test_an_order_decrements_the_stock(place):
     product = make_product(stock=5)
     place(item(product, 2))
     assert stock(product) == 3
 
 
-def test_the_last_one_can_be_bought(client_with_auth, place):
+def test_the_last_piece_can_be_ordered(client_with_auth, place):
     product = make_product(stock=3)
     assert place(item(product, 3)).status_code == 201
     shown = client_with_auth.get("/api/v2/products", query_string={"in_stock": "true"})
     assert (stock(product), shown.json) == (0, [])
 
 
-def test_what_is_unlimited_stays_so(place):
+def test_an_unlimited_stock_stays_unlimited(place):
     product = make_product(stock=None)
     assert place(item(product, 1_000_000)).status_code == 201
     assert stock(product) is None
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(9, 4), (None, 0)])
-def test_a_line_remembers_what_it_took(place, limit, taken):
+def test_an_item_stores_the_quantity_reserved_from_the_stock(place, limit, taken):
     place(item(make_product(stock=limit), 4))
     assert db.session.scalar(select(OrderItem.taken)) == taken
 
 
-def test_an_order_changes_the_etag_of_what_it_took_from(client_with_auth, place):
+def test_reserving_stock_changes_the_etag_of_the_product(client_with_auth, place):
     url = f"/api/v2/products/{(product := make_product(stock=3)).pk}"
     before = client_with_auth.get(url)
     place(item(product))
@@ -219,7 +225,7 @@ def test_an_order_changes_the_etag_of_what_it_took_from(client_with_auth, place)
 
 
 @pytest.mark.parametrize("code", ["Welcome10", "WELCOME10", " welcome10 "])
-def test_a_coupon_is_redeemed_in_any_case(place, buyer, code):
+def test_a_coupon_code_is_case_insensitive(place, buyer, code):
     coupon = make_coupon(code="Welcome10", percent_off=10)
     answer = place(item(make_product()), coupon_code=code)
     assert answer.json["coupon_code"] == "Welcome10"
@@ -230,19 +236,19 @@ def test_a_coupon_is_redeemed_in_any_case(place, buyer, code):
     assert (remaining(coupon), coupon_mismatches()) == (9, [])
 
 
-def test_a_coupon_without_a_percentage_takes_nothing_off(place):
+def test_a_coupon_without_a_percentage_gives_no_discount(place):
     coupon = make_coupon()
     answer = place(item(make_product()), coupon_code=coupon.code)
     assert answer.json["totals"][0]["discount"] == "0.00"
     assert remaining(coupon) == 9
 
 
-def test_null_is_no_coupon_no_hero_and_no_belief(place):
+def test_optional_fields_may_be_null(place):
     nothing = {"coupon_code": None, "hero_id": None, "expected_totals": None}
     assert place(item(make_product()), **nothing).status_code == 201
 
 
-def test_a_coupon_needs_the_permission_to_redeem(place, buyer):
+def test_a_coupon_code_needs_the_permission_to_redeem(place, buyer):
     coupon = make_coupon()
     narrowed = sign_in(buyer, "orders:write")
     answer = place(item(make_product()), coupon_code=coupon.code, headers=narrowed)
@@ -252,13 +258,13 @@ def test_a_coupon_needs_the_permission_to_redeem(place, buyer):
     assert place(item(make_product()), headers=narrowed).status_code == 201
 
 
-def test_an_order_may_be_for_ones_own_hero(place, buyer):
+def test_an_order_can_be_for_a_hero_of_the_caller(place, buyer):
     hero = make_hero(user_id=buyer.pk)
     assert place(item(make_product()), hero_id=str(hero.pk)).json["hero_id"] == str(hero.pk)
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
-def test_an_order_is_not_for_a_hero_of_others(place, is_owned):
+def test_an_order_for_a_hero_of_another_user_is_403(place, is_owned):
     product = make_product(stock=3)
     hero = make_hero(user_id=make_user().pk if is_owned else None)
     answer = place(item(product), hero_id=str(hero.pk))
@@ -267,13 +273,13 @@ def test_an_order_is_not_for_a_hero_of_others(place, is_owned):
     assert stock(product) == 3
 
 
-def test_an_admin_orders_for_any_hero(place, admin):
+def test_an_admin_can_order_for_any_hero(place, admin):
     hero = make_hero(user_id=make_user().pk)
     answer = place(item(make_product()), hero_id=str(hero.pk), headers=admin)
     assert answer.json["hero_id"] == str(hero.pk)
 
 
-def test_nobody_says_for_whom_an_order_is_placed(place):
+def test_the_user_cannot_be_set_by_the_client(place):
     answer = place(item(make_product()), user_id=str(make_user().pk))
     assert pointers_and_codes(answer) == {("#/user_id", "unknown-field")}
 
@@ -281,7 +287,7 @@ def test_nobody_says_for_whom_an_order_is_placed(place):
 # What it costs
 
 
-def test_an_order_costs_the_same_statements_whatever_its_length(client, statements):
+def test_placing_uses_the_same_statements_for_any_number_of_items(client, statements):
     coupon, hero = make_coupon(percent_off=7, per_user_limit=9), make_hero()
     counts = []
     for length in (1, 5, 50):
@@ -293,7 +299,7 @@ def test_an_order_costs_the_same_statements_whatever_its_length(client, statemen
     assert counts[0] == counts[1] == counts[2] <= 8
 
 
-def test_stock_is_locked_in_the_order_of_the_keys(client, statements):
+def test_products_are_locked_in_the_order_of_their_pks(client, statements):
     with statements() as seen:
         client.post(URL, json={"items": [item(make_product(stock=1)), item(make_product())]})
     [taking] = [one for one in seen if "UPDATE products" in one]
@@ -301,7 +307,7 @@ def test_stock_is_locked_in_the_order_of_the_keys(client, statements):
     assert "ORDER BY products.pk FOR NO KEY UPDATE" in " ".join(taking.split())
 
 
-def test_orders_are_placed_one_after_the_other(place):
+def test_pks_of_orders_are_ascending(place):
     product = make_product(stock=20)
     pks = [place(item(product)).json["pk"] for _ in range(3)]
     assert all(one < other for one, other in pairwise(pks))

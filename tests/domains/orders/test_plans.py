@@ -19,7 +19,7 @@ def plan(client):
     return call
 
 
-def test_a_sellers_orders_are_looked_up_and_not_tried_one_by_one(plan):
+def test_the_list_of_a_seller_uses_no_or(plan):
     """A condition with OR would be tried on every order of everybody."""
     pk = make_user().pk
     found = plan(service.list_query(buyer_id=pk, seller_id=pk))
@@ -27,7 +27,7 @@ def test_a_sellers_orders_are_looked_up_and_not_tried_one_by_one(plan):
     assert " OR " not in found
 
 
-def test_one_order_is_compared_with_its_own_lines(plan):
+def test_the_item_of_a_seller_only_reads_the_items_of_that_order(plan):
     """And not with all that the seller has ever sold."""
     pk = make_user().pk
     found = plan(service.by_pk(pk, buyer_id=pk, seller_id=pk))

@@ -26,13 +26,13 @@ def discounts(draw):
 
 
 @given(discounts())
-def test_shares_add_up(discount):
+def test_shares_add_up_to_the_amount(discount):
     amount, weights = discount
     assert sum(pricing.allocate(amount, weights)) == amount
 
 
 @given(discounts())
-def test_no_share_is_negative_or_above_its_weight(discount):
+def test_no_share_is_negative_or_greater_than_its_weight(discount):
     amount, weights = discount
     shares = pricing.allocate(amount, weights)
     assert len(shares) == len(weights)
@@ -40,7 +40,7 @@ def test_no_share_is_negative_or_above_its_weight(discount):
 
 
 @given(discounts())
-def test_no_share_is_a_cent_away_from_its_proportion(discount):
+def test_every_share_is_within_a_cent_of_its_exact_proportion(discount):
     amount, weights = discount
     for share, weight in zip(pricing.allocate(amount, weights), weights, strict=True):
         proportion = Fraction(amount * weight, sum(weights) or 1)
@@ -60,25 +60,25 @@ def test_the_largest_remainders_are_rounded_up(discount):
     assert not up or not down or min(up) >= max(down)
 
 
-def test_the_first_of_equals_gets_the_cent():
+def test_the_first_of_equal_remainders_gets_the_cent():
     assert pricing.allocate(2, [1, 1, 1]) == [1, 1, 0]
 
 
-def test_the_cent_goes_to_who_lost_most_wherever_they_stand():
+def test_the_largest_remainder_gets_the_cent_at_any_position():
     assert pricing.allocate(5, [10, 10, 29]) == [1, 1, 3]
 
 
-def test_nothing_is_shared_by_nobody():
+def test_no_weights_give_no_shares():
     assert pricing.allocate(0, []) == []
 
 
 @given(WEIGHTS)
-def test_nothing_shared_is_nothing_for_each(weights):
+def test_zero_is_allocated_as_zeros(weights):
     assert pricing.allocate(0, weights) == [0] * len(weights)
 
 
 @given(WEIGHTS)
-def test_all_shared_is_all_for_each(weights):
+def test_the_sum_of_the_weights_is_allocated_as_the_weights(weights):
     assert pricing.allocate(sum(weights), weights) == weights
 
 
@@ -101,14 +101,14 @@ def test_half_a_cent_is_rounded_up(amount, percentage, expected):
 
 
 @given(AMOUNTS, PERCENTAGES)
-def test_a_percentage_is_within_half_a_cent_and_never_more_than_all(amount, percentage):
+def test_a_percentage_is_exact_to_half_a_cent_and_not_more_than_the_amount(amount, percentage):
     found = pricing.calculate_percentage(amount, percentage)
     assert -Fraction(1, 2) < found - Fraction(amount * percentage, 100) <= Fraction(1, 2)
     assert 0 <= found <= amount
 
 
 @given(AMOUNTS)
-def test_0_percent_is_nothing_and_100_percent_is_all(amount):
+def test_0_percent_is_zero_and_100_percent_is_the_amount(amount):
     assert (pricing.calculate_percentage(amount, 0), pricing.calculate_percentage(amount, 100)) == (
         0,
         amount,
@@ -116,7 +116,7 @@ def test_0_percent_is_nothing_and_100_percent_is_all(amount):
 
 
 @given(CHARGES, PERCENTAGES)
-def test_totals_are_the_sums_of_the_lines_of_each_currency(charges, percentage):
+def test_totals_are_the_sums_of_the_items_in_each_currency(charges, percentage):
     pricing.apply_discount(charges, percentage)
     totals = {entry["currency"]: entry for entry in pricing.calculate_totals(charges)}
     assert set(totals) == {charge.currency for charge in charges}
@@ -128,7 +128,7 @@ def test_totals_are_the_sums_of_the_lines_of_each_currency(charges, percentage):
 
 
 @given(CHARGES, PERCENTAGES)
-def test_a_currency_is_discounted_by_its_own_percentage(charges, percentage):
+def test_the_discount_is_calculated_for_each_currency(charges, percentage):
     pricing.apply_discount(charges, percentage)
     for entry in pricing.calculate_totals(charges):
         subtotal, discount, total = (
@@ -139,25 +139,25 @@ def test_a_currency_is_discounted_by_its_own_percentage(charges, percentage):
 
 
 @given(CHARGES, PERCENTAGES)
-def test_no_line_costs_less_than_nothing(charges, percentage):
+def test_no_item_has_a_negative_total(charges, percentage):
     pricing.apply_discount(charges, percentage)
     assert all(0 <= charge.discount <= charge.subtotal for charge in charges)
 
 
 @given(st.lists(st.sampled_from(["EUR", "USD"]), max_size=5), PERCENTAGES)
-def test_what_is_free_stays_free(currencies, percentage):
+def test_free_items_get_no_discount(currencies, percentage):
     charges = [ItemPrice(currency, 0) for currency in currencies]
     pricing.apply_discount(charges, percentage)
     assert all(charge.discount == charge.total == 0 for charge in charges)
 
 
-def test_a_free_line_gets_no_cent_of_the_discount():
+def test_a_free_item_gets_no_share_of_the_discount():
     charges = [ItemPrice("EUR", 0), ItemPrice("EUR", 5), ItemPrice("EUR", 0)]
     pricing.apply_discount(charges, 50)
     assert [charge.discount for charge in charges] == [0, 3, 0]
 
 
-def test_currencies_are_told_in_order_with_two_decimals():
+def test_totals_are_sorted_by_currency_and_have_two_decimals():
     charges = [ItemPrice("USD", 5), ItemPrice("EUR", 100), ItemPrice("USD", pricing.MAX_AMOUNT - 5)]
     assert pricing.calculate_totals(charges) == [
         {"currency": "EUR", "subtotal": "1.00", "discount": "0.00", "total": "1.00"},
@@ -171,7 +171,7 @@ def test_currencies_are_told_in_order_with_two_decimals():
 
 
 @given(AMOUNTS)
-def test_money_and_cents_are_each_others_inverse(amount):
+def test_to_cents_is_the_inverse_of_from_cents(amount):
     assert pricing.to_cents(pricing.from_cents(amount)) == amount
 
 
@@ -184,5 +184,5 @@ def test_money_and_cents_are_each_others_inverse(amount):
         ([], False),
     ],
 )
-def test_only_a_sum_in_one_currency_can_be_too_much(charges, expected):
+def test_the_maximum_amount_applies_to_each_currency(charges, expected):
     assert pricing.exceeds_max_amount(charges) is expected

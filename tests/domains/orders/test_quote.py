@@ -32,7 +32,7 @@ def order_body(buyer):
     }
 
 
-def test_a_quote_is_the_order_that_would_be_placed(place, quote, order_body):
+def test_a_quote_equals_the_placed_order(place, quote, order_body):
     quoted, placed = quote(**order_body), place(**order_body)
     assert (quoted.status_code, placed.status_code) == (200, 201), quoted.text
     assert set(quoted.json) == set(placed.json)
@@ -53,7 +53,7 @@ def test_a_quote_changes_nothing(quote, order_body):
     assert dump() == before
 
 
-def test_a_quote_with_a_key_leaves_its_answer_only(quote, order_body, buyer_headers):
+def test_a_quote_with_a_key_only_stores_its_answer(quote, order_body, buyer_headers):
     before = dump()
     headers = buyer_headers | {"Idempotency-Key": "one"}
     first, second = quote(**order_body, headers=headers), quote(**order_body, headers=headers)
@@ -63,7 +63,7 @@ def test_a_quote_with_a_key_leaves_its_answer_only(quote, order_body, buyer_head
     assert len(dump()) == len(before) + 1
 
 
-def test_what_was_quoted_does_not_exist(client_with_auth, quote, order_body, buyer_headers):
+def test_a_quoted_order_does_not_exist(client_with_auth, quote, order_body, buyer_headers):
     pk = quote(**order_body).json["pk"]
     assert client_with_auth.get(f"/api/v2/orders/{pk}", headers=buyer_headers).status_code == 404
     assert db.session.scalar(select(func.count()).select_from(Order)) == 0
@@ -79,7 +79,7 @@ def test_what_was_quoted_does_not_exist(client_with_auth, quote, order_body, buy
         ({"coupon_code": "Gone", "expected_totals": []}, 409),
     ],
 )
-def test_a_quote_is_refused_as_the_order_would_be(place, quote, values, status):
+def test_a_quote_has_the_same_errors_as_placing_the_order(place, quote, values, status):
     make_coupon(code="Gone", init_count=0)
     product = make_product(stock=1)
     answers = [call(item(product, 2), **values) for call in (quote, place)]
@@ -92,7 +92,7 @@ def test_a_quote_is_refused_as_the_order_would_be(place, quote, values, status):
     assert bodies[0] == bodies[1]
 
 
-def test_a_refused_quote_changes_nothing(quote):
+def test_a_rejected_quote_changes_nothing(quote):
     product, coupon = make_product(stock=1), make_coupon(percent_off=1)
     before = dump()
     assert quote(item(product, 2), coupon_code=coupon.code).status_code == 409
@@ -100,17 +100,17 @@ def test_a_refused_quote_changes_nothing(quote):
     assert (stock(product), remaining(coupon)) == (1, 10)
 
 
-def test_a_quote_of_a_coupon_needs_the_permission_to_redeem(quote, buyer):
+def test_a_quote_with_a_coupon_needs_the_permission_to_redeem(quote, buyer):
     narrowed = sign_in(buyer, "orders:write")
     answer = quote(item(make_product()), coupon_code=make_coupon().code, headers=narrowed)
     assert answer.status_code == 403
 
 
-def test_nobody_gets_a_quote_without_a_token(quote):
+def test_a_quote_needs_a_token(quote):
     assert quote(item(make_product()), headers={}).status_code == 401
 
 
-def test_the_path_of_quotes_is_no_order(client_with_auth, buyer_headers):
+def test_get_of_the_quote_path_is_405(client_with_auth, buyer_headers):
     answer = client_with_auth.get("/api/v2/orders/quote", headers=buyer_headers)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]

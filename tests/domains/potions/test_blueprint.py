@@ -26,7 +26,7 @@ def pks(count):
     return [str(make_ingredient().pk) for _ in range(count)]
 
 
-def test_ingredients_are_answered_in_the_order_given(write):
+def test_ingredients_are_in_the_order_of_the_request(write):
     [a, b, c] = [make_ingredient(name=name) for name in "abc"]
     lines = [
         {"pk": str(c.pk), "amount": "2.5", "unit": " g "},
@@ -42,7 +42,7 @@ def test_ingredients_are_answered_in_the_order_given(write):
 
 
 @pytest.mark.parametrize("amount", ["0.001", "999999999.999", "1", "007", "1.10"])
-def test_an_amount_is_answered_with_three_decimals(write, amount):
+def test_an_amount_has_three_decimals(write, amount):
     [shown] = write(ingredients=[{"pk": pks(1)[0], "amount": amount}]).json["ingredients"]
     assert shown["amount"] == f"{float(amount):.3f}"
 
@@ -97,21 +97,21 @@ WRONG_LINES = [
 
 
 @pytest.mark.parametrize(("lines", "place", "code"), WRONG_LISTS)
-def test_a_list_that_is_none_is_refused_with_its_pointer(write, lines, place, code):
+def test_an_invalid_list_is_422_with_its_pointer(write, lines, place, code):
     answer = write(ingredients=lines)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/ingredients{place}", code)}
 
 
 @pytest.mark.parametrize(("line", "field", "code"), WRONG_LINES)
-def test_a_line_that_cannot_be_is_refused_with_its_pointer(write, line, field, code):
+def test_an_invalid_ingredient_is_422_with_its_pointer(write, line, field, code):
     good, wrong = pks(2)
     answer = write(ingredients=[good, {"pk": wrong} | line])
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/ingredients/1/{field}", code)}
 
 
-def test_unknown_ingredients_are_refused_each_with_its_pointer(write):
+def test_unknown_ingredients_are_422_each_with_its_pointer(write):
     [good] = pks(1)
     answer = write(ingredients=[str(uuid7()), good, {"pk": str(uuid7())}])
     assert (answer.status_code, answer.json["code"]) == (422, "unknown-reference")
@@ -121,7 +121,7 @@ def test_unknown_ingredients_are_refused_each_with_its_pointer(write):
     }
 
 
-def test_an_ingredient_given_twice_is_refused_where_it_stands_again(write):
+def test_a_repeated_ingredient_is_422_at_its_repetition(write):
     a, b = pks(2)
     answer = write(ingredients=[a, b, {"pk": a.upper()}, b])
     assert (answer.status_code, answer.json["code"]) == (422, "duplicate")
@@ -131,7 +131,7 @@ def test_an_ingredient_given_twice_is_refused_where_it_stands_again(write):
     }
 
 
-def test_all_mistakes_of_a_recipe_are_told_at_once(write):
+def test_all_validation_errors_are_reported_together(write):
     a, b = pks(2)
     lines = [a, {"pk": b, "amount": "0"}, 5, a, str(uuid7()), {"pk": str(uuid7()), "unit": ""}]
     assert pointers_and_codes(write(name="", ingredients=lines)) == {
@@ -145,7 +145,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once(write):
     }
 
 
-def test_a_wrong_name_of_an_ingredient_is_told_beside_other_mistakes(write):
+def test_a_wrong_name_of_an_ingredient_is_reported_with_other_errors(write):
     answer = write(name="", ingredients=[{"pk": pks(1)[0], "name": "Another"}])
     assert pointers_and_codes(answer) == {
         ("#/name", "too-short"),
@@ -153,7 +153,7 @@ def test_a_wrong_name_of_an_ingredient_is_told_beside_other_mistakes(write):
     }
 
 
-def test_a_recipe_has_at_most_100_lines(write):
+def test_a_recipe_has_at_most_100_ingredients(write):
     parts = pks(101)
     assert write(ingredients=parts[1:]).status_code in (200, 201)
     assert pointers_and_codes(write(ingredients=parts)) == {("#/ingredients", "too-long")}
@@ -165,7 +165,7 @@ def test_a_recipe_is_required_for_a_new_potion(client):
     }
 
 
-def test_a_client_may_send_back_what_it_got_names_included(client):
+def test_a_representation_may_be_sent_back(client):
     one = f"{URL}/{make_potion(make_ingredient(name='Café'), make_ingredient()).pk}"
     before = client.get(one)
     answer = client.patch(one, json=before.json, headers={"If-Match": before.headers["ETag"]})
@@ -174,7 +174,7 @@ def test_a_client_may_send_back_what_it_got_names_included(client):
 
 
 @pytest.mark.parametrize("change", ["turn", "drop", "amount", "unit"])
-def test_a_changed_recipe_is_a_change_of_the_potion(client, change):
+def test_changing_the_recipe_changes_the_etag(client, change):
     one = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
     before = client.get(one)
     lines = before.json["ingredients"]
@@ -190,14 +190,14 @@ def test_a_changed_recipe_is_a_change_of_the_potion(client, change):
     assert after.headers["ETag"] != before.headers["ETag"]
 
 
-def test_a_patch_without_a_recipe_keeps_it(client):
+def test_patch_without_a_recipe_keeps_it(client):
     one = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
     before = client.get(one).json["ingredients"]
     after = client.patch(one, json={"name": "New"}, headers=ANY).json
     assert (after["name"], after["ingredients"]) == ("New", before)
 
 
-def test_a_deleted_potion_takes_its_lines_and_leaves_its_ingredients(client):
+def test_deleting_a_potion_keeps_its_ingredients(client):
     ingredient = make_ingredient()
     potion = f"{URL}/{make_potion(ingredient).pk}"
     assert client.delete(potion, headers=ANY).status_code == 204

@@ -32,7 +32,7 @@ def shelf(client):
         ("brewable_with", "xb", ""),
     ],
 )
-def test_potions_are_found_by_what_they_contain_and_need(client, shelf, parameter, wanted, found):
+def test_list_filters_by_ingredients(client, shelf, parameter, wanted, found):
     keys = ",".join(str(shelf[letter]) for letter in wanted)
     for query in (f"?{parameter}={keys}", f"?{parameter}={keys.upper()}&count=exact"):
         answer = client.get(f"{URL}{query}")
@@ -62,7 +62,7 @@ PK = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
         (",".join(str(uuid7()) for _ in range(101)), "too-long"),
     ],
 )
-def test_a_malformed_list_of_keys_is_422(client, parameter, value, code):
+def test_a_malformed_list_of_pks_is_422(client, parameter, value, code):
     answer = client.get(f"{URL}?{parameter}={value}")
     assert answer.status_code == 422
     assert [(entry["parameter"], entry["code"]) for entry in answer.json["errors"]] == [

@@ -48,7 +48,7 @@ def row(product):
     return db.session.get(Product, product.pk, populate_existing=True)
 
 
-def test_a_new_product_is_answered_with_every_field(post, store):
+def test_a_new_product_has_every_field(post, store):
     answer = post()
     assert answer.status_code == 201
     made = answer.json
@@ -60,13 +60,13 @@ def test_a_new_product_is_answered_with_every_field(post, store):
     assert (made["description"], made["stock"], made["potion_id"]) == (None, None, None)
 
 
-def test_a_product_tells_its_store_and_the_currency_of_it(post, store):
+def test_a_product_has_its_store_and_currency(post, store):
     made = post().json
     assert made["store"] == {"pk": str(store.pk), "name": "The Crooked Ladle"}
     assert made["currency"] == "EUR"
 
 
-def test_a_new_product_stands_at_its_location_for_anybody(client_with_auth, post):
+def test_location_is_the_public_url_of_the_new_product(client_with_auth, post):
     made = post(description="Corked.", stock=3, potion_id=str(make_potion().pk))
     assert made.status_code == 201
     shown = client_with_auth.get(made.location)
@@ -87,7 +87,7 @@ def test_a_new_product_stands_at_its_location_for_anybody(client_with_auth, post
         ("é" * 256, "too-long"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused(write, name, code):
+def test_an_invalid_name_is_422(write, name, code):
     answer = write(name=name)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {("#/name", code)}
@@ -116,7 +116,7 @@ def test_a_description_has_at_most_2000_characters(write):
         ("9999999999.99", "9999999999.99"),
     ],
 )
-def test_a_price_is_answered_with_two_decimals(write, price, answered):
+def test_a_price_has_two_decimals(write, price, answered):
     assert write(price=price).json["price"] == answered
 
 
@@ -146,7 +146,7 @@ def test_a_price_is_answered_with_two_decimals(write, price, answered):
         (None, "not-nullable"),
     ],
 )
-def test_what_is_no_price_is_refused(write, price, code):
+def test_an_invalid_price_is_422(write, price, code):
     answer = write(price=price)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {("#/price", code)}
@@ -169,13 +169,13 @@ def test_a_stock_is_a_number_or_unlimited(write, stock):
         ([], "wrong-type"),
     ],
 )
-def test_what_is_no_stock_is_refused(write, stock, code):
+def test_an_invalid_stock_is_422(write, stock, code):
     answer = write(stock=stock)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {("#/stock", code)}
 
 
-def test_what_a_new_product_needs_is_told_at_once(client_with_auth, owner_headers):
+def test_all_missing_fields_are_reported_together(client_with_auth, owner_headers):
     answer = client_with_auth.post(URL, json={}, headers=owner_headers)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {
@@ -183,7 +183,7 @@ def test_what_a_new_product_needs_is_told_at_once(client_with_auth, owner_header
     }
 
 
-def test_all_that_is_wrong_with_a_product_is_told_at_once(post):
+def test_all_validation_errors_are_reported_together(post):
     answer = post(
         store_id=str(uuid7()),
         potion_id=str(uuid7()),
@@ -213,13 +213,13 @@ def test_all_that_is_wrong_with_a_product_is_told_at_once(post):
 
 @pytest.mark.parametrize("field", ["store_id", "potion_id"])
 @pytest.mark.parametrize("value", ["", "x", 5, "0" * 32, [], {"pk": str(UUID(int=0))}])
-def test_what_is_no_key_is_refused(post, field, value):
+def test_an_invalid_reference_is_422(post, field, value):
     answer = post(**{field: value})
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/{field}", "wrong-type")}
 
 
-def test_an_unknown_potion_is_named(post):
+def test_an_unknown_potion_is_422_with_its_pk(post):
     pk = uuid7()
     [entry] = post(potion_id=str(pk)).json["errors"]
     assert entry == {
@@ -230,7 +230,7 @@ def test_an_unknown_potion_is_named(post):
 
 
 @pytest.mark.parametrize("field", ["description", "stock", "potion_id"])
-def test_what_may_be_empty_is_cleared_by_null(patch, store, field):
+def test_null_clears_an_optional_field(patch, store, field):
     full = {"description": "Corked.", "stock": 3, "potion_id": make_potion().pk}
     changed = patch(make_product(store, **full), **{field: None})
     assert changed.status_code == 200
@@ -238,7 +238,7 @@ def test_what_may_be_empty_is_cleared_by_null(patch, store, field):
     assert {name: changed.json[name] for name in full} == expected
 
 
-def test_what_is_absent_from_a_patch_is_kept(client_with_auth, patch, store):
+def test_patch_keeps_absent_fields(client_with_auth, patch, store):
     product = make_product(store, description="Corked.", stock=3, potion_id=make_potion().pk)
     before = client_with_auth.get(f"{URL}/{product.pk}").json
     changed = patch(product, price="0.5").json
@@ -249,7 +249,7 @@ def test_what_is_absent_from_a_patch_is_kept(client_with_auth, patch, store):
 # What is settled, and what hangs on the store
 
 
-def test_what_was_got_may_be_sent_back(client_with_auth, store, owner_headers):
+def test_a_representation_may_be_sent_back(client_with_auth, store, owner_headers):
     url = f"{URL}/{make_product(store, stock=3, potion_id=make_potion().pk).pk}"
     got = client_with_auth.get(url)
     headers = owner_headers | {"If-Match": got.headers["ETag"]}
@@ -257,7 +257,7 @@ def test_what_was_got_may_be_sent_back(client_with_auth, store, owner_headers):
     assert (answer.status_code, answer.json) == (200, got.json)
 
 
-def test_a_product_stays_in_its_store(patch, store, owner):
+def test_the_store_of_a_product_cannot_be_changed(patch, store, owner):
     product = make_product(store)
     other = make_store(owner_id=owner.pk)
     answer = patch(product, store_id=str(other.pk), name="Moved")
@@ -267,13 +267,13 @@ def test_a_product_stays_in_its_store(patch, store, owner):
 
 
 @pytest.mark.parametrize("store_id", [None, "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
-def test_a_store_that_is_none_is_read_only_too(patch, store, store_id):
+def test_an_invalid_store_is_read_only_too(patch, store, store_id):
     assert pointers_and_codes(patch(make_product(store), store_id=store_id)) == {
         ("#/store_id", "read-only")
     }
 
 
-def test_the_store_that_it_is_in_may_be_repeated(patch, store):
+def test_the_current_store_may_be_sent_back(patch, store):
     answer = patch(make_product(store), store_id=str(store.pk), name="Renamed")
     assert (answer.status_code, answer.json["name"]) == (200, "Renamed")
 
@@ -289,7 +289,7 @@ def test_the_store_that_it_is_in_may_be_repeated(patch, store):
         {"updated_at": None},
     ],
 )
-def test_what_is_read_only_is_not_changed(patch, store, change):
+def test_a_changed_read_only_field_is_422(patch, store, change):
     product = make_product(store)
     answer = patch(product, name="Renamed", **change)
     [field] = change
@@ -299,7 +299,7 @@ def test_what_is_read_only_is_not_changed(patch, store, change):
 
 
 @pytest.mark.parametrize("change", [{"name": "The Straight Spoon"}, {"currency": "CHF"}])
-def test_a_change_of_what_it_shows_of_its_store_is_one_of_its_etag(
+def test_changing_name_or_currency_of_the_store_changes_the_etag(
     client_with_auth, patch, store, owner_headers, change
 ):
     product = make_product(store)
@@ -316,9 +316,7 @@ def test_a_change_of_what_it_shows_of_its_store_is_one_of_its_etag(
     assert (stale.status_code, stale.json["current"]) == (412, shown.json)
 
 
-def test_a_change_of_what_it_does_not_show_of_its_store_is_none_of_its_etag(
-    client_with_auth, store, owner_headers
-):
+def test_changing_other_fields_of_the_store_keeps_the_etag(client_with_auth, store, owner_headers):
     url = f"{URL}/{make_product(store).pk}"
     old = client_with_auth.get(url).headers["ETag"]
     client_with_auth.patch(
@@ -327,7 +325,7 @@ def test_a_change_of_what_it_does_not_show_of_its_store_is_none_of_its_etag(
     assert client_with_auth.get(url).headers["ETag"] == old
 
 
-def test_a_new_currency_leaves_the_price_as_it_is(client_with_auth, store, owner_headers):
+def test_a_new_currency_of_the_store_keeps_the_price(client_with_auth, store, owner_headers):
     product = make_product(store, price="12.50")
     client_with_auth.patch(
         f"/api/v2/stores/{store.pk}", json={"currency": "JPY"}, headers=owner_headers | ANY
@@ -340,7 +338,7 @@ def test_a_new_currency_leaves_the_price_as_it_is(client_with_auth, store, owner
 
 
 @pytest.mark.parametrize("name", ["Apology", " Apology\t"])
-def test_a_name_that_the_store_has_is_a_conflict_that_names_it(post, name):
+def test_a_name_that_exists_in_the_store_is_409(post, name):
     assert post().status_code == 201
     answer = post(name=name)
     assert (answer.status_code, answer.json["code"]) == (409, "already-exists")
@@ -348,7 +346,7 @@ def test_a_name_that_the_store_has_is_a_conflict_that_names_it(post, name):
     assert "Apology" in answer.json["errors"][0]["detail"]
 
 
-def test_a_change_to_a_name_that_the_store_has_is_a_conflict(patch, store):
+def test_changing_to_a_name_that_exists_in_the_store_is_409(patch, store):
     make_product(store, name="Apology")
     product = make_product(store)
     answer = patch(product, name="Apology")
@@ -357,12 +355,12 @@ def test_a_change_to_a_name_that_the_store_has_is_a_conflict(patch, store):
     assert row(product).name == product.name
 
 
-def test_another_store_and_another_case_are_no_conflict(post, owner):
+def test_names_may_repeat_in_another_store_or_case(post, owner):
     make_product(make_store(owner_id=owner.pk), name="Apology")
     assert [post().status_code, post(name="APOLOGY").status_code] == [201, 201]
 
 
-def test_a_deleted_name_is_free_again(client_with_auth, post, owner_headers):
+def test_the_name_of_a_deleted_product_can_be_reused(client_with_auth, post, owner_headers):
     made = post()
     assert client_with_auth.delete(made.location, headers=owner_headers | ANY).status_code == 204
     assert post().status_code == 201
@@ -372,7 +370,7 @@ def test_a_deleted_name_is_free_again(client_with_auth, post, owner_headers):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_change_needs_if_match(client_with_auth, store, owner_headers, method):
+def test_patch_and_delete_need_if_match(client_with_auth, store, owner_headers, method):
     product = make_product(store)
     answer = client_with_auth.open(
         f"{URL}/{product.pk}", method=method, json={}, headers=owner_headers
@@ -382,7 +380,7 @@ def test_a_change_needs_if_match(client_with_auth, store, owner_headers, method)
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_stale_etag_is_refused_with_the_product_as_it_is(
+def test_a_stale_etag_is_412_with_the_current_product(
     client_with_auth, store, patch, owner_headers, method
 ):
     product = make_product(store)
@@ -396,9 +394,7 @@ def test_a_stale_etag_is_refused_with_the_product_as_it_is(
     assert answer.headers["ETag"] == changed.headers["ETag"]
 
 
-def test_an_order_that_takes_from_the_stock_makes_an_etag_stale(
-    client_with_auth, store, owner_headers
-):
+def test_an_order_that_reserves_stock_makes_an_etag_stale(client_with_auth, store, owner_headers):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}"
     old = client_with_auth.get(url).headers["ETag"]
@@ -409,7 +405,7 @@ def test_an_order_that_takes_from_the_stock_makes_an_etag_stale(
     assert (answer.status_code, answer.json["current"]["stock"]) == (412, 2)
 
 
-def test_what_a_client_has_is_not_sent_again(client_with_auth):
+def test_a_matching_if_none_match_is_304(client_with_auth):
     url = f"{URL}/{make_product().pk}"
     etag = client_with_auth.get(url).headers["ETag"]
     answer = client_with_auth.get(url, headers={"If-None-Match": f"W/{etag}"})
@@ -418,7 +414,7 @@ def test_what_a_client_has_is_not_sent_again(client_with_auth):
 
 @pytest.mark.parametrize("pk", ["0", "x", UUID(int=0).hex, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_product_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
+def test_a_product_that_does_not_exist_is_404(client_with_auth, owner_headers, method, pk):
     answer = client_with_auth.open(
         f"{URL}/{pk}", method=method, json={}, headers=owner_headers | ANY
     )
@@ -428,9 +424,7 @@ def test_a_product_that_is_not_there_is_404(client_with_auth, owner_headers, met
 # Deletion and repetition
 
 
-def test_a_product_that_was_ordered_is_kept_and_the_orders_are_named(
-    client_with_auth, store, owner_headers
-):
+def test_deleting_an_ordered_product_is_409_with_its_orders(client_with_auth, store, owner_headers):
     product = make_product(store)
     orders = {make_order(product).pk for _ in range(2)}
     answer = client_with_auth.delete(f"{URL}/{product.pk}", headers=owner_headers | ANY)
@@ -440,7 +434,7 @@ def test_a_product_that_was_ordered_is_kept_and_the_orders_are_named(
     assert row(product) is not None
 
 
-def test_a_potion_that_is_for_sale_is_kept_and_the_products_are_named(client_with_auth, admin):
+def test_deleting_a_potion_with_products_is_409_with_the_products(client_with_auth, admin):
     potion = make_potion()
     products = {make_product(potion_id=potion.pk).pk for _ in range(2)}
     url = f"/api/v2/potions/{potion.pk}"
@@ -451,7 +445,7 @@ def test_a_potion_that_is_for_sale_is_kept_and_the_products_are_named(client_wit
     assert client_with_auth.get(url).status_code == 200
 
 
-def test_a_potion_that_is_no_longer_for_sale_goes(client_with_auth, patch, store, admin):
+def test_a_potion_without_products_can_be_deleted(client_with_auth, patch, store, admin):
     potion = make_potion()
     product = make_product(store, potion_id=potion.pk)
     assert patch(product, potion_id=None).status_code == 200
@@ -461,13 +455,13 @@ def test_a_potion_that_is_no_longer_for_sale_goes(client_with_auth, patch, store
     )
 
 
-def test_a_repeated_creation_offers_one_product(post, owner_headers):
+def test_a_repeated_creation_is_replayed(post, owner_headers):
     first, second = (post(owner_headers | {"Idempotency-Key": "one"}) for _ in range(2))
     assert second.data == first.data
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_a_conflict_is_kept_under_its_key(post, client_with_auth, owner_headers, store):
+def test_a_conflict_is_replayed(post, client_with_auth, owner_headers, store):
     product = make_product(store, name="Apology")
     first = post(owner_headers | {"Idempotency-Key": "one"})
     client_with_auth.delete(f"{URL}/{product.pk}", headers=owner_headers | ANY)

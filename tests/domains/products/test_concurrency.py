@@ -50,7 +50,7 @@ def run_simultaneously(app, job):
         return list(pool.map(one, range(WRITERS)))
 
 
-def test_of_creations_of_one_name_at_the_same_time_one_wins(app, product, stored):
+def test_concurrent_creations_of_one_name_have_one_winner(app, product, stored):
     answers = run_simultaneously(app, lambda client, _: client.post(URL, json=product))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * (WRITERS - 1)
     refused = [answer.json for answer in answers if answer.status_code == 409]
@@ -59,7 +59,7 @@ def test_of_creations_of_one_name_at_the_same_time_one_wins(app, product, stored
     assert stored.scalar(text("SELECT count(*) FROM products")) == 1
 
 
-def test_of_renamings_to_one_name_at_the_same_time_one_wins(app, product, stored):
+def test_concurrent_renames_to_one_name_have_one_winner(app, product, stored):
     client = app.test_client()
     made = [client.post(URL, json=product | {"name": str(n)}) for n in range(WRITERS)]
 
@@ -73,7 +73,7 @@ def test_of_renamings_to_one_name_at_the_same_time_one_wins(app, product, stored
     assert stored.scalar(named) == 1
 
 
-def test_whatever_is_restocked_at_the_same_time_arrives(app, product, stored):
+def test_concurrent_restocks_lose_no_update(app, product, stored):
     url = app.test_client().post(URL, json=product | {"stock": 0}).location
 
     def restock(client, number):
@@ -86,7 +86,7 @@ def test_whatever_is_restocked_at_the_same_time_arrives(app, product, stored):
     assert len({answer.json["stock"] for answer in answers}) == len(answers)
 
 
-def test_restocking_and_selling_at_the_same_time_lose_nothing(app, product, stored):
+def test_concurrent_restocks_and_orders_lose_no_update(app, product, stored):
     made = app.test_client().post(URL, json=product | {"stock": 100})
     order = {"items": [{"product_id": made.json["pk"], "quantity": 1}]}
 
@@ -102,9 +102,7 @@ def test_restocking_and_selling_at_the_same_time_lose_nothing(app, product, stor
     assert stored.scalar(text("SELECT stock FROM products")) == 100 + 40 * 3 - 40
 
 
-def test_a_store_that_is_closed_while_something_is_offered_there_keeps_it_or_goes(
-    app, product, stored
-):
+def test_a_store_is_deleted_or_gets_products_but_not_both(app, product, stored):
     """Never is there a product of a store that has gone."""
     store = f"/api/v2/stores/{product['store_id']}"
 

@@ -21,14 +21,14 @@ def names(client_with_auth):
     return call
 
 
-def test_products_are_found_by_store(names):
+def test_list_filters_by_store(names):
     store = make_store()
     make_product(store, name="Here")
     make_product(name="Elsewhere")
     assert names(store_id=str(store.pk)) == ["Here"]
 
 
-def test_a_potion_tells_where_one_can_buy_it(names):
+def test_list_filters_by_potion(names):
     potion = make_potion()
     make_product(name="Small bottle", potion_id=potion.pk)
     make_product(name="Large bottle", potion_id=potion.pk)
@@ -37,7 +37,7 @@ def test_a_potion_tells_where_one_can_buy_it(names):
     assert names(potion_id=str(potion.pk)) == ["Small bottle", "Large bottle"]
 
 
-def test_a_potion_that_nobody_sells_is_found_nowhere(names):
+def test_a_potion_without_products_gives_an_empty_list(names):
     make_product()
     assert names(potion_id=str(make_potion().pk)) == []
 
@@ -53,20 +53,20 @@ def test_a_potion_that_nobody_sells_is_found_nowhere(names):
         ({"max_price": "0"}, []),
     ],
 )
-def test_bounds_of_the_price_are_inclusive(names, query, found):
+def test_price_bounds_are_inclusive(names, query, found):
     for price in ("9.99", "10.00", "10.01", "20.00"):
         make_product(name=price, price=price)
     assert names(**query) == found
 
 
 @pytest.mark.parametrize(("in_stock", "found"), [("true", ["One", "Unlimited"]), ("false", ["No"])])
-def test_what_is_in_stock_is_what_there_is_one_of_or_always_more(names, in_stock, found):
+def test_in_stock_includes_an_unlimited_stock(names, in_stock, found):
     for name, stock in {"No": 0, "One": 1, "Unlimited": None}.items():
         make_product(name=name, stock=stock)
     assert names(in_stock=in_stock) == found
 
 
-def test_the_last_one_that_goes_is_no_longer_in_stock(names):
+def test_a_product_whose_last_piece_is_ordered_is_not_in_stock(names):
     product = make_product(name="Last", stock=1)
     make_order(product)
     assert names(in_stock="true") == []
@@ -74,19 +74,19 @@ def test_the_last_one_that_goes_is_no_longer_in_stock(names):
 
 
 @pytest.mark.parametrize("q", ["apology", "SEALED apology", "yellow"])
-def test_q_finds_words_of_name_and_description_in_any_order_and_case(names, q):
+def test_q_matches_words_of_name_and_description_in_any_order_and_case(names, q):
     make_product(name="Apology", description="Sealed with yellow wax.")
     make_product(name="Excuse")
     assert names(q=q) == ["Apology"]
 
 
 @pytest.mark.parametrize("q", ["apolog", "apology red"])
-def test_q_finds_whole_words_and_all_of_them(names, q):
+def test_q_must_match_all_words_completely(names, q):
     make_product(name="Apology", description="Sealed with yellow wax.")
     assert names(q=q) == []
 
 
-def test_filters_hold_together(names):
+def test_filters_are_combined(names):
     store, potion = make_store(), make_potion()
     fits = {"potion_id": potion.pk, "price": "10", "stock": 1}
     make_product(store, name="Fitting apology", **fits)
@@ -130,9 +130,7 @@ def test_filters_hold_together(names):
         ("sort=store_id", "sort"),
     ],
 )
-def test_a_filter_or_sort_that_is_not_one_is_refused_by_its_name(
-    client_with_auth, query, parameter
-):
+def test_an_invalid_query_parameter_is_422_with_its_name(client_with_auth, query, parameter):
     answer = client_with_auth.get(f"{URL}?{query}")
     assert answer.status_code == 422
     assert {entry["parameter"] for entry in answer.json["errors"]} == {parameter}
@@ -144,7 +142,7 @@ PRICES = ["10", "2", "2.00", "0.5", "9999999999.99"]
 @pytest.mark.parametrize(
     "sort", ["name", "-name", "price", "-price", "price,-name", "created_at", "-created_at", "-pk"]
 )
-def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
+def test_every_sort_key_pages_through_all_products(client_with_auth, sort):
     store = make_store()
     made = [make_product(store, name=n, price=p) for n, p in zip("cabed", PRICES, strict=True)]
     url, seen = f"{URL}?store_id={store.pk}&limit=2&sort={sort}", []
@@ -160,7 +158,7 @@ def test_every_documented_sort_key_is_walked_to_its_end(client_with_auth, sort):
         assert values == sorted(values, reverse=sort.startswith("-"))
 
 
-def test_products_of_one_price_are_sorted_by_the_next_key(client_with_auth):
+def test_products_of_equal_price_are_sorted_by_the_next_key(client_with_auth):
     store = make_store()
     for name in "cab":
         make_product(store, name=name)
@@ -168,7 +166,7 @@ def test_products_of_one_price_are_sorted_by_the_next_key(client_with_auth):
     assert [product["name"] for product in answer.json] == ["c", "b", "a"]
 
 
-def test_a_list_of_products_is_one_statement_whatever_its_stores(client_with_auth, statements):
+def test_a_list_is_one_statement_for_any_number_of_stores(client_with_auth, statements):
     for _ in range(3):
         make_product(potion_id=make_potion().pk)
     client_with_auth.get(URL)

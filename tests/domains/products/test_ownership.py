@@ -39,18 +39,18 @@ def permission(answer):
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
-def test_nobody_offers_a_product_in_a_store_of_others(post, is_owned):
+def test_creating_a_product_in_a_store_of_another_user_is_403(post, is_owned):
     other = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
     assert permission(post(store_id=str(other.pk))) == "products:write:any"
     assert db.session.query(Product).count() == 0
 
 
-def test_a_store_of_others_is_refused_whatever_else_is_wrong(post):
+def test_403_for_the_store_precedes_422(post):
     answer = post(store_id=str(make_store().pk), price="free", potion_id=str(uuid7()))
     assert permission(answer) == "products:write:any"
 
 
-def test_a_store_that_does_not_exist_is_told_with_its_pointer(post):
+def test_a_store_that_does_not_exist_is_422(post):
     pk = uuid7()
     answer = post(store_id=str(pk))
     assert answer.status_code == 422
@@ -59,18 +59,18 @@ def test_a_store_that_does_not_exist_is_told_with_its_pointer(post):
     ]
 
 
-def test_an_admin_offers_a_product_in_any_store(post, admin):
+def test_an_admin_can_create_a_product_in_any_store(post, admin):
     assert post(admin, store_id=str(make_store().pk)).status_code == 201
 
 
-def test_an_admin_whose_token_has_not_the_permission_for_any_offers_nothing_there(post):
+def test_an_admin_without_the_any_permission_cannot_create_in_any_store(post):
     narrowed = sign_in(make_user(role="admin"), "products:write")
     assert permission(post(narrowed)) == "products:write:any"
 
 
 @every_write
 @pytest.mark.parametrize("is_owned", [True, False])
-def test_products_of_others_are_not_found_by_whoever_would_change_them(
+def test_writing_products_of_another_user_is_404(
     client_with_auth, stranger, method, path, body, is_owned
 ):
     other = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
@@ -82,7 +82,7 @@ def test_products_of_others_are_not_found_by_whoever_would_change_them(
 
 
 @every_write
-def test_products_of_others_are_not_found_before_the_rest_is_looked_at(
+def test_404_for_products_of_another_user_precedes_other_errors(
     client_with_auth, stranger, method, path, body
 ):
     """404 stands before 428, 412, 415 and 422."""
@@ -93,7 +93,7 @@ def test_products_of_others_are_not_found_before_the_rest_is_looked_at(
 
 
 @every_write
-def test_an_owner_changes_restocks_and_deletes_their_products(
+def test_an_owner_can_write_their_products(
     client_with_auth, store, owner_headers, method, path, body
 ):
     product = make_product(store, stock=3)
@@ -103,9 +103,7 @@ def test_an_owner_changes_restocks_and_deletes_their_products(
 
 
 @every_write
-def test_an_admin_changes_restocks_and_deletes_any_product(
-    client_with_auth, admin, method, path, body
-):
+def test_an_admin_can_write_any_product(client_with_auth, admin, method, path, body):
     product = make_product(stock=3)
     url = f"{URL}/{product.pk}{path}"
     answer = client_with_auth.open(url, method=method, json=body, headers=admin | ANY)
@@ -113,7 +111,7 @@ def test_an_admin_changes_restocks_and_deletes_any_product(
 
 
 @every_write
-def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(
+def test_an_admin_without_the_any_permission_is_a_stranger(
     client_with_auth, store, method, path, body
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
@@ -123,7 +121,7 @@ def test_an_admin_whose_token_has_not_the_permission_for_any_is_a_stranger(
 
 
 @every_write
-def test_a_customer_changes_no_product_not_even_in_a_store_that_was_theirs(
+def test_a_customer_who_owns_a_store_cannot_write_its_products(
     client_with_auth, method, path, body
 ):
     user = make_user()
@@ -134,7 +132,7 @@ def test_a_customer_changes_no_product_not_even_in_a_store_that_was_theirs(
 
 
 @every_write
-def test_an_owner_whose_token_is_for_stores_changes_no_product(
+def test_an_owner_without_products_write_cannot_write_products(
     client_with_auth, owner, store, method, path, body
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
@@ -144,7 +142,7 @@ def test_an_owner_whose_token_is_for_stores_changes_no_product(
 
 
 @every_write
-def test_products_go_with_their_store_to_its_new_owner(
+def test_only_the_new_owner_of_a_store_can_write_its_products(
     client_with_auth, store, owner_headers, stranger, admin, method, path, body
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
@@ -159,7 +157,7 @@ def test_products_go_with_their_store_to_its_new_owner(
     assert answers[2] in (200, 204)
 
 
-def test_anybody_reads_every_product(client_with_auth):
+def test_products_are_public(client_with_auth):
     product = make_product(make_store(owner_id=make_user(role="merchant").pk))
     assert client_with_auth.get(f"{URL}/{product.pk}").status_code == 200
     assert [found["pk"] for found in client_with_auth.get(URL).json] == [str(product.pk)]

@@ -27,7 +27,7 @@ def stock(product):
     return db.session.get(Product, product.pk, populate_existing=True).stock
 
 
-def test_restocking_answers_the_product_as_it_is_then(client_with_auth, restock, store):
+def test_restocking_answers_the_updated_product(client_with_auth, restock, store):
     product = make_product(store, stock=3)
     answer = restock(product, quantity=4)
     assert (answer.status_code, answer.json["stock"]) == (200, 7)
@@ -36,7 +36,7 @@ def test_restocking_answers_the_product_as_it_is_then(client_with_auth, restock,
     assert answer.headers["ETag"] == shown.headers["ETag"]
 
 
-def test_restocking_is_a_change_of_the_product(client_with_auth, restock, store):
+def test_restocking_changes_etag_and_updated_at(client_with_auth, restock, store):
     product = make_product(store, stock=3)
     before = client_with_auth.get(f"{URL}/{product.pk}")
     after = restock(product, quantity=4)
@@ -46,20 +46,20 @@ def test_restocking_is_a_change_of_the_product(client_with_auth, restock, store)
     assert after.json["updated_at"] > before.json["updated_at"]
 
 
-def test_restocking_adds_to_what_was_left_by_an_order(restock, store):
+def test_restocking_adds_to_the_stock_left_by_an_order(restock, store):
     product = make_product(store, stock=3)
     make_order(product)
     assert restock(product, quantity=10).json["stock"] == 12
 
 
-def test_what_was_out_of_stock_is_in_stock_again(client_with_auth, restock, store):
+def test_a_restocked_product_is_in_stock_again(client_with_auth, restock, store):
     product = make_product(store, stock=0)
     assert client_with_auth.get(f"{URL}?in_stock=true").json == []
     assert restock(product, quantity=1).status_code == 200
     assert len(client_with_auth.get(f"{URL}?in_stock=true").json) == 1
 
 
-def test_an_unlimited_stock_is_not_added_to(restock, store):
+def test_restocking_an_unlimited_stock_is_409(restock, store):
     product = make_product(store)
     answer = restock(product, quantity=1)
     assert (answer.status_code, answer.json["code"]) == (409, "conflict")
@@ -67,11 +67,11 @@ def test_an_unlimited_stock_is_not_added_to(restock, store):
     assert stock(product) is None
 
 
-def test_a_stock_is_filled_to_the_brim(restock, store):
+def test_a_stock_can_be_restocked_to_the_maximum(restock, store):
     assert restock(make_product(store, stock=1), quantity=MOST - 1).json["stock"] == MOST
 
 
-def test_what_does_not_fit_is_refused_with_what_there_is(restock, store):
+def test_restocking_above_the_maximum_is_409_with_the_stock(restock, store):
     product = make_product(store, stock=2)
     answer = restock(product, quantity=MOST - 1)
     assert answer.status_code == 409
@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_refused_with_what_there_is(restock, store):
         (None, "not-nullable"),
     ],
 )
-def test_what_is_no_quantity_is_refused(restock, store, quantity, code):
+def test_an_invalid_quantity_is_422(restock, store, quantity, code):
     product = make_product(store, stock=3)
     answer = restock(product, quantity=quantity)
     assert answer.status_code == 422
@@ -101,7 +101,7 @@ def test_what_is_no_quantity_is_refused(restock, store, quantity, code):
     assert stock(product) == 3
 
 
-def test_all_that_is_wrong_with_a_body_is_told_at_once(restock, store):
+def test_all_validation_errors_are_reported_together(restock, store):
     answer = restock(make_product(store, stock=3), stock=5, name="Apology")
     assert pointers_and_codes(answer) == {
         ("#/quantity", "required"),
@@ -110,7 +110,7 @@ def test_all_that_is_wrong_with_a_body_is_told_at_once(restock, store):
     }
 
 
-def test_a_422_is_found_before_the_conflict_of_an_unlimited_stock(restock, store):
+def test_422_precedes_409(restock, store):
     assert restock(make_product(store), quantity=0).status_code == 422
 
 
@@ -126,7 +126,7 @@ def test_a_422_is_found_before_the_conflict_of_an_unlimited_stock(restock, store
         (b"1", "application/json", 422),
     ],
 )
-def test_a_body_that_is_none_adds_nothing(
+def test_an_invalid_body_adds_nothing(
     client_with_auth, owner_headers, store, body, media_type, status
 ):
     product = make_product(store, stock=3)
@@ -137,15 +137,13 @@ def test_a_body_that_is_none_adds_nothing(
 
 
 @pytest.mark.parametrize("pk", ["0", "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
-def test_a_product_that_is_not_there_is_404_before_the_body_is_looked_at(
-    client_with_auth, owner_headers, pk
-):
+def test_404_precedes_errors_of_the_body(client_with_auth, owner_headers, pk):
     url = f"{URL}/{pk}/restock"
     answer = client_with_auth.post(url, data=b"{", content_type="text/plain", headers=owner_headers)
     assert answer.status_code == 404
 
 
-def test_restocking_takes_no_parameters(client_with_auth, owner_headers, store):
+def test_restocking_rejects_query_parameters(client_with_auth, owner_headers, store):
     url = f"{URL}/{make_product(store, stock=3).pk}/restock?quantity=1"
     answer = client_with_auth.post(url, json={"quantity": 1}, headers=owner_headers)
     assert answer.status_code == 422
@@ -153,21 +151,21 @@ def test_restocking_takes_no_parameters(client_with_auth, owner_headers, store):
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_nothing_but_post_is_allowed(client_with_auth, owner_headers, store, method):
+def test_only_post_is_allowed(client_with_auth, owner_headers, store, method):
     url = f"{URL}/{make_product(store, stock=3).pk}/restock"
     answer = client_with_auth.open(url, method=method, headers=owner_headers)
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 
 
-def test_an_if_match_that_is_sent_is_heeded(restock, store):
+def test_an_optional_if_match_is_checked(restock, store):
     product = make_product(store, stock=3)
     answer = restock(product, {"If-Match": '"precondition-failed"'}, quantity=1)
     assert (answer.status_code, answer.json["current"]["stock"]) == (412, 3)
     assert stock(product) == 3
 
 
-def test_a_repeated_restocking_adds_once(restock, store):
+def test_a_repeated_restock_is_replayed(restock, store):
     product = make_product(store, stock=3)
     key = {"Idempotency-Key": "one"}
     first, second = (restock(product, key, quantity=4) for _ in range(2))
@@ -177,7 +175,7 @@ def test_a_repeated_restocking_adds_once(restock, store):
     assert stock(product) == 7
 
 
-def test_a_key_with_another_quantity_or_product_is_refused(restock, store):
+def test_a_key_with_another_quantity_or_product_is_422(restock, store):
     product, other = make_product(store, stock=3), make_product(store, stock=3)
     key = {"Idempotency-Key": "one"}
     restock(product, key, quantity=4)
@@ -186,7 +184,7 @@ def test_a_key_with_another_quantity_or_product_is_refused(restock, store):
     assert (stock(product), stock(other)) == (7, 3)
 
 
-def test_a_refused_conflict_is_kept_under_its_key(restock, store):
+def test_a_conflict_is_replayed(restock, store):
     product = make_product(store)
     key = {"Idempotency-Key": "one"}
     first = restock(product, key, quantity=1)

@@ -26,7 +26,7 @@ def issue(client, **window):
     return made
 
 
-def test_the_longest_window_is_used_changed_and_closed(client):
+def test_a_coupon_of_the_longest_period_can_be_redeemed_and_updated(client):
     made = issue(client, valid_from=FIRST, valid_until=LAST)
     assert (made.json["valid_from"], made.json["valid_until"]) == (FIRST, LAST)
     assert client.post(f"{made.location}/redemptions").status_code == 201
@@ -35,7 +35,7 @@ def test_the_longest_window_is_used_changed_and_closed(client):
     assert (changed.status_code, changed.json["valid_until"]) == (200, LAST)
 
 
-def test_an_order_redeems_a_coupon_of_the_longest_window(client):
+def test_an_order_can_redeem_a_coupon_of_the_longest_period(client):
     issue(client, valid_from=FIRST, valid_until=LAST)
     order_item = item(make_product())
     db.session.commit()
@@ -44,7 +44,7 @@ def test_an_order_redeems_a_coupon_of_the_longest_window(client):
 
 
 @pytest.mark.parametrize("window", [{"valid_from": LAST}, {"valid_until": FIRST}])
-def test_the_edge_that_forbids_a_use_is_told_in_utc(client, window):
+def test_the_bound_in_a_rejection_is_in_utc(client, window):
     made = issue(client, **window)
     answer = client.post(f"{made.location}/redemptions")
     assert (answer.status_code, answer.json["code"]) == (409, "coupon-not-valid")
@@ -52,6 +52,6 @@ def test_the_edge_that_forbids_a_use_is_told_in_utc(client, window):
     assert instant.replace(".000000", "") in answer.json["errors"][0]["detail"]
 
 
-def test_a_coupon_of_the_longest_window_is_deleted(client):
+def test_a_coupon_of_the_longest_period_can_be_deleted(client):
     made = issue(client, valid_from=FIRST, valid_until=LAST)
     assert client.delete(made.location, headers={"If-Match": "*"}).status_code == 204

@@ -22,7 +22,7 @@ def entries(answer, code):
 # 422
 
 
-def test_everything_unknown_is_told_at_once(place):
+def test_all_validation_errors_are_reported_together(place):
     known, unknown = make_product(), uuid7()
     answer = place(
         item(known, 0),
@@ -65,14 +65,14 @@ def test_everything_unknown_is_told_at_once(place):
         ({"totals": []}, ("#/totals", "unknown-field")),
     ],
 )
-def test_a_field_that_is_none_is_refused(place, values, expected):
+def test_an_invalid_field_is_422(place, values, expected):
     answer = place(item(make_product()), **values)
     assert answer.status_code == 422, answer.text
     assert pointers_and_codes(answer) == {expected}
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 1_000_001, 2**31, 2**63, 10**100, 1.5, 1.0, True, "1"])
-def test_a_quantity_that_is_none_is_refused(place, quantity):
+def test_an_invalid_quantity_is_422(place, quantity):
     product = make_product(stock=5)
     answer = place(item(product, quantity))
     assert answer.status_code == 422
@@ -80,25 +80,25 @@ def test_a_quantity_that_is_none_is_refused(place, quantity):
     assert stock(product) == 5
 
 
-def test_the_price_of_a_line_is_not_the_clients_to_say(place):
+def test_the_unit_price_cannot_be_set_by_the_client(place):
     answer = place(item(make_product()) | {"unit_price": "0.01"})
     assert pointers_and_codes(answer) == {("#/items/0/unit_price", "unknown-field")}
 
 
-def test_an_order_without_items_is_refused(place):
+def test_an_order_without_items_is_422(place):
     assert pointers_and_codes(place(item(make_product()), items=None)) == {
         ("#/items", "not-nullable")
     }
 
 
-def test_an_order_has_100_lines_at_most(place):
+def test_an_order_has_100_items_at_most(place):
     product = make_product()
     assert place(*[item(product)] * 100).status_code == 201
     answer = place(*[item(product)] * 101)
     assert (answer.status_code, pointers_and_codes(answer)) == (422, {("#/items", "too-long")})
 
 
-def test_what_is_wrong_is_told_before_what_stands_in_the_way(place):
+def test_422_precedes_409(place):
     gone, coupon = make_product(stock=0), make_coupon(init_count=0)
     answer = place(item(gone), item(gone, 0), coupon_code=coupon.code)
     assert (answer.status_code, pointers_and_codes(answer)) == (
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_told_before_what_stands_in_the_way(place):
 
 
 @pytest.mark.parametrize("currencies", [["EUR", "EUR"], ["EUR", "USD", "EUR"]])
-def test_a_currency_is_expected_once(place, currencies):
+def test_a_repeated_currency_in_expected_totals_is_422(place, currencies):
     """Or the client believed two things of it, of which one would not be looked at."""
     expected = [{"currency": currency, "total": "10.00"} for currency in currencies]
     answer = place(item(make_product()), expected_totals=expected)
@@ -120,7 +120,7 @@ def test_a_currency_is_expected_once(place, currencies):
 # 409
 
 
-def test_each_line_that_is_out_of_stock_says_how_many_there_are(place):
+def test_out_of_stock_errors_have_the_available_quantity(place):
     few, enough, none = make_product(stock=3), make_product(stock=9), make_product(stock=0)
     answer = place(item(few, 4), item(enough, 9), item(none), item(make_product()))
     assert (answer.status_code, answer.json["code"]) == (409, "out-of-stock")
@@ -132,7 +132,7 @@ def test_each_line_that_is_out_of_stock_says_how_many_there_are(place):
     assert [stock(one) for one in (few, enough, none)] == [3, 9, 0]
 
 
-def test_lines_of_one_product_are_out_of_stock_together(place):
+def test_items_of_the_same_product_are_one_out_of_stock_error(place):
     product = make_product(stock=3)
     answer = place(item(make_product()), item(product, 2), item(product, 2))
     [entry] = answer.json["errors"]
@@ -140,7 +140,7 @@ def test_lines_of_one_product_are_out_of_stock_together(place):
     assert found == ("#/items/1", 4, 3)
 
 
-def test_all_obstacles_are_told_together(place):
+def test_all_conflicts_are_reported_together(place):
     few, coupon = make_product(stock=1), make_coupon(init_count=0, valid_until=EARLIER)
     answer = place(
         item(few, 2),
@@ -156,7 +156,7 @@ def test_all_obstacles_are_told_together(place):
     }
 
 
-def test_a_coupon_that_becomes_valid_while_it_is_refused_refuses_the_order(place, monkeypatch):
+def test_a_coupon_that_becomes_valid_while_it_is_rejected_is_a_conflict(place, monkeypatch):
     coupon = make_coupon(valid_from=LATER, percent_off=50)
     monkeypatch.setattr(service, "_rejection_reasons", lambda *_: ())
     answer = place(item(make_product()), coupon_code=coupon.code)
@@ -166,7 +166,7 @@ def test_a_coupon_that_becomes_valid_while_it_is_refused_refuses_the_order(place
     )
 
 
-def test_an_exhausted_coupon_refuses_the_order(place):
+def test_an_exhausted_coupon_is_a_conflict(place):
     product, coupon = make_product(stock=1), make_coupon(init_count=7, remaining_count=0)
     answer = place(item(product), coupon_code=coupon.code)
     assert (answer.status_code, answer.json["code"]) == (409, "coupon-exhausted")
@@ -175,7 +175,7 @@ def test_an_exhausted_coupon_refuses_the_order(place):
 
 
 @pytest.mark.parametrize("window", [{"valid_from": LATER}, {"valid_until": EARLIER}])
-def test_a_coupon_outside_of_its_window_refuses_the_order(place, window):
+def test_a_coupon_outside_its_period_of_validity_is_a_conflict(place, window):
     product, coupon = make_product(stock=1), make_coupon(**window)
     answer = place(item(product), coupon_code=coupon.code)
     assert (answer.status_code, answer.json["code"]) == (409, "coupon-not-valid")
@@ -184,7 +184,7 @@ def test_a_coupon_outside_of_its_window_refuses_the_order(place, window):
     assert (stock(product), remaining(coupon)) == (1, 10)
 
 
-def test_a_user_uses_a_coupon_as_often_as_it_allows(place, admin):
+def test_a_user_reaches_the_limit_of_a_coupon(place, admin):
     coupon = make_coupon(per_user_limit=2)
     answers = [place(item(make_product()), coupon_code=coupon.code) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 409]
@@ -194,7 +194,7 @@ def test_a_user_uses_a_coupon_as_often_as_it_allows(place, admin):
     assert (remaining(coupon), coupon_mismatches()) == (7, [])
 
 
-def test_with_open_access_everybody_is_one_user(client):
+def test_with_open_access_all_callers_share_the_limit_of_a_coupon(client):
     coupon, product = make_coupon(per_user_limit=1), make_product()
     body = {"items": [item(product)], "coupon_code": coupon.code}
     answers = [client.post("/api/v2/orders", json=body) for _ in range(2)]
@@ -205,25 +205,25 @@ def test_with_open_access_everybody_is_one_user(client):
 
 
 @pytest.mark.parametrize("total", ["20.00", "20", "20.0"])
-def test_an_order_that_costs_what_its_client_believes_is_placed(place, total):
+def test_an_order_with_the_expected_total_is_placed(place, total):
     expected = [{"currency": "EUR", "total": total}]
     assert place(item(make_product(), 2), expected_totals=expected).status_code == 201
 
 
-def test_totals_are_believed_in_any_order(place):
+def test_expected_totals_may_be_in_any_order(place):
     some = [make_product(make_store(currency=currency)) for currency in ("EUR", "USD")]
     expected = [{"currency": currency, "total": "10.00"} for currency in ("USD", "EUR")]
     assert place(*map(item, some), expected_totals=expected).status_code == 201
 
 
-def test_what_is_believed_is_the_total_after_the_discount(place):
+def test_the_expected_total_includes_the_discount(place):
     coupon = make_coupon(percent_off=25)
     expected = [{"currency": "EUR", "total": "7.50"}]
     answer = place(item(make_product()), coupon_code=coupon.code, expected_totals=expected)
     assert answer.status_code == 201
 
 
-def test_what_is_free_may_be_believed_so(place):
+def test_the_expected_total_may_be_zero(place):
     expected = [{"currency": "EUR", "total": "0"}]
     answer = place(item(make_product(price=Decimal(0))), expected_totals=expected)
     assert answer.status_code == 201
@@ -239,7 +239,7 @@ def test_what_is_free_may_be_believed_so(place):
         [("EUR", "20.00"), ("USD", "0.00")],
     ],
 )
-def test_an_order_that_costs_something_else_tells_what_it_costs(place, expected):
+def test_a_price_mismatch_has_the_current_totals(place, expected):
     product = make_product(stock=2)
     believed = [{"currency": currency, "total": total} for currency, total in expected]
     answer = place(item(product, 2), expected_totals=believed)
@@ -251,7 +251,7 @@ def test_an_order_that_costs_something_else_tells_what_it_costs(place, expected)
 
 
 @pytest.mark.parametrize("total", ["-1", "-0", "1.005", "10000000000.00", "1e3", "NaN", ""])
-def test_a_total_that_is_no_amount_of_money_is_refused(place, total):
+def test_an_expected_total_that_is_no_amount_of_money_is_422(place, total):
     answer = place(item(make_product()), expected_totals=[{"currency": "EUR", "total": total}])
     assert answer.status_code == 422
     assert error_pointers(answer) == {"#/expected_totals/0/total"}
@@ -261,7 +261,7 @@ def test_a_total_that_is_no_amount_of_money_is_refused(place, total):
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}])
-def test_an_order_that_fails_on_its_last_line_changes_nothing(place, buyer_headers, key):
+def test_an_order_that_fails_on_its_last_item_changes_nothing(place, buyer_headers, key):
     coupon = make_coupon(percent_off=10)
     some = [make_product(stock=9) for _ in range(4)]
     gone = make_product(stock=0)
