@@ -46,4 +46,9 @@ class Nested(fields.Nested):
     }
 
     def _deserialize(self, value: Any, attr: Any, data: Any, *_: Any, **kwargs: Any) -> Any:
-        return super()._deserialize(value, attr, data, **(kwargs | {"partial": False}))
+        values = super()._deserialize(value, attr, data, **(kwargs | {"partial": False}))
+        for name, field in self.schema.fields.items():
+            if field.metadata.get("readOnly"):
+                # It was compared with the referenced row; no service writes it.
+                values.pop((field.attribute or name).partition(".")[0], None)
+        return values

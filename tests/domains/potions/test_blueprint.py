@@ -3,6 +3,7 @@
 import pytest
 from uuid_utils.compat import uuid7
 
+from alchemist.domains.potions import service
 from tests.answers import error_pointers, pointers_and_codes
 from tests.factories import make_ingredient, make_potion
 
@@ -204,3 +205,14 @@ def test_deleting_a_potion_keeps_its_ingredients(client):
     assert client.get(potion).status_code == 404
     one = f"/api/v2/ingredients/{ingredient.pk}"
     assert client.delete(one, headers=ANY).status_code == 204
+
+
+def test_read_only_members_of_nested_objects_never_reach_a_service(client, monkeypatch):
+    ingredient, received = make_ingredient(name="Sage"), []
+    brew = service.brew
+    monkeypatch.setattr(service, "brew", lambda **values: received.append(values) or brew(**values))
+    line = {"pk": str(ingredient.pk), "name": "Sage", "amount": "1.000"}
+    answer = client.post("/api/v2/potions", json={"name": "Tea", "ingredients": [line]})
+    assert answer.status_code == 201
+    [values] = received
+    assert set(values["ingredients"][0]) == {"ingredient_id", "amount"}
