@@ -6,28 +6,11 @@ from uuid_utils.compat import uuid7
 from alchemist import database as db
 from alchemist.domains.stores.models import Store
 from tests.answers import error_pointers
+from tests.domains.stores.conftest import REQUIRED
 from tests.factories import make_store, make_user, reload, sign_in
 
 URL = "/api/v2/stores"
 ANY = {"If-Match": "*"}
-STORE = {
-    "name": "The Crooked Ladle",
-    "street": "7 Tallow Lane",
-    "zipcode": "1000",
-    "city": "Brassel",
-    "country": "Belgium",
-    "currency": "EUR",
-}
-
-
-@pytest.fixture
-def post(client_with_auth, owner_headers):
-    """Return a function that creates a store over HTTP."""
-
-    def call(headers=owner_headers, **values):
-        return client_with_auth.post(URL, json=STORE | values, headers=headers)
-
-    return call
 
 
 def missing_permission(response):
@@ -35,26 +18,26 @@ def missing_permission(response):
     return response.json["errors"][0]["permission"]
 
 
-def test_the_owner_is_the_caller_by_default(post, owner):
-    assert post().json["owner_id"] == str(owner.pk)
+def test_the_owner_is_the_caller_by_default(create_store, owner):
+    assert create_store().json["owner_id"] == str(owner.pk)
 
 
-def test_the_caller_can_name_themselves_as_the_owner(post, owner):
-    assert post(owner_id=str(owner.pk)).json["owner_id"] == str(owner.pk)
+def test_the_caller_can_name_themselves_as_the_owner(create_store, owner):
+    assert create_store(owner_id=str(owner.pk)).json["owner_id"] == str(owner.pk)
 
 
-def test_a_merchant_cannot_create_a_store_of_another_user(post):
+def test_a_merchant_cannot_create_a_store_of_another_user(create_store):
     other = make_user(role="merchant")
-    assert missing_permission(post(owner_id=str(other.pk))) == "stores:write:any"
+    assert missing_permission(create_store(owner_id=str(other.pk))) == "stores:write:any"
     assert db.session.query(Store).count() == 0
 
 
-def test_a_merchant_cannot_create_a_store_without_an_owner(post):
-    assert missing_permission(post(owner_id=None)) == "stores:write:any"
+def test_a_merchant_cannot_create_a_store_without_an_owner(create_store):
+    assert missing_permission(create_store(owner_id=None)) == "stores:write:any"
 
 
-def test_a_merchant_gets_the_same_error_for_known_and_unknown_users(post):
-    responses = [post(owner_id=str(pk)) for pk in (make_user().pk, uuid7())]
+def test_a_merchant_gets_the_same_error_for_known_and_unknown_users(create_store):
+    responses = [create_store(owner_id=str(pk)) for pk in (make_user().pk, uuid7())]
     assert [response.status_code for response in responses] == [403, 403]
 
 
@@ -97,12 +80,12 @@ def test_a_customer_cannot_change_a_store_that_they_own(client_with_auth, method
     assert missing_permission(response) == "stores:write"
 
 
-def test_a_customer_cannot_create_a_store(post):
-    assert missing_permission(post(sign_in(make_user()))) == "stores:write"
+def test_a_customer_cannot_create_a_store(create_store):
+    assert missing_permission(create_store(sign_in(make_user()))) == "stores:write"
 
 
-def test_creating_a_store_needs_a_token(post):
-    response = post({})
+def test_creating_a_store_needs_a_token(create_store):
+    response = create_store({})
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -138,22 +121,22 @@ def test_an_admin_can_change_give_and_delete_any_store(client_with_auth, owner, 
     assert client_with_auth.delete(url, headers=admin | ANY).status_code == 204
 
 
-def test_an_admin_can_create_a_store_with_any_owner_or_none(post, owner, admin):
-    assert post(admin, owner_id=str(owner.pk)).json["owner_id"] == str(owner.pk)
-    assert post(admin, owner_id=None).json["owner_id"] is None
+def test_an_admin_can_create_a_store_with_any_owner_or_none(create_store, owner, admin):
+    assert create_store(admin, owner_id=str(owner.pk)).json["owner_id"] == str(owner.pk)
+    assert create_store(admin, owner_id=None).json["owner_id"] is None
 
 
-def test_an_unknown_owner_is_an_error_with_its_pointer(post, admin):
-    response = post(admin, owner_id=str(uuid7()))
+def test_an_unknown_owner_is_an_error_with_its_pointer(create_store, admin):
+    response = create_store(admin, owner_id=str(uuid7()))
     assert response.status_code == 422
     [entry] = response.json["errors"]
     assert (entry["pointer"], entry["code"]) == ("#/owner_id", "unknown-reference")
 
 
-def test_an_unknown_owner_is_reported_with_all_other_errors(client_with_auth, post, admin):
+def test_an_unknown_owner_is_reported_with_all_other_errors(client_with_auth, create_store, admin):
     url, invalid_fields = f"{URL}/{make_store().pk}", {"owner_id": str(uuid7()), "currency": "EURO"}
     for response in (
-        post(admin, **invalid_fields),
+        create_store(admin, **invalid_fields),
         client_with_auth.patch(url, json=invalid_fields, headers=admin | ANY),
     ):
         assert response.status_code == 422
@@ -162,4 +145,4 @@ def test_an_unknown_owner_is_reported_with_all_other_errors(client_with_auth, po
 
 
 def test_with_open_access_a_store_has_no_owner_by_default(client):
-    assert client.post(URL, json=STORE).json["owner_id"] is None
+    assert client.post(URL, json=REQUIRED).json["owner_id"] is None

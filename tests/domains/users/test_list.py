@@ -9,7 +9,7 @@ URL = "/api/v2/users"
 
 
 @pytest.fixture
-def emails(client_with_auth, admin):
+def list_emails(client_with_auth, admin):
     """Return a function that returns the e-mails of the users in a list."""
 
     def call(**query):
@@ -21,15 +21,15 @@ def emails(client_with_auth, admin):
 
 
 @pytest.mark.parametrize("email", ["ada@alchemist.example", "ADA@Alchemist.Example"])
-def test_the_email_filter_ignores_case(emails, email):
+def test_the_email_filter_ignores_case(list_emails, email):
     make_user(email="ada@alchemist.example")
     make_user(email="ada@alchemist.example.example")
-    assert emails(email=email) == ["ada@alchemist.example"]
+    assert list_emails(email=email) == ["ada@alchemist.example"]
 
 
-def test_the_email_filter_accepts_a_domain_in_punycode(emails):
+def test_the_email_filter_accepts_a_domain_in_punycode(list_emails):
     make_user(email="ada@bücher.example")
-    assert emails(email="ada@xn--bcher-kva.example") == ["ada@bücher.example"]
+    assert list_emails(email="ada@xn--bcher-kva.example") == ["ada@bücher.example"]
 
 
 def test_an_invalid_email_filter_is_an_error_with_its_parameter(client_with_auth, admin):
@@ -39,16 +39,16 @@ def test_an_invalid_email_filter_is_an_error_with_its_parameter(client_with_auth
 
 
 @pytest.mark.parametrize("q", ["ingram", "INGRAM ada", "ada@alchemist.example"])
-def test_q_finds_words_of_name_and_email_in_any_order_and_case(emails, q):
+def test_q_finds_words_of_name_and_email_in_any_order_and_case(list_emails, q):
     make_user(email="ada@alchemist.example", full_name="Ada Ingram")
     make_user(email="bea@alchemist.example", full_name="Bea Ingrams")
-    assert emails(q=q) == ["ada@alchemist.example"]
+    assert list_emails(q=q) == ["ada@alchemist.example"]
 
 
-def test_the_role_filter_finds_users_with_that_role(emails):
+def test_the_role_filter_finds_users_with_that_role(list_emails):
     make_user(email="ada@alchemist.example", role="merchant")
     make_user()
-    assert emails(role="merchant") == ["ada@alchemist.example"]
+    assert list_emails(role="merchant") == ["ada@alchemist.example"]
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_an_invalid_filter_is_rejected(client_with_auth, admin, query):
     assert client_with_auth.get(f"{URL}?{query}", headers=admin).status_code == 422
 
 
-def test_users_are_sorted_by_email(emails):
+def test_users_are_sorted_by_email(list_emails):
     for name in ("bea", "ada", "cy"):
         make_user(email=f"{name}@alchemist.example", role="merchant")
-    found = emails(role="merchant", sort="-email")
+    found = list_emails(role="merchant", sort="-email")
     assert [email.split("@")[0] for email in found] == ["cy", "bea", "ada"]
 
 
