@@ -50,6 +50,6 @@ def _of_other_owner(pk: UUID | str, user_id: UUID) -> Select[Any]:
 
 
 def exists_of_other_owner(pk: UUID | str, user_id: UUID) -> bool:
-    """Return whether the hero exists, and its owner is nobody or another user."""
+    """Return whether the hero exists and the user is not its owner."""
     query = _of_other_owner(pk, user_id)
     return db.fetch_one(query.select, query.parameters) is not None

@@ -22,11 +22,11 @@ def test_an_entry_has_the_row_the_fields_the_caller_and_the_request(
     client_with_auth, caller, list_entries
 ):
     user, token, headers = caller
-    headers = headers | {"X-Request-ID": "mine-1"}
+    headers = headers | {"X-Request-ID": "request-1"}
     created = client_with_auth.post(
         "/api/v2/ingredients", json={"name": "Mandrake"}, headers=headers
     )
-    assert created.headers["X-Request-ID"] == "mine-1"
+    assert created.headers["X-Request-ID"] == "request-1"
     [entry] = list_entries(pk=created.json["pk"])
     assert {
         name: entry[name] for name in entry if name not in ("pk", "created_at", "updated_at")
@@ -37,7 +37,7 @@ def test_an_entry_has_the_row_the_fields_the_caller_and_the_request(
         "fields": ["name"],
         "user_id": str(user.pk),
         "token_id": str(token.pk),
-        "request_id": "mine-1",
+        "request_id": "request-1",
     }
 
 

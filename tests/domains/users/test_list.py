@@ -61,8 +61,8 @@ def test_an_invalid_filter_is_rejected(client_with_auth, admin, query):
 def test_users_are_sorted_by_email(list_emails):
     for name in ("bea", "ada", "cy"):
         make_user(email=f"{name}@alchemist.example", role="merchant")
-    found = list_emails(role="merchant", sort="-email")
-    assert [email.split("@")[0] for email in found] == ["cy", "bea", "ada"]
+    emails = list_emails(role="merchant", sort="-email")
+    assert [email.split("@")[0] for email in emails] == ["cy", "bea", "ada"]
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at", "email,-pk"])
@@ -88,7 +88,7 @@ def test_without_the_permission_for_any_the_list_has_only_the_caller(client_with
     user = make_user()
     make_user()
     response = client_with_auth.get(URL, query_string={"count": "exact"}, headers=sign_in(user))
-    assert [found["pk"] for found in response.json] == [str(user.pk)]
+    assert [row["pk"] for row in response.json] == [str(user.pk)]
     assert response.headers["X-Total-Count"] == "1"
 
 
