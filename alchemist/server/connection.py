@@ -10,7 +10,6 @@ from gunicorn.config import Config
 from gunicorn.http import RequestParser
 from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import LimitRequestHeaders, NoMoreData, ParseException
-from gunicorn.workers.gthread import TConn
 
 from alchemist.api.request import MAX_BODY
 
@@ -52,13 +51,15 @@ class BufferedSocket:
     settimeout = setblocking = shutdown = close = _noop
 
 
-class Connection(TConn):
+class Connection:
     """Only the event loop uses it, except while it is dispatched: then a thread does."""
 
     def __init__(self, cfg: Config, client_socket: socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, client_socket, client, server)
+        client_socket.setblocking(False)
         self.client_socket = client_socket
+        # gunicorn's handle_request() reads `sock`, `client` and `server`, two addresses.
         self.sock = self.buffered_socket = BufferedSocket()
+        self.client, self.server = client, server
         self.parser = RequestParser(cfg, self.buffered_socket, client)
         self.request: Any = None
         self.chunked_scanner = ChunkedScanner()
@@ -159,10 +160,9 @@ class Connection(TConn):
 
     def skip_body(self) -> bool:
         """Skip what is unread of the body; return whether the next request can be read."""
-        body = self.parser.mesg.body
         with suppress(OSError, ParseException):
-            body.read()
-        return bool(not body.failed)
+            return bool(self.parser.finish_body())
+        return False
 
     def await_next_request(self, seconds: float) -> None:
         """Keep the connection open for the next request, for a time."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from . import error_responses
 from .connection import RECV_SIZE, Connection, IncompleteRequest
@@ -21,6 +20,8 @@ SWEEP_INTERVAL = 0.5
 # Seconds for which a client may go on sending after the last response. If the connection was closed
 # at once, the reset could overtake that response (RFC 9112 §9.6).
 LINGERING_CLOSE_TIMEOUT = 2.0
+# Seconds for which a stopping worker keeps idle connections open: a request may be on its way.
+STOP_KEEPALIVE_TIMEOUT = 2.0
 # Bytes. Above both limits, its own and that of all together, a connection is rejected.
 CONNECTION_BUFFER, TOTAL_BUFFER = 64 * 1024, 32 * 1024 * 1024
 
@@ -37,8 +38,7 @@ class EventLoop(FairAcceptMixin):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
-        self.last_sweep = self.last_heartbeat = 0.0
-        self.has_parent = True
+        self.last_sweep = 0.0
 
     @classmethod
     def check_config(cls, cfg: Config, log: Logger) -> None:
@@ -49,17 +49,6 @@ class EventLoop(FairAcceptMixin):
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         super().wait_for_and_dispatch_events(min(timeout, SWEEP_INTERVAL))
-
-    # Both cost a system call, and the loop runs for every request.
-
-    def notify(self) -> None:
-        if monotonic() > self.last_heartbeat + 1:
-            self.last_heartbeat = monotonic()
-            self.has_parent = super().is_parent_alive()
-            super().notify()
-
-    def is_parent_alive(self) -> bool:
-        return self.has_parent
 
     def murder_keepalived(self, force: bool = False) -> None:
         if force:
@@ -75,7 +64,9 @@ class EventLoop(FairAcceptMixin):
         for connection in expired:
             self._expire(connection)
 
-    def _cap_keepalive(self, deadline: float) -> None:
+    def stop_listening(self) -> None:
+        super().stop_listening()
+        deadline = monotonic() + STOP_KEEPALIVE_TIMEOUT
         for connection in self.connections:
             if connection.is_idle:
                 connection.deadline = min(connection.deadline, deadline)
@@ -218,7 +209,7 @@ class EventLoop(FairAcceptMixin):
     # Sending responses.
 
     def await_next_request(self, connection: Connection) -> None:
-        connection.await_next_request(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+        connection.await_next_request(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_TIMEOUT)
 
     def flush_and_continue(self, connection: Connection) -> None:
         """Send the rest of a response as fast as the client reads it, then go on or close."""

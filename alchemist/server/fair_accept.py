@@ -44,9 +44,9 @@ class FairAcceptMixin(ThreadWorker):
             # The stop signal may have arrived since the loop checked `alive`: closed listeners must
             # not be registered.
             super().set_accept_enabled(False)
-            self._stop_listening()
+            self.stop_listening()
 
-    def _stop_listening(self) -> None:
+    def stop_listening(self) -> None:
         """Accept the connections that are established, and none while this worker stops."""
         listeners, self.sockets = self.sockets, []
         for listener in listeners:
