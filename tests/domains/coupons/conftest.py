@@ -1,4 +1,4 @@
-"""Those who issue coupons, and those who use them."""
+"""The admin who creates coupons, and a user who redeems them."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.factories import make_user, sign_in
 
 @pytest.fixture
 def admin(client_with_auth):
-    """The headers of an admin's request."""
+    """The request headers of an admin."""
     return sign_in(make_user(role="admin"))
 
 
@@ -18,5 +18,5 @@ def user(client_with_auth):
 
 @pytest.fixture
 def user_headers(user):
-    """The headers of a request of the user."""
+    """The request headers of the user."""
     return sign_in(user)

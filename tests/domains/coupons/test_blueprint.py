@@ -1,4 +1,4 @@
-"""Coupons, as an admin meets them."""
+"""Coupons over HTTP."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00
 
 @pytest.fixture
 def post(client_with_auth, admin):
-    """Return what issues a coupon."""
+    """Return a function that creates a coupon."""
 
     def call(headers=admin, **values):
         body = {"code": "Moonshine", "init_count": 10} | values
@@ -36,7 +36,7 @@ def post(client_with_auth, admin):
 
 @pytest.fixture
 def patch(client_with_auth, admin):
-    """Return what changes a coupon."""
+    """Return a function that updates a coupon."""
 
     def call(coupon, headers=admin, **changes):
         return client_with_auth.patch(f"{URL}/{coupon.pk}", json=changes, headers=headers | ANY)
@@ -46,7 +46,7 @@ def patch(client_with_auth, admin):
 
 @pytest.fixture
 def codes(client_with_auth, admin):
-    """Return what lists the codes that a query finds."""
+    """Return a function that lists the codes of the coupons that match a query."""
 
     def call(**query):
         answer = client_with_auth.get(URL, query_string=query, headers=admin)
@@ -66,7 +66,7 @@ def use(coupon, times=1):
         make_order(coupon_code=coupon.code)
 
 
-# Issuing
+# Creation
 
 
 def test_a_new_coupon_has_every_field(post):
@@ -264,7 +264,7 @@ def test_list_filters_by_active(codes):
 
 @pytest.mark.parametrize(("edge", "is_active"), [("valid_from", "true"), ("valid_until", "false")])
 def test_the_period_of_validity_includes_its_start_but_not_its_end(codes, edge, is_active):
-    """The clock cannot be stopped at the edge, but what was just now is before the statement."""
+    """A bound of just now is before the time of the statement."""
     make_coupon(code="edge", **{edge: datetime.now(UTC)})
     assert codes(active=is_active) == ["edge"]
 
@@ -316,7 +316,7 @@ def test_a_list_is_one_statement(client, statements):
     assert len(seen) == 1
 
 
-# Changes
+# Updates
 
 
 def test_patch_keeps_absent_fields(patch):
@@ -385,7 +385,7 @@ def test_remaining_count_is_read_only_after_the_creation(patch):
 def test_a_read_only_field_may_only_be_repeated_as_the_same_json(
     client_with_auth, admin, sent, status
 ):
-    """Python takes true, 1 and 1.0 for one value."""
+    """In Python, True, 1 and 1.0 are equal."""
     url, headers = f"{URL}/{make_coupon(init_count=1).pk}", admin | ANY
     body = f'{{"remaining_count": {sent}}}'
     answer = client_with_auth.patch(
@@ -413,7 +413,7 @@ def test_a_representation_may_be_sent_back(client_with_auth, admin):
 )
 @pytest.mark.parametrize("more", [{}, {"init_count": 0}, {"code": "taken"}])
 def test_a_changed_bound_is_compared_with_the_stored_bound(patch, stored, sent, value, more):
-    """What does not fit is told where it was sent, and before what is a conflict."""
+    """The error points to the bound that was sent, and precedes conflicts."""
     make_coupon(code="taken")
     coupon = make_coupon(**stored, init_count=10, remaining_count=5)
     answer = patch(coupon, **{sent: value.isoformat()}, **more)

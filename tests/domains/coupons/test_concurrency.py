@@ -1,4 +1,4 @@
-"""Coupons that many redeem at once: the counter and the ledger agree, whatever happens."""
+"""Concurrent redemptions: the counter of a coupon always matches its redemptions."""
 
 from collections import Counter
 from functools import partial
@@ -22,7 +22,7 @@ def client(shared_gunicorn):
 
 @pytest.fixture
 def sound(module_database):
-    """Fail the test if the database contradicts itself after it."""
+    """Fail the test if `verify` finds an inconsistency after it."""
     yield
     assert [verdict for verdict in verify.run(module_database) if not verdict.passed] == []
 

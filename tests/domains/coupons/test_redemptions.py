@@ -1,4 +1,4 @@
-"""Redeeming a coupon outside of an order: the counter, the ledger, and who sees it."""
+"""Redeeming a coupon without an order, and the visibility of redemptions."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def url(coupon):
 
 @pytest.fixture
 def redeem(client_with_auth, user_headers):
-    """Return what redeems a coupon once."""
+    """Return a function that redeems a coupon."""
 
     def call(coupon, headers=user_headers, **how):
         return client_with_auth.post(url(coupon), headers=headers, **how)
@@ -38,7 +38,7 @@ def redeem(client_with_auth, user_headers):
 
 @pytest.fixture
 def listed(client_with_auth):
-    """Return what lists the redemptions of a coupon that somebody sees."""
+    """Return a function that lists the pks of the redemptions that a caller sees."""
 
     def call(coupon, headers):
         answer = client_with_auth.get(url(coupon), headers=headers)
@@ -102,7 +102,7 @@ def test_remaining_count_of_a_redemption_is_the_current_count(
     assert shown.headers["ETag"] != first.headers["ETag"]
 
 
-# What forbids it
+# Rejections
 
 
 def test_an_exhausted_coupon_is_409_with_its_number_of_uses(redeem):
@@ -196,7 +196,7 @@ def test_redemptions_of_a_coupon_that_does_not_exist_are_404(
     assert answer.status_code == 404
 
 
-# Who sees it
+# Visibility
 
 
 def test_a_user_only_sees_their_own_redemptions(client_with_auth, listed, redeem, user_headers):
@@ -355,7 +355,7 @@ def test_a_conflict_is_replayed(client_with_auth, redeem, user_headers, admin):
     assert remaining(coupon) == 1
 
 
-# The service
+# Audit log and release
 
 
 def test_a_redemption_is_audited(client_with_auth, redeem, admin, user):

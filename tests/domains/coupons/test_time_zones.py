@@ -1,4 +1,4 @@
-"""Windows at the ends of the calendar, on databases of any time zone."""
+"""Coupons of the longest period of validity, in databases of several time zones."""
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
@@ -12,7 +12,7 @@ FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00
 
 @pytest.fixture(params=["UTC", "Pacific/Kiritimati", "America/New_York"])
 def client(request, fresh_database, make_committing_app):
-    """The client of an app whose database is in some time zone."""
+    """A client of an app whose database has another time zone."""
     engine = create_engine(fresh_database, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     name = fresh_database.database
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Those who buy and sell."""
+"""Buyer, merchant and admin, and the requests of the buyer."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def buyer(client_with_auth):
 
 @pytest.fixture
 def buyer_headers(buyer):
-    """The headers of a request of the buyer."""
+    """The request headers of the buyer."""
     return sign_in(buyer)
 
 
@@ -24,27 +24,27 @@ def merchant(client_with_auth):
 
 @pytest.fixture
 def admin(client_with_auth):
-    """The headers of an admin's request."""
+    """The request headers of an admin."""
     return sign_in(make_user(role="admin"))
 
 
 @pytest.fixture
 def place(client_with_auth, buyer_headers):
-    """Return what places an order of some lines."""
+    """Return a function that places an order of some items."""
 
-    def call(*lines, headers=buyer_headers, **values):
-        return client_with_auth.post(URL, json={"items": list(lines)} | values, headers=headers)
+    def call(*items, headers=buyer_headers, **values):
+        return client_with_auth.post(URL, json={"items": list(items)} | values, headers=headers)
 
     return call
 
 
 @pytest.fixture
 def quote(client_with_auth, buyer_headers):
-    """Return what asks for the price of some lines."""
+    """Return a function that requests the quote of some items."""
 
-    def call(*lines, headers=buyer_headers, **values):
+    def call(*items, headers=buyer_headers, **values):
         return client_with_auth.post(
-            f"{URL}/quote", json={"items": list(lines)} | values, headers=headers
+            f"{URL}/quote", json={"items": list(items)} | values, headers=headers
         )
 
     return call

@@ -1,4 +1,4 @@
-"""What tests of orders send, and what they look up afterwards."""
+"""Requests of the tests of orders, and queries of the rows that they change."""
 
 from typing import Any
 from uuid import UUID
@@ -38,14 +38,14 @@ def coupon_mismatches() -> list[str]:
 
 
 def dump() -> list[str]:
-    """Return every row but those of tokens, which store when they were last used."""
+    """Return all rows except those of tokens, whose `last_used_at` changes with every request."""
     return sorted(database_dump.rows(db.session.connection(), "tokens"))
 
 
-def transition(client: Any, pk: UUID | str, *verbs: str, headers: dict[str, str]) -> Any:
-    """Take an order through the transitions `verbs`; return the last answer."""
+def transition(client: Any, pk: UUID | str, *actions: str, headers: dict[str, str]) -> Any:
+    """Take an order through some transitions; return the last answer."""
     answer = None
-    for verb in verbs:
-        answer = client.post(f"{URL}/{pk}/{verb}", headers=headers)
+    for action in actions:
+        answer = client.post(f"{URL}/{pk}/{action}", headers=headers)
         assert answer.status_code == 200, answer.text
     return answer

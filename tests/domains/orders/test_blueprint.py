@@ -1,4 +1,4 @@
-"""Orders over HTTP: lists, keys, and methods that are not there."""
+"""Orders over HTTP: lists, items, idempotency keys and the audit log."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -14,8 +14,8 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def pks(client_with_auth, admin):
-    """Return what lists the orders that a query finds."""
+def list_pks(client_with_auth, admin):
+    """Return a function that lists the pks of the orders that match a query."""
 
     def call(**query):
         answer = client_with_auth.get(URL, query_string=query, headers=admin)
@@ -26,8 +26,8 @@ def pks(client_with_auth, admin):
 
 
 @pytest.fixture
-def placed(client_with_auth):
-    """Return what places an order at some hours after noon."""
+def place_at(client_with_auth):
+    """Return a function that creates an order placed some hours after noon."""
 
     def call(hours, **values):
         order = make_order(**values)
@@ -43,36 +43,36 @@ def after_noon(hours):
 # Lists
 
 
-def test_list_filters_by_status(client_with_auth, pks, admin):
+def test_list_filters_by_status(client_with_auth, list_pks, admin):
     orders = {status: make_order() for status in ("placed", "paid", "fulfilled", "cancelled")}
     transition(client_with_auth, orders["paid"].pk, "pay", headers=admin)
     transition(client_with_auth, orders["fulfilled"].pk, "pay", "fulfil", headers=admin)
     transition(client_with_auth, orders["cancelled"].pk, "cancel", headers=admin)
     for status, order in orders.items():
-        assert pks(status=status) == [str(order.pk)]
+        assert list_pks(status=status) == [str(order.pk)]
 
 
-def test_list_filters_by_user(pks, buyer):
-    own = make_order(user=buyer)
+def test_list_filters_by_user(list_pks, buyer):
+    order = make_order(user=buyer)
     make_order(user=make_user())
     make_order()
-    assert pks(user_id=str(buyer.pk)) == [str(own.pk)]
-    assert pks(user_id=str(uuid7())) == []
+    assert list_pks(user_id=str(buyer.pk)) == [str(order.pk)]
+    assert list_pks(user_id=str(uuid7())) == []
 
 
-def test_list_filters_by_product(pks):
+def test_list_filters_by_product(list_pks):
     tea, soup = make_product(), make_product()
-    both, one = make_order(tea, soup), make_order(tea)
-    assert pks(product_id=str(tea.pk)) == [str(both.pk), str(one.pk)]
-    assert pks(product_id=str(soup.pk)) == [str(both.pk)]
+    tea_and_soup, only_tea = make_order(tea, soup), make_order(tea)
+    assert list_pks(product_id=str(tea.pk)) == [str(tea_and_soup.pk), str(only_tea.pk)]
+    assert list_pks(product_id=str(soup.pk)) == [str(tea_and_soup.pk)]
 
 
-def test_list_filters_by_the_time_of_placing(pks, placed):
-    early, noon, late = placed(-1), placed(0), placed(1)
-    assert pks(placed_after=after_noon(0)) == [noon, late]
-    assert pks(placed_before=after_noon(0)) == [early]
-    assert pks(placed_after=after_noon(0), placed_before=after_noon(1)) == [noon]
-    assert pks(placed_after="2026-05-01T14:00:00+02:00", placed_before=after_noon(1)) == [noon]
+def test_list_filters_by_the_time_of_placing(list_pks, place_at):
+    early, noon, late = place_at(-1), place_at(0), place_at(1)
+    assert list_pks(placed_after=after_noon(0)) == [noon, late]
+    assert list_pks(placed_before=after_noon(0)) == [early]
+    assert list_pks(placed_after=after_noon(0), placed_before=after_noon(1)) == [noon]
+    assert list_pks(placed_after="2026-05-01T14:00:00+02:00", placed_before=after_noon(1)) == [noon]
 
 
 @pytest.mark.parametrize(
@@ -84,18 +84,18 @@ def test_list_filters_by_the_time_of_placing(pks, placed):
         ({"placed_before": "9999-12-31T23:59:59.999999Z"}, 1),
     ],
 )
-def test_time_filters_accept_the_first_and_the_last_datetime(pks, query, count):
+def test_time_filters_accept_the_first_and_the_last_datetime(list_pks, query, count):
     make_order()
-    assert len(pks(**query)) == count
+    assert len(list_pks(**query)) == count
 
 
-def test_filters_are_combined(client_with_auth, pks, placed, buyer, admin):
-    wanted = placed(1, user=buyer)
-    placed(-1, user=buyer)
-    placed(1)
-    transition(client_with_auth, placed(2, user=buyer), "cancel", headers=admin)
+def test_filters_are_combined(client_with_auth, list_pks, place_at, buyer, admin):
+    match = place_at(1, user=buyer)
+    place_at(-1, user=buyer)
+    place_at(1)
+    transition(client_with_auth, place_at(2, user=buyer), "cancel", headers=admin)
     query = {"user_id": str(buyer.pk), "status": "placed", "placed_after": after_noon(0)}
-    assert pks(**query) == [wanted]
+    assert list_pks(**query) == [match]
 
 
 @pytest.mark.parametrize(
@@ -122,35 +122,35 @@ def test_an_invalid_query_parameter_is_422(client_with_auth, admin, query):
 
 
 @pytest.mark.parametrize("sort", ["pk", "-pk", "placed_at", "-placed_at", "placed_at,-pk"])
-def test_every_sort_key_pages_through_all_orders(client_with_auth, placed, admin, sort):
-    made = [placed(hours) for hours in (3, 1, 2, 5, 4)]
-    wanted = made if "placed_at" not in sort else [made[i] for i in (1, 2, 0, 4, 3)]
-    url, seen = f"{URL}?limit=2&sort={sort}", []
+def test_every_sort_key_pages_through_all_orders(client_with_auth, place_at, admin, sort):
+    created = [place_at(hours) for hours in (3, 1, 2, 5, 4)]
+    ascending = created if "placed_at" not in sort else [created[i] for i in (1, 2, 0, 4, 3)]
+    url, listed = f"{URL}?limit=2&sort={sort}", []
     while url:
         answer = client_with_auth.get(url, headers=admin)
-        seen += [order["pk"] for order in answer.json]
-        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
-        url = following and following[1]
-    assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+        listed += [order["pk"] for order in answer.json]
+        next_link = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = next_link and next_link[1]
+    assert listed == (ascending[::-1] if sort.startswith("-") else ascending)
 
 
 def test_a_cursor_is_invalid_with_another_status_filter(client_with_auth, admin):
     for _ in range(3):
         make_order()
-    first = client_with_auth.get(f"{URL}?limit=1&status=placed", headers=admin)
-    following = re.search('<([^>]+)>; rel="next"', first.headers["Link"])[1]
-    assert client_with_auth.get(following, headers=admin).status_code == 200
-    other = following.replace("status=placed", "status=paid")
-    assert client_with_auth.get(other, headers=admin).status_code == 400
+    page = client_with_auth.get(f"{URL}?limit=1&status=placed", headers=admin)
+    next_url = re.search('<([^>]+)>; rel="next"', page.headers["Link"])[1]
+    assert client_with_auth.get(next_url, headers=admin).status_code == 200
+    paid_url = next_url.replace("status=placed", "status=paid")
+    assert client_with_auth.get(paid_url, headers=admin).status_code == 400
 
 
 def test_a_list_is_one_statement_for_any_number_of_items(client, statements):
     for length in (1, 3, 9):
         make_order(*(make_product() for _ in range(length)), coupon_code=make_coupon().code)
     client.get(URL)
-    with statements() as seen:
+    with statements() as executed:
         assert [len(order["items"]) for order in client.get(URL).json] == [1, 3, 9]
-    assert len(seen) == 1
+    assert len(executed) == 1
 
 
 def test_list_and_item_have_the_same_representation(client):
@@ -159,7 +159,7 @@ def test_list_and_item_have_the_same_representation(client):
     assert client.get(URL).json == [client.get(f"{URL}/{order.pk}").json]
 
 
-# One order
+# Items
 
 
 def test_a_matching_if_none_match_is_304(client):
@@ -172,9 +172,9 @@ def test_a_matching_if_none_match_is_304(client):
 @pytest.mark.parametrize("path", ["", "/pk"])
 def test_head_answers_like_get_without_a_body(client, path):
     url = URL + path.replace("pk", str(make_order().pk))
-    got, head = client.get(url), client.head(url)
+    get, head = client.get(url), client.head(url)
     assert (head.status_code, head.data) == (200, b"")
-    assert head.headers.get("ETag") == got.headers.get("ETag")
+    assert head.headers.get("ETag") == get.headers.get("ETag")
 
 
 @pytest.mark.parametrize("pk", ["x", "0", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
@@ -266,9 +266,9 @@ def test_an_invalid_order_stores_no_key(place, buyer_headers):
 
 
 def test_a_price_that_is_too_large_stores_no_key(place, buyer_headers):
-    dear, cheap = make_product(price=9_999_999_999), make_product()
+    expensive, cheap = make_product(price=9_999_999_999), make_product()
     key = buyer_headers | {"Idempotency-Key": "one"}
-    assert place(item(dear, 2), headers=key).status_code == 422
+    assert place(item(expensive, 2), headers=key).status_code == 422
     assert place(item(cheap), headers=key).status_code == 201
 
 
@@ -288,14 +288,13 @@ def test_keys_of_two_buyers_are_independent(place):
 def test_an_order_and_its_redemption_are_audited(
     client_with_auth, place, buyer_headers, admin, buyer
 ):
-    made = place(item(make_product(stock=1)), coupon_code=make_coupon().code)
-    pk = made.json["pk"]
+    pk = place(item(make_product(stock=1)), coupon_code=make_coupon().code).json["pk"]
     transition(client_with_auth, pk, "cancel", headers=buyer_headers)
     log = client_with_auth.get("/api/v2/audit", query_string={"sort": "pk"}, headers=admin).json
-    own = [
+    changes = [
         (entry["action"], entry["resource"]) for entry in log if entry["user_id"] == str(buyer.pk)
     ]
-    assert sorted(own) == [
+    assert sorted(changes) == [
         ("create", "orders"),
         ("create", "redemptions"),
         ("update", "orders"),

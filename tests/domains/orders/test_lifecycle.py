@@ -1,4 +1,4 @@
-"""What can be done with an order once it is placed, by its status."""
+"""Transitions of orders, by status."""
 
 import pytest
 from sqlalchemy import select
@@ -10,7 +10,7 @@ from tests.answers import pointers_and_codes
 from tests.domains.orders.shop import URL, coupon_mismatches, item, remaining, stock, transition
 from tests.factories import make_coupon, make_product, make_user, sign_in
 
-WAYS = {
+ACTIONS_TO = {
     "placed": [],
     "paid": ["pay"],
     "fulfilled": ["pay", "fulfil"],
@@ -23,16 +23,18 @@ ALLOWED = {
     ("paid", "cancel"): "cancelled",
 }
 VERBS = ["pay", "fulfil", "cancel"]
-FORBIDDEN = [(status, verb) for status in WAYS for verb in VERBS if (status, verb) not in ALLOWED]
+FORBIDDEN = [
+    (status, verb) for status in ACTIONS_TO for verb in VERBS if (status, verb) not in ALLOWED
+]
 
 
 @pytest.fixture
 def order_in_status(client_with_auth, place, admin):
-    """Return what places an order and brings it to a status; it answers the pk."""
+    """Return a function that creates an order with a status and returns its pk."""
 
-    def call(status, *lines, **values):
-        pk = place(*(lines or [item(make_product())]), **values).json["pk"]
-        transition(client_with_auth, pk, *WAYS[status], headers=admin)
+    def call(status, *items, **values):
+        pk = place(*(items or [item(make_product())]), **values).json["pk"]
+        transition(client_with_auth, pk, *ACTIONS_TO[status], headers=admin)
         return pk
 
     return call
@@ -49,8 +51,8 @@ def test_an_allowed_transition_changes_the_status(
     assert answer.json["status"] == ALLOWED[status, verb]
     assert answer.json["allowed_transitions"] == list(TRANSITIONS[answer.json["status"]])
     assert answer.json["updated_at"] > before.json["updated_at"]
-    shown = client_with_auth.get(f"{URL}/{pk}", headers=admin)
-    assert (shown.json, shown.headers["ETag"]) == (answer.json, answer.headers["ETag"])
+    fetched = client_with_auth.get(f"{URL}/{pk}", headers=admin)
+    assert (fetched.json, fetched.headers["ETag"]) == (answer.json, answer.headers["ETag"])
 
 
 @pytest.mark.parametrize(("status", "verb"), FORBIDDEN)
@@ -68,7 +70,7 @@ def test_any_other_transition_is_409(client_with_auth, order_in_status, admin, s
 def test_every_allowed_transition_is_a_path_below_the_order(
     client_with_auth, order_in_status, admin
 ):
-    for status in WAYS:
+    for status in ACTIONS_TO:
         pk = order_in_status(status)
         for verb in client_with_auth.get(f"{URL}/{pk}", headers=admin).json["allowed_transitions"]:
             answer = client_with_auth.post(
@@ -82,9 +84,9 @@ def test_a_customer_can_pay_and_cancel_but_not_fulfil(
 ):
     pk = order_in_status("placed")
     transition(client_with_auth, pk, "pay", headers=buyer_headers)
-    refused = client_with_auth.post(f"{URL}/{pk}/fulfil", headers=buyer_headers)
-    assert refused.status_code == 403
-    assert refused.json["errors"][0]["permission"] == "orders:fulfil"
+    rejected = client_with_auth.post(f"{URL}/{pk}/fulfil", headers=buyer_headers)
+    assert rejected.status_code == 403
+    assert rejected.json["errors"][0]["permission"] == "orders:fulfil"
     transition(client_with_auth, pk, "cancel", headers=buyer_headers)
 
 
@@ -93,25 +95,25 @@ def test_a_customer_can_pay_and_cancel_but_not_fulfil(
 
 @pytest.mark.parametrize("status", ["placed", "paid"])
 def test_cancelling_returns_stock_and_coupon(client_with_auth, order_in_status, admin, status):
-    few, none = make_product(stock=5), make_product(stock=1)
+    five, last = make_product(stock=5), make_product(stock=1)
     unlimited, coupon = make_product(stock=None), make_coupon(percent_off=10)
     pk = order_in_status(
-        status, item(few, 2), item(none), item(unlimited, 4), coupon_code=coupon.code
+        status, item(five, 2), item(last), item(unlimited, 4), coupon_code=coupon.code
     )
-    taken = [stock(few), stock(none), stock(unlimited), remaining(coupon)]
-    assert taken == [3, 0, None, 9]
+    reserved = [stock(five), stock(last), stock(unlimited), remaining(coupon)]
+    assert reserved == [3, 0, None, 9]
     transition(client_with_auth, pk, "cancel", headers=admin)
-    given = [stock(few), stock(none), stock(unlimited), remaining(coupon)]
-    assert given == [5, 1, None, 10]
+    returned = [stock(five), stock(last), stock(unlimited), remaining(coupon)]
+    assert returned == [5, 1, None, 10]
     assert coupon_mismatches() == []
 
 
 def test_cancelling_keeps_items_and_totals(client_with_auth, place, buyer_headers):
     coupon = make_coupon(percent_off=10)
-    made = place(item(make_product(stock=3), 2), coupon_code=coupon.code).json
-    cancelled = transition(client_with_auth, made["pk"], "cancel", headers=buyer_headers).json
+    placed = place(item(make_product(stock=3), 2), coupon_code=coupon.code).json
+    cancelled = transition(client_with_auth, placed["pk"], "cancel", headers=buyer_headers).json
     for name in ("items", "totals", "coupon_code", "placed_at", "user_id"):
-        assert cancelled[name] == made[name]
+        assert cancelled[name] == placed[name]
 
 
 def test_a_released_redemption_is_not_deleted(client_with_auth, place, buyer_headers):
@@ -125,9 +127,9 @@ def test_a_released_redemption_is_not_deleted(client_with_auth, place, buyer_hea
 def test_a_coupon_can_be_redeemed_again_after_cancelling(client_with_auth, place, buyer_headers):
     coupon = make_coupon(init_count=1, per_user_limit=1)
     for _ in range(2):
-        made = place(item(make_product()), coupon_code=coupon.code)
-        assert made.status_code == 201
-        transition(client_with_auth, made.json["pk"], "cancel", headers=buyer_headers)
+        placed = place(item(make_product()), coupon_code=coupon.code)
+        assert placed.status_code == 201
+        transition(client_with_auth, placed.json["pk"], "cancel", headers=buyer_headers)
     assert (remaining(coupon), coupon_mismatches()) == (1, [])
 
 
@@ -158,11 +160,13 @@ def test_an_order_is_cancelled_once_with_any_idempotency_key(
     assert (stock(product), remaining(coupon)) == (5, 10)
 
 
-@pytest.mark.parametrize(("before", "after", "left"), [(5, None, None), (None, 7, 7), (5, 0, 2)])
+@pytest.mark.parametrize(
+    ("before", "after", "returned"), [(5, None, None), (None, 7, 7), (5, 0, 2)]
+)
 def test_cancelling_after_a_change_of_the_stock_returns_the_reserved_quantity(
-    client_with_auth, place, buyer_headers, admin, before, after, left
+    client_with_auth, place, buyer_headers, admin, before, after, returned
 ):
-    """Nothing, if it was unlimited then, or is now."""
+    """Nothing is returned if the stock was unlimited at either time."""
     product = make_product(stock=before)
     pk = place(item(product, 2)).json["pk"]
     headers = admin | {"If-Match": "*"}
@@ -171,7 +175,7 @@ def test_cancelling_after_a_change_of_the_stock_returns_the_reserved_quantity(
     )
     assert changed.status_code == 200
     transition(client_with_auth, pk, "cancel", headers=buyer_headers)
-    assert stock(product) == left
+    assert stock(product) == returned
 
 
 def test_cancelling_can_exceed_the_maximum_stock(client_with_auth, place, buyer_headers):
@@ -197,12 +201,12 @@ def test_a_fulfilled_order_cannot_be_cancelled(client_with_auth, order_in_status
 def test_cancelling_uses_the_same_statements_for_any_number_of_items(client, statements):
     counts = []
     for length in (1, 30):
-        lines = [item(make_product(stock=9)) for _ in range(length)]
-        body = {"items": lines, "coupon_code": make_coupon().code}
+        items = [item(make_product(stock=9)) for _ in range(length)]
+        body = {"items": items, "coupon_code": make_coupon().code}
         pk = client.post(URL, json=body).json["pk"]
-        with statements() as seen:
+        with statements() as executed:
             assert client.post(f"{URL}/{pk}/cancel").status_code == 200
-        counts.append(len(seen))
+        counts.append(len(executed))
     assert counts[0] == counts[1]
 
 
@@ -210,13 +214,13 @@ def test_cancelling_uses_the_same_statements_for_any_number_of_items(client, sta
 
 
 def test_a_transition_checks_an_optional_if_match(client_with_auth, place, buyer_headers):
-    made = place(item(make_product()))
-    url = f"{URL}/{made.json['pk']}"
+    placed = place(item(make_product()))
+    url = f"{URL}/{placed.json['pk']}"
     stale = client_with_auth.post(
         f"{url}/pay", headers=buyer_headers | {"If-Match": '"precondition-failed"'}
     )
-    assert (stale.status_code, stale.json["current"]) == (412, made.json)
-    etag = {"If-Match": made.headers["ETag"]}
+    assert (stale.status_code, stale.json["current"]) == (412, placed.json)
+    etag = {"If-Match": placed.headers["ETag"]}
     assert client_with_auth.post(f"{url}/pay", headers=buyer_headers | etag).status_code == 200
     assert client_with_auth.post(f"{url}/cancel", headers=buyer_headers | etag).status_code == 412
 
@@ -229,10 +233,10 @@ def test_a_transition_rejects_query_parameters(client_with_auth, place, buyer_he
     assert client_with_auth.get(f"{URL}/{pk}", headers=buyer_headers).json["status"] == "placed"
 
 
-# What is in use stays
+# References
 
 
-@pytest.mark.parametrize("status", WAYS)
+@pytest.mark.parametrize("status", ACTIONS_TO)
 def test_deleting_what_was_ordered_is_409_with_the_order(
     client_with_auth, order_in_status, buyer, admin, status
 ):
@@ -271,8 +275,8 @@ def test_a_transition_of_an_order_that_does_not_exist_is_404(client_with_auth, a
 
 def test_a_rejected_order_can_be_placed_after_a_restock(place, client_with_auth, admin):
     product = make_product(stock=0)
-    refused = place(item(product))
-    assert pointers_and_codes(refused) == {("#/items/0", "out-of-stock")}
+    rejected = place(item(product))
+    assert pointers_and_codes(rejected) == {("#/items/0", "out-of-stock")}
     client_with_auth.post(
         f"/api/v2/products/{product.pk}/restock", json={"quantity": 1}, headers=admin
     )

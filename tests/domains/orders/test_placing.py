@@ -1,4 +1,4 @@
-"""Placing an order: all that it takes, and what it keeps."""
+"""Placing an order: prices, stock, coupon and hero."""
 
 from decimal import Decimal
 from itertools import pairwise
@@ -18,7 +18,7 @@ FIELDS = {
     *("pk", "status", "placed_at", "user_id", "hero_id", "coupon_code", "items", "totals"),
     *("allowed_transitions", "created_at", "updated_at"),
 }
-LINE = {"product_id", "name", "store_id", "currency", "quantity", "unit_price", "total"}
+ITEM_FIELDS = {"product_id", "name", "store_id", "currency", "quantity", "unit_price", "total"}
 
 
 def prices(answer):
@@ -52,10 +52,10 @@ def test_a_new_order_has_every_field(place, buyer):
 
 
 def test_location_is_the_url_of_the_new_order(client_with_auth, place, buyer_headers):
-    made = place(item(make_product()))
-    shown = client_with_auth.get(made.location, headers=buyer_headers)
-    assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
-    assert shown.headers["ETag"] == made.headers["ETag"]
+    placed = place(item(make_product()))
+    fetched = client_with_auth.get(placed.location, headers=buyer_headers)
+    assert (placed.location, fetched.json) == (f"{URL}/{placed.json['pk']}", placed.json)
+    assert fetched.headers["ETag"] == placed.headers["ETag"]
 
 
 def test_with_open_access_an_order_has_no_user(client):
@@ -65,9 +65,9 @@ def test_with_open_access_an_order_has_no_user(client):
 
 def test_items_are_in_the_order_of_the_request(place):
     products = [make_product() for _ in range(6)]
-    wanted = [str(products[i].pk) for i in (3, 0, 5, 1, 4, 2)]
-    answer = place(*(item(pk) for pk in wanted))
-    assert [item["product_id"] for item in answer.json["items"]] == wanted
+    pks = [str(products[i].pk) for i in (3, 0, 5, 1, 4, 2)]
+    answer = place(*(item(pk) for pk in pks))
+    assert [item["product_id"] for item in answer.json["items"]] == pks
 
 
 # Prices
@@ -77,37 +77,37 @@ def test_an_order_keeps_its_prices_after_a_product_has_changed(
     client_with_auth, place, buyer_headers, admin
 ):
     product = make_product(price=Decimal("2.50"))
-    made = place(item(product, 2)).json
+    placed = place(item(product, 2)).json
     url = f"/api/v2/products/{product.pk}"
     changed = client_with_auth.patch(url, json={"price": "9.00"}, headers=admin | {"If-Match": "*"})
     assert changed.status_code == 200
-    assert client_with_auth.get(f"{URL}/{made['pk']}", headers=buyer_headers).json == made
+    assert client_with_auth.get(f"{URL}/{placed['pk']}", headers=buyer_headers).json == placed
 
 
 def test_an_order_keeps_its_currency_after_a_store_has_changed(
     client_with_auth, place, buyer_headers, admin
 ):
     store = make_store(currency="EUR")
-    made = place(item(make_product(store))).json
+    placed = place(item(make_product(store))).json
     url = f"/api/v2/stores/{store.pk}"
     changed = client_with_auth.patch(
         url, json={"currency": "JPY"}, headers=admin | {"If-Match": "*"}
     )
     assert changed.json["currency"] == "JPY"
-    shown = client_with_auth.get(f"{URL}/{made['pk']}", headers=buyer_headers).json
-    assert (shown["items"], shown["totals"]) == (made["items"], made["totals"])
+    fetched = client_with_auth.get(f"{URL}/{placed['pk']}", headers=buyer_headers).json
+    assert (fetched["items"], fetched["totals"]) == (placed["items"], placed["totals"])
 
 
 def test_renaming_a_product_changes_the_etag_of_the_order(
     client_with_auth, place, buyer_headers, admin
 ):
     product = make_product(name="Moss tea")
-    made = place(item(product))
+    placed = place(item(product))
     url = f"/api/v2/products/{product.pk}"
     client_with_auth.patch(url, json={"name": "Fern tea"}, headers=admin | {"If-Match": "*"})
-    shown = client_with_auth.get(made.location, headers=buyer_headers)
-    assert shown.json["items"][0]["name"] == "Fern tea"
-    assert shown.headers["ETag"] != made.headers["ETag"]
+    fetched = client_with_auth.get(placed.location, headers=buyer_headers)
+    assert fetched.json["items"][0]["name"] == "Fern tea"
+    assert fetched.headers["ETag"] != placed.headers["ETag"]
 
 
 def test_quantities_of_the_same_product_are_added_up(place):
@@ -121,12 +121,12 @@ def test_quantities_of_the_same_product_are_added_up(place):
 def test_each_currency_has_its_own_total(place):
     coupon = make_coupon(percent_off=50)
     euros, yen = make_store(currency="EUR"), make_store(currency="JPY")
-    lines = [
+    items = [
         item(make_product(euros, price=Decimal("0.01"))),
         item(make_product(yen, price=Decimal(100)), 3),
         item(make_product(euros, price=Decimal("0.02"))),
     ]
-    answer = place(*lines, coupon_code=coupon.code)
+    answer = place(*items, coupon_code=coupon.code)
     assert answer.json["totals"] == [
         {"currency": "EUR", "subtotal": "0.03", "discount": "0.02", "total": "0.01"},
         {"currency": "JPY", "subtotal": "300.00", "discount": "150.00", "total": "150.00"},
@@ -138,12 +138,14 @@ def test_each_currency_has_its_own_total(place):
 def test_item_totals_add_up_to_the_order_total(place, percent_off):
     coupon = make_coupon(percent_off=percent_off)
     store = make_store()
-    some = [make_product(store, price=Decimal(cents) / 100) for cents in (1, 0, 333, 99, 1, 1005)]
-    answer = place(*(item(one, 3) for one in some), coupon_code=coupon.code)
-    added = sum(Decimal(item["total"]) for item in answer.json["items"])
+    products = [
+        make_product(store, price=Decimal(cents) / 100) for cents in (1, 0, 333, 99, 1, 1005)
+    ]
+    answer = place(*(item(product, 3) for product in products), coupon_code=coupon.code)
+    item_total = sum(Decimal(item["total"]) for item in answer.json["items"])
     [total] = answer.json["totals"]
-    assert f"{added:.2f}" == total["total"]
-    assert Decimal(total["subtotal"]) - Decimal(total["discount"]) == added
+    assert f"{item_total:.2f}" == total["total"]
+    assert Decimal(total["subtotal"]) - Decimal(total["discount"]) == item_total
 
 
 def test_a_free_product_can_be_ordered(place):
@@ -168,17 +170,17 @@ def test_the_greatest_quantity_can_be_ordered(place):
 
 
 @pytest.mark.parametrize(
-    ("lines", "pointer"),
+    ("items", "pointer"),
     [
         ([("9999999999.99", 2)], "#/items/0/quantity"),
         ([("0.01", 1), ("10000.00", 1_000_000)], "#/items/1/quantity"),
         ([("9999999999.99", 1), ("0.01", 1)], "#/items"),
     ],
 )
-def test_a_price_of_more_than_12_digits_is_422(place, lines, pointer):
+def test_a_price_of_more_than_12_digits_is_422(place, items, pointer):
     store, coupon = make_store(), make_coupon(percent_off=100)
-    some = [item(make_product(store, price=Decimal(price)), n) for price, n in lines]
-    answer = place(*some, coupon_code=coupon.code)
+    order_items = [item(make_product(store, price=Decimal(price)), n) for price, n in items]
+    answer = place(*order_items, coupon_code=coupon.code)
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(pointer, "out-of-range")}
     assert remaining(coupon) == 10
@@ -196,8 +198,8 @@ def test_an_order_decrements_the_stock(place):
 def test_the_last_piece_can_be_ordered(client_with_auth, place):
     product = make_product(stock=3)
     assert place(item(product, 3)).status_code == 201
-    shown = client_with_auth.get("/api/v2/products", query_string={"in_stock": "true"})
-    assert (stock(product), shown.json) == (0, [])
+    fetched = client_with_auth.get("/api/v2/products", query_string={"in_stock": "true"})
+    assert (stock(product), fetched.json) == (0, [])
 
 
 def test_an_unlimited_stock_stays_unlimited(place):
@@ -206,10 +208,10 @@ def test_an_unlimited_stock_stays_unlimited(place):
     assert stock(product) is None
 
 
-@pytest.mark.parametrize(("limit", "taken"), [(9, 4), (None, 0)])
-def test_an_item_stores_the_quantity_reserved_from_the_stock(place, limit, taken):
-    place(item(make_product(stock=limit), 4))
-    assert db.session.scalar(select(OrderItem.taken)) == taken
+@pytest.mark.parametrize(("stock", "reserved"), [(9, 4), (None, 0)])
+def test_an_item_stores_the_quantity_reserved_from_the_stock(place, stock, reserved):
+    place(item(make_product(stock=stock), 4))
+    assert db.session.scalar(select(OrderItem.taken)) == reserved
 
 
 def test_reserving_stock_changes_the_etag_of_the_product(client_with_auth, place):
@@ -230,9 +232,14 @@ def test_a_coupon_code_is_case_insensitive(place, buyer, code):
     answer = place(item(make_product()), coupon_code=code)
     assert answer.json["coupon_code"] == "Welcome10"
     assert answer.json["totals"][0]["discount"] == "1.00"
-    ledger = db.session.scalars(select(Redemption)).one()
-    found = (ledger.coupon_id, ledger.user_id, ledger.order_id, ledger.released_at)
-    assert found == (coupon.pk, buyer.pk, UUID(answer.json["pk"]), None)
+    redemption = db.session.scalars(select(Redemption)).one()
+    columns = (
+        redemption.coupon_id,
+        redemption.user_id,
+        redemption.order_id,
+        redemption.released_at,
+    )
+    assert columns == (coupon.pk, buyer.pk, UUID(answer.json["pk"]), None)
     assert (remaining(coupon), coupon_mismatches()) == (9, [])
 
 
@@ -284,31 +291,31 @@ def test_the_user_cannot_be_set_by_the_client(place):
     assert pointers_and_codes(answer) == {("#/user_id", "unknown-field")}
 
 
-# What it costs
+# Statements
 
 
 def test_placing_uses_the_same_statements_for_any_number_of_items(client, statements):
     coupon, hero = make_coupon(percent_off=7, per_user_limit=9), make_hero()
     counts = []
     for length in (1, 5, 50):
-        lines = [item(make_product(stock=9)) for _ in range(length)]
-        body = {"items": lines, "coupon_code": coupon.code, "hero_id": str(hero.pk)}
-        with statements() as seen:
+        items = [item(make_product(stock=9)) for _ in range(length)]
+        body = {"items": items, "coupon_code": coupon.code, "hero_id": str(hero.pk)}
+        with statements() as executed:
             assert client.post(URL, json=body).status_code == 201
-        counts.append(len(seen))
+        counts.append(len(executed))
     assert counts[0] == counts[1] == counts[2] <= 8
 
 
 def test_products_are_locked_in_the_order_of_their_pks(client, statements):
-    with statements() as seen:
+    with statements() as executed:
         client.post(URL, json={"items": [item(make_product(stock=1)), item(make_product())]})
-    [taking] = [one for one in seen if "UPDATE products" in one]
-    assert "MATERIALIZED" in taking
-    assert "ORDER BY products.pk FOR NO KEY UPDATE" in " ".join(taking.split())
+    [statement] = [sql for sql in executed if "UPDATE products" in sql]
+    assert "MATERIALIZED" in statement
+    assert "ORDER BY products.pk FOR NO KEY UPDATE" in " ".join(statement.split())
 
 
 def test_pks_of_orders_are_ascending(place):
     product = make_product(stock=20)
     pks = [place(item(product)).json["pk"] for _ in range(3)]
-    assert all(one < other for one, other in pairwise(pks))
+    assert all(pk < next_pk for pk, next_pk in pairwise(pks))
     assert db.session.scalar(select(func.count()).select_from(Order)) == 3

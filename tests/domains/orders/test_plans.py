@@ -1,4 +1,4 @@
-"""How PostgreSQL finds the orders of a seller."""
+"""Query plans of the orders of a seller."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.factories import make_user
 
 @pytest.fixture
 def plan(client):
-    """Return what tells the plan of a query for any values."""
+    """Return a function that returns the generic plan of a query."""
 
     def call(query):
         found = plans.recorded(lambda: db.session.execute(query.select, query.parameters))
@@ -20,15 +20,15 @@ def plan(client):
 
 
 def test_the_list_of_a_seller_uses_no_or(plan):
-    """A condition with OR would be tried on every order of everybody."""
+    """PostgreSQL would evaluate a condition with OR for every order in the table."""
     pk = make_user().pk
-    found = plan(service.list_query(buyer_id=pk, seller_id=pk))
-    assert "products" in found
-    assert " OR " not in found
+    generic_plan = plan(service.list_query(buyer_id=pk, seller_id=pk))
+    assert "products" in generic_plan
+    assert " OR " not in generic_plan
 
 
 def test_the_item_of_a_seller_only_reads_the_items_of_that_order(plan):
-    """And not with all that the seller has ever sold."""
+    """It does not read the items of all orders of the seller."""
     pk = make_user().pk
-    found = plan(service.by_pk(pk, buyer_id=pk, seller_id=pk))
-    assert "order_id = $1" in found
+    generic_plan = plan(service.by_pk(pk, buyer_id=pk, seller_id=pk))
+    assert "order_id = $1" in generic_plan

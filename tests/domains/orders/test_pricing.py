@@ -1,4 +1,4 @@
-"""Prices: nothing is lost or invented, whatever is bought and whatever comes off."""
+"""Prices: discounts and totals are exact to the cent."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -13,14 +13,14 @@ from alchemist.domains.orders.pricing import ItemPrice
 AMOUNTS = st.integers(0, pricing.MAX_AMOUNT)
 WEIGHTS = st.lists(st.one_of(st.integers(0, 5), AMOUNTS), max_size=100)
 PERCENTAGES = st.integers(0, 100)
-CHARGES = st.lists(
+PRICES = st.lists(
     st.builds(ItemPrice, st.sampled_from(["EUR", "JPY", "USD"]), AMOUNTS), max_size=20
 )
 
 
 @st.composite
 def discounts(draw):
-    """An amount to share out, and weights that are no less than it in all."""
+    """An amount to allocate, and weights whose sum is not less."""
     weights = draw(WEIGHTS)
     return draw(st.integers(0, sum(weights))), weights
 
@@ -49,15 +49,21 @@ def test_every_share_is_within_a_cent_of_its_exact_proportion(discount):
 
 @given(discounts())
 def test_the_largest_remainders_are_rounded_up(discount):
-    """Nobody who was rounded down has lost more than somebody who was rounded up."""
+    """No share that was rounded down has a larger remainder than one that was rounded up."""
     amount, weights = discount
-    parts = [Fraction(amount * weight, sum(weights) or 1) for weight in weights]
-    lost = [part - part.__floor__() for part in parts]
+    exact = [Fraction(amount * weight, sum(weights) or 1) for weight in weights]
+    remainders = [exact_share - exact_share.__floor__() for exact_share in exact]
     shares = pricing.allocate(amount, weights)
-    raised = [share > part for share, part in zip(shares, parts, strict=True)]
-    up = [rest for rest, is_raised in zip(lost, raised, strict=True) if is_raised]
-    down = [rest for rest, is_raised in zip(lost, raised, strict=True) if not is_raised]
-    assert not up or not down or min(up) >= max(down)
+    rounded_up = [share > exact_share for share, exact_share in zip(shares, exact, strict=True)]
+    up_remainders = [
+        remainder for remainder, is_raised in zip(remainders, rounded_up, strict=True) if is_raised
+    ]
+    down_remainders = [
+        remainder
+        for remainder, is_raised in zip(remainders, rounded_up, strict=True)
+        if not is_raised
+    ]
+    assert not up_remainders or not down_remainders or min(up_remainders) >= max(down_remainders)
 
 
 def test_the_first_of_equal_remainders_gets_the_cent():
@@ -102,9 +108,9 @@ def test_half_a_cent_is_rounded_up(amount, percentage, expected):
 
 @given(AMOUNTS, PERCENTAGES)
 def test_a_percentage_is_exact_to_half_a_cent_and_not_more_than_the_amount(amount, percentage):
-    found = pricing.calculate_percentage(amount, percentage)
-    assert -Fraction(1, 2) < found - Fraction(amount * percentage, 100) <= Fraction(1, 2)
-    assert 0 <= found <= amount
+    result = pricing.calculate_percentage(amount, percentage)
+    assert -Fraction(1, 2) < result - Fraction(amount * percentage, 100) <= Fraction(1, 2)
+    assert 0 <= result <= amount
 
 
 @given(AMOUNTS)
@@ -115,51 +121,51 @@ def test_0_percent_is_zero_and_100_percent_is_the_amount(amount):
     )
 
 
-@given(CHARGES, PERCENTAGES)
-def test_totals_are_the_sums_of_the_items_in_each_currency(charges, percentage):
-    pricing.apply_discount(charges, percentage)
-    totals = {entry["currency"]: entry for entry in pricing.calculate_totals(charges)}
-    assert set(totals) == {charge.currency for charge in charges}
-    for currency, entry in totals.items():
-        alike = [charge for charge in charges if charge.currency == currency]
+@given(PRICES, PERCENTAGES)
+def test_totals_are_the_sums_of_the_items_in_each_currency(prices, percentage):
+    pricing.apply_discount(prices, percentage)
+    totals = {total["currency"]: total for total in pricing.calculate_totals(prices)}
+    assert set(totals) == {price.currency for price in prices}
+    for currency, total in totals.items():
+        same_currency = [price for price in prices if price.currency == currency]
         for name in ("subtotal", "discount", "total"):
-            added = sum(pricing.from_cents(getattr(charge, name)) for charge in alike)
-            assert Decimal(entry[name]) == added
+            added = sum(pricing.from_cents(getattr(price, name)) for price in same_currency)
+            assert Decimal(total[name]) == added
 
 
-@given(CHARGES, PERCENTAGES)
-def test_the_discount_is_calculated_for_each_currency(charges, percentage):
-    pricing.apply_discount(charges, percentage)
-    for entry in pricing.calculate_totals(charges):
+@given(PRICES, PERCENTAGES)
+def test_the_discount_is_calculated_for_each_currency(prices, percentage):
+    pricing.apply_discount(prices, percentage)
+    for totals in pricing.calculate_totals(prices):
         subtotal, discount, total = (
-            pricing.to_cents(Decimal(entry[name])) for name in ("subtotal", "discount", "total")
+            pricing.to_cents(Decimal(totals[name])) for name in ("subtotal", "discount", "total")
         )
         assert discount == pricing.calculate_percentage(subtotal, percentage)
         assert total == subtotal - discount
 
 
-@given(CHARGES, PERCENTAGES)
-def test_no_item_has_a_negative_total(charges, percentage):
-    pricing.apply_discount(charges, percentage)
-    assert all(0 <= charge.discount <= charge.subtotal for charge in charges)
+@given(PRICES, PERCENTAGES)
+def test_no_item_has_a_negative_total(prices, percentage):
+    pricing.apply_discount(prices, percentage)
+    assert all(0 <= price.discount <= price.subtotal for price in prices)
 
 
 @given(st.lists(st.sampled_from(["EUR", "USD"]), max_size=5), PERCENTAGES)
 def test_free_items_get_no_discount(currencies, percentage):
-    charges = [ItemPrice(currency, 0) for currency in currencies]
-    pricing.apply_discount(charges, percentage)
-    assert all(charge.discount == charge.total == 0 for charge in charges)
+    prices = [ItemPrice(currency, 0) for currency in currencies]
+    pricing.apply_discount(prices, percentage)
+    assert all(price.discount == price.total == 0 for price in prices)
 
 
 def test_a_free_item_gets_no_share_of_the_discount():
-    charges = [ItemPrice("EUR", 0), ItemPrice("EUR", 5), ItemPrice("EUR", 0)]
-    pricing.apply_discount(charges, 50)
-    assert [charge.discount for charge in charges] == [0, 3, 0]
+    prices = [ItemPrice("EUR", 0), ItemPrice("EUR", 5), ItemPrice("EUR", 0)]
+    pricing.apply_discount(prices, 50)
+    assert [price.discount for price in prices] == [0, 3, 0]
 
 
 def test_totals_are_sorted_by_currency_and_have_two_decimals():
-    charges = [ItemPrice("USD", 5), ItemPrice("EUR", 100), ItemPrice("USD", pricing.MAX_AMOUNT - 5)]
-    assert pricing.calculate_totals(charges) == [
+    prices = [ItemPrice("USD", 5), ItemPrice("EUR", 100), ItemPrice("USD", pricing.MAX_AMOUNT - 5)]
+    assert pricing.calculate_totals(prices) == [
         {"currency": "EUR", "subtotal": "1.00", "discount": "0.00", "total": "1.00"},
         {
             "currency": "USD",
@@ -176,7 +182,7 @@ def test_to_cents_is_the_inverse_of_from_cents(amount):
 
 
 @pytest.mark.parametrize(
-    ("charges", "expected"),
+    ("prices", "expected"),
     [
         ([ItemPrice("EUR", pricing.MAX_AMOUNT)], False),
         ([ItemPrice("EUR", pricing.MAX_AMOUNT), ItemPrice("USD", pricing.MAX_AMOUNT)], False),
@@ -184,5 +190,5 @@ def test_to_cents_is_the_inverse_of_from_cents(amount):
         ([], False),
     ],
 )
-def test_the_maximum_amount_applies_to_each_currency(charges, expected):
-    assert pricing.exceeds_max_amount(charges) is expected
+def test_the_maximum_amount_applies_to_each_currency(prices, expected):
+    assert pricing.exceeds_max_amount(prices) is expected

@@ -1,4 +1,4 @@
-"""A quote is what placing the order would answer, and leaves no trace."""
+"""A quote equals the answer to placing the order, and changes nothing."""
 
 from decimal import Decimal
 
@@ -11,13 +11,13 @@ from tests.answers import pointers_and_codes
 from tests.domains.orders.shop import dump, item, remaining, stock
 from tests.factories import make_coupon, make_hero, make_product, make_store, sign_in
 
-OWN = {"pk", "placed_at", "created_at", "updated_at"}
+DIFFERENT = {"pk", "placed_at", "created_at", "updated_at"}
 
 
 @pytest.fixture
 def order_body(buyer):
-    """An order with all that an order can have."""
-    lines = [
+    """The body of an order with all optional fields."""
+    items = [
         item(make_product(make_store(currency=currency), price=Decimal("3.33"), stock=9), 3)
         for currency in ("EUR", "USD", "EUR")
     ]
@@ -25,7 +25,7 @@ def order_body(buyer):
     hero = make_hero(user_id=buyer.pk)
     totals = [{"currency": "EUR", "total": "16.98"}, {"currency": "USD", "total": "8.49"}]
     return {
-        "items": lines,
+        "items": items,
         "coupon_code": coupon.code,
         "hero_id": str(hero.pk),
         "expected_totals": totals,
@@ -37,7 +37,7 @@ def test_a_quote_equals_the_placed_order(place, quote, order_body):
     assert (quoted.status_code, placed.status_code) == (200, 201), quoted.text
     assert set(quoted.json) == set(placed.json)
     differing = {name for name in placed.json if quoted.json[name] != placed.json[name]}
-    assert differing <= OWN
+    assert differing <= DIFFERENT
 
 
 def test_a_quote_has_an_etag_and_no_location(quote, order_body):

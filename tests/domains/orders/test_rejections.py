@@ -1,4 +1,4 @@
-"""Orders that cannot be placed: every reason is told at once, and nothing is left of them."""
+"""Orders that cannot be placed: all reasons are reported together, and nothing changes."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -99,8 +99,8 @@ def test_an_order_has_100_items_at_most(place):
 
 
 def test_422_precedes_409(place):
-    gone, coupon = make_product(stock=0), make_coupon(init_count=0)
-    answer = place(item(gone), item(gone, 0), coupon_code=coupon.code)
+    sold_out, coupon = make_product(stock=0), make_coupon(init_count=0)
+    answer = place(item(sold_out), item(sold_out, 0), coupon_code=coupon.code)
     assert (answer.status_code, pointers_and_codes(answer)) == (
         422,
         {("#/items/1/quantity", "out-of-range")},
@@ -109,7 +109,7 @@ def test_422_precedes_409(place):
 
 @pytest.mark.parametrize("currencies", [["EUR", "EUR"], ["EUR", "USD", "EUR"]])
 def test_a_repeated_currency_in_expected_totals_is_422(place, currencies):
-    """Or the client believed two things of it, of which one would not be looked at."""
+    """Two expected totals in one currency would contradict each other."""
     expected = [{"currency": currency, "total": "10.00"} for currency in currencies]
     answer = place(item(make_product()), expected_totals=expected)
     assert answer.status_code == 422
@@ -121,29 +121,28 @@ def test_a_repeated_currency_in_expected_totals_is_422(place, currencies):
 
 
 def test_out_of_stock_errors_have_the_available_quantity(place):
-    few, enough, none = make_product(stock=3), make_product(stock=9), make_product(stock=0)
-    answer = place(item(few, 4), item(enough, 9), item(none), item(make_product()))
+    low, enough, empty = make_product(stock=3), make_product(stock=9), make_product(stock=0)
+    answer = place(item(low, 4), item(enough, 9), item(empty), item(make_product()))
     assert (answer.status_code, answer.json["code"]) == (409, "out-of-stock")
-    found = [
-        (entry["pointer"], entry["requested"], entry["available"])
-        for entry in answer.json["errors"]
+    quantities = [
+        (error["pointer"], error["requested"], error["available"])
+        for error in answer.json["errors"]
     ]
-    assert found == [("#/items/0", 4, 3), ("#/items/2", 1, 0)]
-    assert [stock(one) for one in (few, enough, none)] == [3, 9, 0]
+    assert quantities == [("#/items/0", 4, 3), ("#/items/2", 1, 0)]
+    assert [stock(product) for product in (low, enough, empty)] == [3, 9, 0]
 
 
 def test_items_of_the_same_product_are_one_out_of_stock_error(place):
     product = make_product(stock=3)
     answer = place(item(make_product()), item(product, 2), item(product, 2))
-    [entry] = answer.json["errors"]
-    found = (entry["pointer"], entry["requested"], entry["available"])
-    assert found == ("#/items/1", 4, 3)
+    [error] = answer.json["errors"]
+    assert (error["pointer"], error["requested"], error["available"]) == ("#/items/1", 4, 3)
 
 
 def test_all_conflicts_are_reported_together(place):
-    few, coupon = make_product(stock=1), make_coupon(init_count=0, valid_until=EARLIER)
+    product, coupon = make_product(stock=1), make_coupon(init_count=0, valid_until=EARLIER)
     answer = place(
-        item(few, 2),
+        item(product, 2),
         coupon_code=coupon.code,
         expected_totals=[{"currency": "EUR", "total": "1.00"}],
     )
@@ -174,12 +173,12 @@ def test_an_exhausted_coupon_is_a_conflict(place):
     assert stock(product) == 1
 
 
-@pytest.mark.parametrize("window", [{"valid_from": LATER}, {"valid_until": EARLIER}])
-def test_a_coupon_outside_its_period_of_validity_is_a_conflict(place, window):
-    product, coupon = make_product(stock=1), make_coupon(**window)
+@pytest.mark.parametrize("period", [{"valid_from": LATER}, {"valid_until": EARLIER}])
+def test_a_coupon_outside_its_period_of_validity_is_a_conflict(place, period):
+    product, coupon = make_product(stock=1), make_coupon(**period)
     answer = place(item(product), coupon_code=coupon.code)
     assert (answer.status_code, answer.json["code"]) == (409, "coupon-not-valid")
-    [instant] = window.values()
+    [instant] = period.values()
     assert instant.isoformat() in answer.json["errors"][0]["detail"]
     assert (stock(product), remaining(coupon)) == (1, 10)
 
@@ -189,8 +188,8 @@ def test_a_user_reaches_the_limit_of_a_coupon(place, admin):
     answers = [place(item(make_product()), coupon_code=coupon.code) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [201, 201, 409]
     assert answers[2].json["code"] == "coupon-limit-reached"
-    other = place(item(make_product()), coupon_code=coupon.code, headers=admin)
-    assert other.status_code == 201
+    by_admin = place(item(make_product()), coupon_code=coupon.code, headers=admin)
+    assert by_admin.status_code == 201
     assert (remaining(coupon), coupon_mismatches()) == (7, [])
 
 
@@ -211,9 +210,9 @@ def test_an_order_with_the_expected_total_is_placed(place, total):
 
 
 def test_expected_totals_may_be_in_any_order(place):
-    some = [make_product(make_store(currency=currency)) for currency in ("EUR", "USD")]
+    products = [make_product(make_store(currency=currency)) for currency in ("EUR", "USD")]
     expected = [{"currency": currency, "total": "10.00"} for currency in ("USD", "EUR")]
-    assert place(*map(item, some), expected_totals=expected).status_code == 201
+    assert place(*map(item, products), expected_totals=expected).status_code == 201
 
 
 def test_the_expected_total_includes_the_discount(place):
@@ -241,12 +240,12 @@ def test_the_expected_total_may_be_zero(place):
 )
 def test_a_price_mismatch_has_the_current_totals(place, expected):
     product = make_product(stock=2)
-    believed = [{"currency": currency, "total": total} for currency, total in expected]
-    answer = place(item(product, 2), expected_totals=believed)
+    expected_totals = [{"currency": currency, "total": total} for currency, total in expected]
+    answer = place(item(product, 2), expected_totals=expected_totals)
     assert (answer.status_code, answer.json["code"]) == (409, "price-changed")
-    [entry] = answer.json["errors"]
-    assert entry["totals"] == [{"currency": "EUR", "total": "20.00"}]
-    assert "20.00 EUR" in entry["detail"]
+    [error] = answer.json["errors"]
+    assert error["totals"] == [{"currency": "EUR", "total": "20.00"}]
+    assert "20.00 EUR" in error["detail"]
     assert stock(product) == 2
 
 
@@ -257,19 +256,21 @@ def test_an_expected_total_that_is_no_amount_of_money_is_422(place, total):
     assert error_pointers(answer) == {"#/expected_totals/0/total"}
 
 
-# Nothing is left
+# Atomicity
 
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "one"}])
 def test_an_order_that_fails_on_its_last_item_changes_nothing(place, buyer_headers, key):
     coupon = make_coupon(percent_off=10)
-    some = [make_product(stock=9) for _ in range(4)]
-    gone = make_product(stock=0)
-    make_order(some[0])
+    products = [make_product(stock=9) for _ in range(4)]
+    sold_out = make_product(stock=0)
+    make_order(products[0])
     before = dump()
-    answer = place(*map(item, [*some, gone]), coupon_code=coupon.code, headers=buyer_headers | key)
+    answer = place(
+        *map(item, [*products, sold_out]), coupon_code=coupon.code, headers=buyer_headers | key
+    )
     assert answer.status_code == 409
-    kept = [entry for entry in dump() if entry not in before]
-    assert len(kept) == len(key)
-    assert [entry for entry in before if entry not in dump()] == []
-    assert (remaining(coupon), [stock(one) for one in some]) == (10, [8, 9, 9, 9])
+    added = [row for row in dump() if row not in before]
+    assert len(added) == len(key)
+    assert [row for row in before if row not in dump()] == []
+    assert (remaining(coupon), [stock(product) for product in products]) == (10, [8, 9, 9, 9])

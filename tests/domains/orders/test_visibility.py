@@ -1,4 +1,4 @@
-"""Whose orders one sees and moves: as their buyer, as a seller, and as an admin."""
+"""Which orders a buyer, a seller and an admin can see and change."""
 
 import pytest
 
@@ -9,8 +9,8 @@ EVERYTHING_BUT_SALES = ("orders:read", "orders:write", "orders:fulfil", "product
 
 
 @pytest.fixture
-def offer(merchant):
-    """Return what offers a product in a store of the merchant, or of somebody else."""
+def make_merchant_product(merchant):
+    """Return a function that creates a product in a store of the merchant or another owner."""
 
     def call(owner=merchant):
         return make_product(make_store(owner_id=owner and owner.pk))
@@ -19,8 +19,8 @@ def offer(merchant):
 
 
 @pytest.fixture
-def seen(client_with_auth):
-    """Return what lists the orders that a query finds."""
+def list_pks(client_with_auth):
+    """Return a function that lists the pks of the orders that a caller sees."""
 
     def call(headers, **query):
         answer = client_with_auth.get(URL, query_string=query, headers=headers)
@@ -39,8 +39,8 @@ def fulfil(client_with_auth):
 
 
 @pytest.fixture
-def paid(client_with_auth, admin, buyer):
-    """Return what places and pays an order of the buyer."""
+def make_paid_order(client_with_auth, admin, buyer):
+    """Return a function that creates a paid order of the buyer."""
 
     def call(*products):
         order = make_order(*products, user=buyer)
@@ -53,14 +53,18 @@ def paid(client_with_auth, admin, buyer):
 # Buyers and strangers
 
 
-def test_a_buyer_only_sees_their_own_orders(client_with_auth, seen, buyer, buyer_headers):
-    own, other, nobodys = make_order(user=buyer), make_order(user=make_user()), make_order()
-    assert seen(buyer_headers) == [str(own.pk)]
-    found = [
+def test_a_buyer_only_sees_their_own_orders(client_with_auth, list_pks, buyer, buyer_headers):
+    own_order, other_order, open_access_order = (
+        make_order(user=buyer),
+        make_order(user=make_user()),
+        make_order(),
+    )
+    assert list_pks(buyer_headers) == [str(own_order.pk)]
+    statuses = [
         client_with_auth.get(f"{URL}/{order.pk}", headers=buyer_headers).status_code
-        for order in (own, other, nobodys)
+        for order in (own_order, other_order, open_access_order)
     ]
-    assert found == [200, 404, 404]
+    assert statuses == [200, 404, 404]
 
 
 def test_an_order_of_another_user_is_the_same_404_as_a_missing_one(client_with_auth, buyer_headers):
@@ -77,20 +81,22 @@ def test_a_stranger_cannot_pay_or_cancel(client_with_auth, buyer_headers, admin,
 
 
 @pytest.mark.parametrize("verb", ["pay", "cancel"])
-def test_a_seller_cannot_pay_or_cancel(client_with_auth, offer, merchant, buyer, admin, verb):
-    pk = make_order(offer(), user=buyer).pk
+def test_a_seller_cannot_pay_or_cancel(
+    client_with_auth, make_merchant_product, merchant, buyer, admin, verb
+):
+    pk = make_order(make_merchant_product(), user=buyer).pk
     answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=sign_in(merchant))
     assert answer.status_code == 404
     assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
 
 
-def test_filters_do_not_reveal_orders_of_other_users(seen, buyer, buyer_headers):
-    other, product = make_user(), make_product()
-    make_order(product, user=other)
-    own = make_order(product, user=buyer)
-    assert seen(buyer_headers, user_id=str(other.pk)) == []
-    assert seen(buyer_headers, product_id=str(product.pk)) == [str(own.pk)]
-    assert seen(buyer_headers, status="placed") == [str(own.pk)]
+def test_filters_do_not_reveal_orders_of_other_users(list_pks, buyer, buyer_headers):
+    stranger, product = make_user(), make_product()
+    make_order(product, user=stranger)
+    order = make_order(product, user=buyer)
+    assert list_pks(buyer_headers, user_id=str(stranger.pk)) == []
+    assert list_pks(buyer_headers, product_id=str(product.pk)) == [str(order.pk)]
+    assert list_pks(buyer_headers, status="placed") == [str(order.pk)]
 
 
 def test_a_count_only_includes_visible_orders(client_with_auth, buyer, buyer_headers):
@@ -126,95 +132,108 @@ def test_placing_answers_the_order_without_the_permission_to_read(client_with_au
 
 
 def test_a_seller_sees_orders_with_products_of_their_stores(
-    client_with_auth, seen, offer, merchant, buyer
+    client_with_auth, list_pks, make_merchant_product, merchant, buyer
 ):
-    whole = make_order(offer(), offer(), user=buyer)
-    part = make_order(offer(), offer(make_user()), user=buyer)
-    make_order(offer(make_user()), user=buyer)
-    make_order(offer(None), user=buyer)
+    all_items = make_order(make_merchant_product(), make_merchant_product(), user=buyer)
+    some_items = make_order(make_merchant_product(), make_merchant_product(make_user()), user=buyer)
+    make_order(make_merchant_product(make_user()), user=buyer)
+    make_order(make_merchant_product(None), user=buyer)
     headers = sign_in(merchant)
-    assert seen(headers) == [str(whole.pk), str(part.pk)]
-    shown = client_with_auth.get(f"{URL}/{part.pk}", headers=headers)
-    assert len(shown.json["items"]) == 2
+    assert list_pks(headers) == [str(all_items.pk), str(some_items.pk)]
+    fetched = client_with_auth.get(f"{URL}/{some_items.pk}", headers=headers)
+    assert len(fetched.json["items"]) == 2
 
 
-def test_a_seller_also_sees_their_own_orders(seen, offer, merchant, buyer):
-    bought = make_order(offer(make_user()), user=merchant)
-    sold = make_order(offer(), user=buyer)
-    assert seen(sign_in(merchant)) == [str(bought.pk), str(sold.pk)]
+def test_a_seller_also_sees_their_own_orders(list_pks, make_merchant_product, merchant, buyer):
+    placed = make_order(make_merchant_product(make_user()), user=merchant)
+    sold = make_order(make_merchant_product(), user=buyer)
+    assert list_pks(sign_in(merchant)) == [str(placed.pk), str(sold.pk)]
 
 
-def test_an_order_of_the_sellers_own_products_is_listed_once(seen, offer, merchant):
-    order = make_order(offer(), offer(), user=merchant)
-    assert seen(sign_in(merchant)) == [str(order.pk)]
+def test_an_order_of_the_sellers_own_products_is_listed_once(
+    list_pks, make_merchant_product, merchant
+):
+    order = make_order(make_merchant_product(), make_merchant_product(), user=merchant)
+    assert list_pks(sign_in(merchant)) == [str(order.pk)]
 
 
 def test_without_sales_read_a_seller_only_sees_their_own_orders(
-    client_with_auth, seen, offer, merchant, buyer
+    client_with_auth, list_pks, make_merchant_product, merchant, buyer
 ):
-    bought, sold = make_order(user=merchant), make_order(offer(), user=buyer)
+    placed, sold = make_order(user=merchant), make_order(make_merchant_product(), user=buyer)
     narrowed = sign_in(merchant, *EVERYTHING_BUT_SALES)
-    assert seen(narrowed) == [str(bought.pk)]
+    assert list_pks(narrowed) == [str(placed.pk)]
     assert client_with_auth.get(f"{URL}/{sold.pk}", headers=narrowed).status_code == 404
 
 
-def test_a_customer_who_owns_a_store_does_not_see_its_sales(seen, offer, buyer):
-    make_order(offer(buyer), user=make_user())
-    assert seen(sign_in(buyer)) == []
+def test_a_customer_who_owns_a_store_does_not_see_its_sales(list_pks, make_merchant_product, buyer):
+    make_order(make_merchant_product(buyer), user=make_user())
+    assert list_pks(sign_in(buyer)) == []
 
 
-def test_the_owner_of_all_stores_can_fulfil(fulfil, offer, merchant, paid):
-    order = paid(offer(), offer())
+def test_the_owner_of_all_stores_can_fulfil(
+    fulfil, make_merchant_product, merchant, make_paid_order
+):
+    order = make_paid_order(make_merchant_product(), make_merchant_product())
     answer = fulfil(order, sign_in(merchant))
     assert (answer.status_code, answer.json["status"]) == (200, "fulfilled")
 
 
 @pytest.mark.parametrize("is_owned", [True, False])
 def test_the_owner_of_some_stores_cannot_fulfil(
-    client_with_auth, fulfil, offer, merchant, paid, is_owned
+    client_with_auth, fulfil, make_merchant_product, merchant, make_paid_order, is_owned
 ):
-    order = paid(offer(), offer(make_user() if is_owned else None))
+    order = make_paid_order(
+        make_merchant_product(), make_merchant_product(make_user() if is_owned else None)
+    )
     headers = sign_in(merchant)
     assert fulfil(order, headers).status_code == 404
     assert client_with_auth.get(f"{URL}/{order.pk}", headers=headers).json["status"] == "paid"
 
 
-def test_the_owner_of_no_store_cannot_fulfil(fulfil, offer, merchant, paid):
-    assert fulfil(paid(offer(make_user())), sign_in(merchant)).status_code == 404
+def test_the_owner_of_no_store_cannot_fulfil(
+    fulfil, make_merchant_product, merchant, make_paid_order
+):
+    assert (
+        fulfil(make_paid_order(make_merchant_product(make_user())), sign_in(merchant)).status_code
+        == 404
+    )
 
 
 def test_a_merchant_cannot_fulfil_an_order_that_they_only_placed(
-    client_with_auth, fulfil, merchant, offer
+    client_with_auth, fulfil, merchant, make_merchant_product
 ):
-    order = make_order(offer(make_user()), user=merchant)
+    order = make_order(make_merchant_product(make_user()), user=merchant)
     headers = sign_in(merchant)
     transition(client_with_auth, order.pk, "pay", headers=headers)
     assert fulfil(order, headers).status_code == 404
 
 
-def test_fulfilling_an_unpaid_order_is_409(fulfil, offer, merchant, buyer):
-    answer = fulfil(make_order(offer(), user=buyer), sign_in(merchant))
+def test_fulfilling_an_unpaid_order_is_409(fulfil, make_merchant_product, merchant, buyer):
+    answer = fulfil(make_order(make_merchant_product(), user=buyer), sign_in(merchant))
     assert (answer.status_code, answer.json["code"]) == (409, "wrong-status")
 
 
-def test_a_new_owner_of_a_store_sees_its_orders(client_with_auth, seen, merchant, buyer, admin):
-    store, heir = make_store(owner_id=merchant.pk), make_user(role="merchant")
+def test_a_new_owner_of_a_store_sees_its_orders(client_with_auth, list_pks, merchant, buyer, admin):
+    store, new_owner = make_store(owner_id=merchant.pk), make_user(role="merchant")
     order = make_order(make_product(store), user=buyer)
     client_with_auth.patch(
         f"/api/v2/stores/{store.pk}",
-        json={"owner_id": str(heir.pk)},
+        json={"owner_id": str(new_owner.pk)},
         headers=admin | {"If-Match": "*"},
     )
-    assert seen(sign_in(merchant)) == []
-    assert seen(sign_in(heir)) == [str(order.pk)]
+    assert list_pks(sign_in(merchant)) == []
+    assert list_pks(sign_in(new_owner)) == [str(order.pk)]
 
 
 # Admins
 
 
-def test_an_admin_sees_pays_and_fulfils_every_order(client_with_auth, seen, offer, admin, fulfil):
-    orders = [make_order(offer(None), user=user) for user in (make_user(), None)]
-    assert seen(admin) == [str(order.pk) for order in orders]
+def test_an_admin_sees_pays_and_fulfils_every_order(
+    client_with_auth, list_pks, make_merchant_product, admin, fulfil
+):
+    orders = [make_order(make_merchant_product(None), user=user) for user in (make_user(), None)]
+    assert list_pks(admin) == [str(order.pk) for order in orders]
     for order in orders:
         assert client_with_auth.get(f"{URL}/{order.pk}", headers=admin).status_code == 200
         transition(client_with_auth, order.pk, "pay", "fulfil", headers=admin)
@@ -230,8 +249,8 @@ def test_an_admin_without_the_any_permission_is_a_stranger(client_with_auth, ver
     assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=narrowed).status_code == 404
 
 
-def test_an_admin_without_read_any_only_sees_their_own_orders(seen, admin):
+def test_an_admin_without_read_any_only_sees_their_own_orders(list_pks, admin):
     make_order(user=make_user())
     admin = make_user(role="admin")
-    own = make_order(user=admin)
-    assert seen(sign_in(admin, "orders:read")) == [str(own.pk)]
+    order = make_order(user=admin)
+    assert list_pks(sign_in(admin, "orders:read")) == [str(order.pk)]

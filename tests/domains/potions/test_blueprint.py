@@ -1,4 +1,4 @@
-"""Potions and their recipes, as a client meets them."""
+"""Potions and their recipes over HTTP."""
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -13,7 +13,7 @@ ANY = {"If-Match": "*"}
 
 @pytest.fixture(params=["POST", "PATCH"])
 def write(request, client):
-    """Return a writer of some fields, once for a new potion and once for one that is there."""
+    """Return a function that creates a potion, or updates one, with some fields."""
 
     def call(**values):
         if request.param == "POST":

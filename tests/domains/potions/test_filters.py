@@ -1,4 +1,4 @@
-"""Potions are found by what they contain, and by what they need."""
+"""Filters of the list of potions."""
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -10,7 +10,7 @@ URL = "/api/v2/potions"
 
 @pytest.fixture
 def shelf(client):
-    """Three ingredients and the potions that can be made of them."""
+    """Create three ingredients and potions of them; return the pks by name."""
     a, b, c = (make_ingredient(name=name) for name in "abc")
     for name, parts in {"A": [a], "AB": [a, b], "BA": [b, a], "ABC": [a, b, c], "C": [c]}.items():
         make_potion(*parts, name=name)

@@ -1,4 +1,4 @@
-"""Who meets products are those who meet stores, and a store of the owner."""
+"""The users of the tests of stores, and a store of the owner."""
 
 import pytest
 

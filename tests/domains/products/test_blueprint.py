@@ -1,4 +1,4 @@
-"""Products: what they are, how they hang on their store and potion, and what keeps them."""
+"""Products over HTTP: fields, store, names, preconditions and deletion."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ ANY = {"If-Match": "*"}
 
 @pytest.fixture
 def post(client_with_auth, store, owner_headers):
-    """Return what offers a product."""
+    """Return a function that creates a product."""
 
     def call(headers=owner_headers, **values):
         body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
@@ -27,7 +27,7 @@ def post(client_with_auth, store, owner_headers):
 
 @pytest.fixture
 def patch(client_with_auth, owner_headers):
-    """Return what changes a product."""
+    """Return a function that updates a product."""
 
     def call(product, headers=owner_headers, **changes):
         return client_with_auth.patch(f"{URL}/{product.pk}", json=changes, headers=headers | ANY)
@@ -37,7 +37,7 @@ def patch(client_with_auth, owner_headers):
 
 @pytest.fixture(params=["POST", "PATCH"])
 def write(request, post, patch, store):
-    """Return a writer of some fields, once for a new product and once for one that is there."""
+    """Return a function that creates a product, or updates one, with some fields."""
     if request.param == "POST":
         return post
     return lambda **values: patch(make_product(store), **values)
@@ -246,7 +246,7 @@ def test_patch_keeps_absent_fields(client_with_auth, patch, store):
     assert changed == before | {"price": "0.50", "updated_at": changed["updated_at"]}
 
 
-# What is settled, and what hangs on the store
+# Read-only fields, and fields of the store
 
 
 def test_a_representation_may_be_sent_back(client_with_auth, store, owner_headers):
@@ -421,7 +421,7 @@ def test_a_product_that_does_not_exist_is_404(client_with_auth, owner_headers, m
     assert answer.status_code == 404
 
 
-# Deletion and repetition
+# Deletion and idempotency keys
 
 
 def test_deleting_an_ordered_product_is_409_with_its_orders(client_with_auth, store, owner_headers):

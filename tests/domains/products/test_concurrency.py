@@ -1,4 +1,4 @@
-"""Products among several writers, on a database of their own."""
+"""Concurrent writes of products."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -20,13 +20,13 @@ STORE = {
 
 @pytest.fixture
 def app(make_committing_app):
-    """An app with a connection for each of the writers."""
+    """An app with a connection for each writer."""
     return make_committing_app(threads=WRITERS)
 
 
 @pytest.fixture
 def product(app):
-    """The body of a product of a store that is there."""
+    """The body of a product in an existing store."""
     store = app.test_client().post("/api/v2/stores", json=STORE).json
     return {"name": "Apology", "price": "12.50", "store_id": store["pk"]}
 
@@ -39,7 +39,7 @@ def stored(fresh_database):
 
 
 def run_simultaneously(app, job):
-    """Return what the writers are answered, all of whom begin at one moment."""
+    """Let all writers send at the same time; return their results."""
     start = Barrier(WRITERS)
 
     def one(number):
@@ -82,7 +82,7 @@ def test_concurrent_restocks_lose_no_update(app, product, stored):
     answers = [answer for some in run_simultaneously(app, restock) for answer in some]
     assert {answer.status_code for answer in answers} == {200}
     assert stored.scalar(text("SELECT stock FROM products")) == 5 * 11_111_111
-    # Each of them has seen another stock, as if they had stood in a queue.
+    # Each answer has another stock: the restocks were serialized.
     assert len({answer.json["stock"] for answer in answers}) == len(answers)
 
 
@@ -103,7 +103,7 @@ def test_concurrent_restocks_and_orders_lose_no_update(app, product, stored):
 
 
 def test_a_store_is_deleted_or_gets_products_but_not_both(app, product, stored):
-    """Never is there a product of a store that has gone."""
+    """No product refers to a deleted store."""
     store = f"/api/v2/stores/{product['store_id']}"
 
     def job(client, number):

@@ -1,4 +1,4 @@
-"""How products are found: by store, potion, price, stock and words."""
+"""Filters and sort keys of the list of products."""
 
 import re
 
@@ -11,7 +11,7 @@ URL = "/api/v2/products"
 
 @pytest.fixture
 def names(client_with_auth):
-    """Return what lists the names that a query finds."""
+    """Return a function that lists the names of the products that match a query."""
 
     def call(**query):
         answer = client_with_auth.get(URL, query_string=query)

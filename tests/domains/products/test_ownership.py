@@ -1,4 +1,4 @@
-"""Whose products are: those of one's own stores, which is what a merchant writes."""
+"""A merchant can write the products of their own stores only."""
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -19,7 +19,7 @@ every_write = pytest.mark.parametrize(("method", "path", "body"), WRITES)
 
 @pytest.fixture
 def post(client_with_auth, store, owner_headers):
-    """Return what offers a product."""
+    """Return a function that creates a product."""
 
     def call(headers=owner_headers, **values):
         body = {"name": "Apology", "price": "12.50", "store_id": str(store.pk)}
@@ -85,7 +85,7 @@ def test_writing_products_of_another_user_is_404(
 def test_404_for_products_of_another_user_precedes_other_errors(
     client_with_auth, stranger, method, path, body
 ):
-    """404 stands before 428, 412, 415 and 422."""
+    """404 precedes 428, 412, 415 and 422."""
     url = f"{URL}/{make_product().pk}{path}"
     headers = stranger | {"If-Match": '"precondition-failed"', "Content-Type": "text/plain"}
     answer = client_with_auth.open(url, method=method, data=b"{", headers=headers)

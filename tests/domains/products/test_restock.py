@@ -1,4 +1,4 @@
-"""Restocking: what is added is added once, to whatever there is by then."""
+"""Restocking a product."""
 
 import pytest
 
@@ -8,12 +8,12 @@ from tests.answers import pointers_and_codes
 from tests.factories import make_order, make_product
 
 URL = "/api/v2/products"
-MOST = 1_000_000_000
+MAX_STOCK = 1_000_000_000
 
 
 @pytest.fixture
 def restock(client_with_auth, owner_headers):
-    """Return what adds to the stock of a product."""
+    """Return a function that restocks a product."""
 
     def call(product, headers=None, **body):
         url = f"{URL}/{product.pk}/restock"
@@ -68,15 +68,15 @@ def test_restocking_an_unlimited_stock_is_409(restock, store):
 
 
 def test_a_stock_can_be_restocked_to_the_maximum(restock, store):
-    assert restock(make_product(store, stock=1), quantity=MOST - 1).json["stock"] == MOST
+    assert restock(make_product(store, stock=1), quantity=MAX_STOCK - 1).json["stock"] == MAX_STOCK
 
 
 def test_restocking_above_the_maximum_is_409_with_the_stock(restock, store):
     product = make_product(store, stock=2)
-    answer = restock(product, quantity=MOST - 1)
+    answer = restock(product, quantity=MAX_STOCK - 1)
     assert answer.status_code == 409
     assert "2" in answer.json["detail"]
-    assert str(MOST) in answer.json["detail"]
+    assert str(MAX_STOCK) in answer.json["detail"]
     assert stock(product) == 2
 
 
@@ -85,7 +85,7 @@ def test_restocking_above_the_maximum_is_409_with_the_stock(restock, store):
     [
         (0, "out-of-range"),
         (-1, "out-of-range"),
-        (MOST + 1, "out-of-range"),
+        (MAX_STOCK + 1, "out-of-range"),
         (10**30, "out-of-range"),
         (1.0, "wrong-type"),
         ("1", "wrong-type"),
