@@ -39,7 +39,15 @@ LAYERS: dict[str, list[str]] = {
     ],
     "api": [
         *("fields", "request", "response", "etags", "openapi", "error_handlers", "database_errors"),
-        *("references", "json_body", "json_select", "json_insert", "pagination", "resource"),
+        *(
+            "references",
+            "json_body",
+            "json_select",
+            "json_insert",
+            "pagination",
+            "operations",
+            "resource",
+        ),
         *(
             "blueprint",
             "field_docs",

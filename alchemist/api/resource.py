@@ -1,7 +1,8 @@
-"""A resource: permission first, then the view, then one commit; whatever is raised rolls back."""
+"""The base of all resources: authorize, call the view, commit once; any exception rolls back."""
 
 import logging
 import random
+import re
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 PUBLIC = None
 MAX_ATTEMPTS = 5
+VERBS = {"get": "Get", "post": "Create", "patch": "Update", "delete": "Delete"}
 
 
 class Resource(MethodView):
@@ -34,14 +36,30 @@ class Resource(MethodView):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        offered = {method.lower() for method in cls.methods or ()}
-        if offered != set(getattr(cls, "permissions", {})):
-            raise TypeError(f"{cls.__qualname__} must name a permission for each of: {offered}.")
+        methods = {method.lower() for method in cls.methods or ()}
+        if methods != set(getattr(cls, "permissions", {})):
+            raise TypeError(f"{cls.__qualname__} must name a permission for each of: {methods}.")
+
+    @classmethod
+    def operation_id(cls, method: str) -> str:
+        """Return the operationId of a method, which names the function in generated clients.
+
+        `PotionList` has listPotions and createPotion; `PotionItem` getPotion, updatePotion and
+        deletePotion. Any other class is named like its operation. A prefix `V1` is kept.
+        """
+        if method in cls.operation_ids:
+            return cls.operation_ids[method]
+        name = cls.__name__.removeprefix("V1")
+        if match := re.fullmatch(r"(\w+)(List|Item|Detail)", name):
+            is_list = method == "get" and match[2] == "List"
+            name = f"List{_plural(match[1])}" if is_list else f"{VERBS[method]}{match[1]}"
+        return f"v1{name}" if cls.__name__.startswith("V1") else name[0].lower() + name[1:]
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:
         """Authorize, call the view in its transaction mode, and commit once.
 
-        What may succeed when it is repeated is repeated a few times, before the commit was sent.
+        Deadlocks, serialization failures and lost connections are retried a few times, but only
+        before COMMIT was sent.
         """
         method = "get" if request.method == "HEAD" else request.method.lower()
         request.caller = current_app.extensions["authorize"](self.permissions[method])
@@ -72,6 +90,12 @@ def mode_of(view: Any, method: str) -> TransactionMode:
     return TransactionMode.AUTOCOMMIT if is_single else TransactionMode.SESSION
 
 
+def _plural(noun: str) -> str:
+    if noun.endswith("y"):
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith("o") else f"{noun}s"
+
+
 def close_session(_error: BaseException | None = None) -> None:
     """Return the request's connection; a connection that fails here is logged, never answered."""
     try:
@@ -92,7 +116,7 @@ def _accepts_json() -> bool:
 
 
 def _commit(response: ResponseReturnValue) -> ResponseReturnValue:
-    """Make what was written last, before the answer leaves; a read has nothing to commit."""
+    """Commit the session, if the view used it, before the response is sent."""
     if session.registry.has():
         session.commit()
     return response

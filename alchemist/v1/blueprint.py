@@ -16,14 +16,14 @@ from sqlalchemy.orm import aliased
 from alchemist import api, errors
 from alchemist import database as db
 from alchemist.api import JsonResponse, database_errors, fields, openapi
-from alchemist.api.blueprint import (
+from alchemist.api.fields import CodedMessage
+from alchemist.api.json_select import json_object
+from alchemist.api.operations import (
     QueryFactory,
     create_row,
     get_representation,
     load_values,
 )
-from alchemist.api.fields import CodedMessage
-from alchemist.api.json_select import json_object
 from alchemist.api.request import JSON
 
 MAX_ROWS = 10_000

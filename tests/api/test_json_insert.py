@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import ColumnDefault, NullPool, create_engine, func, inspect, select, text
 
 from alchemist import database as db
-from alchemist.api import blueprint
+from alchemist.api import operations
 from alchemist.database import engines
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import make_ingredient, make_store
@@ -210,7 +210,7 @@ def test_a_row_is_the_same_with_a_key_and_without_and_as_the_session_stores_it(
         if resource == "potions":
             body |= {"ingredients": [str(UUID(pk)) for pk in body["ingredients"]]}
         if way == "session":
-            monkeypatch.setattr(blueprint, "insert_returning_json", insert_by_session)
+            monkeypatch.setattr(operations, "insert_returning_json", insert_by_session)
         headers = {} if way == "statement" else {"Idempotency-Key": way}
         answer = client.post(f"/api/v2/{resource}", json=body, headers=headers)
         assert answer.status_code == 201, answer.text

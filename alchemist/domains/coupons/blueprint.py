@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from alchemist.api import Blueprint, Resource, openapi
-from alchemist.api.blueprint import get_representation
 from alchemist.api.idempotency import idempotent
+from alchemist.api.operations import get_representation
 from alchemist.api.request import request
 from alchemist.database import Query, lock_row
 

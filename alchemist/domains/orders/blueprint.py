@@ -6,8 +6,8 @@ from uuid import UUID
 from flask import Response
 
 from alchemist.api import Blueprint, Resource, openapi
-from alchemist.api.blueprint import get_representation
 from alchemist.api.idempotency import idempotent
+from alchemist.api.operations import get_representation
 from alchemist.api.request import request
 from alchemist.database import Query, rolled_back
 
@@ -77,7 +77,7 @@ class QuoteOrder(Resource):
         """
         with rolled_back():
             order = place_order(values)
-            return get_representation(ORDER_PARAMETER, service.by_pk(order.pk)).answer()
+            return get_representation(ORDER_PARAMETER, service.by_pk(order.pk)).to_response()
 
 
 @blp.route("/<uuid:pk>")

@@ -8,8 +8,8 @@ from flask import Response
 
 from alchemist import errors
 from alchemist.api import Blueprint, JsonResponse, Resource, idempotency, openapi
-from alchemist.api.blueprint import get_representation
 from alchemist.api.idempotency import idempotent
+from alchemist.api.operations import get_representation
 from alchemist.api.request import request
 from alchemist.database import Query, lock_row
 

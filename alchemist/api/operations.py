@@ -1,0 +1,103 @@
+"""What the decorators of views share: read a representation, lock a row, load a body, create."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from flask import Response
+from marshmallow import Schema
+
+from alchemist import database as db
+from alchemist import errors
+
+from . import etags, fields, json_select
+from .json_body import AuthorizeReferences, load_body
+from .json_insert import insert_returning_json
+from .request import request
+from .response import JsonResponse
+
+QueryFactory = Callable[..., db.Query]
+EMPTY_BODY_SCHEMA = fields.Schema()
+
+
+class Representation(NamedTuple):
+    """The JSON of a row, and the entity tag of exactly that JSON."""
+
+    body: str
+    etag: str
+
+    def to_response(self, status: int = 200, **headers: str) -> Response:
+        return JsonResponse(self.body, status, {"ETag": self.etag, **headers})
+
+
+def get_representation(schema: Schema, query: db.Query) -> Representation:
+    """Return the representation of the row that `query` finds; raise NotFound."""
+    row = db.fetch_one(json_select.select_json(query.select, schema), query.parameters)
+    if row is None:
+        raise errors.NotFound(f"{query.model.__name__} does not exist")
+    return Representation(row[0], etags.compute(row[0]))
+
+
+def lock_and_check(
+    schema: Schema, query: db.Query, *, require_if_match: bool = True
+) -> tuple[Any, dict[str, Any]]:
+    """Lock the row, then compare If-Match with its representation; return both.
+
+    An If-Match that is not required is still heeded (RFC 9110 §13.1.1). The lock comes first: after
+    a wait, the representation is the one that the other writer left.
+    """
+    row = db.lock_row(query)
+    if not require_if_match and "If-Match" not in request.headers:
+        return row, {}
+    representation = get_representation(schema, query)
+    current = json.loads(representation.body)
+    etags.require_match(request.headers.get("If-Match"), representation.etag, current)
+    return row, current
+
+
+def create_row(
+    view: Callable[..., Any],
+    schema: Schema,
+    request_schema: Schema | None,
+    find: QueryFactory,
+    *,
+    in_session: bool,
+    path: Mapping[str, UUID],
+    authorize: AuthorizeReferences | None = None,
+) -> tuple[Any, Representation]:
+    """Call the view with the values of the body, store the row that it returns; return both."""
+    if in_session:
+        row = view(*load_values(request_schema, authorize=authorize), **path)
+        return row, get_representation(schema, find(pk=row.pk, **path))
+    query_errors = request.unexpected_parameters()
+    body = load_body(
+        request_schema or EMPTY_BODY_SCHEMA,
+        query_errors=query_errors,
+        defer_lookup=True,
+        authorize=authorize,
+    )
+    row = view(body.values, **path)
+    inserted = insert_returning_json(schema, row, body.references)
+    if inserted is None:
+        return row, get_representation(schema, find(pk=row.pk, **path))
+    if inserted.body is None:
+        details = [reference.error for reference in inserted.unknown]
+        raise errors.UnprocessableContent.from_errors(details)
+    return row, Representation(inserted.body, etags.compute(inserted.body))
+
+
+def load_values(
+    schema: Schema | None,
+    current: Mapping[str, Any] | None = None,
+    authorize: AuthorizeReferences | None = None,
+) -> list[Any]:
+    """Return the values of the body in a list; without a schema, it must be absent or `{}`."""
+    if schema is not None or request.body:
+        query_errors = request.unexpected_parameters()
+        body = load_body(
+            schema or EMPTY_BODY_SCHEMA, current, query_errors=query_errors, authorize=authorize
+        )
+        return [body.values] if schema else []
+    request.reject_parameters()
+    return []
