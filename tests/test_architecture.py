@@ -58,7 +58,7 @@ LAYERS: dict[str, list[str]] = {
             "health",
         ),
     ],
-    "api.fields": ["messages", "schema", "strings", "uuids", "datetimes", "numbers", "nested"],
+    "api.fields": ["messages", "schema", "strings", "nested", "uuids", "datetimes", "numbers"],
     "api.pagination": ["leading_index", "keyset", "cursor", "list_query", "page"],
     "domains": [
         *("users", "ingredients", "stores", "coupons", "heroes", "potions", "products", "orders"),

@@ -85,6 +85,12 @@ class ProblemSchema(Schema):
         Nested(ErrorDetailSchema),
         metadata={"description": "All errors of the request, each with its location."},
     )
+    unlisted_errors = Integer(
+        metadata={
+            "description": "Only with more than 100 errors: how many of them are not in `errors`.",
+            "examples": [20],
+        }
+    )
     current = Dict(metadata={"description": "Only with `precondition-failed`: the current row."})
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, missing
 
-from . import fields, pagination
+from . import fields
 
 # The names of schemas that describe nothing but requests.
 REQUEST_SUFFIXES = ("Create", "Update", "Query")
@@ -78,6 +78,4 @@ def document_query_parameter(
         del schema["default"]
     if "enum" in schema:
         schema["enum"] = [value for value in schema["enum"] if value is not None]
-    if isinstance(field, pagination.Sort):
-        schema["pattern"] = rf"^(?!.*\b(\w+)\b.*\b\1\b){schema['pattern'].removeprefix('^')}"
-    return {"style": "form", "explode": False} if isinstance(field, fields.UuidList) else {}
+    return {"style": "form", "explode": False} if isinstance(field, fields.QueryList) else {}

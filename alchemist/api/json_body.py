@@ -13,7 +13,7 @@ from alchemist import errors
 from alchemist.errors import ErrorDetail
 
 from . import references
-from .fields import CodedMessage
+from .fields import CodedMessage, QueryList
 from .references import Reference
 from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter
 
@@ -162,13 +162,14 @@ class QueryParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {}
 
     def load_querystring(self, req: Any, schema: Schema) -> Any:
-        return req.parameters()
+        return req.parameters(_list_names(schema))
 
     def handle_error(
         self, error: ValidationError, req: Any, schema: Schema, **_options: Any
     ) -> NoReturn:
         errors_found = to_error_details(error.messages_dict["query"], "query")
-        raise errors.UnprocessableContent.from_errors([*req.repeated_parameters(), *errors_found])
+        repeated = req.repeated_parameters(_list_names(schema))
+        raise errors.UnprocessableContent.from_errors([*repeated, *errors_found])
 
     def parse(self, argmap: Any, req: Any = None, **options: Any) -> Any:
         """Return the values of the query; raise UnprocessableContent for all of its errors."""
@@ -176,9 +177,14 @@ class QueryParser(FlaskParser):
         proxy: Any = req or self.get_default_request()
         request = proxy._get_current_object()
         values = super().parse(argmap, request, **options)
-        if repeated := request.repeated_parameters():
+        if repeated := request.repeated_parameters(_list_names(argmap)):
             raise errors.UnprocessableContent.from_errors(repeated)
         return values
+
+
+def _list_names(schema: Schema) -> list[str]:
+    """Return the names of the parameters that may be repeated."""
+    return [name for name, field in schema.fields.items() if isinstance(field, QueryList)]
 
 
 AuthorizeReferences = Callable[[Sequence[Reference]], None]

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -96,13 +97,23 @@ class Request(flask.Request):
         except ValueError as error:
             raise errors.BadRequest("The query has too many parameters.") from error
 
-    def parameters(self) -> dict[str, str]:
-        """Return the parameters of the query, of a repeated one the first."""
-        return dict(reversed(self._pairs))
+    def parameters(self, list_names: Collection[str] = ()) -> dict[str, str]:
+        """Return the parameters of the query.
 
-    def repeated_parameters(self) -> list[ErrorDetail]:
-        """Return an error for each parameter that is given more than once."""
-        counts = Counter(name for name, _ in self._pairs)
+        The values of a repeated parameter in `list_names` are joined by commas. Any other repeated
+        parameter has its first value. Raise BadRequest if there are more than 100 parameters.
+        """
+        parameters: dict[str, str] = {}
+        for name, value in self._pairs:
+            if name in parameters and name in list_names:
+                parameters[name] += f",{value}"
+            else:
+                parameters.setdefault(name, value)
+        return parameters
+
+    def repeated_parameters(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
+        """Return an error for each parameter that is repeated and not in `list_names`."""
+        counts = Counter(name for name, _ in self._pairs if name not in list_names)
         return [repeated_parameter(name) for name in sorted(counts) if counts[name] > 1]
 
     def unexpected_parameters(self) -> list[ErrorDetail]:

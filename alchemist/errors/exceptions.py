@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from .catalogue import PROBLEM_TYPES
 
 ErrorDetail = dict[str, Any]
+MAX_ERRORS = 100
 
 
 class ApiError(Exception):
@@ -16,6 +17,9 @@ class ApiError(Exception):
     (into the body, RFC 6901 §6), `parameter` (query or path) or `header`. Without `code`, the
     problem has the code that all of `errors` share, else the code of the class. `status` overrides
     the status of the problem type. `extensions` are extension members (RFC 9457 §3.2).
+
+    At most 100 errors are listed; the extension member `unlisted_errors` is how many more there
+    are, and the detail says so.
     """
 
     code: ClassVar[str] = "bad-request"
@@ -30,9 +34,12 @@ class ApiError(Exception):
         headers: Mapping[str, str] | None = None,
         **extensions: Any,
     ) -> None:
+        if len(errors) > MAX_ERRORS:
+            detail = f"{detail} Only the first {MAX_ERRORS} are listed."
+            extensions["unlisted_errors"] = len(errors) - MAX_ERRORS
         super().__init__(detail)
         self.detail = detail
-        self.errors = list(errors)
+        self.errors = list(errors[:MAX_ERRORS])
         codes = {error["code"] for error in errors}
         problem_type = PROBLEM_TYPES[code or (codes.pop() if len(codes) == 1 else self.code)]
         self.problem_type = replace(problem_type, status=status) if status else problem_type

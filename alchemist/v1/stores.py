@@ -56,7 +56,7 @@ class StoreSchema(Schema):
         max=255,
         allow_none=True,
         example="https://ladle.example",
-        metadata={"description": "Where it is on the web.", "format": "uri"},
+        metadata={"description": "Where it is on the web.", "format": "iri"},
     )
     zipcode = required_text("The postal code.", "90210")
     street = required_text("Street and number.", "7 Tallow Lane")

@@ -200,13 +200,6 @@ def test_a_statement_that_takes_too_long_is_503(make_committing_app, fresh_datab
     assert_problem(client.post(URL, json={"name": "a"}), 503)
 
 
-def test_a_refusal_with_entries_of_one_code_has_that_code():
-    entries = [{"pointer": "#/a", "code": "not-nullable", "detail": "x"}] * 2
-    assert errors.UnprocessableContent.from_errors(entries).problem_type.code == "not-nullable"
-    mixed = [*entries, {"pointer": "#/b", "code": "required", "detail": "x"}]
-    assert errors.UnprocessableContent.from_errors(mixed).problem_type.code == "invalid"
-
-
 @pytest.mark.parametrize("problem", PROBLEM_TYPES.values(), ids=PROBLEM_TYPES)
 def test_a_documented_code_has_a_status_a_title_and_whole_sentences(problem):
     assert 400 <= problem.status <= 599

@@ -60,12 +60,11 @@ def cursors(operation: Operation, ask: Callable[[Request], Answer]) -> Iterator[
 
 
 def _orders(operation: Operation) -> list[str]:
-    """Return what a list can be sorted by, as a pattern tells it; nothing if it has no pages."""
-    for known in operation.parameters("query"):
-        if known["name"] == "sort":
-            found = re.search(r"\(((?:\w+\|)*\w+)\)\(,", known["schema"]["pattern"])
-            assert found is not None, known
-            return [f"{sign}{name}" for name in found[1].split("|") for sign in ("", "-")]
+    """Return the documented sort keys of a list; none if it has no pages."""
+    for parameter in operation.parameters("query"):
+        if parameter["name"] == "sort":
+            keys: list[str] = parameter["schema"]["items"]["enum"]
+            return keys
     return []
 
 

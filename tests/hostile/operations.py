@@ -108,7 +108,7 @@ def types(schema: Json) -> set[str]:
 def _fresh(value: Any, schema: Json, number: int) -> Any:
     if not isinstance(value, str):
         return value
-    if schema.get("format") == "email":
+    if schema.get("format") == "idn-email":
         return f"hostile-{number}@alchemist.example"
     longest = schema.get("maxLength", 1000)
     return f"{value[: longest - 9]} {number}" if is_free_text(schema) and longest > 40 else value

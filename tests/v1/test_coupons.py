@@ -102,8 +102,8 @@ def test_a_taken_code_is_a_conflict(create, code):
     ("field", "value"),
     [
         *(("code", value) for value in (None, "", " ", 5, "x" * 65)),
-        *(("init_count", value) for value in (None, -1, "5", 5.0, True, 10**12)),
-        *(("remaining_count", value) for value in (-1, 6, "5", 5.0, 10**12)),
+        *(("init_count", value) for value in (None, -1, "5", 5.5, True, 10**12)),
+        *(("remaining_count", value) for value in (-1, 6, "5", 5.5, 10**12)),
     ],
 )
 def test_a_field_that_is_wrong_is_told_with_its_pointer(create, field, value):

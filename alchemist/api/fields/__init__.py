@@ -1,8 +1,8 @@
 """The fields of the contract: each validates strictly, and documents itself."""
 
-from .datetimes import UTC_ZONE, UtcDateTime
+from .datetimes import UTC_ZONE, QueryDateTime, UtcDateTime
 from .messages import DEFAULT_MESSAGES, CodedMessage
-from .nested import List, Nested
+from .nested import List, Nested, QueryList
 from .numbers import DecimalString, QueryInteger, StrictInteger
 from .schema import Schema
 from .strings import Enum, NameReference, QueryBoolean, Text
@@ -20,7 +20,9 @@ __all__ = [
     "Nested",
     "Pk",
     "QueryBoolean",
+    "QueryDateTime",
     "QueryInteger",
+    "QueryList",
     "Schema",
     "StrictInteger",
     "Text",

@@ -9,11 +9,14 @@ from sqlalchemy import ColumnElement, func, literal_column
 
 from .messages import DEFAULT_MESSAGES, CodedMessage
 
-# Hour 24 has to be rejected here: `datetime.fromisoformat` accepts it since Python 3.14.
+# RFC 3339 §5.6; the colon of the offset may be missing, as in ISO 8601. From Python 3.14 on,
+# `datetime.fromisoformat` accepts the hour 24.
 RFC_3339_PATTERN = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
-    r"([Zz]|[+-][0-9]{2}:[0-5][0-9])"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]((?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2})(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:?[0-5][0-9])"
 )
+# The + of an offset, decoded as a blank: in a query it must be sent as %2B.
+DECODED_PLUS_PATTERN = re.compile(r" (?=[0-9]{2}:?[0-9]{2}$)")
 
 # Literals in the statement: bound parameters would be sent with each execution.
 UTC_ZONE: ColumnElement[str] = literal_column("'UTC'")
@@ -21,11 +24,13 @@ RFC_3339_FORMAT: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS
 
 
 class UtcDateTime(fields.AwareDateTime):
-    """A date and time with an offset (RFC 3339 §5.6), serialized in UTC with six decimals."""
+    """A date and time with an offset (RFC 3339 §5.6), serialized in UTC with six decimals.
+
+    Further decimals are cut off.
+    """
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not an RFC 3339 date and time with an offset."),
-        "invalid_awareness": CodedMessage("wrong-type", "The offset from UTC is missing."),
     }
 
     def __init__(self, **kwargs: Any) -> None:
@@ -33,13 +38,14 @@ class UtcDateTime(fields.AwareDateTime):
         super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
-        if not isinstance(value, str) or not RFC_3339_PATTERN.fullmatch(value):
+        match = RFC_3339_PATTERN.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        date, time, fraction, offset = match.groups(default="")
         try:
-            # RFC 3339 allows a lower-case t and z, `datetime.fromisoformat` does not.
-            moment = super()._deserialize(value.upper(), attr, data, **kwargs)
+            moment = datetime.fromisoformat(f"{date}T{time}{fraction[:7]}{offset.upper()}")
             return moment.astimezone(UTC)
-        except OverflowError as error:
+        except (ValueError, OverflowError) as error:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
 
     def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
@@ -48,3 +54,10 @@ class UtcDateTime(fields.AwareDateTime):
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.to_char(func.timezone(UTC_ZONE, column), RFC_3339_FORMAT)
+
+
+class QueryDateTime(UtcDateTime):
+    """A date and time in a query, where the + of its offset may have become a blank."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        return super()._deserialize(DECODED_PLUS_PATTERN.sub("+", value), attr, data, **kwargs)

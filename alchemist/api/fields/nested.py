@@ -1,10 +1,20 @@
-"""Fields that contain other fields: lists and objects."""
+"""Fields with several values: lists, nested objects, and lists in a query."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from marshmallow import fields
 
 from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
+
+T = TypeVar("T")
+
+
+class QueryList(fields.Field[T], Generic[T]):
+    """A list in a query: values separated by commas, or the parameter repeated.
+
+    The request joins repeated parameters with commas. In OpenAPI it is an array, with
+    `style: form` and `explode: false`.
+    """
 
 
 class List(fields.List[Any]):

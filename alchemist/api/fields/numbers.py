@@ -29,13 +29,17 @@ class DecimalString(fields.Field[Decimal]):
         self.scale = scale
         self.positive = positive
         digits = rf"[0-9]{{1,{integer_digits}}}(\.[0-9]{{1,{scale}}})?"
+        positive_digits = (
+            rf"(({_nonzero(integer_digits)})(\.[0-9]{{1,{scale}}})?"
+            rf"|0{{1,{integer_digits}}}\.({_nonzero(scale)}))"
+        )
         self.pattern = re.compile(digits, re.ASCII)
         self.range_message = (
             f"Must be {'greater than 0' if positive else '0 or more'}, with at most "
             f"{integer_digits} digits before the point and {scale} after it"
         )
-        nonzero = r"(?=.*[1-9])" if positive else ""
-        metadata = {"pattern": rf"^{nonzero}{digits}$", "examples": [example]}
+        pattern = f"^{positive_digits if positive else digits}$"
+        metadata = {"pattern": pattern, "examples": [example]}
         super().__init__(metadata=kwargs.pop("metadata", {}) | metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
@@ -53,8 +57,20 @@ class DecimalString(fields.Field[Decimal]):
         return cast(column, String)
 
 
+def _nonzero(length: int) -> str:
+    """Return a pattern of 1 to `length` digits, not all of them zero, without a look-ahead.
+
+    RE2, and so Go, has none.
+    """
+    alternatives = (f"0{{{zeros}}}[1-9][0-9]{{0,{length - 1 - zeros}}}" for zeros in range(length))
+    return "|".join(alternatives)
+
+
 class StrictInteger(fields.Integer):
-    """An integer from `min` to `max`, in a body a JSON integer."""
+    """An integer from `min` to `max`: a JSON number without a fraction, such as 1 or 1.0.
+
+    That is the `integer` of JSON Schema (2020-12 Validation §6.1.1).
+    """
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a whole number."),
@@ -66,9 +82,10 @@ class StrictInteger(fields.Integer):
         super().__init__(strict=True, validate=validate.Range(min, max, error=error), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if type(value) is not int:
+        is_integer = type(value) is int or (isinstance(value, float) and value.is_integer())
+        if not is_integer:
             raise self.make_error("invalid")
-        return value
+        return int(value)
 
 
 class QueryInteger(StrictInteger):

@@ -1,22 +1,30 @@
 """Text, references by name, enumerations and booleans."""
 
 from typing import Any
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from marshmallow import fields, validate
 from sqlalchemy.orm import InstrumentedAttribute
 
 from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
 
+# Control, format and zero-width characters, and white space.
+INVISIBLE_CATEGORIES = ("Cc", "Cf", "Zl", "Zp", "Zs")
+# Fillers: letters or symbols for Unicode, but blank.
+INVISIBLE_CHARACTERS = "\u115f\u1160\u2800\u3164\uffa0"
+
 
 class Text(fields.String):
-    """Text without surrounding white space, in NFC, of `min` to `max` code points.
+    """Text in NFC, without invisible characters at both ends, of `min` to `max` code points.
 
-    NUL and lone surrogates are errors: PostgreSQL and UTF-8 cannot store them.
+    NUL and lone surrogates are errors: PostgreSQL and UTF-8 cannot store them. More than 4 times
+    `max` code points are an error before the text is normalised, because the time of that grows
+    with the square of the number of combining marks.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a string."),
+        "too_long": CodedMessage("too-long", "Must have at most {max} characters."),
         "invalid_characters": CodedMessage(
             "wrong-type", "Contains a NUL character or a lone surrogate."
         ),
@@ -25,9 +33,10 @@ class Text(fields.String):
     def __init__(
         self, *, max: int, min: int = 0, example: str | None = None, **kwargs: Any
     ) -> None:
-        # With a minimum, one character must remain after trimming. The pattern does not mention
-        # lone surrogates: UTF-8 has none.
-        pattern = r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$" if min else r"^[^\x00]*$"
+        self.max = max
+        # With a minimum, one character must remain after trimming. The pattern is the part of this
+        # rule that the regular expressions of Python, ECMAScript, RE2 and Ruby can all express.
+        pattern = r"^[^\x00]*[^\s\x00\x1c-\x1f][^\x00]*$" if min else r"^[^\x00]*$"
         metadata = {"pattern": pattern, "examples": example and [example]}
         metadata = kwargs.pop("metadata", {}) | {k: v for k, v in metadata.items() if v}
         validators = length_validators(min or None, max, "characters")
@@ -36,13 +45,29 @@ class Text(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str):
             raise self.make_error("invalid")
+        if len(value) > 4 * self.max:
+            raise self.make_error("too_long", max=self.max)
         try:
             value.encode()
         except UnicodeEncodeError as error:
             raise self.make_error("invalid_characters") from error
         if "\0" in value:
             raise self.make_error("invalid_characters")
-        return normalize("NFC", value).strip()
+        return _trim(normalize("NFC", value))
+
+
+def _trim(text: str) -> str:
+    """Return the text without invisible characters at both ends."""
+    start, end = 0, len(text)
+    while start < end and _is_invisible(text[start]):
+        start += 1
+    while start < end and _is_invisible(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_invisible(character: str) -> bool:
+    return category(character) in INVISIBLE_CATEGORIES or character in INVISIBLE_CHARACTERS
 
 
 class NameReference(Text):

@@ -7,6 +7,7 @@ from uuid import UUID
 from marshmallow import fields
 
 from .messages import DEFAULT_MESSAGES, CodedMessage
+from .nested import QueryList
 
 CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -38,8 +39,8 @@ class Pk(fields.UUID):
         return UUID(value)
 
 
-class UuidList(fields.Field[list[UUID]]):
-    """From 1 to 100 distinct primary keys in a query parameter, separated by commas."""
+class UuidList(QueryList[list[UUID]]):
+    """From 1 to 100 distinct primary keys in a query."""
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a list of UUIDs separated by commas."),

@@ -8,11 +8,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 from alchemist.api import fields
 from alchemist.api.fields import CodedMessage
 
-from .keyset import MAX_LIMIT, SortKey
+from .keyset import MAX_LIMIT, SortKey, SortOrder
 
 
-class Sort(marshmallow_fields.String):
-    """Sort keys separated by commas, with `-` before descending ones; the pk breaks ties."""
+class Sort(fields.QueryList[SortOrder]):
+    """Sort keys, with `-` before descending ones; the pk breaks ties."""
 
     default_error_messages = fields.DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a list of names separated by commas."),
@@ -24,13 +24,18 @@ class Sort(marshmallow_fields.String):
         self.names = [column.key for column in columns]
         if any(column.nullable for column in columns):
             raise TypeError("A sort key must not be nullable.")
-        name = f"-?({'|'.join(self.names)})"
+        keys = [f"{sign}{name}" for name in self.names for sign in ("", "-")]
         metadata = {
-            "description": "Comma separated, `-` for descending; the `pk` always breaks ties.",
-            "pattern": f"^{name}(,{name})*$",
-            "examples": [f"-{self.names[1]}"],
+            "description": "The sort keys, each at most once, with `-` for descending. The `pk` "
+            "always breaks ties.",
+            "type": "array",
+            "items": {"type": "string", "enum": keys},
+            "minItems": 1,
+            "maxItems": len(self.names),
+            "uniqueItems": True,
+            "examples": [[f"-{self.names[1]}"]],
         }
-        super().__init__(load_default=(SortKey("pk"),), dump_default="pk", metadata=metadata)
+        super().__init__(load_default=(SortKey("pk"),), dump_default=["pk"], metadata=metadata)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         order = [SortKey(part.removeprefix("-"), part.startswith("-")) for part in value.split(",")]

@@ -11,6 +11,7 @@ from alchemist.api.fields import (
     NameReference,
     Nested,
     Pk,
+    QueryDateTime,
     Schema,
     StrictInteger,
     Text,
@@ -208,13 +209,13 @@ class OrderListQuery(ListQuerySchema):
     product_id = Pk(
         example=EXAMPLE_PRODUCT_PK, metadata={"description": "Orders with this product."}
     )
-    placed_after = UtcDateTime(
+    placed_after = QueryDateTime(
         metadata={
             "description": "Placed at this time or later.",
             "examples": ["2026-01-01T00:00:00.000000+00:00"],
         }
     )
-    placed_before = UtcDateTime(
+    placed_before = QueryDateTime(
         metadata={
             "description": "Placed before this time.",
             "examples": ["2099-12-31T23:59:59.000000+00:00"],

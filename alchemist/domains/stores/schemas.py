@@ -7,6 +7,7 @@ from marshmallow.validate import URL
 
 from alchemist.api.fields import CodedMessage, Enum, Pk, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.request import BAD_ESCAPE_PATTERN
 from alchemist.domains.users.models import User
 from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, Email
 
@@ -34,8 +35,15 @@ class HttpUrl(Text):
         error=CodedMessage("wrong-type", "Not a URL that begins with http:// or https://."),
     )
 
+    default_error_messages = {
+        "escape": CodedMessage("wrong-type", "Has a % that is not followed by two hex digits.")
+    }
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return self.is_valid(super()._deserialize(value, attr, data, **kwargs))
+        url = self.is_valid(super()._deserialize(value, attr, data, **kwargs))
+        if BAD_ESCAPE_PATTERN.search(url):
+            raise self.make_error("escape")
+        return url
 
 
 class StoreSchema(Schema):
@@ -54,7 +62,7 @@ class StoreSchema(Schema):
         max=255,
         allow_none=True,
         example="https://ladle.example",
-        metadata={"description": "The URL of its website.", "format": "uri"},
+        metadata={"description": "The URL of its website.", "format": "iri"},
     )
     phone = Text(
         max=64,

@@ -37,7 +37,7 @@ class Email(Text):
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        default = {"format": "email", "examples": list(EMAIL_EXAMPLES)}
+        default = {"format": "idn-email", "examples": list(EMAIL_EXAMPLES)}
         metadata = default | kwargs.pop("metadata", {})
         super().__init__(min=3, max=254, metadata=metadata, **kwargs)
 

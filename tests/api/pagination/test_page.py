@@ -337,3 +337,13 @@ def test_a_filter_of_the_sort_key_bounds_every_page(client, query, expected):
         make_product(price=Decimal(price))
     pages = walk(client, f"/api/v2/products?{query}&limit=1")
     assert [Decimal(row["price"]) for page in pages for row in page] == expected
+
+
+def test_a_repeated_sort_is_the_same_order(client):
+    for name in NAMES[:4]:
+        make_ingredient(name=name or "x")
+    joined = client.get(f"{URL}?sort=-name,pk").json
+    assert client.get(f"{URL}?sort=-name&sort=pk").json == joined
+    answer = client.get(f"{URL}?sort=name&sort=-name")
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["code"] == "duplicate"

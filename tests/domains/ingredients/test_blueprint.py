@@ -50,6 +50,8 @@ INVALID_NAMES = [
     ("", "too-short"),
     (" ", "too-short"),
     ("\t\n\u3000\u00a0\u2028", "too-short"),
+    ("\u200b\u3164", "too-short"),
+    ("\x01", "too-short"),
     ("a" * 128, "too-long"),
     ("😀" * 128, "too-long"),
     ("\u0958" * 64, "too-long"),
@@ -63,7 +65,7 @@ def test_an_invalid_name_is_rejected(write, name, code):
     assert pointers_and_codes(response) == {("#/name", code)}
 
 
-@pytest.mark.parametrize("name", ["a", "a" * 127, "😀" * 127, "e\u0301" * 127, "\u200b", "\x01"])
+@pytest.mark.parametrize("name", ["a", "a" * 127, "😀" * 127, "e\u0301" * 127])
 def test_the_length_of_a_name_counts_the_stored_characters(write, name):
     response = write(name=name)
     assert response.status_code in (200, 201)
@@ -166,7 +168,7 @@ def test_q_finds_words_of_name_and_description_in_any_order_and_case(client):
     assert list_names(client, q="sag") == []
 
 
-@pytest.mark.parametrize("q", ["'", "!&|", ":*", "a & !b", "sage:*", "\\", "(", "\x01", "😀", "%"])
+@pytest.mark.parametrize("q", ["'", "!&|", ":*", "a & !b", "sage:*", "\\", "(", "\x01a", "😀", "%"])
 def test_q_accepts_any_text(client, q):
     assert client.get(URL, query_string={"q": q}).status_code == 200
 

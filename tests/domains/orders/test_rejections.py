@@ -71,7 +71,7 @@ def test_an_invalid_field_is_422(place, values, expected):
     assert pointers_and_codes(answer) == {expected}
 
 
-@pytest.mark.parametrize("quantity", [0, -1, 1_000_001, 2**31, 2**63, 10**100, 1.5, 1.0, True, "1"])
+@pytest.mark.parametrize("quantity", [0, -1, 1_000_001, 2**31, 2**63, 10**100, 1.5, True, "1"])
 def test_an_invalid_quantity_is_422(place, quantity):
     product = make_product(stock=5)
     answer = place(item(product, quantity))

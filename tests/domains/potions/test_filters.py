@@ -68,3 +68,29 @@ def test_a_malformed_list_of_pks_is_422(client, parameter, value, code):
     assert [(entry["parameter"], entry["code"]) for entry in answer.json["errors"]] == [
         (parameter, code)
     ]
+
+
+@pytest.mark.parametrize("parameter", ["ingredient", "brewable_with"])
+def test_a_repeated_parameter_is_the_same_list(client, shelf, parameter):
+    a, b, c = (shelf[letter] for letter in "abc")
+    url = f"{URL}?limit=1"
+    joined = client.get(f"{url}&{parameter}={a},{b},{c}")
+    for query in (
+        f"{parameter}={a}&{parameter}={b},{c}",
+        f"{parameter}={a}&limit=1&{parameter}={b}",
+    ):
+        assert client.get(f"{URL}?{query}").status_code == 200
+    repeated = client.get(f"{url}&{parameter}={a}&{parameter}={b}&{parameter}={c}")
+    assert repeated.json == joined.json
+    duplicate = client.get(f"{url}&{parameter}={a}&{parameter}={a}")
+    assert duplicate.status_code == 422
+    assert duplicate.json["code"] == "duplicate"
+
+
+def test_a_cursor_fits_the_same_list_however_it_is_written(client, shelf):
+    a, b = shelf["a"], shelf["b"]
+    first = client.get(f"{URL}?limit=1&ingredient={a}&ingredient={b}")
+    cursor = first.headers["Link"].partition("cursor=")[2].partition(">")[0]
+    second = client.get(f"{URL}?limit=1&ingredient={a},{b}&cursor={cursor}")
+    assert second.status_code == 200
+    assert second.json != first.json

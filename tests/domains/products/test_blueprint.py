@@ -163,7 +163,7 @@ def test_a_stock_is_a_number_or_unlimited(write, stock):
         (-1, "out-of-range"),
         (1_000_000_001, "out-of-range"),
         (10**30, "out-of-range"),
-        (1.0, "wrong-type"),
+        (1.5, "wrong-type"),
         ("5", "wrong-type"),
         (False, "wrong-type"),
         ([], "wrong-type"),

@@ -87,7 +87,7 @@ def test_restocking_above_the_maximum_is_409_with_the_stock(restock, store):
         (-1, "out-of-range"),
         (MAX_STOCK + 1, "out-of-range"),
         (10**30, "out-of-range"),
-        (1.0, "wrong-type"),
+        (1.5, "wrong-type"),
         ("1", "wrong-type"),
         (True, "wrong-type"),
         (None, "not-nullable"),

@@ -98,6 +98,8 @@ def test_metals_and_test_codes_are_no_currencies():
         "http://ladle.example:8080/menu?of=day#top",
         "http://localhost",
         "http://127.0.0.1/",
+        "https://bücher.example/größe?ü=1",
+        "https://ladle.example/%7Emenu?q=100%25",
     ],
 )
 def test_a_domain_is_an_http_url(write, domain):
@@ -113,6 +115,8 @@ def test_a_domain_is_an_http_url(write, domain):
         "javascript:alert(1)",
         "https://",
         "https://la dle.example",
+        "https://ladle.example/%zz",
+        "https://ladle.example/?q=100%",
         "",
         5,
     ],

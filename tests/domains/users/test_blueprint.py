@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from alchemist.domains.users import schemas
 from alchemist.domains.users.permissions import ADMIN
 from tests.answers import error_pointers, pointers_and_codes
 from tests.factories import make_user, sign_in
@@ -74,6 +75,15 @@ def test_an_invalid_email_is_an_error_with_its_pointer(create_user, email):
     response = create_user(email=email)
     assert response.status_code == 422
     assert ("#/email", "wrong-type") in pointers_and_codes(response)
+
+
+def test_a_text_far_too_long_for_an_email_is_never_parsed(create_user, monkeypatch):
+    parsed = []
+    monkeypatch.setattr(schemas, "validate_email", lambda text, **_: parsed.append(text))
+    response = create_user(email=f"{'a' * 1000}@alchemist.example")
+    assert response.status_code == 422
+    assert pointers_and_codes(response) == {("#/email", "too-long")}
+    assert parsed == []
 
 
 @pytest.mark.parametrize("email", [None, 5, "", "   ", [], {}, True])
