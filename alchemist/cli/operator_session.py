@@ -1,4 +1,4 @@
-"""The session of commands that write: on the database of DATABASE_URL, committed at the end."""
+"""A database session for the commands that write."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""`alchemist purge`: delete what is stored for a limited time only."""
+"""`alchemist purge`: delete expired idempotency keys, old tokens and old audit entries."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,10 +31,14 @@ MAX_DAYS = 36500
     help="Delete audit entries that are this many days old. [default: none]",
 )
 def purge(token_days: int, audit_days: int | None) -> None:
-    """Delete stored responses of idempotency keys, old tokens and old audit entries.
+    """Delete expired idempotency keys, old tokens and old audit entries.
 
-    A response is stored for 24 hours. Run the command once a day, for example by cron; the service
-    may go on. It uses the database of DATABASE_URL.
+    An idempotency key expires after 24 hours. Run this once a day, for example with cron. The
+    service may be running. It uses the database of DATABASE_URL.
+
+    \b
+    Example:
+        alchemist purge --token-days 30 --audit-days 365
     """
     with errors.reported(), operator_session():
         click.echo(f"{idempotency.delete_expired()} idempotency keys deleted.")

@@ -1,4 +1,4 @@
-"""`alchemist purge` deletes what has expired, and nothing else."""
+"""`alchemist purge`: delete expired rows, and no others."""
 
 import pytest
 from click.testing import CliRunner
@@ -27,8 +27,8 @@ DATA = """
 
 
 @pytest.fixture
-def purge(fresh_database, monkeypatch):
-    """Return a function that runs `alchemist purge`, and then lists what is left."""
+def run_purge(fresh_database, monkeypatch):
+    """Return a function that runs `alchemist purge`; it returns remaining rows and the output."""
     bind = db.session.session_factory.kw.get("bind")
     monkeypatch.setenv("DATABASE_URL", fresh_database.render_as_string(hide_password=False))
     engine = create_engine(fresh_database, poolclass=NullPool)
@@ -39,27 +39,27 @@ def purge(fresh_database, monkeypatch):
         result = CliRunner().invoke(main, ["purge", *arguments])
         assert result.exit_code == 0, result.output
         with engine.connect() as connection:
-            left = [
+            remaining = [
                 connection.scalars(text(f"SELECT {column} FROM {table} ORDER BY 1")).all()
                 for table, column in (("idempotency_keys", "key"), ("tokens", "label"))
             ]
             entries = connection.scalar(text("SELECT count(*) FROM audit_log"))
-        return [*left, entries, result.output.splitlines()]
+        return [*remaining, entries, result.output.splitlines()]
 
     yield run
     db.session.configure(bind=bind)
 
 
-def test_it_deletes_expired_keys_and_tokens_that_ended_long_ago(purge):
-    keys, labels, entries, lines = purge()
+def test_it_deletes_expired_keys_and_old_tokens(run_purge):
+    keys, labels, entries, lines = run_purge()
     assert keys == ["1 hour", "23 hours"]
     assert labels == ["expired", "live", "revoked"]
     assert entries == 2
     assert lines == ["2 idempotency keys deleted.", "2 tokens deleted."]
 
 
-def test_it_deletes_old_audit_entries_if_it_is_told_how_old(purge):
-    _, labels, entries, lines = purge("--token-days", "0", "--audit-days", "365")
+def test_it_deletes_old_audit_entries_with_the_option(run_purge):
+    _, labels, entries, lines = run_purge("--token-days", "0", "--audit-days", "365")
     assert labels == ["live"]
     assert entries == 1
     assert lines[-1] == "1 audit entries deleted."
