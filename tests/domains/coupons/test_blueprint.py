@@ -45,7 +45,7 @@ def patch(client_with_auth, admin):
 
 
 @pytest.fixture
-def codes(client_with_auth, admin):
+def list_codes(client_with_auth, admin):
     """Return a function that lists the codes of the coupons that match a query."""
 
     def call(**query):
@@ -56,12 +56,12 @@ def codes(client_with_auth, admin):
     return call
 
 
-def row(coupon):
+def reload(coupon):
     db.session.rollback()
     return db.session.get(Coupon, coupon.pk, populate_existing=True)
 
 
-def use(coupon, times=1):
+def redeem(coupon, times=1):
     for _ in range(times):
         make_order(coupon_code=coupon.code)
 
@@ -79,10 +79,10 @@ def test_a_new_coupon_has_every_field(post):
 
 
 def test_location_is_the_url_of_the_new_coupon(client_with_auth, post, admin):
-    made = post()
-    shown = client_with_auth.get(made.location, headers=admin)
-    assert (made.location, shown.json) == (f"{URL}/{made.json['pk']}", made.json)
-    assert shown.headers["ETag"] == made.headers["ETag"]
+    created = post()
+    fetched = client_with_auth.get(created.location, headers=admin)
+    assert (created.location, fetched.json) == (f"{URL}/{created.json['pk']}", created.json)
+    assert fetched.headers["ETag"] == created.headers["ETag"]
 
 
 def test_every_field_is_stored(post):
@@ -93,8 +93,8 @@ def test_every_field_is_stored(post):
         "valid_until": "2026-12-31T23:59:59.5Z",
         "per_user_limit": 2,
     }
-    made = post(**values).json
-    assert [made[name] for name in values] == [
+    created = post(**values).json
+    assert [created[name] for name in values] == [
         *(7, 15, "2026-01-01T00:00:00.000000+00:00", "2026-12-31T23:59:59.500000+00:00", 2)
     ]
 
@@ -209,7 +209,7 @@ def test_the_period_of_validity_may_be_one_microsecond(post):
 
 
 @pytest.mark.parametrize(
-    ("taken", "code"),
+    ("new_code", "code"),
     [
         ("Moonshine", "Moonshine"),
         ("Moonshine", "MOONSHINE"),
@@ -219,11 +219,11 @@ def test_the_period_of_validity_may_be_one_microsecond(post):
         ("A\u0308RGER", "ärger"),
     ],
 )
-def test_codes_are_unique_in_any_case(post, taken, code):
+def test_codes_are_unique_in_any_case(post, new_code, code):
     make_coupon(code=code.strip())
-    answer = post(code=taken)
+    answer = post(code=new_code)
     assert (answer.status_code, pointers_and_codes(answer)) == (409, {("#/code", "already-exists")})
-    assert taken in answer.json["detail"]
+    assert new_code in answer.json["detail"]
 
 
 def test_changing_to_the_code_of_another_coupon_is_409(patch):
@@ -231,7 +231,7 @@ def test_changing_to_the_code_of_another_coupon_is_409(patch):
     coupon = make_coupon(code="Sunshine")
     answer = patch(coupon, code="MOONSHINE")
     assert (answer.status_code, pointers_and_codes(answer)) == (409, {("#/code", "already-exists")})
-    assert row(coupon).code == "Sunshine"
+    assert reload(coupon).code == "Sunshine"
 
 
 def test_the_case_of_a_code_can_be_changed(patch):
@@ -242,13 +242,13 @@ def test_the_case_of_a_code_can_be_changed(patch):
 
 
 @pytest.mark.parametrize("code", ["Ärger", "ÄRGER", "ärger", " ärger "])
-def test_list_filters_by_code_in_any_case(codes, code):
+def test_list_filters_by_code_in_any_case(list_codes, code):
     make_coupon(code="Ärger")
     make_coupon(code="Ärger2")
-    assert codes(code=code) == ["Ärger"]
+    assert list_codes(code=code) == ["Ärger"]
 
 
-def test_list_filters_by_active(codes):
+def test_list_filters_by_active(list_codes):
     make_coupon(code="always")
     make_coupon(code="open", valid_from=EARLIER, valid_until=LATER)
     make_coupon(code="last", init_count=5, remaining_count=1)
@@ -256,24 +256,24 @@ def test_list_filters_by_active(codes):
     make_coupon(code="never", init_count=0)
     make_coupon(code="early", valid_from=LATER)
     make_coupon(code="late", valid_until=EARLIER)
-    assert codes(active="true") == ["always", "open", "last"]
-    assert codes(active="false") == ["gone", "never", "early", "late"]
-    assert codes(active="false", code="GONE") == ["gone"]
-    assert codes(active="true", code="GONE") == []
+    assert list_codes(active="true") == ["always", "open", "last"]
+    assert list_codes(active="false") == ["gone", "never", "early", "late"]
+    assert list_codes(active="false", code="GONE") == ["gone"]
+    assert list_codes(active="true", code="GONE") == []
 
 
 @pytest.mark.parametrize(("edge", "is_active"), [("valid_from", "true"), ("valid_until", "false")])
-def test_the_period_of_validity_includes_its_start_but_not_its_end(codes, edge, is_active):
+def test_the_period_of_validity_includes_its_start_but_not_its_end(list_codes, edge, is_active):
     """A bound of just now is before the time of the statement."""
     make_coupon(code="edge", **{edge: datetime.now(UTC)})
-    assert codes(active=is_active) == ["edge"]
+    assert list_codes(active=is_active) == ["edge"]
 
 
-def test_a_coupon_without_uses_left_is_inactive(codes):
+def test_a_coupon_without_uses_left_is_inactive(list_codes):
     coupon = make_coupon(code="once", init_count=1)
-    assert codes(active="true") == ["once"]
-    use(coupon)
-    assert codes(active="false") == ["once"]
+    assert list_codes(active="true") == ["once"]
+    redeem(coupon)
+    assert list_codes(active="false") == ["once"]
 
 
 @pytest.mark.parametrize(
@@ -296,24 +296,24 @@ def test_an_invalid_query_parameter_is_422(client_with_auth, admin, query):
 @pytest.mark.parametrize("sort", ["code", "-code", "created_at", "-created_at", "-pk", "pk"])
 @pytest.mark.parametrize("active", ["", "&active=true"])
 def test_every_sort_key_pages_through_all_coupons(client_with_auth, admin, sort, active):
-    wanted = sorted(make_coupon(code=code).code for code in "cabed")
-    url, seen = f"{URL}?limit=2&sort={sort}{active}", []
+    codes = sorted(make_coupon(code=code).code for code in "cabed")
+    url, listed = f"{URL}?limit=2&sort={sort}{active}", []
     while url:
         answer = client_with_auth.get(url, headers=admin)
-        seen += [coupon["code"] for coupon in answer.json]
-        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
-        url = following and following[1]
-    assert sorted(seen) == wanted
+        listed += [coupon["code"] for coupon in answer.json]
+        next_link = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = next_link and next_link[1]
+    assert sorted(listed) == codes
     if "code" in sort:
-        assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+        assert listed == (codes[::-1] if sort.startswith("-") else codes)
 
 
 def test_a_list_is_one_statement(client, statements):
     make_coupon()
     client.get(URL)
-    with statements() as seen:
+    with statements() as executed:
         assert len(client.get(f"{URL}?active=true").json) == 1
-    assert len(seen) == 1
+    assert len(executed) == 1
 
 
 # Updates
@@ -344,7 +344,7 @@ def test_null_is_422_for_a_required_field(patch, name):
 @pytest.mark.parametrize(("init_count", "remaining"), [(20, 13), (10, 3), (7, 0)])
 def test_a_new_init_count_changes_remaining_count_by_the_difference(patch, init_count, remaining):
     coupon = make_coupon(init_count=10, remaining_count=5)
-    use(coupon, 2)
+    redeem(coupon, 2)
     answer = patch(coupon, init_count=init_count)
     assert answer.status_code == 200, answer.text
     counts = (answer.json["init_count"], answer.json["remaining_count"])
@@ -355,11 +355,11 @@ def test_a_new_init_count_changes_remaining_count_by_the_difference(patch, init_
 @pytest.mark.parametrize("init_count", [6, 0])
 def test_an_init_count_below_the_number_of_uses_is_409(patch, init_count):
     coupon = make_coupon(init_count=10, remaining_count=5)
-    use(coupon, 2)
+    redeem(coupon, 2)
     answer = patch(coupon, init_count=init_count)
     assert (answer.status_code, pointers_and_codes(answer)) == (409, {("#/init_count", "conflict")})
     assert "7" in answer.json["detail"]
-    assert (row(coupon).init_count, row(coupon).remaining_count) == (10, 3)
+    assert (reload(coupon).init_count, reload(coupon).remaining_count) == (10, 3)
 
 
 def test_a_released_redemption_is_no_use(client):
@@ -398,9 +398,9 @@ def test_a_read_only_field_may_only_be_repeated_as_the_same_json(
 
 def test_a_representation_may_be_sent_back(client_with_auth, admin):
     url = f"{URL}/{make_coupon(percent_off=5, valid_until=LATER).pk}"
-    got = client_with_auth.get(url, headers=admin)
-    headers = admin | {"If-Match": got.headers["ETag"]}
-    assert client_with_auth.patch(url, json=got.json, headers=headers).status_code == 200
+    fetched = client_with_auth.get(url, headers=admin)
+    headers = admin | {"If-Match": fetched.headers["ETag"]}
+    assert client_with_auth.patch(url, json=fetched.json, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -411,12 +411,14 @@ def test_a_representation_may_be_sent_back(client_with_auth, admin):
         ({"valid_from": NOW}, "valid_until", EARLIER),
     ],
 )
-@pytest.mark.parametrize("more", [{}, {"init_count": 0}, {"code": "taken"}])
-def test_a_changed_bound_is_compared_with_the_stored_bound(patch, stored, sent, value, more):
+@pytest.mark.parametrize("other_changes", [{}, {"init_count": 0}, {"code": "existing"}])
+def test_a_changed_bound_is_compared_with_the_stored_bound(
+    patch, stored, sent, value, other_changes
+):
     """The error points to the bound that was sent, and precedes conflicts."""
-    make_coupon(code="taken")
+    make_coupon(code="existing")
     coupon = make_coupon(**stored, init_count=10, remaining_count=5)
-    answer = patch(coupon, **{sent: value.isoformat()}, **more)
+    answer = patch(coupon, **{sent: value.isoformat()}, **other_changes)
     assert (answer.status_code, pointers_and_codes(answer)) == (
         422,
         {(f"#/{sent}", "out-of-range")},
@@ -440,7 +442,7 @@ def test_a_redemption_changes_the_etag_of_the_coupon(client_with_auth, admin):
     coupon = make_coupon()
     url = f"{URL}/{coupon.pk}"
     before = client_with_auth.get(url, headers=admin)
-    use(coupon)
+    redeem(coupon)
     after = client_with_auth.get(url, headers=admin)
     assert (before.json["remaining_count"], after.json["remaining_count"]) == (10, 9)
     assert after.json["updated_at"] > before.json["updated_at"]
@@ -453,16 +455,16 @@ def test_patch_and_delete_need_if_match(client_with_auth, admin, method):
     coupon = make_coupon()
     answer = client_with_auth.open(f"{URL}/{coupon.pk}", method=method, json={}, headers=admin)
     assert answer.status_code == 428
-    assert row(coupon) is not None
+    assert reload(coupon) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_a_stale_etag_is_412_with_the_current_coupon(client_with_auth, admin, patch, method):
     coupon = make_coupon()
     url = f"{URL}/{coupon.pk}"
-    old = client_with_auth.get(url, headers=admin).headers["ETag"]
+    old_etag = client_with_auth.get(url, headers=admin).headers["ETag"]
     changed = patch(coupon, percent_off=1)
-    headers = admin | {"If-Match": old}
+    headers = admin | {"If-Match": old_etag}
     answer = client_with_auth.open(url, method=method, json={"percent_off": 2}, headers=headers)
     assert (answer.status_code, answer.json["current"]) == (412, changed.json)
     assert answer.headers["ETag"] == changed.headers["ETag"]
@@ -491,7 +493,7 @@ def test_deleting_a_redeemed_coupon_is_409_with_its_redemptions(
     answer = client_with_auth.delete(f"{URL}/{coupon.pk}", headers=admin | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
     assert all(pk in answer.text for pk in redemptions)
-    assert row(coupon) is not None
+    assert reload(coupon) is not None
 
 
 # Access

@@ -19,7 +19,7 @@ FIELDS = {
     *("pk", "coupon_id", "user_id", "order_id", "remaining_count", "released_at"),
     *("created_at", "updated_at"),
 }
-NOBODY = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
+UNKNOWN_PK = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
 
 
 def url(coupon):
@@ -30,14 +30,14 @@ def url(coupon):
 def redeem(client_with_auth, user_headers):
     """Return a function that redeems a coupon."""
 
-    def call(coupon, headers=user_headers, **how):
-        return client_with_auth.post(url(coupon), headers=headers, **how)
+    def call(coupon, headers=user_headers, **kwargs):
+        return client_with_auth.post(url(coupon), headers=headers, **kwargs)
 
     return call
 
 
 @pytest.fixture
-def listed(client_with_auth):
+def list_pks(client_with_auth):
     """Return a function that lists the pks of the redemptions that a caller sees."""
 
     def call(coupon, headers):
@@ -48,14 +48,14 @@ def listed(client_with_auth):
     return call
 
 
-def ledger(coupon):
+def count_redemptions(coupon):
     rows = select(func.count()).where(Redemption.coupon_id == coupon.pk)
     return db.session.scalar(rows)
 
 
 def codes(answer):
     assert answer.status_code == 409, answer.text
-    return [entry["code"] for entry in answer.json["errors"]]
+    return [error["code"] for error in answer.json["errors"]]
 
 
 def test_a_new_redemption_has_every_field(redeem, user):
@@ -70,17 +70,17 @@ def test_a_new_redemption_has_every_field(redeem, user):
 
 
 def test_location_is_the_url_of_the_new_redemption(client_with_auth, redeem, user_headers):
-    made = redeem(make_coupon())
-    shown = client_with_auth.get(made.location, headers=user_headers)
-    assert made.location.endswith(made.json["pk"])
-    assert shown.json == made.json
-    assert shown.headers["ETag"] == made.headers["ETag"]
+    created = redeem(make_coupon())
+    fetched = client_with_auth.get(created.location, headers=user_headers)
+    assert created.location.endswith(created.json["pk"])
+    assert fetched.json == created.json
+    assert fetched.headers["ETag"] == created.headers["ETag"]
 
 
 def test_redeeming_decrements_the_counter_and_stores_a_redemption(redeem):
     coupon = make_coupon(init_count=10)
     counts = [redeem(coupon).json["remaining_count"] for _ in range(3)]
-    assert (counts, remaining(coupon), ledger(coupon)) == ([9, 8, 7], 7, 3)
+    assert (counts, remaining(coupon), count_redemptions(coupon)) == ([9, 8, 7], 7, 3)
     assert coupon_mismatches() == []
 
 
@@ -97,9 +97,9 @@ def test_remaining_count_of_a_redemption_is_the_current_count(
     coupon = make_coupon(init_count=10)
     first = redeem(coupon)
     redeem(coupon)
-    shown = client_with_auth.get(first.location, headers=user_headers)
-    assert shown.json["remaining_count"] == 8
-    assert shown.headers["ETag"] != first.headers["ETag"]
+    fetched = client_with_auth.get(first.location, headers=user_headers)
+    assert fetched.json["remaining_count"] == 8
+    assert fetched.headers["ETag"] != first.headers["ETag"]
 
 
 # Rejections
@@ -111,22 +111,22 @@ def test_an_exhausted_coupon_is_409_with_its_number_of_uses(redeem):
     assert [answer.status_code for answer in answers] == [201, 201, 409]
     assert answers[2].json["code"] == "coupon-exhausted"
     assert "2" in answers[2].json["errors"][0]["detail"]
-    assert (remaining(coupon), ledger(coupon)) == (0, 2)
+    assert (remaining(coupon), count_redemptions(coupon)) == (0, 2)
 
 
-@pytest.mark.parametrize("window", [{"valid_from": LATER}, {"valid_until": EARLIER}])
-def test_a_coupon_outside_its_period_of_validity_is_409_with_the_time(redeem, window):
-    coupon = make_coupon(**window)
+@pytest.mark.parametrize("period", [{"valid_from": LATER}, {"valid_until": EARLIER}])
+def test_a_coupon_outside_its_period_of_validity_is_409_with_the_time(redeem, period):
+    coupon = make_coupon(**period)
     answer = redeem(coupon)
     assert codes(answer) == ["coupon-not-valid"]
-    [instant] = window.values()
+    [instant] = period.values()
     assert instant.isoformat() in answer.json["errors"][0]["detail"]
-    assert (remaining(coupon), ledger(coupon)) == (10, 0)
+    assert (remaining(coupon), count_redemptions(coupon)) == (10, 0)
 
 
-@pytest.mark.parametrize("window", [{"valid_from": EARLIER}, {"valid_until": LATER}])
-def test_a_coupon_inside_its_period_of_validity_can_be_redeemed(redeem, window):
-    assert redeem(make_coupon(**window)).status_code == 201
+@pytest.mark.parametrize("period", [{"valid_from": EARLIER}, {"valid_until": LATER}])
+def test_a_coupon_inside_its_period_of_validity_can_be_redeemed(redeem, period):
+    assert redeem(make_coupon(**period)).status_code == 201
 
 
 @pytest.mark.parametrize(("edge", "status"), [("valid_from", 201), ("valid_until", 409)])
@@ -185,7 +185,7 @@ def test_all_rejection_reasons_are_reported_together(redeem, user):
     assert answer.json["code"] == "conflict"
 
 
-@pytest.mark.parametrize("pk", ["x", "0", NOBODY])
+@pytest.mark.parametrize("pk", ["x", "0", UNKNOWN_PK])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_redemptions_of_a_coupon_that_does_not_exist_are_404(
     client_with_auth, user_headers, method, pk
@@ -199,34 +199,34 @@ def test_redemptions_of_a_coupon_that_does_not_exist_are_404(
 # Visibility
 
 
-def test_a_user_only_sees_their_own_redemptions(client_with_auth, listed, redeem, user_headers):
+def test_a_user_only_sees_their_own_redemptions(client_with_auth, list_pks, redeem, user_headers):
     coupon = make_coupon()
-    own, other = redeem(coupon), redeem(coupon, sign_in(make_user()))
-    assert listed(coupon, user_headers) == [own.json["pk"]]
-    assert client_with_auth.get(own.location, headers=user_headers).status_code == 200
-    assert client_with_auth.get(other.location, headers=user_headers).status_code == 404
+    own_redemption, other_redemption = redeem(coupon), redeem(coupon, sign_in(make_user()))
+    assert list_pks(coupon, user_headers) == [own_redemption.json["pk"]]
+    assert client_with_auth.get(own_redemption.location, headers=user_headers).status_code == 200
+    assert client_with_auth.get(other_redemption.location, headers=user_headers).status_code == 404
 
 
-def test_an_admin_sees_every_redemption(client_with_auth, listed, redeem, admin):
+def test_an_admin_sees_every_redemption(client_with_auth, list_pks, redeem, admin):
     coupon = make_coupon()
-    made = [redeem(coupon), redeem(coupon, sign_in(make_user())), redeem(coupon, admin)]
+    answers = [redeem(coupon), redeem(coupon, sign_in(make_user())), redeem(coupon, admin)]
     redeem(make_coupon())
-    assert listed(coupon, admin) == [answer.json["pk"] for answer in made]
-    assert client_with_auth.get(made[1].location, headers=admin).json == made[1].json | {
+    assert list_pks(coupon, admin) == [answer.json["pk"] for answer in answers]
+    assert client_with_auth.get(answers[1].location, headers=admin).json == answers[1].json | {
         "remaining_count": 7
     }
 
 
-def test_an_admin_without_read_any_only_sees_their_own_redemptions(listed, redeem):
+def test_an_admin_without_read_any_only_sees_their_own_redemptions(list_pks, redeem):
     admin, coupon = make_user(role="admin"), make_coupon()
     redeem(coupon)
-    own = redeem(coupon, sign_in(admin))
-    assert listed(coupon, sign_in(admin, "redemptions:read")) == [own.json["pk"]]
+    redemption = redeem(coupon, sign_in(admin))
+    assert list_pks(coupon, sign_in(admin, "redemptions:read")) == [redemption.json["pk"]]
 
 
 def test_a_redemption_of_another_coupon_is_404(client_with_auth, redeem, user_headers):
-    made, other = redeem(make_coupon()), make_coupon()
-    answer = client_with_auth.get(f"{url(other)}/{made.json['pk']}", headers=user_headers)
+    created, other_coupon = redeem(make_coupon()), make_coupon()
+    answer = client_with_auth.get(f"{url(other_coupon)}/{created.json['pk']}", headers=user_headers)
     assert answer.status_code == 404
 
 
@@ -234,9 +234,9 @@ def test_redeeming_answers_the_redemption_without_the_permission_to_read(
     client_with_auth, redeem, user
 ):
     narrowed = sign_in(user, "coupons:redeem")
-    made = redeem(make_coupon(), narrowed)
-    assert (made.status_code, made.json["user_id"]) == (201, str(user.pk))
-    assert client_with_auth.get(made.location, headers=narrowed).status_code == 403
+    created = redeem(make_coupon(), narrowed)
+    assert (created.status_code, created.json["user_id"]) == (201, str(user.pk))
+    assert client_with_auth.get(created.location, headers=narrowed).status_code == 403
 
 
 def test_redeeming_needs_the_permission(redeem, user):
@@ -252,21 +252,21 @@ def test_redemptions_need_a_token(client_with_auth, method):
     assert client_with_auth.open(url(make_coupon()), method=method).status_code == 401
 
 
-def test_the_redemption_of_an_order_has_its_pk(client_with_auth, listed, user, user_headers):
+def test_the_redemption_of_an_order_has_its_pk(client_with_auth, list_pks, user, user_headers):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
-    [pk] = listed(coupon, user_headers)
-    shown = client_with_auth.get(f"{url(coupon)}/{pk}", headers=user_headers).json
-    assert (shown["order_id"], pk) == (str(order.pk), str(order.redemption_id))
+    [pk] = list_pks(coupon, user_headers)
+    fetched = client_with_auth.get(f"{url(coupon)}/{pk}", headers=user_headers).json
+    assert (fetched["order_id"], pk) == (str(order.pk), str(order.redemption_id))
 
 
-def test_released_redemptions_are_listed(client_with_auth, listed, user, user_headers):
+def test_released_redemptions_are_listed(client_with_auth, list_pks, user, user_headers):
     coupon = make_coupon()
     order = make_order(user=user, coupon_code=coupon.code)
     pk = str(order.redemption_id)
     before = client_with_auth.get(f"{url(coupon)}/{pk}", headers=user_headers)
     client_with_auth.post(f"/api/v2/orders/{order.pk}/cancel", headers=user_headers)
-    assert listed(coupon, user_headers) == [pk]
+    assert list_pks(coupon, user_headers) == [pk]
     after = client_with_auth.get(f"{url(coupon)}/{pk}", headers=user_headers)
     assert before.json["released_at"] is None
     assert before.json["updated_at"] < after.json["released_at"] <= after.json["updated_at"]
@@ -276,27 +276,27 @@ def test_released_redemptions_are_listed(client_with_auth, listed, user, user_he
 @pytest.mark.parametrize("sort", ["pk", "-pk", "created_at", "-created_at"])
 def test_every_sort_key_pages_through_all_redemptions(client_with_auth, redeem, user_headers, sort):
     coupon = make_coupon()
-    wanted = [redeem(coupon).json["pk"] for _ in range(5)]
-    path, seen = f"{url(coupon)}?limit=2&sort={sort}", []
+    created_pks = [redeem(coupon).json["pk"] for _ in range(5)]
+    path, listed = f"{url(coupon)}?limit=2&sort={sort}", []
     while path:
         answer = client_with_auth.get(path, headers=user_headers)
-        seen += [redemption["pk"] for redemption in answer.json]
-        following = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
-        path = following and following[1]
-    assert seen == (wanted[::-1] if sort.startswith("-") else wanted)
+        listed += [redemption["pk"] for redemption in answer.json]
+        next_link = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        path = next_link and next_link[1]
+    assert listed == (created_pks[::-1] if sort.startswith("-") else created_pks)
 
 
 def test_a_cursor_is_invalid_for_another_coupon(client_with_auth, redeem, user_headers):
-    one, other = make_coupon(), make_coupon()
+    coupon, other_coupon = make_coupon(), make_coupon()
     for _ in range(2):
-        redeem(one)
-    link = client_with_auth.get(f"{url(one)}?limit=1", headers=user_headers).headers["Link"]
-    following = re.search('<([^>]+)>; rel="next"', link)[1]
-    moved = following.replace(str(one.pk), str(other.pk))
-    assert client_with_auth.get(moved, headers=user_headers).status_code == 400
+        redeem(coupon)
+    link = client_with_auth.get(f"{url(coupon)}?limit=1", headers=user_headers).headers["Link"]
+    next_url = re.search('<([^>]+)>; rel="next"', link)[1]
+    other_url = next_url.replace(str(coupon.pk), str(other_coupon.pk))
+    assert client_with_auth.get(other_url, headers=user_headers).status_code == 400
 
 
-@pytest.mark.parametrize("query", ["user_id=x", f"order_id={NOBODY}", "sort=user_id"])
+@pytest.mark.parametrize("query", ["user_id=x", f"order_id={UNKNOWN_PK}", "sort=user_id"])
 def test_an_invalid_query_parameter_is_422(client_with_auth, user_headers, query):
     assert (
         client_with_auth.get(f"{url(make_coupon())}?{query}", headers=user_headers).status_code
@@ -312,13 +312,13 @@ def test_redeeming_rejects_query_parameters(redeem):
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
 def test_redemptions_cannot_be_updated_or_deleted(client_with_auth, redeem, user_headers, method):
-    made = redeem(make_coupon())
+    created = redeem(make_coupon())
     answer = client_with_auth.open(
-        made.location, method=method, headers=user_headers | {"If-Match": "*"}
+        created.location, method=method, headers=user_headers | {"If-Match": "*"}
     )
     assert answer.status_code == 405
     assert "GET" in answer.headers["Allow"]
-    assert client_with_auth.get(made.location, headers=user_headers).json == made.json
+    assert client_with_auth.get(created.location, headers=user_headers).json == created.json
 
 
 # Idempotency keys
@@ -332,15 +332,15 @@ def test_a_repeated_redemption_is_replayed(redeem, user_headers):
     assert second.headers["ETag"] == first.headers["ETag"]
     assert second.location == first.location
     assert second.headers["Idempotent-Replayed"] == "true"
-    assert (remaining(coupon), ledger(coupon)) == (9, 1)
+    assert (remaining(coupon), count_redemptions(coupon)) == (9, 1)
 
 
 def test_a_key_of_another_coupon_is_422(redeem, user_headers):
     key = user_headers | {"Idempotency-Key": "one"}
-    other = make_coupon()
+    other_coupon = make_coupon()
     assert redeem(make_coupon(), key).status_code == 201
-    assert redeem(other, key).status_code == 422
-    assert remaining(other) == 10
+    assert redeem(other_coupon, key).status_code == 422
+    assert remaining(other_coupon) == 10
 
 
 def test_a_conflict_is_replayed(client_with_auth, redeem, user_headers, admin):
@@ -362,8 +362,8 @@ def test_a_redemption_is_audited(client_with_auth, redeem, admin, user):
     pk = redeem(make_coupon()).json["pk"]
     log = client_with_auth.get("/api/v2/audit", headers=admin).json
     [entry] = [entry for entry in log if entry["resource_pk"] == pk]
-    found = (entry["action"], entry["resource"], entry["user_id"])
-    assert found == ("create", "redemptions", str(user.pk))
+    change = (entry["action"], entry["resource"], entry["user_id"])
+    assert change == ("create", "redemptions", str(user.pk))
     assert entry["fields"] == ["coupon_id", "order_id", "user_id"]
 
 

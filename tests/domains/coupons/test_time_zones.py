@@ -20,38 +20,38 @@ def client(request, fresh_database, make_committing_app):
     return make_committing_app().test_client()
 
 
-def issue(client, **window):
-    made = client.post("/api/v2/coupons", json={"code": "Always", "init_count": 9} | window)
-    assert made.status_code == 201, made.text
-    return made
+def create(client, **period):
+    created = client.post("/api/v2/coupons", json={"code": "Always", "init_count": 9} | period)
+    assert created.status_code == 201, created.text
+    return created
 
 
 def test_a_coupon_of_the_longest_period_can_be_redeemed_and_updated(client):
-    made = issue(client, valid_from=FIRST, valid_until=LAST)
-    assert (made.json["valid_from"], made.json["valid_until"]) == (FIRST, LAST)
-    assert client.post(f"{made.location}/redemptions").status_code == 201
+    created = create(client, valid_from=FIRST, valid_until=LAST)
+    assert (created.json["valid_from"], created.json["valid_until"]) == (FIRST, LAST)
+    assert client.post(f"{created.location}/redemptions").status_code == 201
     headers = {"If-Match": "*"}
-    changed = client.patch(made.location, json={"percent_off": 5}, headers=headers)
+    changed = client.patch(created.location, json={"percent_off": 5}, headers=headers)
     assert (changed.status_code, changed.json["valid_until"]) == (200, LAST)
 
 
 def test_an_order_can_redeem_a_coupon_of_the_longest_period(client):
-    issue(client, valid_from=FIRST, valid_until=LAST)
+    create(client, valid_from=FIRST, valid_until=LAST)
     order_item = item(make_product())
     db.session.commit()
     answer = client.post("/api/v2/orders", json={"items": [order_item], "coupon_code": "always"})
     assert answer.status_code == 201, answer.text
 
 
-@pytest.mark.parametrize("window", [{"valid_from": LAST}, {"valid_until": FIRST}])
-def test_the_bound_in_a_rejection_is_in_utc(client, window):
-    made = issue(client, **window)
-    answer = client.post(f"{made.location}/redemptions")
+@pytest.mark.parametrize("period", [{"valid_from": LAST}, {"valid_until": FIRST}])
+def test_the_bound_in_a_rejection_is_in_utc(client, period):
+    created = create(client, **period)
+    answer = client.post(f"{created.location}/redemptions")
     assert (answer.status_code, answer.json["code"]) == (409, "coupon-not-valid")
-    [instant] = window.values()
+    [instant] = period.values()
     assert instant.replace(".000000", "") in answer.json["errors"][0]["detail"]
 
 
 def test_a_coupon_of_the_longest_period_can_be_deleted(client):
-    made = issue(client, valid_from=FIRST, valid_until=LAST)
-    assert client.delete(made.location, headers={"If-Match": "*"}).status_code == 204
+    created = create(client, valid_from=FIRST, valid_until=LAST)
+    assert client.delete(created.location, headers={"If-Match": "*"}).status_code == 204

@@ -17,24 +17,24 @@ def write(request, client):
 
     def call(**values):
         if request.param == "POST":
-            return client.post(URL, json={"name": "Brew", "ingredients": pks(1)} | values)
+            return client.post(URL, json={"name": "Brew", "ingredients": make_pks(1)} | values)
         return client.patch(f"{URL}/{make_potion().pk}", json=values, headers=ANY)
 
     return call
 
 
-def pks(count):
+def make_pks(count):
     return [str(make_ingredient().pk) for _ in range(count)]
 
 
 def test_ingredients_are_in_the_order_of_the_request(write):
     [a, b, c] = [make_ingredient(name=name) for name in "abc"]
-    lines = [
+    ingredients = [
         {"pk": str(c.pk), "amount": "2.5", "unit": " g "},
         str(a.pk),
         {"pk": str(b.pk).upper(), "amount": None},
     ]
-    answer = write(ingredients=lines)
+    answer = write(ingredients=ingredients)
     assert answer.json["ingredients"] == [
         {"pk": str(c.pk), "name": "c", "amount": "2.500", "unit": "g"},
         {"pk": str(a.pk), "name": "a", "amount": None, "unit": None},
@@ -44,11 +44,11 @@ def test_ingredients_are_in_the_order_of_the_request(write):
 
 @pytest.mark.parametrize("amount", ["0.001", "999999999.999", "1", "007", "1.10"])
 def test_an_amount_has_three_decimals(write, amount):
-    [shown] = write(ingredients=[{"pk": pks(1)[0], "amount": amount}]).json["ingredients"]
-    assert shown["amount"] == f"{float(amount):.3f}"
+    [ingredient] = write(ingredients=[{"pk": make_pks(1)[0], "amount": amount}]).json["ingredients"]
+    assert ingredient["amount"] == f"{float(amount):.3f}"
 
 
-WRONG_LISTS = [
+INVALID_LISTS = [
     (None, "", "not-nullable"),
     ("x", "", "wrong-type"),
     (5, "", "wrong-type"),
@@ -66,7 +66,7 @@ WRONG_LISTS = [
     ([{"pk": 5}], "/0/pk", "wrong-type"),
     ([{"pk": "x"}], "/0/pk", "wrong-type"),
 ]
-WRONG_LINES = [
+INVALID_INGREDIENTS = [
     ({"amount": 2.5}, "amount", "wrong-type"),
     ({"amount": 2}, "amount", "wrong-type"),
     ({"amount": True}, "amount", "wrong-type"),
@@ -97,24 +97,24 @@ WRONG_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("lines", "place", "code"), WRONG_LISTS)
-def test_an_invalid_list_is_422_with_its_pointer(write, lines, place, code):
-    answer = write(ingredients=lines)
+@pytest.mark.parametrize(("ingredients", "location", "code"), INVALID_LISTS)
+def test_an_invalid_list_is_422_with_its_pointer(write, ingredients, location, code):
+    answer = write(ingredients=ingredients)
     assert answer.status_code == 422
-    assert pointers_and_codes(answer) == {(f"#/ingredients{place}", code)}
+    assert pointers_and_codes(answer) == {(f"#/ingredients{location}", code)}
 
 
-@pytest.mark.parametrize(("line", "field", "code"), WRONG_LINES)
-def test_an_invalid_ingredient_is_422_with_its_pointer(write, line, field, code):
-    good, wrong = pks(2)
-    answer = write(ingredients=[good, {"pk": wrong} | line])
+@pytest.mark.parametrize(("values", "field", "code"), INVALID_INGREDIENTS)
+def test_an_invalid_ingredient_is_422_with_its_pointer(write, values, field, code):
+    first_pk, second_pk = make_pks(2)
+    answer = write(ingredients=[first_pk, {"pk": second_pk} | values])
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/ingredients/1/{field}", code)}
 
 
 def test_unknown_ingredients_are_422_each_with_its_pointer(write):
-    [good] = pks(1)
-    answer = write(ingredients=[str(uuid7()), good, {"pk": str(uuid7())}])
+    [pk] = make_pks(1)
+    answer = write(ingredients=[str(uuid7()), pk, {"pk": str(uuid7())}])
     assert (answer.status_code, answer.json["code"]) == (422, "unknown-reference")
     assert error_pointers(answer) == {
         "#/ingredients/0",
@@ -123,7 +123,7 @@ def test_unknown_ingredients_are_422_each_with_its_pointer(write):
 
 
 def test_a_repeated_ingredient_is_422_at_its_repetition(write):
-    a, b = pks(2)
+    a, b = make_pks(2)
     answer = write(ingredients=[a, b, {"pk": a.upper()}, b])
     assert (answer.status_code, answer.json["code"]) == (422, "duplicate")
     assert pointers_and_codes(answer) == {
@@ -133,9 +133,16 @@ def test_a_repeated_ingredient_is_422_at_its_repetition(write):
 
 
 def test_all_validation_errors_are_reported_together(write):
-    a, b = pks(2)
-    lines = [a, {"pk": b, "amount": "0"}, 5, a, str(uuid7()), {"pk": str(uuid7()), "unit": ""}]
-    assert pointers_and_codes(write(name="", ingredients=lines)) == {
+    a, b = make_pks(2)
+    ingredients = [
+        a,
+        {"pk": b, "amount": "0"},
+        5,
+        a,
+        str(uuid7()),
+        {"pk": str(uuid7()), "unit": ""},
+    ]
+    assert pointers_and_codes(write(name="", ingredients=ingredients)) == {
         ("#/name", "too-short"),
         ("#/ingredients/1/amount", "out-of-range"),
         ("#/ingredients/2", "wrong-type"),
@@ -147,7 +154,7 @@ def test_all_validation_errors_are_reported_together(write):
 
 
 def test_a_wrong_name_of_an_ingredient_is_reported_with_other_errors(write):
-    answer = write(name="", ingredients=[{"pk": pks(1)[0], "name": "Another"}])
+    answer = write(name="", ingredients=[{"pk": make_pks(1)[0], "name": "Another"}])
     assert pointers_and_codes(answer) == {
         ("#/name", "too-short"),
         ("#/ingredients/0/name", "read-only"),
@@ -155,9 +162,9 @@ def test_a_wrong_name_of_an_ingredient_is_reported_with_other_errors(write):
 
 
 def test_a_recipe_has_at_most_100_ingredients(write):
-    parts = pks(101)
-    assert write(ingredients=parts[1:]).status_code in (200, 201)
-    assert pointers_and_codes(write(ingredients=parts)) == {("#/ingredients", "too-long")}
+    ingredients = make_pks(101)
+    assert write(ingredients=ingredients[1:]).status_code in (200, 201)
+    assert pointers_and_codes(write(ingredients=ingredients)) == {("#/ingredients", "too-long")}
 
 
 def test_a_recipe_is_required_for_a_new_potion(client):
@@ -167,34 +174,34 @@ def test_a_recipe_is_required_for_a_new_potion(client):
 
 
 def test_a_representation_may_be_sent_back(client):
-    one = f"{URL}/{make_potion(make_ingredient(name='Café'), make_ingredient()).pk}"
-    before = client.get(one)
-    answer = client.patch(one, json=before.json, headers={"If-Match": before.headers["ETag"]})
+    url = f"{URL}/{make_potion(make_ingredient(name='Café'), make_ingredient()).pk}"
+    before = client.get(url)
+    answer = client.patch(url, json=before.json, headers={"If-Match": before.headers["ETag"]})
     assert (answer.status_code, answer.json) == (200, before.json)
     assert answer.headers["ETag"] == before.headers["ETag"]
 
 
-@pytest.mark.parametrize("change", ["turn", "drop", "amount", "unit"])
+@pytest.mark.parametrize("change", ["reverse", "remove", "amount", "unit"])
 def test_changing_the_recipe_changes_the_etag(client, change):
-    one = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
-    before = client.get(one)
-    lines = before.json["ingredients"]
+    url = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
+    before = client.get(url)
+    ingredients = before.json["ingredients"]
     changed = {
-        "turn": lines[::-1],
-        "drop": lines[1:],
-        "amount": [lines[0], lines[1] | {"amount": "1.000"}],
-        "unit": [lines[0] | {"unit": "g"}, lines[1]],
+        "reverse": ingredients[::-1],
+        "remove": ingredients[1:],
+        "amount": [ingredients[0], ingredients[1] | {"amount": "1.000"}],
+        "unit": [ingredients[0] | {"unit": "g"}, ingredients[1]],
     }[change]
-    after = client.patch(one, json={"ingredients": changed}, headers=ANY)
+    after = client.patch(url, json={"ingredients": changed}, headers=ANY)
     assert after.json["ingredients"] == changed
     assert after.json["updated_at"] > before.json["updated_at"]
     assert after.headers["ETag"] != before.headers["ETag"]
 
 
 def test_patch_without_a_recipe_keeps_it(client):
-    one = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
-    before = client.get(one).json["ingredients"]
-    after = client.patch(one, json={"name": "New"}, headers=ANY).json
+    url = f"{URL}/{make_potion(make_ingredient(), make_ingredient()).pk}"
+    before = client.get(url).json["ingredients"]
+    after = client.patch(url, json={"name": "New"}, headers=ANY).json
     assert (after["name"], after["ingredients"]) == ("New", before)
 
 
@@ -203,16 +210,16 @@ def test_deleting_a_potion_keeps_its_ingredients(client):
     potion = f"{URL}/{make_potion(ingredient).pk}"
     assert client.delete(potion, headers=ANY).status_code == 204
     assert client.get(potion).status_code == 404
-    one = f"/api/v2/ingredients/{ingredient.pk}"
-    assert client.delete(one, headers=ANY).status_code == 204
+    url = f"/api/v2/ingredients/{ingredient.pk}"
+    assert client.delete(url, headers=ANY).status_code == 204
 
 
 def test_read_only_members_of_nested_objects_never_reach_a_service(client, monkeypatch):
     ingredient, received = make_ingredient(name="Sage"), []
     brew = service.brew
     monkeypatch.setattr(service, "brew", lambda **values: received.append(values) or brew(**values))
-    line = {"pk": str(ingredient.pk), "name": "Sage", "amount": "1.000"}
-    answer = client.post("/api/v2/potions", json={"name": "Tea", "ingredients": [line]})
+    recipe_line = {"pk": str(ingredient.pk), "name": "Sage", "amount": "1.000"}
+    answer = client.post("/api/v2/potions", json={"name": "Tea", "ingredients": [recipe_line]})
     assert answer.status_code == 201
     [values] = received
     assert set(values["ingredients"][0]) == {"ingredient_id", "amount"}

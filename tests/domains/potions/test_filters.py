@@ -9,16 +9,22 @@ URL = "/api/v2/potions"
 
 
 @pytest.fixture
-def shelf(client):
+def pks(client):
     """Create three ingredients and potions of them; return the pks by name."""
     a, b, c = (make_ingredient(name=name) for name in "abc")
-    for name, parts in {"A": [a], "AB": [a, b], "BA": [b, a], "ABC": [a, b, c], "C": [c]}.items():
-        make_potion(*parts, name=name)
+    for name, ingredients in {
+        "A": [a],
+        "AB": [a, b],
+        "BA": [b, a],
+        "ABC": [a, b, c],
+        "C": [c],
+    }.items():
+        make_potion(*ingredients, name=name)
     return {"a": a.pk, "b": b.pk, "c": c.pk, "x": uuid7()}
 
 
 @pytest.mark.parametrize(
-    ("parameter", "wanted", "found"),
+    ("parameter", "names", "expected"),
     [
         ("ingredient", "a", "A AB ABC BA"),
         ("ingredient", "ab", "AB ABC BA"),
@@ -32,16 +38,16 @@ def shelf(client):
         ("brewable_with", "xb", ""),
     ],
 )
-def test_list_filters_by_ingredients(client, shelf, parameter, wanted, found):
-    keys = ",".join(str(shelf[letter]) for letter in wanted)
-    for query in (f"?{parameter}={keys}", f"?{parameter}={keys.upper()}&count=exact"):
+def test_list_filters_by_ingredients(client, pks, parameter, names, expected):
+    value = ",".join(str(pks[name]) for name in names)
+    for query in (f"?{parameter}={value}", f"?{parameter}={value.upper()}&count=exact"):
         answer = client.get(f"{URL}{query}")
-        assert sorted(row["name"] for row in answer.json) == found.split()
-    assert answer.headers["X-Total-Count"] == str(len(found.split()))
+        assert sorted(row["name"] for row in answer.json) == expected.split()
+    assert answer.headers["X-Total-Count"] == str(len(expected.split()))
 
 
-def test_filters_are_combined(client, shelf):
-    query = f"?ingredient={shelf['b']}&brewable_with={shelf['a']},{shelf['b']}&name=AB"
+def test_filters_are_combined(client, pks):
+    query = f"?ingredient={pks['b']}&brewable_with={pks['a']},{pks['b']}&name=AB"
     assert [row["name"] for row in client.get(f"{URL}{query}").json] == ["AB"]
 
 
@@ -65,14 +71,14 @@ PK = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
 def test_a_malformed_list_of_pks_is_422(client, parameter, value, code):
     answer = client.get(f"{URL}?{parameter}={value}")
     assert answer.status_code == 422
-    assert [(entry["parameter"], entry["code"]) for entry in answer.json["errors"]] == [
+    assert [(error["parameter"], error["code"]) for error in answer.json["errors"]] == [
         (parameter, code)
     ]
 
 
 @pytest.mark.parametrize("parameter", ["ingredient", "brewable_with"])
-def test_a_repeated_parameter_is_the_same_list(client, shelf, parameter):
-    a, b, c = (shelf[letter] for letter in "abc")
+def test_a_repeated_parameter_is_the_same_list(client, pks, parameter):
+    a, b, c = (pks[letter] for letter in "abc")
     url = f"{URL}?limit=1"
     joined = client.get(f"{url}&{parameter}={a},{b},{c}")
     for query in (
@@ -87,8 +93,8 @@ def test_a_repeated_parameter_is_the_same_list(client, shelf, parameter):
     assert duplicate.json["code"] == "duplicate"
 
 
-def test_a_cursor_fits_the_same_list_however_it_is_written(client, shelf):
-    a, b = shelf["a"], shelf["b"]
+def test_a_cursor_fits_the_same_list_however_it_is_written(client, pks):
+    a, b = pks["a"], pks["b"]
     first = client.get(f"{URL}?limit=1&ingredient={a}&ingredient={b}")
     cursor = first.headers["Link"].partition("cursor=")[2].partition(">")[0]
     second = client.get(f"{URL}?limit=1&ingredient={a},{b}&cursor={cursor}")

@@ -43,7 +43,7 @@ def write(request, post, patch, store):
     return lambda **values: patch(make_product(store), **values)
 
 
-def row(product):
+def reload(product):
     db.session.rollback()
     return db.session.get(Product, product.pk, populate_existing=True)
 
@@ -51,27 +51,31 @@ def row(product):
 def test_a_new_product_has_every_field(post, store):
     answer = post()
     assert answer.status_code == 201
-    made = answer.json
-    assert list(made) == [
+    created = answer.json
+    assert list(created) == [
         *("pk", "store_id", "store", "name", "description", "price", "currency", "stock"),
         *("potion_id", "created_at", "updated_at"),
     ]
-    assert (made["name"], made["price"], made["store_id"]) == ("Apology", "12.50", str(store.pk))
-    assert (made["description"], made["stock"], made["potion_id"]) == (None, None, None)
+    assert (created["name"], created["price"], created["store_id"]) == (
+        "Apology",
+        "12.50",
+        str(store.pk),
+    )
+    assert (created["description"], created["stock"], created["potion_id"]) == (None, None, None)
 
 
 def test_a_product_has_its_store_and_currency(post, store):
-    made = post().json
-    assert made["store"] == {"pk": str(store.pk), "name": "The Crooked Ladle"}
-    assert made["currency"] == "EUR"
+    created = post().json
+    assert created["store"] == {"pk": str(store.pk), "name": "The Crooked Ladle"}
+    assert created["currency"] == "EUR"
 
 
 def test_location_is_the_public_url_of_the_new_product(client_with_auth, post):
-    made = post(description="Corked.", stock=3, potion_id=str(make_potion().pk))
-    assert made.status_code == 201
-    shown = client_with_auth.get(made.location)
-    assert shown.json == made.json
-    assert shown.headers["ETag"] == made.headers["ETag"]
+    created = post(description="Corked.", stock=3, potion_id=str(make_potion().pk))
+    assert created.status_code == 201
+    fetched = client_with_auth.get(created.location)
+    assert fetched.json == created.json
+    assert fetched.headers["ETag"] == created.headers["ETag"]
 
 
 # Fields
@@ -104,7 +108,7 @@ def test_a_description_has_at_most_2000_characters(write):
 
 
 @pytest.mark.parametrize(
-    ("price", "answered"),
+    ("price", "expected"),
     [
         ("9.9", "9.90"),
         ("9", "9.00"),
@@ -116,8 +120,8 @@ def test_a_description_has_at_most_2000_characters(write):
         ("9999999999.99", "9999999999.99"),
     ],
 )
-def test_a_price_has_two_decimals(write, price, answered):
-    assert write(price=price).json["price"] == answered
+def test_a_price_has_two_decimals(write, price, expected):
+    assert write(price=price).json["price"] == expected
 
 
 @pytest.mark.parametrize(
@@ -221,8 +225,8 @@ def test_an_invalid_reference_is_422(post, field, value):
 
 def test_an_unknown_potion_is_422_with_its_pk(post):
     pk = uuid7()
-    [entry] = post(potion_id=str(pk)).json["errors"]
-    assert entry == {
+    [error] = post(potion_id=str(pk)).json["errors"]
+    assert error == {
         "pointer": "#/potion_id",
         "code": "unknown-reference",
         "detail": f"No potion {pk}.",
@@ -231,11 +235,11 @@ def test_an_unknown_potion_is_422_with_its_pk(post):
 
 @pytest.mark.parametrize("field", ["description", "stock", "potion_id"])
 def test_null_clears_an_optional_field(patch, store, field):
-    full = {"description": "Corked.", "stock": 3, "potion_id": make_potion().pk}
-    changed = patch(make_product(store, **full), **{field: None})
+    values = {"description": "Corked.", "stock": 3, "potion_id": make_potion().pk}
+    changed = patch(make_product(store, **values), **{field: None})
     assert changed.status_code == 200
-    expected = full | {"potion_id": str(full["potion_id"])} | {field: None}
-    assert {name: changed.json[name] for name in full} == expected
+    expected = values | {"potion_id": str(values["potion_id"])} | {field: None}
+    assert {name: changed.json[name] for name in values} == expected
 
 
 def test_patch_keeps_absent_fields(client_with_auth, patch, store):
@@ -251,19 +255,19 @@ def test_patch_keeps_absent_fields(client_with_auth, patch, store):
 
 def test_a_representation_may_be_sent_back(client_with_auth, store, owner_headers):
     url = f"{URL}/{make_product(store, stock=3, potion_id=make_potion().pk).pk}"
-    got = client_with_auth.get(url)
-    headers = owner_headers | {"If-Match": got.headers["ETag"]}
-    answer = client_with_auth.patch(url, json=got.json, headers=headers)
-    assert (answer.status_code, answer.json) == (200, got.json)
+    fetched = client_with_auth.get(url)
+    headers = owner_headers | {"If-Match": fetched.headers["ETag"]}
+    answer = client_with_auth.patch(url, json=fetched.json, headers=headers)
+    assert (answer.status_code, answer.json) == (200, fetched.json)
 
 
 def test_the_store_of_a_product_cannot_be_changed(patch, store, owner):
     product = make_product(store)
-    other = make_store(owner_id=owner.pk)
-    answer = patch(product, store_id=str(other.pk), name="Moved")
+    other_store = make_store(owner_id=owner.pk)
+    answer = patch(product, store_id=str(other_store.pk), name="Moved")
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {("#/store_id", "read-only")}
-    assert (row(product).store_id, row(product).name) == (store.pk, product.name)
+    assert (reload(product).store_id, reload(product).name) == (store.pk, product.name)
 
 
 @pytest.mark.parametrize("store_id", [None, "x", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"])
@@ -295,7 +299,7 @@ def test_a_changed_read_only_field_is_422(patch, store, change):
     [field] = change
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/{field}", "read-only")}
-    assert row(product).name == product.name
+    assert reload(product).name == product.name
 
 
 @pytest.mark.parametrize("change", [{"name": "The Straight Spoon"}, {"currency": "CHF"}])
@@ -304,25 +308,25 @@ def test_changing_name_or_currency_of_the_store_changes_the_etag(
 ):
     product = make_product(store)
     url = f"{URL}/{product.pk}"
-    old = client_with_auth.get(url).headers["ETag"]
+    old_etag = client_with_auth.get(url).headers["ETag"]
     client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=change, headers=owner_headers | ANY)
-    shown = client_with_auth.get(url)
-    assert shown.headers["ETag"] != old
-    told = {"name": shown.json["store"]["name"], "currency": shown.json["currency"]}
-    assert told == {"name": "The Crooked Ladle", "currency": "EUR"} | change
+    fetched = client_with_auth.get(url)
+    assert fetched.headers["ETag"] != old_etag
+    store_values = {"name": fetched.json["store"]["name"], "currency": fetched.json["currency"]}
+    assert store_values == {"name": "The Crooked Ladle", "currency": "EUR"} | change
     stale = client_with_auth.patch(
-        url, json={"price": "1"}, headers=owner_headers | {"If-Match": old}
+        url, json={"price": "1"}, headers=owner_headers | {"If-Match": old_etag}
     )
-    assert (stale.status_code, stale.json["current"]) == (412, shown.json)
+    assert (stale.status_code, stale.json["current"]) == (412, fetched.json)
 
 
 def test_changing_other_fields_of_the_store_keeps_the_etag(client_with_auth, store, owner_headers):
     url = f"{URL}/{make_product(store).pk}"
-    old = client_with_auth.get(url).headers["ETag"]
+    old_etag = client_with_auth.get(url).headers["ETag"]
     client_with_auth.patch(
         f"/api/v2/stores/{store.pk}", json={"city": "Gent"}, headers=owner_headers | ANY
     )
-    assert client_with_auth.get(url).headers["ETag"] == old
+    assert client_with_auth.get(url).headers["ETag"] == old_etag
 
 
 def test_a_new_currency_of_the_store_keeps_the_price(client_with_auth, store, owner_headers):
@@ -330,8 +334,8 @@ def test_a_new_currency_of_the_store_keeps_the_price(client_with_auth, store, ow
     client_with_auth.patch(
         f"/api/v2/stores/{store.pk}", json={"currency": "JPY"}, headers=owner_headers | ANY
     )
-    shown = client_with_auth.get(f"{URL}/{product.pk}").json
-    assert (shown["price"], shown["currency"]) == ("12.50", "JPY")
+    fetched = client_with_auth.get(f"{URL}/{product.pk}").json
+    assert (fetched["price"], fetched["currency"]) == ("12.50", "JPY")
 
 
 # Names
@@ -352,7 +356,7 @@ def test_changing_to_a_name_that_exists_in_the_store_is_409(patch, store):
     answer = patch(product, name="Apology")
     assert answer.status_code == 409
     assert pointers_and_codes(answer) == {("#/name", "already-exists")}
-    assert row(product).name == product.name
+    assert reload(product).name == product.name
 
 
 def test_names_may_repeat_in_another_store_or_case(post, owner):
@@ -361,8 +365,8 @@ def test_names_may_repeat_in_another_store_or_case(post, owner):
 
 
 def test_the_name_of_a_deleted_product_can_be_reused(client_with_auth, post, owner_headers):
-    made = post()
-    assert client_with_auth.delete(made.location, headers=owner_headers | ANY).status_code == 204
+    created = post()
+    assert client_with_auth.delete(created.location, headers=owner_headers | ANY).status_code == 204
     assert post().status_code == 201
 
 
@@ -376,7 +380,7 @@ def test_patch_and_delete_need_if_match(client_with_auth, store, owner_headers, 
         f"{URL}/{product.pk}", method=method, json={}, headers=owner_headers
     )
     assert answer.status_code == 428
-    assert row(product) is not None
+    assert reload(product) is not None
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
@@ -385,9 +389,9 @@ def test_a_stale_etag_is_412_with_the_current_product(
 ):
     product = make_product(store)
     url = f"{URL}/{product.pk}"
-    old = client_with_auth.get(url).headers["ETag"]
+    old_etag = client_with_auth.get(url).headers["ETag"]
     changed = patch(product, price="99")
-    headers = owner_headers | {"If-Match": old}
+    headers = owner_headers | {"If-Match": old_etag}
     answer = client_with_auth.open(url, method=method, json={"price": "1"}, headers=headers)
     assert answer.status_code == 412
     assert answer.json["current"] == changed.json
@@ -397,10 +401,10 @@ def test_a_stale_etag_is_412_with_the_current_product(
 def test_an_order_that_reserves_stock_makes_an_etag_stale(client_with_auth, store, owner_headers):
     product = make_product(store, stock=3)
     url = f"{URL}/{product.pk}"
-    old = client_with_auth.get(url).headers["ETag"]
+    old_etag = client_with_auth.get(url).headers["ETag"]
     make_order(product)
     answer = client_with_auth.patch(
-        url, json={"stock": 3}, headers=owner_headers | {"If-Match": old}
+        url, json={"stock": 3}, headers=owner_headers | {"If-Match": old_etag}
     )
     assert (answer.status_code, answer.json["current"]["stock"]) == (412, 2)
 
@@ -429,9 +433,9 @@ def test_deleting_an_ordered_product_is_409_with_its_orders(client_with_auth, st
     orders = {make_order(product).pk for _ in range(2)}
     answer = client_with_auth.delete(f"{URL}/{product.pk}", headers=owner_headers | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
-    details = {entry["detail"] for entry in answer.json["errors"]}
+    details = {error["detail"] for error in answer.json["errors"]}
     assert details == {f"Order {pk} contains it." for pk in orders}
-    assert row(product) is not None
+    assert reload(product) is not None
 
 
 def test_deleting_a_potion_with_products_is_409_with_the_products(client_with_auth, admin):
@@ -440,7 +444,7 @@ def test_deleting_a_potion_with_products_is_409_with_the_products(client_with_au
     url = f"/api/v2/potions/{potion.pk}"
     answer = client_with_auth.delete(url, headers=admin | ANY)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
-    details = {entry["detail"] for entry in answer.json["errors"]}
+    details = {error["detail"] for error in answer.json["errors"]}
     assert details == {f"Product {pk} sells it." for pk in products}
     assert client_with_auth.get(url).status_code == 200
 

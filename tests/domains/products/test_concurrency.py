@@ -42,30 +42,30 @@ def run_simultaneously(app, job):
     """Let all writers send at the same time; return their results."""
     start = Barrier(WRITERS)
 
-    def one(number):
+    def run_job(number):
         start.wait(10)
         return job(app.test_client(), number)
 
     with ThreadPoolExecutor(WRITERS) as pool:
-        return list(pool.map(one, range(WRITERS)))
+        return list(pool.map(run_job, range(WRITERS)))
 
 
 def test_concurrent_creations_of_one_name_have_one_winner(app, product, stored):
     answers = run_simultaneously(app, lambda client, _: client.post(URL, json=product))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * (WRITERS - 1)
-    refused = [answer.json for answer in answers if answer.status_code == 409]
-    assert {refusal["code"] for refusal in refused} == {"already-exists"}
-    assert all("Apology" in refusal["detail"] for refusal in refused)
+    problems = [answer.json for answer in answers if answer.status_code == 409]
+    assert {problem["code"] for problem in problems} == {"already-exists"}
+    assert all("Apology" in problem["detail"] for problem in problems)
     assert stored.scalar(text("SELECT count(*) FROM products")) == 1
 
 
 def test_concurrent_renames_to_one_name_have_one_winner(app, product, stored):
     client = app.test_client()
-    made = [client.post(URL, json=product | {"name": str(n)}) for n in range(WRITERS)]
+    created = [client.post(URL, json=product | {"name": str(n)}) for n in range(WRITERS)]
 
     def rename(client, number):
-        headers = {"If-Match": made[number].headers["ETag"]}
-        return client.patch(made[number].location, json={"name": "Apology"}, headers=headers)
+        headers = {"If-Match": created[number].headers["ETag"]}
+        return client.patch(created[number].location, json={"name": "Apology"}, headers=headers)
 
     answers = run_simultaneously(app, rename)
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * (WRITERS - 1)
@@ -79,7 +79,7 @@ def test_concurrent_restocks_lose_no_update(app, product, stored):
     def restock(client, number):
         return [client.post(f"{url}/restock", json={"quantity": 10**number}) for _ in range(5)]
 
-    answers = [answer for some in run_simultaneously(app, restock) for answer in some]
+    answers = [answer for answers in run_simultaneously(app, restock) for answer in answers]
     assert {answer.status_code for answer in answers} == {200}
     assert stored.scalar(text("SELECT stock FROM products")) == 5 * 11_111_111
     # Each answer has another stock: the restocks were serialized.
@@ -87,17 +87,17 @@ def test_concurrent_restocks_lose_no_update(app, product, stored):
 
 
 def test_concurrent_restocks_and_orders_lose_no_update(app, product, stored):
-    made = app.test_client().post(URL, json=product | {"stock": 100})
-    order = {"items": [{"product_id": made.json["pk"], "quantity": 1}]}
+    created = app.test_client().post(URL, json=product | {"stock": 100})
+    order = {"items": [{"product_id": created.json["pk"], "quantity": 1}]}
 
     def job(client, number):
         if number % 2:
             requests = [("/api/v2/orders", order)] * 10
         else:
-            requests = [(f"{made.location}/restock", {"quantity": 3})] * 10
+            requests = [(f"{created.location}/restock", {"quantity": 3})] * 10
         return [client.post(url, json=body).status_code for url, body in requests]
 
-    statuses = {status for some in run_simultaneously(app, job) for status in some}
+    statuses = {status for results in run_simultaneously(app, job) for status in results}
     assert statuses == {200, 201}
     assert stored.scalar(text("SELECT stock FROM products")) == 100 + 40 * 3 - 40
 
@@ -111,8 +111,8 @@ def test_a_store_is_deleted_or_gets_products_but_not_both(app, product, stored):
             return client.post(URL, json=product | {"name": str(number)}).status_code
         return client.delete(store, headers={"If-Match": "*"}).status_code
 
-    closed, *offered = run_simultaneously(app, job)
+    deletion, *creations = run_simultaneously(app, job)
     count = stored.scalar(text("SELECT count(*) FROM products"))
-    assert set(offered) <= {201, 422}
-    assert offered.count(201) == count
-    assert closed == (409 if count else 204)
+    assert set(creations) <= {201, 422}
+    assert creations.count(201) == count
+    assert deletion == (409 if count else 204)

@@ -28,7 +28,7 @@ def post(client_with_auth, store, owner_headers):
     return call
 
 
-def row(product):
+def reload(product):
     db.session.rollback()
     return db.session.get(Product, product.pk, populate_existing=True)
 
@@ -40,8 +40,8 @@ def permission(answer):
 
 @pytest.mark.parametrize("is_owned", [True, False])
 def test_creating_a_product_in_a_store_of_another_user_is_403(post, is_owned):
-    other = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
-    assert permission(post(store_id=str(other.pk))) == "products:write:any"
+    other_store = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
+    assert permission(post(store_id=str(other_store.pk))) == "products:write:any"
     assert db.session.query(Product).count() == 0
 
 
@@ -73,12 +73,12 @@ def test_an_admin_without_the_any_permission_cannot_create_in_any_store(post):
 def test_writing_products_of_another_user_is_404(
     client_with_auth, stranger, method, path, body, is_owned
 ):
-    other = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
-    product = make_product(other, stock=3)
+    other_store = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
+    product = make_product(other_store, stock=3)
     url = f"{URL}/{product.pk}{path}"
     answer = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
     assert answer.status_code == 404
-    assert (row(product).name, row(product).stock) == (product.name, 3)
+    assert (reload(product).name, reload(product).stock) == (product.name, 3)
 
 
 @every_write
@@ -147,8 +147,8 @@ def test_only_the_new_owner_of_a_store_can_write_its_products(
 ):
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
     receiver = make_user(role="merchant")
-    given = {"owner_id": str(receiver.pk)}
-    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=given, headers=admin | ANY)
+    change = {"owner_id": str(receiver.pk)}
+    client_with_auth.patch(f"/api/v2/stores/{store.pk}", json=change, headers=admin | ANY)
     answers = [
         client_with_auth.open(url, method=method, json=body, headers=headers | ANY).status_code
         for headers in (owner_headers, stranger, sign_in(receiver))
@@ -160,4 +160,4 @@ def test_only_the_new_owner_of_a_store_can_write_its_products(
 def test_products_are_public(client_with_auth):
     product = make_product(make_store(owner_id=make_user(role="merchant").pk))
     assert client_with_auth.get(f"{URL}/{product.pk}").status_code == 200
-    assert [found["pk"] for found in client_with_auth.get(URL).json] == [str(product.pk)]
+    assert [product["pk"] for product in client_with_auth.get(URL).json] == [str(product.pk)]

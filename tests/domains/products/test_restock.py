@@ -31,9 +31,9 @@ def test_restocking_answers_the_updated_product(client_with_auth, restock, store
     product = make_product(store, stock=3)
     answer = restock(product, quantity=4)
     assert (answer.status_code, answer.json["stock"]) == (200, 7)
-    shown = client_with_auth.get(f"{URL}/{product.pk}")
-    assert answer.json == shown.json
-    assert answer.headers["ETag"] == shown.headers["ETag"]
+    fetched = client_with_auth.get(f"{URL}/{product.pk}")
+    assert answer.json == fetched.json
+    assert answer.headers["ETag"] == fetched.headers["ETag"]
 
 
 def test_restocking_changes_etag_and_updated_at(client_with_auth, restock, store):
@@ -176,12 +176,12 @@ def test_a_repeated_restock_is_replayed(restock, store):
 
 
 def test_a_key_with_another_quantity_or_product_is_422(restock, store):
-    product, other = make_product(store, stock=3), make_product(store, stock=3)
+    product, other_product = make_product(store, stock=3), make_product(store, stock=3)
     key = {"Idempotency-Key": "one"}
     restock(product, key, quantity=4)
-    answers = [restock(product, key, quantity=5), restock(other, key, quantity=4)]
+    answers = [restock(product, key, quantity=5), restock(other_product, key, quantity=4)]
     assert [answer.status_code for answer in answers] == [422, 422]
-    assert (stock(product), stock(other)) == (7, 3)
+    assert (stock(product), stock(other_product)) == (7, 3)
 
 
 def test_a_conflict_is_replayed(restock, store):
