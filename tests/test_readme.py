@@ -1,82 +1,175 @@
-"""The README: what it says is true, and what it shows can be pasted."""
+"""The README: its commands work, and its tables agree with the code."""
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import pytest
+from marshmallow.validate import OneOf, Range
 
+import alchemist
 from alchemist import config
 from alchemist.database import PROJECT_ROOT
 
 README = (PROJECT_ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
+VALUES = {
+    "database_url": "a URL",
+    "bind": "an address",
+    "cors_origins": "a list",
+    "v1_sunset": "a date",
+}
 
 
 def section(title: str) -> str:
-    return re.split(r"^#+ ", README.partition(f"# {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    """Return the text from a heading of level 2 to the next one."""
+    return re.split(r"^## ", README.partition(f"\n## {title}\n")[2], maxsplit=1, flags=re.M)[0]
 
 
-def test_it_begins_with_a_quick_start_of_two_blocks():
-    assert README.split("\n")[2] == "## Quick start"
-    assert section("Quick start").count("```sh") == 2
+def shell_blocks(text: str) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def default(setting) -> str:
+def default(setting: Field[Any]) -> str:
     if setting.default is MISSING:
-        return "(must be set)"
-    return f"`{setting.default}`"
+        return "(required)"
+    if setting.default in ((), None):
+        return "(none)"
+    text = str(setting.default)
+    return f"`{text.lower() if isinstance(setting.default, bool) else text}`"
+
+
+def values(setting: Field[Any]) -> str:
+    """Return the values that a setting accepts, as its validator does."""
+    validate = setting.metadata.get("validate")
+    if isinstance(validate, Range):
+        return f"{validate.min} to {validate.max}"
+    if isinstance(validate, OneOf):
+        return ", ".join(f"`{choice}`" for choice in validate.choices)
+    return "`true`, `false`" if setting.type is bool else VALUES[setting.name]
+
+
+def setting_row(setting: Field[Any]) -> str:
+    cells = (f"`{config.env_name(setting.name)}`", default(setting), values(setting))
+    return f"| {' | '.join(cells)} | {setting.metadata['description']} |"
+
+
+def test_the_quick_start_has_the_first_two_shell_blocks():
+    """`.ci/run` executes the second one."""
+    assert shell_blocks(section("Quick start")) == shell_blocks(README)[:2]
+
+
+def test_the_first_lines_introduce_the_project():
+    introduction = "\n".join(README.splitlines()[:10])
+    for word in ("back end of an apothecary", "**For**", "**Status:**", "**It is not**"):
+        assert word in introduction
 
 
 @pytest.mark.parametrize("setting", fields(config.Settings), ids=lambda setting: setting.name)
-def test_every_setting_stands_in_its_table(setting):
-    name, description = config.env_name(setting.name), setting.metadata["description"]
-    assert f"| `{name}` | {default(setting)} | {description} |" in README
+def test_the_table_has_every_setting_with_default_and_bounds(setting):
+    assert setting_row(setting) in section("Configuration").splitlines()
 
 
-def test_its_table_has_no_other_settings():
-    known = {config.env_name(setting.name) for setting in fields(config.Settings)}
-    assert set(re.findall(r"^\| `([A-Z0-9_]+)` \|", README, re.MULTILINE)) == known
+def test_the_table_has_no_other_settings():
+    names = {config.env_name(setting.name) for setting in fields(config.Settings)}
+    table = re.findall(r"^\| `([A-Z0-9_]+)` \|", section("Configuration"), re.MULTILINE)
+    assert set(table) == names
+    assert (
+        set(re.findall(r"\bALCHEMIST_[A-Z0-9_]+[A-Z]", README))
+        <= names | config.TEST_ONLY_VARIABLES
+    )
 
 
-def test_every_dependency_is_justified():
-    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
-    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
-    names = {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in wanted} - {"alchemist"}
-    told = re.findall(r"^\| ([a-z0-9, -]+) \|", section("What it stands on"), re.MULTILINE)
-    assert {name for row in told for name in row.split(", ")} - {"dependency"} == names
+def test_the_dependencies_are_those_of_pyproject():
+    requirements = chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    names = {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in requirements}
+    rows = re.findall(r"^\| ([a-z0-9, -]+) \|", section("Dependencies"), re.MULTILINE)
+    listed = {name for row in rows for name in row.split(", ")}
+    assert listed - {"dependency"} == names - {"alchemist"}
 
 
-@pytest.fixture
-def tour(gunicorn) -> list[str]:
-    """What the tour prints, a line for each answer, against a service of this test."""
-    script = next(block for block in BLOCKS if "api=http" in block)
-    here = script.replace("127.0.0.1:8000", f"127.0.0.1:{gunicorn.port}")
-    # Answers end without a line break, which a terminal would not mind.
-    shown = here.replace("curl -s ", "curl -s -w '\\n%{http_code}\\n' ")
-    command = ["bash", "-euo", "pipefail", "-c", shown]
+@pytest.mark.parametrize(
+    ("lock_file", "extras"),
+    [("production", []), ("embedded", ["embedded"]), ("development", ["embedded", "development"])],
+)
+def test_the_lock_files_have_every_dependency_in_the_same_version(lock_file, extras):
+    pins = pinned(lock_file)
+    requirements = [
+        *PROJECT["dependencies"],
+        *chain.from_iterable(PROJECT["optional-dependencies"][extra] for extra in extras),
+    ]
+    names = {re.match(r"[a-z0-9-]+", requirement)[0] for requirement in requirements}
+    assert names - {"alchemist"} <= set(pins)
+    assert pins.items() <= pinned("development").items()
+
+
+def pinned(lock_file: str) -> dict[str, str]:
+    text = (PROJECT_ROOT / f"requirements/{lock_file}.txt").read_text()
+    assert "://" not in text
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+
+
+def test_the_changelog_begins_with_the_current_version():
+    changelog = (PROJECT_ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## (\S+)", changelog, re.MULTILINE)[1] == alchemist.__version__
+    assert PROJECT["dynamic"] == ["version"]
+    assert f"version {alchemist.__version__}" in README.splitlines()[6]
+
+
+def test_the_files_and_modules_that_it_names_exist():
+    paths = re.findall(r"`((?:alchemist|tests|migrations|requirements|\.ci)/[\w./-]+)`", README)
+    modules = re.findall(r"python -m (tests\.[a-z_.]+[a-z])", README)
+    assert len(paths) > 30
+    for path in paths:
+        assert (PROJECT_ROOT / path).exists(), path
+    for module in modules:
+        file = Path(PROJECT_ROOT, *module.split("."))
+        assert file.with_suffix(".py").exists() or (file / "__main__.py").exists(), module
+
+
+def test_its_links_lead_somewhere():
+    headings = re.findall(r"^##+ (.+)$", README, re.MULTILINE)
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        else:
+            assert (PROJECT_ROOT / target).exists(), target
+
+
+@pytest.fixture(params=["bash", "zsh", "fish"])
+def tour(request, gunicorn) -> list[str]:
+    """The output lines of the tour, executed by a shell against the service of this test."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    script = "".join(shell_blocks(section("A tour of the API")))
+    script = script.replace("127.0.0.1:8000", f"127.0.0.1:{gunicorn.port}")
+    # Each response ends with its status on a line of its own.
+    script = re.sub(r"^curl -s", r"curl -w '\\n%{http_code}\\n' -s", script, flags=re.MULTILINE)
+    command = [request.param, "-c", script]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert run.returncode == 0, run.stderr
+    assert (run.returncode, run.stderr) == (0, "")
     return run.stdout.splitlines()
 
 
-def test_its_tour_works_as_pasted(tour):
+def test_the_tour_gets_the_responses_that_it_describes(tour):
     statuses = [line for line in tour if re.fullmatch(r"[2-5][0-9]{2}", line)]
-    reading, selling = (
-        ["200", "200", "200", "412", "422"],
-        ["201", "200", "201", "409", "200", "200"],
-    )
-    assert statuses == reading + selling
+    potions = ["200", "200", "200", "412", "422"]
+    orders = ["201", "200", "201", "409", "200", "200"]
+    assert statuses == potions + orders
 
-
-def test_its_tour_places_one_order_as_it_was_quoted_and_takes_it_back(tour):
-    answers = [json.loads(line) for line in tour if line.startswith("{")]
-    quote, order, refusal, cancelled, product = answers[-5:]
+    bodies = [json.loads(line) for line in tour if line.startswith("{")]
+    quote, order, error, cancelled, product = bodies[-5:]
     assert order["totals"] == quote["totals"]
     assert order["totals"][0] | {"discount": "1.01", "total": "9.04"} == order["totals"][0]
-    assert refusal["errors"][0]["code"] == "coupon-exhausted"
+    assert error["errors"][0]["code"] == "coupon-exhausted"
     assert (cancelled["pk"], cancelled["status"]) == (order["pk"], "cancelled")
     assert product["stock"] == 10
