@@ -187,7 +187,7 @@ def _transition(order: Order, action: str) -> None:
     allowed = TRANSITIONS[order.status]
     if action not in allowed:
         raise errors.Conflict(
-            f"The order is {order.status}: {_describe_transitions(allowed)}.",
+            f"The order is {order.status}. {_describe_transitions(allowed)}",
             code="wrong-status",
             allowed_transitions=list(allowed),
         )
@@ -195,4 +195,4 @@ def _transition(order: Order, action: str) -> None:
 
 
 def _describe_transitions(actions: Iterable[str]) -> str:
-    return f"one can {' or '.join(actions)} it" if actions else "no action is allowed"
+    return f"Allowed actions: {', '.join(actions)}." if actions else "No action is allowed."

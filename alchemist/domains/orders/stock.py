@@ -1,6 +1,7 @@
 """The statements that reserve stock, return it, and insert the items of an order.
 
-Each one locks products in the order of their primary keys, so orders do not deadlock.
+Reserving and returning lock the products in the order of their primary keys, so orders do not
+deadlock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
