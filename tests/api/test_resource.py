@@ -9,6 +9,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from alchemist import database as db
+from alchemist.api import etags
 from alchemist.database.engines import DeadlineExceeded
 from alchemist.domains.ingredients import service
 from alchemist.domains.ingredients.models import Ingredient
@@ -271,3 +272,19 @@ def test_a_read_holds_no_transaction_even_while_it_lasts(make_committing_app):
     assert connection.cursor().execute("SELECT 1").fetchall() == [(1,)]
     assert connection.dbapi_connection.info.transaction_status is TransactionStatus.IDLE
     connection.close()
+
+
+def test_an_error_whose_connection_dies_stays_the_same_error(client, other, monkeypatch):
+    """Closing the session fails then, after the response is made."""
+    row = committed(make_ingredient)
+    require_match = etags.require_match
+
+    def terminate_and_check(*arguments):
+        terminate_others(other)
+        require_match(*arguments)
+
+    monkeypatch.setattr(etags, "require_match", terminate_and_check)
+    headers = {"If-Match": '"another"'}
+    answer = client.patch(f"{URL}/{row.pk}", json={"name": "Sage"}, headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (412, "precondition-failed")
+    assert client.get(f"{URL}/{row.pk}").status_code == 200
