@@ -1,4 +1,4 @@
-"""Strict parsing: what JSON leaves open is closed, and every mistake is told with its place."""
+"""Reads JSON bodies and queries strictly, and reports every error with its location."""
 
 import json
 import re
@@ -20,19 +20,19 @@ from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter
 MAX_NESTING = 32
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
-# A media type and its parameters (RFC 9110 §8.3.1), of which werkzeug skips what it cannot read.
+# A media type and its parameters (RFC 9110 §8.3.1); werkzeug skips malformed parameters.
 MEDIA_TYPE = re.compile(
     rf"{_TCHARS}/{_TCHARS}(?:[ \t]*+;[ \t]*+(?:{_TCHARS}=(?:{_TCHARS}|{_QUOTED}))?+)*+"
 )
 
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, count in counts.items() if count > 1)
-        raise errors.BadRequest(f"The key {json.dumps(twice)[:80]} stands twice in one object.")
-    return found
+        duplicate = next(name for name, count in counts.items() if count > 1)
+        raise errors.BadRequest(f"The key {json.dumps(duplicate)[:80]} is twice in one object.")
+    return members
 
 
 def _reject_nan(name: str) -> None:
@@ -76,7 +76,7 @@ DECODER = json.JSONDecoder(
 
 
 def loads_strict(raw: bytes) -> Any:
-    """Return the value of one JSON text (RFC 8259) in UTF-8; raise Malformed."""
+    """Return the value of one JSON text (RFC 8259) in UTF-8; raise BadRequest."""
     try:
         text = raw.decode()
         if text.startswith("\ufeff"):
@@ -89,27 +89,30 @@ def loads_strict(raw: bytes) -> Any:
             f"The body is nested more than {MAX_NESTING} levels deep."
         ) from error
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise errors.BadRequest(f"The body is not valid JSON: {error.msg} at {place}.") from error
+        position = f"line {error.lineno}, column {error.colno}"
+        detail = f"The body is not valid JSON: {error.msg} at {position}."
+        raise errors.BadRequest(detail) from error
     except ValueError as error:
         raise errors.BadRequest("A number has too many digits.") from error
-    # NUL and lone surrogates can only come from an escape; nesting shows in the brackets.
+    # Only an escape makes a NUL or a lone surrogate, and only brackets make nesting.
     if "\\u" in text or text.count("[") + text.count("{") > MAX_NESTING:
         _check_depth_and_text(value)
     return value
 
 
 def _is_utf8(request: Request) -> bool:
-    """Tell whether no parameter of the media type says otherwise, or may say so to others."""
-    stated = request.headers["Content-Type"].strip(" \t")
+    """Return whether the media type is well-formed and names no other charset."""
+    content_type = request.headers["Content-Type"].strip(" \t")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    is_clear = MEDIA_TYPE.fullmatch(stated) and stated.lower().count("charset") < 2
-    return bool(is_clear) and charset in ("utf-8", "utf8")
+    is_unambiguous = (
+        MEDIA_TYPE.fullmatch(content_type) and content_type.lower().count("charset") < 2
+    )
+    return bool(is_unambiguous) and charset in ("utf-8", "utf8")
 
 
 def _check_media_type(request: Request) -> None:
     accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
-    # As nearly everybody says it, without a look at what it could say besides.
+    # The usual header needs no parsing.
     is_plain = request.content_type == JSON
     if not is_plain and (request.mimetype not in accepted or not _is_utf8(request)):
         raise errors.UnsupportedMediaType(
@@ -125,7 +128,7 @@ def _check_media_type(request: Request) -> None:
 def to_error_details(
     messages: Any, location: str, path: references.Path = ()
 ) -> Iterator[ErrorDetail]:
-    """Return an entry for each of marshmallow's messages, with the place where it belongs."""
+    """Yield an error for each of marshmallow's messages, with its location."""
     if isinstance(messages, dict):
         for key, inner in messages.items():
             yield from to_error_details(
@@ -143,7 +146,7 @@ def to_error_details(
 
 
 def _is_schema_level(key: str | int, messages: Any) -> bool:
-    """Tell what marshmallow says of a whole object from what it says of a field `_schema`."""
+    """Return whether `_schema` is the whole object, and not a field of that name."""
     return key == "_schema" and not any(
         isinstance(message, CodedMessage) and message.code == "unknown-field"
         for message in messages
@@ -254,7 +257,7 @@ def _writable_members(schema: Schema, body: Any, current: Mapping[str, Any]) -> 
 
 
 def canonical_json(value: Any) -> str:
-    """Return one text for each value of JSON; Python takes `true`, `1` and `1.0` for one."""
+    """Return the same text for equal JSON values; in Python, `True == 1 == 1.0`."""
     return json.dumps(value, sort_keys=True)
 
 
