@@ -18,6 +18,8 @@ from schemathesis import Case, GenerationMode, HookContext
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
+from alchemist.api.fields import Text
+
 # Where the rows are that a body may refer to.
 REFERENCES = {"store_id": "stores", "potion_id": "potions", "hero_id": "heroes"}
 OWN_TAG = re.compile(r'"[0-9a-f]{24}"')
@@ -39,7 +41,9 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if not wrong or ParameterLocation.BODY in wrong:
         _use_fitting_tag(case.headers)
     if not wrong:
-        case.body = _with_whole_numbers(case.body)
+        case.body = _make_visible(case.body)
+        case.query = _make_visible(case.query)
+        _use_each_sort_key_once(case.query)
         _use_existing_ingredients(base, case.body)
         _use_existing_user(base, case.body)
         _use_existing_rows(base, case.body)
@@ -48,6 +52,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         _use_fresh_names(case.body)
         _use_fresh_names(case.query)
         _use_time_to_come(case.body)
+        _use_web_address(case.body)
         if case.meta.phase.name != TestPhase.STATEFUL and "user_id" in case.path_parameters:
             _use_existing_token(base, case.path_parameters)
         _use_fitting_cursor(base + case.formatted_path, case.query)
@@ -82,13 +87,27 @@ def _use_existing_ingredients(base: str, body: Any) -> None:
     ]
 
 
-def _with_whole_numbers(value: Any) -> Any:
-    """Write whole numbers without a point: JSON Schema takes 8.0 for one, and the service not."""
+def _make_visible(value: Any) -> Any:
+    """Add a letter to texts of invisible characters: the documented pattern accepts some."""
     if isinstance(value, dict):
-        return {name: _with_whole_numbers(member) for name, member in value.items()}
+        return {name: _make_visible(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_with_whole_numbers(member) for member in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+        return [_make_visible(member) for member in value]
+    is_blank = isinstance(value, str) and value and not Text(max=len(value)).deserialize(value)
+    return f"a{value[1:]}" if is_blank else value
+
+
+def _use_each_sort_key_once(query: Any) -> None:
+    """Sort by no key in both directions, which JSON Schema cannot forbid."""
+    if isinstance(query, dict) and isinstance(query.get("sort"), list):
+        keys = {key.removeprefix("-"): key for key in query["sort"]}
+        query["sort"] = list(keys.values())
+
+
+def _use_web_address(body: Any) -> None:
+    """Name a website: Schemathesis takes any text for an IRI."""
+    if isinstance(body, dict) and body.get("domain") is not None:
+        body["domain"] = "https://ladle.example/größe"
 
 
 def _use_existing_rows(base: str, body: Any) -> None:

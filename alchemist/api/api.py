@@ -91,7 +91,7 @@ class ProblemSchema(Schema):
             "examples": [20],
         }
     )
-    current = Dict(metadata={"description": "Only with `precondition-failed`: the current row."})
+    current = Dict(metadata={"description": "Only with status 412: the current row."})
 
 
 class Api(flask_smorest.Api):

@@ -11,6 +11,16 @@ _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 TAG_LIST = re.compile(rf"(?:{_TAG})?+(?:\s*+,\s*+(?:{_TAG})?+)*+")
 ENTITY_TAG = re.compile(_TAG)
 WILDCARD = "*"
+CHANGED = "The row has changed since that ETag."
+
+errors.register(
+    "weak-etag",
+    412,
+    "`If-Match` needs a strong ETag (RFC 9110 §13.1.1), but contains the current one only as a "
+    "weak ETag, with `W/` before it. Proxies that compress responses add it. The response "
+    "contains the current row in `current`, and its `ETag`.",
+    "The ETag is weak. Send it without W/.",
+)
 
 
 def compute(body: str) -> str:
@@ -32,7 +42,8 @@ def require_match(if_match: str | None, etag: str, current: object) -> None:
     """Raise an error unless the If-Match header contains the tag (strong, RFC 9110 §13.1.1).
 
     The error is PreconditionRequired without a header, BadRequest for a malformed one, and
-    PreconditionFailed for any other tag. The last one has the extension member `current`.
+    PreconditionFailed for any other tag, with the code `weak-etag` if it would match weakly. The
+    last one has the extension member `current`.
     """
     if if_match is None:
         raise errors.PreconditionRequired("Send If-Match with the ETag of the row.")
@@ -43,8 +54,12 @@ def require_match(if_match: str | None, etag: str, current: object) -> None:
         detail = 'Not a list of entity tags such as "…"; the quotes are part of the tag.'
         raise errors.BadRequest.at_location("header", "If-Match", detail)
     if etag not in tags:
+        is_weak = f"W/{etag}" in tags
         raise errors.PreconditionFailed(
-            "The row has changed since that ETag.", headers={"ETag": etag}, current=current
+            "The ETag is weak. Send it without W/." if is_weak else CHANGED,
+            code="weak-etag" if is_weak else None,
+            headers={"ETag": etag},
+            current=current,
         )
 
 

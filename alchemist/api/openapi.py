@@ -124,16 +124,18 @@ EXAMPLE_LOCATIONS = {
 }
 
 
-EXAMPLE_EXTENSIONS = {
-    "precondition-failed": {
-        "current": {
-            "pk": "0195611f-cab7-7257-82b1-5963602913a4",
-            "name": "Moonstone dust",
-            "description": None,
-            "created_at": "2026-11-20T07:15:00.123456+00:00",
-            "updated_at": "2026-11-20T07:16:30.654321+00:00",
-        }
+CURRENT_ROW_EXAMPLE = {
+    "current": {
+        "pk": "0195611f-cab7-7257-82b1-5963602913a4",
+        "name": "Moonstone dust",
+        "description": None,
+        "created_at": "2026-11-20T07:15:00.123456+00:00",
+        "updated_at": "2026-11-20T07:16:30.654321+00:00",
     }
+}
+EXAMPLE_EXTENSIONS = {
+    "precondition-failed": CURRENT_ROW_EXAMPLE,
+    "weak-etag": CURRENT_ROW_EXAMPLE,
 }
 
 

@@ -36,8 +36,8 @@ class SecurityHeadersMiddleware:
     Here the headers are a plain list. In werkzeug's `Headers`, the same takes ten times as long.
     """
 
-    def __init__(self, app: "WSGIApplication") -> None:
-        self.app = app
+    def __init__(self, app: "WSGIApplication", vary: tuple[str, ...]) -> None:
+        self.app, self.vary = app, vary
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -46,8 +46,9 @@ class SecurityHeadersMiddleware:
             names = {name for name, _ in headers}
             missing = [(name, value) for name, value in HEADERS.items() if name not in names]
             vary = [value for name, value in headers if name == "Vary"]
+            fields = [field for value in vary for field in value.split(", ")]
             others = [(name, value) for name, value in headers if name != "Vary"]
-            merged_vary = ("Vary", ", ".join([*vary, "Authorization"]))
+            merged_vary = ("Vary", ", ".join(dict.fromkeys([*fields, *self.vary])))
             return start_response(status, [*others, *missing, merged_vary], *exc_info)
 
         return self.app(environ, start)
@@ -55,8 +56,10 @@ class SecurityHeadersMiddleware:
 
 def init_app(app: Flask, cors_origins: tuple[str, ...]) -> None:
     """Add the headers to every response, and CORS headers for the configured origins."""
+    # A cache must not answer one origin with the CORS headers of another.
+    vary = ("Origin", "Authorization") if cors_origins else ("Authorization",)
     # Flask types this attribute as a method of the class.
-    app.wsgi_app = SecurityHeadersMiddleware(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = SecurityHeadersMiddleware(app.wsgi_app, vary)  # type: ignore[method-assign]
     if cors_origins:
         CORS(
             app,

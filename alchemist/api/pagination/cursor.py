@@ -50,7 +50,10 @@ def encode_cursor(values: Sequence[str], list_key: str, order: SortOrder) -> str
 
     `list_key` identifies the list and its filters. The cursor is valid for them and for `order`.
     """
-    content = json.dumps([_fingerprint(list_key, order, values), *values], separators=(",", ":"))
+    # Not ASCII, because an escaped emoji takes 12 bytes instead of 4.
+    content = json.dumps(
+        [_fingerprint(list_key, order, values), *values], separators=(",", ":"), ensure_ascii=False
+    )
     return urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import permutations
@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.api import pagination
+from alchemist.api.pagination.cursor import _fingerprint
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import (
     make_coupon,
@@ -252,7 +253,10 @@ def test_a_forged_cursor_with_values_that_fit_no_column_is_refused(client, sort,
 
 
 def forged(url, order, values):
-    return pagination.encode_cursor(values, f"{url} []", order)
+    """Return a cursor with a valid fingerprint; lone surrogates are escaped."""
+    fingerprint = _fingerprint(f"{url} []", order, values)
+    content = json.dumps([fingerprint, *values], separators=(",", ":"))
+    return urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
 @pytest.mark.parametrize("price", ["-1", "0.001", "1" * 3000])
@@ -347,3 +351,13 @@ def test_a_repeated_sort_is_the_same_order(client):
     answer = client.get(f"{URL}?sort=name&sort=-name")
     assert answer.status_code == 422
     assert answer.json["errors"][0]["code"] == "duplicate"
+
+
+def test_a_cursor_does_not_escape_what_is_not_ascii(client):
+    for _ in range(2):
+        make_ingredient(name="😀" * 127)
+    url = links(client.get(f"{URL}?sort=name&limit=1"))["next"]
+    cursor = url.partition("cursor=")[2]
+    assert len(cursor) < 1000
+    [row] = client.get(url).json
+    assert row["name"] == "😀" * 127
