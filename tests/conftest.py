@@ -1,111 +1,97 @@
 """Each test runs in one transaction that is rolled back; the app's commits end savepoints in it."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
-from uuid import uuid4
 
-import alembic.command
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from psycopg.pq import ExecStatus, TransactionStatus
-from sqlalchemy import URL, Connection, NullPool, create_engine, text
+from sqlalchemy import URL, Connection
 
-from alchemist import config, embedded
+from alchemist import config
 from alchemist import database as db
 from alchemist.app import create_app
 from alchemist.config import database_url
 from alchemist.database import engines
 from alchemist.domains.users import auth
+from tests import databases
 from tests.servers import Gunicorn
 
-SERVER, TEMPLATE = pytest.StashKey[URL](), pytest.StashKey[URL]()
+DATABASES = pytest.StashKey[tuple[URL, URL]]()
+
+
+def start_databases(config: pytest.Config) -> tuple[URL, URL]:
+    """Return the URLs of the server and of the template; start the server at the first call."""
+    if DATABASES not in config.stash:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        config.stash[DATABASES] = databases.start(stack, _cache_directory(config))
+    return config.stash[DATABASES]
+
+
+def _cache_directory(config: pytest.Config) -> Path | None:
+    """Return a directory of this user, or None without a cache that this user can write."""
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    with suppress(OSError):
+        return cache and cache.mkdir(f"postgres-{os.geteuid()}")
+    return None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start one server and migrate one template, for this process and all of its workers."""
-    if hasattr(config, "workerinput"):
-        config.stash[SERVER] = database_url(config.workerinput["server"])
-        config.stash[TEMPLATE] = database_url(config.workerinput["template"])
-        return
-    given = os.environ.get("ALCHEMIST_TEST_DATABASE_URL")
-    server = database_url(given) if given else _embedded(config)
-    template = _create(server)
-    config.add_cleanup(lambda: _drop(server, template))
-    alembic.command.upgrade(db.alembic_config(template), "head")
-    config.stash[SERVER], config.stash[TEMPLATE] = server, template
+    """Take the databases of the main process, if this is a worker of pytest-xdist."""
+    if urls := getattr(config, "workerinput", {}).get("databases"):
+        server, template = map(database_url, urls)
+        config.stash[DATABASES] = server, template
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    for name, key in (("server", SERVER), ("template", TEMPLATE)):
-        node.workerinput[name] = node.config.stash[key].render_as_string(hide_password=False)
+    node.workerinput["databases"] = [
+        url.render_as_string(hide_password=False) for url in start_databases(node.config)
+    ]
 
 
-def _embedded(config: pytest.Config) -> URL:
-    directory = TemporaryDirectory(prefix="alchemist-test-")
-    config.add_cleanup(directory.cleanup)
-    server = embedded.EmbeddedPostgres(Path(directory.name) / "data", durable=False)
-    server.start()
-    config.add_cleanup(server.stop)
-    return server.url
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Unregister Hypothesis' plug-in if no test uses it: for its summary it imports Hypothesis."""
+    manager = session.config.pluginmanager
+    if "hypothesis" not in sys.modules and manager.has_plugin("hypothesispytest"):
+        manager.unregister(name="hypothesispytest")
 
 
-def _administer(server: URL, statement: str) -> None:
-    engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-
-
-def _create(server: URL, template: URL | None = None) -> URL:
-    url = server.set(database=f"alchemist_test_{uuid4().hex}")
-    suffix = f' TEMPLATE "{template.database}"' if template else ""
-    _administer(server, f'CREATE DATABASE "{url.database}"{suffix}')
-    return url
-
-
-def _drop(server: URL, url: URL) -> None:
-    _administer(server, f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
-
-
-@contextmanager
-def temporary_database(config: pytest.Config, template: URL | None) -> Iterator[URL]:
-    server = config.stash[SERVER]
-    url = _create(server, template)
-    try:
-        yield url
-    finally:
-        _drop(server, url)
+@pytest.fixture(scope="session")
+def database_server(pytestconfig: pytest.Config) -> URL:
+    return start_databases(pytestconfig)[0]
 
 
 @pytest.fixture(scope="session")
 def template(pytestconfig: pytest.Config) -> URL:
     """A migrated database that nobody connects to, so that it can be copied."""
-    return pytestconfig.stash[TEMPLATE]
+    return start_databases(pytestconfig)[1]
 
 
 @pytest.fixture(scope="session")
-def database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
+def database(database_server: URL, template: URL) -> Iterator[URL]:
     """The migrated database of this worker; what a test writes there is rolled back."""
-    with temporary_database(pytestconfig, template) as url:
+    with databases.temporary_database(database_server, template) as url:
         yield url
 
 
 @pytest.fixture
-def fresh_database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
+def fresh_database(database_server: URL, template: URL) -> Iterator[URL]:
     """A migrated database of one test, which may commit what it likes."""
-    with temporary_database(pytestconfig, template) as url:
+    with databases.temporary_database(database_server, template) as url:
         yield url
 
 
 @pytest.fixture
-def empty_database(pytestconfig: pytest.Config) -> Iterator[URL]:
+def empty_database(database_server: URL) -> Iterator[URL]:
     """A database without any table."""
-    with temporary_database(pytestconfig, None) as url:
+    with databases.temporary_database(database_server) as url:
         yield url
 
 
@@ -124,9 +110,9 @@ def gunicorn_with_auth(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn
 
 
 @pytest.fixture(scope="module")
-def module_database(pytestconfig: pytest.Config, template: URL) -> Iterator[URL]:
+def module_database(database_server: URL, template: URL) -> Iterator[URL]:
     """A migrated database of one module, whose tests do not mind each other's rows."""
-    with temporary_database(pytestconfig, template) as url:
+    with databases.temporary_database(database_server, template) as url:
         yield url
 
 
