@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, current_app
 from alchemist import __version__, errors
 from alchemist.api import Api
 
-from . import openapi_document, problem_pages, swagger_ui
+from . import not_found, openapi_document, problem_pages, swagger_ui
 from .negotiation import JSON, prefers_html
 from .static_responses import CachedResponse
 
@@ -45,6 +45,7 @@ def init_app(app: Flask, apis: Iterable[Api]) -> None:
     }
     for blueprint in (blp, swagger_ui.blp, problem_pages.blp):
         app.register_blueprint(blueprint)
+    not_found.init_app(app)
 
 
 def _versions() -> dict[str, Version]:

@@ -100,4 +100,10 @@ def _unwrap(text: str) -> str:
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
-GUIDES = {"v1": _unwrap(V1), "v2": _unwrap(V2)}
+def _collapse(markdown: str) -> str:
+    """Return an HTML block that hides the text until a reader opens it."""
+    summary = "<summary>The rules that all operations share</summary>"
+    return f"<details>\n{summary}\n\n{markdown}\n\n</details>"
+
+
+GUIDES = {"v1": _unwrap(V1), "v2": _collapse(_unwrap(V2))}

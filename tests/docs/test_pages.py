@@ -219,3 +219,16 @@ def test_an_unknown_code_has_no_page(client, code):
     response = client.get(f"/problems/{code}", headers=BROWSER)
     assert response.status_code == 404
     assert response.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/api/dcos", "/potions", "/api/v2/potoins"])
+def test_a_mistyped_url_is_a_page_for_a_browser_and_a_problem_for_a_program(client, path):
+    page = client.get(path, headers=BROWSER)
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert Page(page.text).forbidden == []
+    assert "style-src 'self'" in page.headers["Content-Security-Policy"]
+    assert "/api/docs" in Page(page.text).links
+    for accept in ("*/*", "application/json", "application/problem+json", "image/png"):
+        problem = client.get(path, headers={"Accept": accept})
+        assert (problem.status_code, problem.json["code"]) == (404, "not-found")
+        assert set(problem.vary) == set(page.vary) == {"Accept", "Authorization"}
