@@ -88,7 +88,7 @@ LAYERS: dict[str, list[str]] = {
     "embedded": ["spawn", "data_directory", "postgres"],
     "cli": [
         "dev_server",
-        "dev_worker",
+        "parent_bound_worker",
         "errors",
         "migrations",
         "operator_session",

@@ -78,7 +78,7 @@ def gunicorn(listener: socket.socket) -> Iterator[Popen[bytes]]:
     """Serve the connections of a listener; at the end, finish requests and stop."""
     options = [
         f"--bind=fd://{listener.fileno()}",
-        "--worker-class=alchemist.cli.dev_worker.DevWorker",
+        "--worker-class=alchemist.cli.parent_bound_worker.ParentBoundWorker",
     ]
     process = spawn.spawn(
         [sys.executable, "-m", "gunicorn", "wsgi:app", *options],

@@ -3,7 +3,6 @@
 import alembic.command
 import click
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import URL, NullPool, create_engine
 
 from alchemist import database as db
@@ -11,20 +10,16 @@ from alchemist import database as db
 
 def check(url: URL) -> None:
     """Raise ClickException unless the database is at the latest revision."""
-    if _revision(url) != _head(url):
+    if _revision(url) != db.latest_revision():
         raise click.ClickException("The database is not up to date: run `alchemist migrate`.")
 
 
 def upgrade(url: URL) -> tuple[str | None, str | None]:
     """Migrate to the latest revision; return the revisions before and after."""
-    before, head = _revision(url), _head(url)
+    before, head = _revision(url), db.latest_revision()
     if before != head:
         alembic.command.upgrade(db.alembic_config(url), "head")
     return before, head
-
-
-def _head(url: URL) -> str | None:
-    return ScriptDirectory.from_config(db.alembic_config(url)).get_current_head()
 
 
 def _revision(url: URL) -> str | None:

@@ -61,12 +61,12 @@ def index() -> Response:
     if prefers_html():
         response = Response(status=302, headers={"Location": "/api/docs"})
     else:
-        response = CachedResponse(openapi_document.serialize(_links()), JSON).to_response()
+        response = CachedResponse(openapi_document.serialize(_index_body()), JSON).to_response()
     response.headers["Vary"] = "Accept"
     return response
 
 
-def _links() -> dict[str, Any]:
+def _index_body() -> dict[str, Any]:
     return {
         "name": "Alchemist",
         "version": __version__,

@@ -98,7 +98,9 @@ class DataDirectory:
 
     def is_traversable(self, *directories: Path) -> bool:
         """Return whether the server's user reaches this and other directories unprivileged."""
-        return all(map(_is_traversable, (self.private_dir, self.socket_dir.parent, *directories)))
+        return all(
+            map(_is_traversable_by_group, (self.private_dir, self.socket_dir.parent, *directories))
+        )
 
     def _acquire_lock(self) -> None:
         _ensure_private(self.path)
@@ -172,7 +174,7 @@ def _ensure_private(directory: Path) -> None:
         )
 
 
-def _is_traversable(directory: Path) -> bool:
+def _is_traversable_by_group(directory: Path) -> bool:
     """Return whether a process with root's group, and no other right, can enter a directory."""
     statuses = [path.stat() for path in (directory, *directory.parents)]
     return all(

@@ -106,11 +106,11 @@ class Connection:
 
         Raise IncompleteRequest, or an error of the parser.
         """
-        if self.request is None and self._is_head_complete():
+        if self.request is None and self._can_parse_head():
             self._parse_head()
         return self.request is not None and self._is_body_complete(self.request)
 
-    def _is_head_complete(self) -> bool:
+    def _can_parse_head(self) -> bool:
         recv_buffer = self.buffered_socket.recv_buffer
         # A bare LF is malformed: the parser rejects it.
         for head_end in (b"\r\n\r\n", b"\n\n"):

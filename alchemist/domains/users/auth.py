@@ -178,11 +178,11 @@ def _load_caller(digest: str) -> Caller | None:
     return caller
 
 
-def _caller_from_row(pk: UUID, user_id: UUID, scope: list[str] | None, role: str) -> Caller:
+def _caller_from_row(token_pk: UUID, user_id: UUID, scope: list[str] | None, role: str) -> Caller:
     granted = permissions.ROLE_PERMISSIONS[role]
     if scope is not None:
         granted = granted.intersection(scope)
-    return Caller(granted, user_id, pk, is_scoped=scope is not None)
+    return Caller(granted, user_id, token_pk, is_scoped=scope is not None)
 
 
 def revalidate_token(permission: str) -> Caller:

@@ -6,7 +6,7 @@ from alchemist.embedded.spawn import set_parent_death_signal
 from alchemist.server import BufferingWorker
 
 
-class DevWorker(BufferingWorker):
+class ParentBoundWorker(BufferingWorker):
     """Ends with the gunicorn master, even if that is killed.
 
     Without the master there is soon no database, so no request could be finished; and a worker that
