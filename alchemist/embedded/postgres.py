@@ -155,7 +155,7 @@ class EmbeddedPostgres:
                 [bin_dir / program, "-D", cluster, *options],
                 death_signal,
                 user=account.pw_name if account else "",
-                bypass_permissions=bool(account) and not self.directory.is_traversable(bin_dir),
+                enter_any_directory=bool(account) and not self.directory.is_traversable(bin_dir),
                 stdout=log,
                 stderr=log,
                 pass_fds=[self.directory.server_lock_fd],

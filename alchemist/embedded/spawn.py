@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 CAPABILITY_VERSION_3 = 0x20080522
-CAP_DAC_OVERRIDE = 1
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 
 
 def spawn(
@@ -27,19 +27,19 @@ def spawn(
     death_signal: signal.Signals,
     *,
     user: str = "",
-    bypass_permissions: bool = False,
+    enter_any_directory: bool = False,
     **options: Any,
 ) -> subprocess.Popen[bytes]:
     """Start a command that gets `death_signal` when the thread that called this ends.
 
     It runs in its own session, so that only its parent gets a Ctrl-C. Root can set the `user` that
-    it runs as, and with `bypass_permissions` it keeps the capability to enter any directory.
+    it runs as, and with `enter_any_directory` it keeps a capability for that.
     Only Linux sends the signal: elsewhere the command can outlive a parent that is killed.
     `options` are those of Popen.
     """
     arguments = [
         *(str(int(death_signal)), str(os.getpid()), user),
-        "bypass-permissions" if bypass_permissions else "",
+        "enter-any-directory" if enter_any_directory else "",
     ]
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-I", "-S", __file__, *arguments, *map(str, command)],
@@ -50,14 +50,14 @@ def spawn(
 
 
 def _main(
-    death_signal: str, parent_pid: str, user: str, bypass_permissions: str, *command: str
+    death_signal: str, parent_pid: str, user: str, enter_any_directory: str, *command: str
 ) -> None:
     # No KeyboardInterrupt of this interpreter, and no handling inherited from `nohup`.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_DFL)
     try:
         if user:
-            _drop_privileges(pwd.getpwnam(user), bool(bypass_permissions))
+            _drop_privileges(pwd.getpwnam(user), bool(enter_any_directory))
     except OSError as error:
         sys.exit(f"FATAL:  root cannot become {user} here ({error.strerror}): use another user.")
     set_parent_death_signal(int(parent_pid), int(death_signal))
@@ -67,17 +67,21 @@ def _main(
         sys.exit(f"FATAL:  {command[0]} does not run here: {error.strerror}.")
 
 
-def _drop_privileges(account: pwd.struct_passwd, bypass_permissions: bool) -> None:
+def _drop_privileges(account: pwd.struct_passwd, enter_any_directory: bool) -> None:
     """Become `account`, but keep root's group: the private directory is open to that group only."""
-    if bypass_permissions:
+    if enter_any_directory:
         # PR_SET_KEEPCAPS is not enough: without this bit access(2), which PostgreSQL calls for its
         # own files, ignores the capabilities of all users but root.
         _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(0)
     os.setuid(account.pw_uid)
-    if bypass_permissions:
-        _keep_capability(CAP_DAC_OVERRIDE)
+    if enter_any_directory:
+        try:
+            _keep_capability(CAP_DAC_READ_SEARCH)
+        except PermissionError:
+            # Root in a container of Docker has only this one, which bypasses all permissions.
+            _keep_capability(CAP_DAC_OVERRIDE)
 
 
 def _keep_capability(capability: int) -> None:

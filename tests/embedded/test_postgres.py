@@ -69,10 +69,10 @@ def conninfo(server, **changes):
 
 
 @contextmanager
-def parent_process(data, *, mode="non-durable", python=sys.executable, **options):
+def parent_process(data, *, mode="non-durable", python=(sys.executable,), **options):
     """Run a process that starts a server, until it is killed."""
     with subprocess.Popen(
-        [python, "-c", PARENT, str(data), mode],
+        [*python, "-c", PARENT, str(data), mode],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -99,7 +99,7 @@ def as_other_user():
         command = [python, "-c", "import alchemist.embedded"]
         with suppress(OSError, subprocess.CalledProcessError):
             subprocess.run(command, check=True, env=processes.environment(), **options)
-            return options | {"python": python}
+            return options | {"python": [python]}
     pytest.skip("no Python with Alchemist that an ordinary user can run")
 
 
@@ -331,10 +331,27 @@ def test_no_other_user_can_reach_the_socket_of_root(public_dir, user):
 
 
 @only_root
-def test_in_a_private_directory_it_runs_with_one_of_roots_capabilities(tmp_path):
+def test_in_a_private_directory_it_can_read_more_but_not_write_more(tmp_path):
     tmp_path.chmod(0o700)
     with serve(tmp_path / "data") as server:
-        assert user_and_capabilities(server.process) == ("nobody", CAP_DAC_OVERRIDE)
+        assert user_and_capabilities(server.process.pid) == ("nobody", CAP_DAC_READ_SEARCH)
+        secret = tmp_path / "secret"
+        secret.write_text("")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            execute(server, f"COPY (SELECT 1) TO '{secret}'")
+
+
+@only_root
+def test_in_a_private_directory_it_bypasses_permissions_where_root_has_no_other_capability(
+    tmp_path,
+):
+    tmp_path.chmod(0o700)
+    python = ["setpriv", "--bounding-set", "-dac_read_search", "--", sys.executable]
+    with parent_process(tmp_path / "data", python=python) as process:
+        wait_for_line(process, "ready")
+        postmaster_pid = tmp_path / "data" / "postgres" / "cluster" / "postmaster.pid"
+        pid = int(postmaster_pid.read_text().splitlines()[0])
+        assert user_and_capabilities(pid) == ("nobody", CAP_DAC_OVERRIDE)
 
 
 @only_root
@@ -342,15 +359,15 @@ def test_in_a_public_directory_it_runs_without_capabilities(public_dir):
     with serve(public_dir / "data") as server:
         if not server.directory.is_traversable(postgres._bin_dir()):
             pytest.skip("the programs of PostgreSQL are in a private directory")
-        assert user_and_capabilities(server.process) == ("nobody", 0)
+        assert user_and_capabilities(server.process.pid) == ("nobody", 0)
 
 
-CAP_DAC_OVERRIDE = 1 << 1
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1 << 1, 1 << 2
 
 
-def user_and_capabilities(process):
+def user_and_capabilities(pid):
     """Return the user that a process runs as, and all capabilities that it has or can get."""
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     status = dict(line.split(":", 1) for line in lines)
     (user,) = {pwd.getpwuid(int(uid)).pw_name for uid in status["Uid"].split()}
     (capabilities,) = {int(status[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")}
