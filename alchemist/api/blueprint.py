@@ -230,10 +230,11 @@ class Blueprint(flask_smorest.Blueprint):
                 view(self, row)
                 return Response(status=204)
 
+            wrapper.has_no_content = True  # type: ignore[attr-defined]
             unconditional = (428,) if require_if_match else ()
             responses = {
                 204: openapi.response("Done.", None, {}),
-                **openapi.error_responses(404, 406, 409, 412, *unconditional),
+                **openapi.error_responses(404, 409, 412, *unconditional),
             }
             parameters = [openapi.IF_MATCH] if require_if_match else []
             return openapi.with_openapi(wrapper, view, responses=responses, parameters=parameters)

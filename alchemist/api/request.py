@@ -19,6 +19,7 @@ from alchemist.errors import ErrorDetail
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+PROBLEM_JSON = "application/problem+json"
 # Both in bytes.
 MAX_BODY = 1024 * 1024
 MAX_DRAINED = MAX_BODY + 64 * 1024

@@ -17,7 +17,7 @@ from alchemist import errors
 from alchemist.database import TransactionMode, session, transaction_mode
 
 from . import database_errors
-from .request import JSON, request
+from .request import JSON, PROBLEM_JSON, request
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Resource(MethodView):
         method = "get" if request.method == "HEAD" else request.method.lower()
         request.caller = current_app.extensions["authorize"](self.permissions[method])
         view = getattr(self, method)
-        self.check_accept()
+        self.check_accept(view)
         with transaction_mode(mode_of(view, method)):
             for attempt in range(1, MAX_ATTEMPTS):
                 try:
@@ -78,8 +78,13 @@ class Resource(MethodView):
                     return _commit(response)
             return _commit(view(**path))
 
-    def check_accept(self) -> None:
-        """Raise NotAcceptable if the client excludes JSON (RFC 9110 §12.5.1)."""
+    def check_accept(self, view: Any) -> None:
+        """Raise NotAcceptable if the client excludes JSON (RFC 9110 §12.5.1).
+
+        Accepting problems is enough: some clients ask for `application/problem+json` alone.
+        """
+        if getattr(view, "has_no_content", False):
+            return
         if request.headers.get("Accept", "*/*") not in ("*/*", JSON) and not _accepts_json():
             raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
 
@@ -106,13 +111,16 @@ def close_session(_error: BaseException | None = None) -> None:
 
 
 def _accepts_json() -> bool:
-    """Look for the most specific range that JSON is in (RFC 9110 §12.5.1), parameters apart."""
+    """Return whether Accept includes JSON or problems, by the most specific range of each."""
     ranges: dict[str, float] = {}
     for value, quality in request.accept_mimetypes:
         name = value.partition(";")[0].strip().lower()
         ranges[name] = max(quality, ranges.get(name, 0))
-    known = [ranges[name] for name in (JSON, "application/*", "*/*") if name in ranges]
-    return known[0] > 0 if known else not ranges
+    for media_type in (JSON, PROBLEM_JSON):
+        names = [name for name in (media_type, "application/*", "*/*") if name in ranges]
+        if names and ranges[names[0]] > 0:
+            return True
+    return not ranges
 
 
 def _commit(response: ResponseReturnValue) -> ResponseReturnValue:

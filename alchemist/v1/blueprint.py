@@ -86,7 +86,7 @@ class Schema(fields.Schema):
 class Resource(api.Resource):
     """Ignores query parameters that it does not know, and what the client accepts."""
 
-    def check_accept(self) -> None:
+    def check_accept(self, view: View) -> None:
         pass
 
 

@@ -114,6 +114,8 @@ TAKING = [
     "text/html, */*;q=0.1",
     "application/problem+json, application/json",
     "APPLICATION/JSON",
+    "application/problem+json",
+    "application/json;q=0, application/problem+json",
 ]
 
 
@@ -123,6 +125,13 @@ def test_an_accept_header_that_excludes_json_is_406(client, accept, method):
     answer = client.open(URL, method=method, headers={"Accept": accept}, json={"name": "a"})
     assert_problem(answer, 406)
     assert client.get(f"{URL}?name=a").json == []
+
+
+@pytest.mark.parametrize("accept", [*REFUSING, "application/problem+json"])
+def test_a_delete_needs_no_accept_header_because_it_has_no_content(client, accept):
+    url = f"{URL}/{make_ingredient().pk}"
+    answer = client.delete(url, headers={"Accept": accept, "If-Match": "*"})
+    assert (answer.status_code, answer.data) == (204, b"")
 
 
 @pytest.mark.parametrize("accept", TAKING)
