@@ -1,7 +1,10 @@
 """Each test runs in one transaction that is rolled back; the app's commits end savepoints in it."""
 
 import os
+import signal
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -42,8 +45,46 @@ def _cache_directory(config: pytest.Config) -> Path | None:
     return None
 
 
+# Deletes a directory when pytest closes the pipe, or is killed. Child processes of a killed run may
+# still write for a moment, so it tries again.
+DELETE_AT_EXIT = """
+import os, shutil, sys, time
+sys.stdin.read()
+for _ in range(300):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    if not os.path.exists(sys.argv[1]):
+        break
+    time.sleep(0.1)
+"""
+
+
+def isolate_environment() -> None:
+    """Ignore proxies, and handle Ctrl-C even if a shell started pytest in the background."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def use_temporary_directory(config: pytest.Config) -> None:
+    """Use one directory for all temporary files of this run, and delete it whatever happens."""
+    directory = tempfile.mkdtemp(prefix="alc-")
+    # Some tests run processes of other users.
+    os.chmod(directory, 0o711)
+    process = subprocess.Popen(
+        [sys.executable, "-c", DELETE_AT_EXIT, directory],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    config.add_cleanup(lambda: process.communicate() and None)
+    os.environ["TMPDIR"] = tempfile.tempdir = directory
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Take the databases of the main process, if this is a worker of pytest-xdist."""
+    isolate_environment()
+    if not hasattr(config, "workerinput"):
+        use_temporary_directory(config)
     if urls := getattr(config, "workerinput", {}).get("databases"):
         server, template = map(database_url, urls)
         config.stash[DATABASES] = server, template

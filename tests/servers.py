@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
 import sys
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Self
 from sqlalchemy import URL
 
 from alchemist.database import PROJECT_ROOT
+from alchemist.embedded import spawn
 
 TIMEOUT = 20  # seconds
 
@@ -47,8 +47,9 @@ class Gunicorn:
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = spawn.spawn(
                 [sys.executable, "-m", "gunicorn", self.application],
+                signal.SIGTERM,
                 cwd=self.directory,
                 env=self.environment,
                 stdout=log,

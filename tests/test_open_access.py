@@ -1,6 +1,7 @@
 """Open access: for whoever sits at this machine, when asked for, and for nobody else."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from alchemist import config
 from alchemist import database as db
 from alchemist.config import ConfigurationError
 from alchemist.database import PROJECT_ROOT
+from alchemist.embedded import spawn
 from tests.factories import make_user
 from tests.servers import Gunicorn
 
@@ -274,8 +276,13 @@ def unix_socket(fresh_database, tmp_path):
     }
     command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=PROJECT_ROOT, env=os.environ | environment, stdout=log, stderr=log
+        process = spawn.spawn(
+            command,
+            signal.SIGTERM,
+            cwd=PROJECT_ROOT,
+            env=os.environ | environment,
+            stdout=log,
+            stderr=log,
         )
     deadline = monotonic() + 20
     while not _listens(path):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import socketserver
 import subprocess
@@ -24,6 +25,7 @@ import pytest
 from alchemist import errors
 from alchemist.api import request
 from alchemist.database import PROJECT_ROOT
+from alchemist.embedded import spawn
 from tests.dockerfile import document
 
 NGINX_CONF = document("proxy", "nginx.conf")
@@ -157,7 +159,7 @@ def proxy(nginx: str, directory: Path, backend: UnixServer) -> Iterator[SimpleNa
     check = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
     assert check.returncode == 0, check.stderr
     log_file = directory / "nginx.log"
-    with log_file.open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+    with log_file.open("wb") as log, spawn.spawn(command, signal.SIGTERM, stderr=log) as process:
         try:
             wait_for_port(port)
             yield SimpleNamespace(port=port, directory=directory)

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from alchemist import cli, embedded
-from alchemist.embedded import postgres
+from alchemist.embedded import postgres, spawn
 from tests import processes
 
 COMMAND = [sys.executable, "-m", "alchemist.cli"]
@@ -79,13 +79,13 @@ class Dev:
     """A process of `alchemist dev`, and its output."""
 
     def __init__(self, *arguments):
-        self.process = subprocess.Popen(
+        self.process = spawn.spawn(
             [*COMMAND, "dev", *arguments],
+            signal.SIGTERM,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env=processes.environment(),
-            start_new_session=True,
         )
         self.output = ""
 
