@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from gunicorn.config import Config
-from gunicorn.http import RequestParser
+from gunicorn.http import RequestParser, message
 from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import LimitRequestHeaders, NoMoreData, ParseException
 
@@ -20,6 +20,9 @@ from .chunks import ChunkedScanner
 MAX_HEAD = 64 * 1024
 MAX_CHUNKED = 2 * MAX_BODY
 RECV_SIZE = 64 * 1024
+# gunicorn joins repeated fields with commas, except those that it rejects (RFC 9110 §5.3). Joined,
+# two idempotency keys would be one valid key.
+message.RFC9110_5_3_SINGLETON_FIELDS |= {"AUTHORIZATION", "IDEMPOTENCY-KEY"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

@@ -236,6 +236,20 @@ def test_an_endless_head_is_rejected(connect):
     assert connection.recv(12) == b"HTTP/1.1 431"
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Content-Type", "Host", "Idempotency-Key"])
+def test_a_repeated_header_that_is_not_a_list_is_400_and_named(connect, name):
+    line = HOST if name == "Host" else f"{name}: a\r\n".encode()
+    repeated = b"GET /livez HTTP/1.1\r\n" + HOST + line * (1 if name == "Host" else 2)
+    response = read_until_close(connect(repeated + b"\r\n"))
+    assert response.startswith(b"HTTP/1.1 400 ")
+    assert name.upper().encode() in response
+
+
+def test_a_repeated_header_that_is_a_list_is_joined(connect):
+    headers = b'If-None-Match: "a"\r\n' * 2
+    assert statuses(connect(LIVEZ + headers + b"Connection: close\r\n\r\n")) == [200]
+
+
 def test_a_malformed_body_that_the_app_does_not_read_gets_one_response(connect):
     sent = LIVEZ + b"Transfer-Encoding: chunked\r\n\r\nbrew\r\n\r\n" + LIVEZ_AND_CLOSE
     assert statuses(connect(sent)) == [200]
