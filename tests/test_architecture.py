@@ -66,6 +66,8 @@ LAYERS: dict[str, list[str]] = {
     ],
     "v1": [
         "fields",
+        "lenient_json",
+        "schema",
         "request_hooks",
         "blueprint",
         "root",

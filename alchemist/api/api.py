@@ -180,9 +180,7 @@ def init_app(app: Flask) -> None:
 
 def _validate_target() -> None:
     request.check_host()
-    lenient_prefix = current_app.config.get("LENIENT_URL_PREFIX")
-    if not (lenient_prefix and f"{request.path}/".startswith(lenient_prefix)):
-        request.check_url()
+    request.check_url()
 
 
 def _method_not_allowed_without_slash() -> None:

@@ -29,7 +29,9 @@ PAGINATION_PARAMETERS = ("limit", "cursor", "sort", "count")
 QUERY_PARSER = QueryParser()
 
 
-class Blueprint(flask_smorest.Blueprint):
+class BaseBlueprint(flask_smorest.Blueprint):
+    """What the blueprints of all versions share: permissions, and parsed arguments."""
+
     ARGUMENTS_PARSER = QUERY_PARSER
 
     def add_url_rule(
@@ -70,6 +72,10 @@ class Blueprint(flask_smorest.Blueprint):
             return openapi.with_openapi(wrapper, view, requestBody=body)
 
         return decorator
+
+
+class Blueprint(BaseBlueprint):
+    """The decorators of v2's views."""
 
     def list(
         self, schema: type[fields.Schema], query: type[ListQuerySchema]

@@ -46,17 +46,17 @@ def _reject_overflow(text: str) -> float:
     return number
 
 
-def _check_depth_and_text(value: Any, depth: int = 1) -> None:
+def check_depth_and_text(value: Any, depth: int = 1) -> None:
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, list | dict):
         if depth > MAX_NESTING:
             raise errors.BadRequest(f"The body is nested more than {MAX_NESTING} levels deep.")
         for member in value:
-            _check_depth_and_text(member, depth + 1)
+            check_depth_and_text(member, depth + 1)
         if isinstance(value, dict):
             for member in value.values():
-                _check_depth_and_text(member, depth + 1)
+                check_depth_and_text(member, depth + 1)
 
 
 def _check_text(text: str) -> None:
@@ -96,11 +96,11 @@ def loads_strict(raw: bytes) -> Any:
         raise errors.BadRequest("A number has too many digits.") from error
     # Only an escape makes a NUL or a lone surrogate, and only brackets make nesting.
     if "\\u" in text or text.count("[") + text.count("{") > MAX_NESTING:
-        _check_depth_and_text(value)
+        check_depth_and_text(value)
     return value
 
 
-def _is_utf8(request: Request) -> bool:
+def is_utf8(request: Request) -> bool:
     """Return whether the media type is well-formed and names no other charset."""
     content_type = request.headers["Content-Type"].strip(" \t")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
@@ -114,7 +114,7 @@ def _check_media_type(request: Request) -> None:
     accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
     # The usual header needs no parsing.
     is_plain = request.content_type == JSON
-    if not is_plain and (request.mimetype not in accepted or not _is_utf8(request)):
+    if not is_plain and (request.mimetype not in accepted or not is_utf8(request)):
         raise errors.UnsupportedMediaType(
             f"Send the body as {' or '.join(accepted)} in UTF-8.",
             headers={
@@ -214,9 +214,10 @@ def load_body(
     client may send back what it got (RFC 7396 merge patch). With `defer_lookup`, references are
     looked up only if there are other errors to report with them, or if the body repeats values
     of their rows; the others are returned for the statement that inserts the row. `authorize`
-    raises Forbidden for references that the caller may not make, whatever else is wrong.
+    raises Forbidden for references that the caller may not make, whatever else is wrong. A schema
+    with a method `read_body` reads the body by itself.
     """
-    body = read_json(request)
+    body = getattr(schema, "read_body", read_json)(request)
     references_found = references.find(schema, body)
     if authorize:
         authorize(references_found)

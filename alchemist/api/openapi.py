@@ -106,7 +106,6 @@ def request_body(schema: Any, media_types: Iterable[str]) -> dict[str, Any]:
 
 # The location in the example of a problem code, if it is not the field `name` of the body.
 EXAMPLE_LOCATIONS = {
-    "ambiguous": {"pointer": "#/store_id"},
     "already-exists": {"pointer": "#/name"},
     "duplicate": {"pointer": "#/ingredients/1"},
     "forbidden": {"permission": "potions:write"},

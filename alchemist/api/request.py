@@ -53,6 +53,12 @@ class Request(flask.Request):
         """The key of the row that this request creates, the same in every attempt."""
         return uuid7()
 
+    @cached_property
+    def is_lenient(self) -> bool:
+        """Whether the path is below LENIENT_URL_PREFIX, where errors of the query are ignored."""
+        prefix = flask.current_app.config.get("LENIENT_URL_PREFIX")
+        return prefix is not None and f"{self.path}/".startswith(prefix)
+
     def check_host(self) -> None:
         """Raise BadRequest if HTTP/1.1 lacks Host, or Host is malformed (RFC 9112 §3.2)."""
         host = self.environ.get("HTTP_HOST")
@@ -80,7 +86,7 @@ class Request(flask.Request):
         WSGI would replace silently what it cannot decode.
         """
         target = self.raw_target
-        if "%" not in target and target.isascii():
+        if self.is_lenient or ("%" not in target and target.isascii()):
             return
         try:
             unquote_to_bytes(target.encode("latin-1")).decode()
@@ -92,6 +98,8 @@ class Request(flask.Request):
 
     @cached_property
     def _pairs(self) -> list[tuple[str, str]]:
+        if self.is_lenient:
+            return parse_qsl(self.query_string.decode(errors="replace"), keep_blank_values=True)
         query = self.query_string.decode()
         try:
             return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
@@ -102,8 +110,11 @@ class Request(flask.Request):
         """Return the parameters of the query.
 
         The values of a repeated parameter in `list_names` are joined by commas. Any other repeated
-        parameter has its first value. Raise BadRequest if there are more than 100 parameters.
+        parameter has its first value, or if the request is lenient, the last one. Raise BadRequest
+        if there are more than 100 parameters.
         """
+        if self.is_lenient:
+            return dict(self._pairs)
         parameters: dict[str, str] = {}
         for name, value in self._pairs:
             if name in parameters and name in list_names:
@@ -114,12 +125,14 @@ class Request(flask.Request):
 
     def repeated_parameters(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
         """Return an error for each parameter that is repeated and not in `list_names`."""
+        if self.is_lenient:
+            return []
         counts = Counter(name for name, _ in self._pairs if name not in list_names)
         return [repeated_parameter(name) for name in sorted(counts) if counts[name] > 1]
 
     def unexpected_parameters(self) -> list[ErrorDetail]:
         """Return the errors of the query of an operation that takes no parameters."""
-        if not self.query_string:
+        if self.is_lenient or not self.query_string:
             return []
         unknown = [unknown_parameter(name) for name in self.parameters()]
         return [*self.repeated_parameters(), *unknown]

@@ -1,11 +1,11 @@
-"""The older service of coupons."""
+"""Coupons of v1."""
 
 from typing import Any
 from uuid import UUID
 
 from marshmallow import ValidationError, validates_schema
 
-from alchemist.api.fields import CodedMessage, Pk, StrictInteger, Text
+from alchemist.api.fields import CodedMessage
 from alchemist.database import Query
 from alchemist.domains.coupons import service
 from alchemist.domains.coupons.models import Coupon
@@ -14,20 +14,16 @@ from alchemist.domains.coupons.schemas import (
     CODE_EXAMPLES,
     EXAMPLE_PK,
     INIT_COUNT_DESCRIPTION,
-    MAX_COUNT,
     REMAINING_COUNT_DESCRIPTION,
     exceeds_init_count,
 )
 
 from . import PREFIX
-from .blueprint import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource
+from .fields import MAX_INT4, Integer, Pk, Text
+from .schema import Schema
 
-blp = Blueprint(
-    "v1-coupons",
-    __name__,
-    url_prefix=f"{PREFIX}/coupons",
-    description="The older service of coupons.",
-)
+blp = Blueprint("v1-coupons", __name__, url_prefix=f"{PREFIX}/coupons", description="Coupons.")
 
 
 class CouponSchema(Schema):
@@ -43,28 +39,27 @@ class CouponSchema(Schema):
         max=64,
         metadata={"description": CODE_DESCRIPTION, "examples": list(CODE_EXAMPLES)},
     )
-    init_count = StrictInteger(
+    init_count = Integer(
         required=True,
         min=0,
-        max=MAX_COUNT,
+        max=MAX_INT4,
         metadata={"description": INIT_COUNT_DESCRIPTION, "examples": [1000]},
     )
-    remaining_count = StrictInteger(
+    remaining_count = Integer(
         min=0,
-        max=MAX_COUNT,
+        max=MAX_INT4,
         allow_none=True,
         metadata={
-            "description": f"{REMAINING_COUNT_DESCRIPTION} `init_count` by default, and with null.",
+            "description": f"{REMAINING_COUNT_DESCRIPTION} If absent or null, it is `init_count`.",
             "examples": [1000],
         },
     )
 
     @validates_schema(skip_on_field_errors=False)
     def check_counts(self, values: dict[str, Any], **_: Any) -> None:
-        """Complain about counts that do not go together, beside whatever else is wrong."""
         if exceeds_init_count(values):
-            complaint = CodedMessage("out-of-range", "Must be between 0 and the initial count.")
-            raise ValidationError({"remaining_count": [complaint]})
+            message = CodedMessage("out-of-range", "Must be between 0 and the initial count.")
+            raise ValidationError({"remaining_count": [message]})
 
 
 @blp.route("/")

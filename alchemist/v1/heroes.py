@@ -1,4 +1,4 @@
-"""The older service of heroes."""
+"""Heroes of v1."""
 
 from typing import Any
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 from marshmallow.fields import Boolean
 
 from alchemist.api import PUBLIC
-from alchemist.api.fields import Enum, Pk, Text
+from alchemist.api.fields import Enum
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.heroes import auth, service
@@ -19,12 +19,14 @@ from alchemist.domains.heroes.schemas import (
 )
 
 from . import PREFIX
-from .blueprint import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource
+from .fields import Pk, Text
+from .schema import Schema
 
-blp = Blueprint(
-    "v1-heroes", __name__, url_prefix=f"{PREFIX}/heroes", description="The older service of heroes."
-)
+blp = Blueprint("v1-heroes", __name__, url_prefix=f"{PREFIX}/heroes", description="Heroes.")
 NOT_FOUND = "The hero hasn't been found!"
+CONFLICT = "This nickname is taken. Unlike before, no two heroes have the same nickname."
+DELETED = {"status": True, "message": "The hero has been deleted!"}
 
 
 class HeroSchema(Schema):
@@ -50,7 +52,7 @@ class HeroDeletedSchema(Schema):
     message = Text(
         max=100,
         example="The hero has been deleted!",
-        metadata={"description": "Says that it is done."},
+        metadata={"description": "The confirmation."},
     )
 
 
@@ -58,7 +60,7 @@ class HeroDeletedSchema(Schema):
 class V1HeroList(Resource):
     permissions = {"post": auth.WRITE}
 
-    @blp.create(HeroSchema, service.by_pk, body=HeroSchema)
+    @blp.create(HeroSchema, service.by_pk, body=HeroSchema, conflict_detail=CONFLICT)
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""
         return service.create(user_id=request.caller.user_id, **values)
@@ -68,21 +70,26 @@ class V1HeroList(Resource):
 class V1HeroItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
-    @blp.retrieve(HeroSchema, NOT_FOUND)
+    @blp.retrieve(HeroSchema, not_found_detail=NOT_FOUND)
     def get(self, pk: UUID) -> Query:
         """Get a hero"""
         return service.by_pk(pk)
 
-    @blp.update(HeroSchema, auth.writable_query, NOT_FOUND)
+    @blp.update(
+        HeroSchema,
+        auth.writable_query,
+        not_found_detail=NOT_FOUND,
+        conflict_detail=CONFLICT,
+    )
     def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
         """Change a hero"""
         service.update(hero, changes)
 
     @blp.destroy(
         auth.writable_query,
-        HeroDeletedSchema,
-        {"status": True, "message": "The hero has been deleted!"},
-        NOT_FOUND,
+        schema=HeroDeletedSchema,
+        answer=DELETED,
+        not_found_detail=NOT_FOUND,
     )
     def delete(self, hero: Hero) -> None:
         """Delete a hero"""

@@ -1,49 +1,48 @@
-"""The orders of the older service of stores, products and orders."""
+"""Orders of v1."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, literal_column
+from sqlalchemy import ColumnElement, func, literal_column
 
+from alchemist import database as db
 from alchemist import errors
-from alchemist.api.fields import UTC_ZONE, List, Nested, Pk, StrictInteger, UtcDateTime
+from alchemist.api import JsonResponse, openapi
+from alchemist.api.fields import UTC_ZONE, Nested, UtcDateTime
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.orders import auth, service
 from alchemist.domains.orders.models import Order
-from alchemist.domains.orders.schemas import EXAMPLE_PK, MAX_QUANTITY
+from alchemist.domains.orders.schemas import EXAMPLE_PK
 from alchemist.domains.products.schemas import EXAMPLE_PK as PRODUCT
 from alchemist.errors import ErrorDetail
 
 from . import PREFIX
-from .blueprint import Blueprint, Resource, Schema
-from .products import MoneyNumber, ProductSchema
+from .blueprint import Blueprint, Resource
+from .fields import MAX_INT4, Integer, List, MoneyNumber, Pk
+from .products import ProductSchema
+from .schema import Schema
 from .stores import NOT_FOUND
 
-blp = Blueprint(
-    "v1-orders",
-    __name__,
-    url_prefix=f"{PREFIX}/orders",
-    description="The older service of stores, products and orders: orders.",
-)
-ITEMS = "What is bought."
+blp = Blueprint("v1-orders", __name__, url_prefix=f"{PREFIX}/orders", description="Orders.")
+QUANTITY = {"description": "The number of pieces.", "examples": [2]}
 
 
 class NaiveUtcDateTime(UtcDateTime):
-    """An instant in UTC that does not say so."""
+    """A date and time in UTC, without an offset."""
 
-    form: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US'""")
+    sql_format: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US'""")
 
-    def __init__(self, *, meaning: str, **how: Any) -> None:
+    def __init__(self, *, description: str, **kwargs: Any) -> None:
         metadata = {
-            "description": meaning,
-            # Not a `date-time`, which has an offset.
+            "description": description,
+            # The format `date-time` has an offset.
             "format": "date-time-local",
             "examples": ["2026-11-20T07:15:00.123456"],
         }
-        super().__init__(metadata=metadata, **how)
+        super().__init__(metadata=metadata, **kwargs)
 
     def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
         if value is None:
@@ -52,19 +51,19 @@ class NaiveUtcDateTime(UtcDateTime):
 
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return func.to_char(func.timezone(UTC_ZONE, column), NaiveUtcDateTime.form)
+        return func.to_char(func.timezone(UTC_ZONE, column), NaiveUtcDateTime.sql_format)
 
 
 class Total(MoneyNumber):
-    """The total of an order, null if it has one in each of several currencies."""
+    """The total of an order in a single currency."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return float(value[0]["total"]) if len(value) == 1 else None
+        [total] = value
+        return float(total["total"])
 
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        is_one = func.json_array_length(column) == 1
-        return case((is_one, func.trim_scale(column[0]["total"].as_numeric(12, 2))))
+        return MoneyNumber.to_sql(column[0]["total"].as_numeric(12, 2))
 
 
 class OrderSchema(Schema):
@@ -75,80 +74,84 @@ class OrderSchema(Schema):
         example=EXAMPLE_PK,
         metadata={"description": "The primary key of the order."},
     )
-    placed_at = NaiveUtcDateTime(data_key="date", meaning="When it was placed, in UTC.")
-    totals = Total(
-        data_key="total",
-        allow_none=True,
-        meaning="What is to be paid; null if products are in several currencies, as orders of "
-        "version 2 may have them.",
-        example=25.0,
-    )
+    placed_at = NaiveUtcDateTime(data_key="date", description="When it was placed, in UTC.")
+    totals = Total(data_key="total", description="The total, in the currency.", example=25.0)
 
 
 class ItemSchema(Schema):
-    quantity = StrictInteger(
-        min=1, max=100 * MAX_QUANTITY, metadata={"description": "How many of it.", "examples": [2]}
-    )
+    quantity = Integer(min=1, max=MAX_INT4, metadata=QUANTITY)
     product = Nested(
-        ProductSchema, metadata={"description": "The product as it is now, its price included."}
+        ProductSchema, metadata={"description": "The product as it is now, with its current price."}
     )
 
 
 class OrderDetailSchema(OrderSchema):
-    items = List(Nested(ItemSchema), max=100, metadata={"description": ITEMS})
+    items = List(Nested(ItemSchema), metadata={"description": "One item for each product."})
 
 
 class OrderItemCreateSchema(Schema):
-    # Looked up by the order: here a product that is not there is 400, in words of its own.
+    # Not a reference for the parser: v1 has its own error for an unknown product.
     product_id = Pk(
         required=True,
         data_key="productId",
         example=PRODUCT,
         metadata={
-            "description": "What is bought; on several lines it is added up. `product_id` is "
-            "read, too."
+            "description": "The product. Quantities of the same product are added up. "
+            "`product_id` is accepted, too."
         },
     )
-    quantity = StrictInteger(
-        required=True,
-        min=1,
-        max=MAX_QUANTITY,
-        metadata={"description": "How many of it.", "examples": [2]},
-    )
+    quantity = Integer(required=True, min=1, max=MAX_INT4, metadata=QUANTITY)
 
 
 class OrderCreateSchema(Schema):
-    """An order to be placed."""
+    """The body of a request that places an order."""
 
     items = List(
         Nested(OrderItemCreateSchema),
         required=True,
         min=1,
-        max=100,
-        metadata={"description": ITEMS},
+        metadata={"description": "The products to order."},
     )
 
 
 def place(items: Sequence[Mapping[str, Any]]) -> Order:
-    """Place an order; raise Malformed if it wants products that are not there."""
+    """Place an order; raise BadRequest for unknown products, with the detail of v1."""
     try:
         return service.place(request.caller.user_id, items=items, single_currency=True)
-    except errors.UnprocessableContent as refused:
-        entries = [_to_v1_error(entry, items) for entry in refused.errors]
-        absent = [entry for entry in entries if entry["code"] == "unknown-reference"]
-        if not absent:
+    except errors.UnprocessableContent as error:
+        details = [_to_v1_error(detail, items) for detail in error.errors]
+        unknown = [detail for detail in details if detail["code"] == "unknown-reference"]
+        if not unknown:
             raise
-        detail = absent[0]["detail"]
-        raise errors.BadRequest(detail, entries, code="unknown-reference", status=400) from refused
+        raise errors.BadRequest(
+            unknown[0]["detail"], details, code="unknown-reference", status=400
+        ) from error
 
 
-def _to_v1_error(entry: ErrorDetail, items: Sequence[Mapping[str, Any]]) -> ErrorDetail:
-    if entry["code"] != "unknown-reference":
-        return entry
-    line, _, _ = entry["pointer"].rpartition("/")
-    pk = items[int(line.rpartition("/")[2])]["product_id"]
+def _to_v1_error(error: ErrorDetail, items: Sequence[Mapping[str, Any]]) -> ErrorDetail:
+    if error["code"] != "unknown-reference":
+        return error
+    item_pointer = error["pointer"].rpartition("/")[0]
+    pk = items[int(item_pointer.rpartition("/")[2])]["product_id"]
     detail = f"Product with productId = {pk} not found."
-    return {"pointer": line, "code": "unknown-reference", "detail": detail}
+    return {"pointer": item_pointer, "code": "unknown-reference", "detail": detail}
+
+
+def reject_several_currencies(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer with 409 in place of 404 if the order is readable, but in several currencies."""
+
+    def wrapper(self: Any, pk: UUID) -> JsonResponse:
+        try:
+            response: JsonResponse = view(self, pk)
+        except errors.NotFound:
+            query = auth.readable_query(pk)
+            if db.fetch_one(query.select, query.parameters) is None:
+                raise
+            detail = f"The order is in several currencies. Use /api/v2/orders/{pk}."
+            raise errors.Conflict(detail, code="mixed-currencies", status=409) from None
+        return response
+
+    return openapi.with_openapi(wrapper, view, responses=openapi.error_responses(409))
 
 
 @blp.route("/")
@@ -160,11 +163,11 @@ class V1OrderList(Resource):
         """List orders
 
         Your own orders. With the permission `sales:read` also orders with products of your stores,
-        with `orders:read:any` all orders.
+        with `orders:read:any` all orders. Orders in several currencies are left out.
         """
-        return service.list_query(**auth.visibility())
+        return service.list_query(**auth.visibility(), single_currency=True)
 
-    @blp.create(OrderSchema, service.by_pk, body=OrderCreateSchema, in_session=True)
+    @blp.create(OrderDetailSchema, service.by_pk, body=OrderCreateSchema, in_session=True)
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
 
@@ -177,7 +180,11 @@ class V1OrderList(Resource):
 class V1OrderItem(Resource):
     permissions = {"get": auth.READ}
 
-    @blp.retrieve(OrderDetailSchema, NOT_FOUND)
+    @reject_several_currencies
+    @blp.retrieve(OrderDetailSchema, not_found_detail=NOT_FOUND)
     def get(self, pk: UUID) -> Query:
-        """Get an order"""
-        return auth.readable_query(pk)
+        """Get an order
+
+        Version 1 has one total for an order: 409 if it is in several currencies.
+        """
+        return auth.readable_query(pk, single_currency=True)

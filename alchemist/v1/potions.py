@@ -1,10 +1,10 @@
-"""The older service of ingredients and potions."""
+"""Ingredients and potions of v1."""
 
 from typing import Any
 from uuid import UUID
 
 from alchemist.api import PUBLIC
-from alchemist.api.fields import List, Nested, Pk, Text
+from alchemist.api.fields import Nested, Text
 from alchemist.database import Query
 from alchemist.domains.ingredients import service as ingredients
 from alchemist.domains.ingredients.models import Ingredient
@@ -15,65 +15,54 @@ from alchemist.domains.potions.schemas import EXAMPLE_HONEY_PK
 from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
 
 from . import PREFIX
-from .blueprint import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource
+from .fields import List, Pk
+from .schema import Schema
 
-blp = Blueprint(
-    "v1-potions", __name__, url_prefix=PREFIX, description="The older service of potions."
-)
+blp = Blueprint("v1-potions", __name__, url_prefix=PREFIX, description="Ingredients and potions.")
 
-INGREDIENT_NAME_DESCRIPTION = {"description": "The name of the ingredient."}
-POTION_NAME_DESCRIPTION = {"description": "The name of the potion."}
-RECIPE_DESCRIPTION = {"description": "The ingredients, in order."}
+
+# Names of ingredients and potions are strict: their v1 service did not accept numbers either.
+def ingredient_name(example: str, **kwargs: Any) -> Text:
+    metadata = {"description": "The name of the ingredient."}
+    return Text(max=127, example=example, metadata=metadata, **kwargs)
+
+
+def potion_name(**kwargs: Any) -> Text:
+    metadata = {"description": "The name of the potion."}
+    return Text(max=127, example="Draught of Quiet Evenings", metadata=metadata, **kwargs)
 
 
 class IngredientSchema(Schema):
     pk = Pk(dump_only=True, example=INGREDIENT)
-    name = Text(
-        required=True, min=1, max=127, example="Mandrake root", metadata=INGREDIENT_NAME_DESCRIPTION
-    )
+    name = ingredient_name("Mandrake root", required=True, min=1)
 
 
 class PotionIngredientSchema(Schema):
     pk = Pk(
         attribute="ingredient_id",
         example=EXAMPLE_HONEY_PK,
-        metadata={"description": "The key of the ingredient."},
+        metadata={"description": "The primary key of the ingredient."},
     )
-    name = Text(
-        max=127,
-        attribute="ingredient.name",
-        example="Heather honey",
-        metadata=INGREDIENT_NAME_DESCRIPTION,
-    )
+    name = ingredient_name("Heather honey", attribute="ingredient.name")
 
 
 class PotionSchema(Schema):
     pk = Pk(dump_only=True, example=POTION)
-    name = Text(
-        required=True,
-        min=1,
-        max=127,
-        example="Draught of Quiet Evenings",
-        metadata=POTION_NAME_DESCRIPTION,
+    name = potion_name()
+    ingredients = List(
+        Nested(PotionIngredientSchema), metadata={"description": "The ingredients, in order."}
     )
-    ingredients = List(Nested(PotionIngredientSchema), max=100, metadata=RECIPE_DESCRIPTION)
 
 
 class PotionCreateSchema(Schema):
-    name = Text(
-        required=True,
-        min=1,
-        max=127,
-        example="Draught of Quiet Evenings",
-        metadata=POTION_NAME_DESCRIPTION,
-    )
+    name = potion_name(required=True, min=1)
     ingredients = List(
         Pk(references=Ingredient, example=EXAMPLE_HONEY_PK),
         required=True,
         min=1,
-        max=100,
         unique_by="pk",
-        metadata=RECIPE_DESCRIPTION,
+        metadata={"description": "The primary keys of the ingredients, in order."},
     )
 
 

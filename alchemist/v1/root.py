@@ -1,19 +1,22 @@
-"""What the older services answered to whoever asked whether they were there."""
+"""The root of v1 and its health check."""
 
-from flask import Response, jsonify
+from json import dumps
+
+from flask import Response
 
 from alchemist import __version__
-from alchemist.api import PUBLIC, fields, openapi
+from alchemist.api import PUBLIC, JsonResponse, fields, openapi
 
 from . import PREFIX
-from .blueprint import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource
+from .schema import Schema
 
-blp = Blueprint("v1-root", __name__, url_prefix=PREFIX, description="Whether it is there.")
+blp = Blueprint("v1-root", __name__, url_prefix=PREFIX, description="Health checks.")
 
 
 class RootSchema(Schema):
     name = fields.Text(
-        max=20, example="Alchemist", metadata={"description": "What the service is called."}
+        max=20, example="Alchemist", metadata={"description": "The name of the service."}
     )
     version = fields.Text(
         max=20, example=__version__, metadata={"description": "The version of the service."}
@@ -21,7 +24,7 @@ class RootSchema(Schema):
     description = fields.Text(
         max=200,
         example="The back end of an apothecary.",
-        metadata={"description": "What the service is."},
+        metadata={"description": "The purpose of the service."},
     )
     status = fields.Text(max=20, example="ok", metadata={"description": "Always `ok`."})
 
@@ -32,8 +35,7 @@ ROOT = {
     "description": "The back end of an apothecary.",
     "status": "ok",
 }
-# A text, not an object.
-HEALTH = {"type": "string", "enum": ["ok"], "examples": ["ok"]}
+HEALTH_SCHEMA = {"type": "string", "enum": ["ok"], "examples": ["ok"]}
 
 
 @blp.route("/")
@@ -44,14 +46,11 @@ class V1Root(Resource):
 
     @blp.doc(
         deprecated=True,
-        responses={
-            200: openapi.response("It is there.", RootSchema, {}),
-            **openapi.error_responses(),
-        },
+        responses={200: openapi.response("It runs.", RootSchema, {}), **openapi.error_responses()},
     )
     def get(self) -> Response:
-        """Ask whether the service is there"""
-        return jsonify(ROOT)
+        """Get the name, version and status of the service"""
+        return JsonResponse(dumps(ROOT))
 
 
 @blp.route("/health")
@@ -62,11 +61,14 @@ class V1Health(Resource):
 
     @blp.doc(
         deprecated=True,
-        responses={200: openapi.response("It is well.", HEALTH, {}), **openapi.error_responses()},
+        responses={
+            200: openapi.response("It runs.", HEALTH_SCHEMA, {}),
+            **openapi.error_responses(),
+        },
     )
     def get(self) -> Response:
-        """Ask whether the service is well
+        """Check whether the process responds
 
-        What it says of itself: whether its database is there, `/readyz` tells.
+        `/readyz` also checks the database.
         """
-        return jsonify("ok")
+        return JsonResponse('"ok"')

@@ -1,10 +1,11 @@
-"""The stores of the older service of stores, products and orders."""
+"""Stores of v1."""
 
+import re
 from typing import Any
 from uuid import UUID
 
-from alchemist.api import PUBLIC
-from alchemist.api.fields import Enum, Pk, Text
+from alchemist.api import PUBLIC, fields
+from alchemist.api.fields import Enum
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.stores import auth, service
@@ -15,48 +16,76 @@ from alchemist.domains.stores.schemas import (
     EXAMPLE_PK,
     NAME_DESCRIPTION,
     HttpUrl,
-    required_text,
 )
-from alchemist.domains.users.schemas import Email
 
 from . import PREFIX
-from .blueprint import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource
+from .fields import Email, Pk, Text
+from .schema import Schema
 
-blp = Blueprint(
-    "v1-stores",
-    __name__,
-    url_prefix=f"{PREFIX}/stores",
-    description="The older service of stores, products and orders: stores.",
-)
+blp = Blueprint("v1-stores", __name__, url_prefix=f"{PREFIX}/stores", description="Stores.")
 NOT_FOUND = "Not Found"
+MAX_HOST_LENGTH = 253
+HOST_PATTERN = re.compile(r"(?<=://)(?:[^/?#]*@)?([^/?#:@\[\]]+)")
 
 
 class Currency(Enum):
-    """The code of a currency, in any case."""
+    """A currency code in any case, stored in upper case."""
+
+    request_schema = {"enum": None, "pattern": "^[A-Za-z]{3}$"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         code = super()._deserialize(value, attr, data, **kwargs)
-        # Beyond ASCII there are letters that become those of a code.
+        # `str.upper` turns some letters beyond ASCII into those of a code.
         return code.upper() if code.isascii() else code
+
+
+class Domain(fields.Text):
+    """An HTTP URL. Its host may contain underscores, and is stored in punycode (RFC 3492)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        url = super()._deserialize(value, attr, data, **kwargs)
+        match = HOST_PATTERN.search(url)
+        if match is None:
+            return HttpUrl.is_valid(url)
+        before, host, after = url[: match.start(1)], _to_ascii(match[1]), url[match.end(1) :]
+        # The validator knows no underscores, which a host may contain (RFC 3986 §3.2.2).
+        HttpUrl.is_valid(f"{before}{host.replace('_', '0')}{after}")
+        return f"{before}{host}{after}"
+
+
+def _to_ascii(host: str) -> str:
+    """Return an internationalized host in ASCII (RFC 3490); what cannot be converted, as it is."""
+    if host.isascii() or len(host) > MAX_HOST_LENGTH:
+        return host
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        return host
+
+
+def required_text(description: str, example: str) -> Text:
+    metadata = {"description": description}
+    return Text(required=True, min=1, max=255, example=example, metadata=metadata)
 
 
 class StoreSchema(Schema):
     name = required_text(NAME_DESCRIPTION, "The Crooked Ladle")
     city = required_text("The city or town.", "Brassel")
-    country = required_text("The country, as it is written on letters.", "Belgium")
+    country = required_text("The country, as in a postal address.", "Belgium")
     currency = Currency(
         *CURRENCIES,
         required=True,
         metadata={
-            "description": f"{CURRENCY_DESCRIPTION} Read in any case, answered in capitals.",
+            "description": f"{CURRENCY_DESCRIPTION} Accepted in any case, returned in upper case.",
             "examples": ["EUR"],
         },
     )
-    domain = HttpUrl(
+    domain = Domain(
         max=255,
         allow_none=True,
         example="https://ladle.example",
-        metadata={"description": "Where it is on the web.", "format": "iri"},
+        metadata={"description": "The URL of the website."},
     )
     zipcode = required_text("The postal code.", "90210")
     street = required_text("Street and number.", "7 Tallow Lane")
@@ -64,9 +93,9 @@ class StoreSchema(Schema):
         max=64,
         allow_none=True,
         example="+32 2 555 01 23",
-        metadata={"description": "As it is dialled."},
+        metadata={"description": "The phone number."},
     )
-    email = Email(allow_none=True, metadata={"description": "Where to write to."})
+    email = Email(allow_none=True, metadata={"description": "The e-mail address of the store."})
     store_id = Pk(
         dump_only=True,
         attribute="pk",
@@ -87,9 +116,9 @@ class V1StoreList(Resource):
 
     @blp.create(StoreSchema, service.by_pk, body=StoreSchema)
     def post(self, values: dict[str, Any]) -> Store:
-        """Open a store
+        """Create a store
 
-        It belongs to who opens it.
+        The caller becomes its owner.
         """
         return service.create(owner_id=request.caller.user_id, **values)
 
@@ -98,20 +127,20 @@ class V1StoreList(Resource):
 class V1StoreItem(Resource):
     permissions = {"get": PUBLIC, "patch": auth.WRITE, "delete": auth.WRITE}
 
-    @blp.retrieve(StoreSchema, NOT_FOUND)
+    @blp.retrieve(StoreSchema, not_found_detail=NOT_FOUND)
     def get(self, pk: UUID) -> Query:
         """Get a store"""
         return service.by_pk(pk)
 
-    @blp.update(StoreSchema, auth.writable_query, NOT_FOUND, silently=True)
+    @blp.update(StoreSchema, auth.writable_query, not_found_detail=NOT_FOUND, no_content=True)
     def patch(self, store: Store, changes: dict[str, Any]) -> None:
         """Change a store"""
         service.update(store, changes)
 
-    @blp.destroy(auth.writable_query, absent=NOT_FOUND)
+    @blp.destroy(auth.writable_query, not_found_detail=NOT_FOUND)
     def delete(self, store: Store) -> None:
-        """Close a store
+        """Delete a store
 
-        One that has products is kept: 409 names some of them.
+        A store with products cannot be deleted: 409 names some of them.
         """
         service.delete(store)

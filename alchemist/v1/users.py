@@ -1,11 +1,10 @@
-"""The older service of users."""
+"""Users of v1."""
 
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, String, cast, func
 
-from alchemist.api.fields import Pk, Text
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.users import service
@@ -14,38 +13,30 @@ from alchemist.domains.users.schemas import (
     EMAIL_DESCRIPTION,
     EXAMPLE_PK,
     FULL_NAME_DESCRIPTION,
-    Email,
 )
 
 from . import PREFIX
-from .blueprint import Blueprint, Resource, Schema
+from .blueprint import Blueprint, Resource
+from .fields import Email, Pk, Text
+from .schema import Schema
 
-blp = Blueprint(
-    "v1-users", __name__, url_prefix=f"{PREFIX}/user", description="The older service of users."
-)
-
-HEX_OR_UUID = "^[0-9a-fA-F]{32}$|^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+blp = Blueprint("v1-users", __name__, url_prefix=f"{PREFIX}/user", description="Users.")
 
 
 class HexPk(Pk):
-    """A primary key as 32 hex digits, read with dashes, too."""
+    """A primary key, serialized as 32 hex digits."""
 
-    def __init__(self, pattern: str, **how: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         metadata = {
-            "description": "The primary key of the user, without dashes.",
-            # Not a `uuid`, which has dashes.
+            "description": "The primary key of the user.",
+            # The format `uuid` has dashes.
             "format": "hex",
-            "pattern": pattern,
+            "pattern": "^[0-9a-f]{32}$",
         }
-        super().__init__(example=EXAMPLE_PK.replace("-", ""), metadata=metadata, **how)
+        super().__init__(example=EXAMPLE_PK.replace("-", ""), metadata=metadata, **kwargs)
 
     def _serialize(self, value: UUID | None, *args: Any, **kwargs: Any) -> str | None:
         return value.hex if value else None
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
-        if isinstance(value, str) and len(value) == 32:
-            value = f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
-        return super()._deserialize(value, attr, data, **kwargs)
 
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -53,7 +44,7 @@ class HexPk(Pk):
 
 
 class UserSchema(Schema):
-    id = HexPk("^[0-9a-f]{32}$", dump_only=True, attribute="pk")
+    id = HexPk(dump_only=True, attribute="pk")
     email = Email(required=True, metadata={"description": EMAIL_DESCRIPTION})
     full_name = Text(
         required=True,
@@ -65,7 +56,7 @@ class UserSchema(Schema):
 
 
 class UserQuery(Schema):
-    id = HexPk(HEX_OR_UUID, required=True)
+    id = HexPk(required=True)
 
 
 @blp.route("/get-users")
@@ -86,9 +77,9 @@ class V1UserItem(Resource):
 
     @blp.arguments(UserQuery(), location="query")
     @blp.retrieve(UserSchema)
-    def get(self, which: dict[str, Any]) -> Query:
+    def get(self, query: dict[str, Any]) -> Query:
         """Get a user"""
-        return service.by_pk(which["id"], visible_to=request.caller.owner_filter("users:read"))
+        return service.by_pk(query["id"], visible_to=request.caller.owner_filter("users:read"))
 
 
 @blp.route("/create-user")

@@ -1,4 +1,4 @@
-"""The older service of heroes, key by key."""
+"""The heroes of v1, key by key."""
 
 from uuid import UUID
 

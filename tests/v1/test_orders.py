@@ -1,4 +1,4 @@
-"""The orders of the older service, key by key."""
+"""The orders of v1, key by key."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -51,11 +51,14 @@ def stock_of(product):
     return db.session.get(Product, product.pk, populate_existing=True).stock
 
 
-def test_a_new_order_is_answered_with_201_and_three_keys(place):
+def test_a_new_order_is_answered_with_201_and_its_detail(client_with_auth, buyer_headers, place):
     product = make_product(price=Decimal("9.90"))
     answer = place((product.pk, 3))
     assert answer.status_code == 201
-    assert list(answer.json) == KEYS
+    assert list(answer.json) == [*KEYS, "items"]
+    assert [item["quantity"] for item in answer.json["items"]] == [3]
+    detail = client_with_auth.get(f"{URL}{answer.json['orderId']}", headers=buyer_headers)
+    assert detail.data == answer.data
     assert answer.json["total"] == 29.7
     assert '"total":29.7' in answer.text.replace(" ", "")
     assert str(UUID(answer.json["orderId"])) == answer.json["orderId"]
@@ -86,8 +89,8 @@ def test_an_order_in_detail_has_its_items_too(client_with_auth, buyer_headers, p
     answer = client_with_auth.get(f"{URL}{made['orderId']}", headers=buyer_headers)
     assert answer.status_code == 200
     assert list(answer.json) == [*KEYS, "items"]
-    assert {name: answer.json[name] for name in KEYS} == made
-    assert answer.json["total"] == 19
+    assert answer.json == made
+    assert '"total":19.0' in answer.text.replace(" ", "")
     for item in answer.json["items"]:
         assert list(item) == ["quantity", "product"]
         assert list(item["product"]) == PRODUCT_KEYS
@@ -167,16 +170,13 @@ def test_a_product_is_read_by_either_name(client_with_auth, buyer_headers, name)
     )
 
 
-def test_both_names_may_not_say_different_things(client_with_auth, buyer_headers):
-    first, second = str(make_product().pk), str(make_product().pk)
-    items = [{"productId": first, "product_id": first, "quantity": 1}]
-    assert (
-        client_with_auth.post(URL, json={"items": items}, headers=buyer_headers).status_code == 201
-    )
-    items.append({"productId": first, "product_id": second, "quantity": 1})
+@pytest.mark.parametrize("ignored", [str(uuid7()), "x", None])
+def test_of_both_names_camel_case_wins(client_with_auth, buyer_headers, ignored):
+    pk = str(make_product().pk)
+    items = [{"productId": pk, "product_id": ignored, "quantity": 1}]
     answer = client_with_auth.post(URL, json={"items": items}, headers=buyer_headers)
-    assert (answer.status_code, answer.json["code"]) == (422, "ambiguous")
-    assert answer.json["errors"][0]["pointer"] == "#/items/1/product_id"
+    assert answer.status_code == 201
+    assert answer.json["items"][0]["product"]["productId"] == pk
 
 
 @pytest.mark.parametrize("name", ["productId", "product_id"])
@@ -200,7 +200,7 @@ def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, buyer_h
         ({"items": [5]}, "#/items/0"),
         *(
             ({"items": [{"productId": str(UUID(int=1)), "quantity": wrong}]}, "#/items/0/quantity")
-            for wrong in (0, -1, "1", 1.5, None, True, 10**9)
+            for wrong in (0, -1, "0", 1.5, "1.5", "x", "", None, True, [1], 2**31, "1e400", 1e300)
         ),
     ],
 )
@@ -252,17 +252,24 @@ def test_products_of_several_stores_in_one_currency_are_not(place):
     assert place(*((product.pk, 1) for product in products)).status_code == 201
 
 
-def test_an_order_of_version_2_in_several_currencies_has_no_total(
+def test_an_order_of_version_2_in_several_currencies_is_not_in_version_1(
     client_with_auth, buyer, buyer_headers
 ):
+    single = make_order(user=buyer)
     order = make_order(
         make_product(make_store(currency="EUR")),
         make_product(make_store(currency="SEK")),
         user=buyer,
     )
     [listed] = client_with_auth.get(URL, headers=buyer_headers).json
-    assert listed["total"] is None
-    assert client_with_auth.get(f"{URL}{order.pk}", headers=buyer_headers).json["total"] is None
+    assert listed["orderId"] == str(single.pk)
+    for pk in (order.pk, order.pk.hex, f"{order.pk}/"):
+        answer = client_with_auth.get(f"{URL}{pk}", headers=buyer_headers)
+        assert (answer.status_code, answer.json["code"]) == (409, "mixed-currencies")
+        assert f"/api/v2/orders/{order.pk}" in answer.json["detail"]
+        assert answer.json["title"] == "Conflict"
+    stranger = client_with_auth.get(f"{URL}{order.pk}", headers=sign_in(make_user()))
+    assert (stranger.status_code, stranger.json["detail"]) == (404, "Not Found")
 
 
 def test_what_is_out_of_stock_is_told_and_nothing_taken(place):

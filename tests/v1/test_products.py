@@ -1,4 +1,4 @@
-"""The products of the older service, key by key."""
+"""The products of v1, key by key."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +13,9 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.products.models import Product
-from alchemist.v1.blueprint import Schema
-from alchemist.v1.products import MoneyNumber
+from alchemist.v1.fields import MoneyNumber
+from alchemist.v1.schema import Schema
+from tests.answers import error_pointers
 from tests.concurrency import await_a_waiter
 from tests.factories import make_order, make_potion, make_product, make_store, make_user, sign_in
 
@@ -123,13 +124,12 @@ def test_both_names_may_say_the_same(create, store):
     assert create(store_id=str(store.pk)).status_code == 201
 
 
-def test_both_names_may_not_say_different_things(create, owner):
-    answer = create(store_id=str(make_store(owner_id=owner.pk).pk), name="")
-    assert answer.status_code == 422
-    assert {(one["pointer"], one["code"]) for one in answer.json["errors"]} == {
-        ("#/name", "too-short"),
-        ("#/store_id", "ambiguous"),
-    }
+@pytest.mark.parametrize("ignored", [str(uuid7()), "x", None, 5, {"deep": []}])
+def test_of_both_names_camel_case_wins(create, store, ignored):
+    answer = create(store_id=ignored)
+    assert (answer.status_code, answer.json["storeId"]) == (201, str(store.pk))
+    refused = create(storeId="x", store_id=str(store.pk))
+    assert error_pointers(refused) == {"#/storeId"}
 
 
 @pytest.mark.parametrize("name", ["storeId", "store_id"])
@@ -153,14 +153,24 @@ def test_a_store_that_is_not_said_is_missed(client_with_auth, owner_headers):
     ("sent", "stored", "shown"),
     [
         ("9.9", "9.90", "9.9"),
-        ("10", "10.00", "10"),
-        ("1e2", "100.00", "100"),
-        ("0", "0.00", "0"),
-        ("-0.0", "0.00", "0"),
+        ("10", "10.00", "10.0"),
+        ("10.0", "10.00", "10.0"),
+        ("1e2", "100.00", "100.0"),
+        ("0", "0.00", "0.0"),
+        ("-0.0", "0.00", "0.0"),
         ("0.1", "0.10", "0.1"),
         ("12.50", "12.50", "12.5"),
         ('"12.50"', "12.50", "12.5"),
-        ('"7"', "7.00", "7"),
+        ('"7"', "7.00", "7.0"),
+        ('".5"', "0.50", "0.5"),
+        ('"5."', "5.00", "5.0"),
+        ('"+5"', "5.00", "5.0"),
+        ('"1e2"', "100.00", "100.0"),
+        ('"1.25E+1"', "12.50", "12.5"),
+        ('" 9.99 "', "9.99", "9.99"),
+        ('"9.990000"', "9.99", "9.99"),
+        ('"007"', "7.00", "7.0"),
+        ('"-0"', "0.00", "0.0"),
         ("9999999999.99", "9999999999.99", "9999999999.99"),
     ],
 )
@@ -180,8 +190,16 @@ def test_a_price_is_a_number_to_the_cent(
 @pytest.mark.parametrize(
     ("price", "code"),
     [
-        *((value, "out-of-range") for value in (-1, 9.999, "1.001", 1e-7, 10**10, 1e300, "-1")),
-        *((value, "wrong-type") for value in ("", "x", "NaN", "1e2", " 1", True, [], {})),
+        *(
+            (value, "out-of-range")
+            for value in (-1, 9.999, "1.001", 1e-7, 10**10, 1e300, "-1", "1e-3")
+        ),
+        *((value, "out-of-range") for value in ("1e10", f"9.99{'0' * 50}1", "9" * 9_999)),
+        *((value, "wrong-type") for value in ("1e999999999", "1e" + "9" * 30)),
+        *(
+            (value, "wrong-type")
+            for value in ("", " ", "x", "NaN", "1,5", "1 0", "e2", ".", "--1", True, [], {})
+        ),
         (None, "not-nullable"),
     ],
 )
@@ -201,7 +219,7 @@ def test_what_is_no_number_in_json_is_malformed(client_with_auth, store, owner_h
 
 
 class Priced(Schema):
-    price = MoneyNumber(meaning="A price.", example=1.5)
+    price = MoneyNumber(description="A price.", example=1.5)
 
 
 @given(amount=amounts)
@@ -221,8 +239,13 @@ def test_postgresql_shows_a_price_as_it_is(client, amount):
     product = make_product(price=amount)
     shown = json.loads(client.get(f"{URL}{product.pk}").text, parse_float=str, parse_int=str)
     assert Decimal(shown["price"]) == amount
-    assert not shown["price"].endswith(".0")
-    assert "." not in shown["price"] or not shown["price"].endswith("0")
+    assert shown["price"] == repr(float(amount))
+    [listed] = [
+        row
+        for row in json.loads(client.get(URL).text, parse_float=str, parse_int=str)
+        if row["productId"] == str(product.pk)
+    ]
+    assert listed["price"] == shown["price"]
 
 
 # Changes

@@ -28,8 +28,8 @@ def visibility() -> dict[str, Any]:
     return {"buyer_id": user_id, "seller_id": user_id if has_sales else None}
 
 
-def readable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, **visibility())
+def readable_query(pk: UUID, *, single_currency: bool = False) -> Query:
+    return service.by_pk(pk, **visibility(), single_currency=single_currency)
 
 
 def query_as_buyer(pk: UUID) -> Query:

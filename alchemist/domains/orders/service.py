@@ -35,12 +35,16 @@ def by_pk(
     buyer_id: UUID | None = None,
     seller_id: UUID | None = None,
     sole_seller_id: UUID | None = None,
+    single_currency: bool = False,
 ) -> Select[Any]:
     """Select an order if the buyer placed it or the seller owns the store of an item.
 
-    With `sole_seller_id`, select it only if that user owns the stores of all items.
+    With `sole_seller_id`, select it only if that user owns the stores of all items, with
+    `single_currency`, only if all items have the same currency.
     """
     query = _visible_to(select(Order).where(Order.pk == pk), buyer_id, seller_id)
+    if single_currency:
+        query = query.where(func.json_array_length(Order.totals) == 1)
     if sole_seller_id is not None:
         query = query.where(~_has_items_of_other_sellers(sole_seller_id))
     return query
@@ -56,8 +60,11 @@ def list_query(
     product_id: UUID | None = None,
     placed_after: datetime | None = None,
     placed_before: datetime | None = None,
+    single_currency: bool = False,
 ) -> Select[Any]:
     query = _visible_to(select(Order), buyer_id, seller_id)
+    if single_currency:
+        query = query.where(func.json_array_length(Order.totals) == 1)
     if status is not None:
         query = query.where(Order.status == status)
     if user_id is not None:
