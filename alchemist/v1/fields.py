@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from marshmallow import ValidationError
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy import ColumnElement, func, literal_column
 
@@ -20,7 +19,6 @@ from alchemist.domains.users import schemas as users
 MAX_INT4 = 2**31 - 1
 # More than a body of 1 MiB has room for.
 MAX_ITEMS = 30_000
-MAX_REPORTED_ITEMS = 100
 NUMBER_PATTERN = r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 # More characters than any column has digits; as an exponent, few enough to write the number out.
 MAX_NUMBER_LENGTH = 400
@@ -65,7 +63,7 @@ class Text(fields.Text):
 class Email(users.Email):
     """An e-mail address, which a display name may precede (RFC 5322 §3.4); the name is dropped."""
 
-    request_schema = {"format": None, "maxLength": None}
+    request_schema = {"maxLength": None}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         match = DISPLAY_NAME_AND_ADDRESS.fullmatch(value) if isinstance(value, str) else None
@@ -141,18 +139,3 @@ class Pk(fields.Pk):
         if isinstance(value, str) and UUID_PATTERN.fullmatch(value):
             value = str(UUID(value))
         return super()._deserialize(value, attr, data, **kwargs)
-
-
-class List(fields.List):
-    """A list as long as the body allows; the errors of its first 100 invalid items are reported."""
-
-    def __init__(self, inner: Any, **kwargs: Any) -> None:
-        super().__init__(inner, max=MAX_ITEMS, **kwargs)
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> list[Any]:
-        try:
-            return super()._deserialize(value, attr, data, **kwargs)
-        except ValidationError as error:
-            if isinstance(error.messages, dict):
-                error.messages = dict(list(error.messages.items())[:MAX_REPORTED_ITEMS])
-            raise

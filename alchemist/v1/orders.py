@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, literal_column
 from alchemist import database as db
 from alchemist import errors
 from alchemist.api import JsonResponse, openapi
-from alchemist.api.fields import UTC_ZONE, Nested, UtcDateTime
+from alchemist.api.fields import UTC_ZONE, List, Nested, UtcDateTime
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.orders import auth, service
@@ -21,7 +21,7 @@ from alchemist.errors import ErrorDetail
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import MAX_INT4, Integer, List, MoneyNumber, Pk
+from .fields import MAX_INT4, MAX_ITEMS, Integer, MoneyNumber, Pk
 from .products import ProductSchema
 from .schema import Schema
 from .stores import NOT_FOUND
@@ -86,7 +86,11 @@ class ItemSchema(Schema):
 
 
 class OrderDetailSchema(OrderSchema):
-    items = List(Nested(ItemSchema), metadata={"description": "One item for each product."})
+    items = List(
+        Nested(ItemSchema),
+        max=MAX_ITEMS,
+        metadata={"description": "One item for each product."},
+    )
 
 
 class OrderItemCreateSchema(Schema):
@@ -110,6 +114,7 @@ class OrderCreateSchema(Schema):
         Nested(OrderItemCreateSchema),
         required=True,
         min=1,
+        max=MAX_ITEMS,
         metadata={"description": "The products to order."},
     )
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from alchemist.api import PUBLIC
-from alchemist.api.fields import Nested, Text
+from alchemist.api.fields import List, Nested, Text
 from alchemist.database import Query
 from alchemist.domains.ingredients import service as ingredients
 from alchemist.domains.ingredients.models import Ingredient
@@ -16,7 +16,7 @@ from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import List, Pk
+from .fields import MAX_ITEMS, Pk
 from .schema import Schema
 
 blp = Blueprint("v1-potions", __name__, url_prefix=PREFIX, description="Ingredients and potions.")
@@ -51,7 +51,9 @@ class PotionSchema(Schema):
     pk = Pk(dump_only=True, example=POTION)
     name = potion_name()
     ingredients = List(
-        Nested(PotionIngredientSchema), metadata={"description": "The ingredients, in order."}
+        Nested(PotionIngredientSchema),
+        max=MAX_ITEMS,
+        metadata={"description": "The ingredients, in order."},
     )
 
 
@@ -61,6 +63,7 @@ class PotionCreateSchema(Schema):
         Pk(references=Ingredient, example=EXAMPLE_HONEY_PK),
         required=True,
         min=1,
+        max=MAX_ITEMS,
         unique_by="pk",
         metadata={"description": "The primary keys of the ingredients, in order."},
     )

@@ -85,7 +85,7 @@ class StoreSchema(Schema):
         max=255,
         allow_none=True,
         example="https://ladle.example",
-        metadata={"description": "The URL of the website."},
+        metadata={"description": "The URL of the website.", "format": "iri"},
     )
     zipcode = required_text("The postal code.", "90210")
     street = required_text("Street and number.", "7 Tallow Lane")
@@ -95,7 +95,12 @@ class StoreSchema(Schema):
         example="+32 2 555 01 23",
         metadata={"description": "The phone number."},
     )
-    email = Email(allow_none=True, metadata={"description": "The e-mail address of the store."})
+    email = Email(
+        allow_none=True,
+        metadata={
+            "description": "The e-mail address of the store. A display name before it is dropped."
+        },
+    )
     store_id = Pk(
         dump_only=True,
         attribute="pk",

@@ -45,7 +45,10 @@ class HexPk(Pk):
 
 class UserSchema(Schema):
     id = HexPk(dump_only=True, attribute="pk")
-    email = Email(required=True, metadata={"description": EMAIL_DESCRIPTION})
+    email = Email(
+        required=True,
+        metadata={"description": f"{EMAIL_DESCRIPTION} A display name before it is dropped."},
+    )
     full_name = Text(
         required=True,
         min=1,

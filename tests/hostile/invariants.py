@@ -18,6 +18,8 @@ MEMBERS = {"type": str, "title": str, "status": int, "code": str, "detail": str,
 # A server that does not know a method or a coding says so; all else that begins with 5 is ours.
 WITHOUT_FAULT = {501, 505}
 NEEDED = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+# Statuses of problems in version 1 only.
+V1_STATUSES = {"unknown-reference": 400, "mixed-currencies": 409}
 # Answers are at most this much longer than what they answer: an echo is no amplifier.
 MOST_BYTES = 200_000
 
@@ -92,8 +94,9 @@ def _of_problem(request: Request, answer: Answer, told: object) -> Iterator[str]
     if problem is None:
         yield f"The code {told.get('code')!r} is not documented."
         return
-    if request.target.startswith("/api/v1") and problem.code == "unknown-reference":
-        problem = replace(problem, status=answer.status) if answer.status == 400 else problem
+    if request.target.startswith("/api/v1") and problem.code in V1_STATUSES:
+        is_v1_status = answer.status == V1_STATUSES[problem.code]
+        problem = replace(problem, status=answer.status) if is_v1_status else problem
     expected = (problem.status, problem.title, f"/problems/{problem.code}")
     if (answer.status, told.get("title"), told.get("type")) != expected:
         yield f"Status, title or type do not belong to {problem.code}."

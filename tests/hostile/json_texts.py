@@ -232,6 +232,35 @@ REFUSED = {
     "bad bytes outside of strings": b"{}\xff",
 }
 
+# Of these, version 1 reads those that it can ignore.
+READ_BY_VERSION_1 = {
+    "a key that stands twice",
+    "a key that stands twice with one value",
+    "a key that stands twice, once escaped",
+    "a key that stands twice inside",
+    "an escaped NUL",
+    "an escaped NUL as a key",
+    "the first half of a pair",
+    "the second half of a pair",
+    "two first halves",
+    "a pair crosswise",
+    "half a pair and a letter",
+    "half a pair as a key",
+    "NaN",
+    "Infinity",
+    "minus Infinity",
+    "1e400",
+    "minus 1e400",
+    "an exponent of 30 digits",
+    "an integer of 5,000 digits",
+    "an integer of 500,000 digits",
+    "33 levels of lists",
+    "33 levels of objects",
+    "101 members",
+    "a byte order mark",
+}
+assert REFUSED.keys() >= READ_BY_VERSION_1
+
 # Left open by the standard, and told by no clause of the contract.
 EITHER = {
     "an integer of 4,000 digits": b"9" * 4_000,

@@ -79,15 +79,16 @@ def queries(operation: Operation) -> Iterator[Request]:
     for query in QUERIES:
         joined = f"{bare}{query}&{given}" if given else f"{bare}{query}"
         yield shown.but(f"the query is {query[:40]}", target=joined)
+    malformed = "400" if operation.version == "v2" else ""
     for text in MALFORMED:
         for query in (f"?a={text}", f"?{text}=a"):
-            yield shown.but(f"the query is {query}", target=bare + query, must="400")
+            yield shown.but(f"the query is {query}", target=bare + query, must=malformed)
     for known in operation.parameters("query"):
         name = known["name"]
         example = example_value(known["schema"], operation.document)
         fitting = quote(str(example if example is not None else "1"), safe="")
         for text in (*TEXTS, *MALFORMED, *(quote(text) for text in _naughty())):
-            must = "400" if text in MALFORMED else ""
+            must = malformed if text in MALFORMED else ""
             yield shown.but(
                 f"{name} is {text[:40]!r}", target=f"{bare}?{name}={text}"[:8000], must=must
             )
@@ -105,7 +106,8 @@ def paths(operation: Operation) -> Iterator[Request]:
     for known in operation.parameters("path"):
         for text in (*TEXTS, *MALFORMED, *(quote(text, safe="") for text in _naughty())):
             target = operation.at(**{known["name"]: text})[:8000]
-            must = "400" if text in MALFORMED else ""
+            malformed = "400" if operation.version == "v2" else "404"
+            must = malformed if text in MALFORMED else ""
             yield shown.but(f"{known['name']} is {text[:40]!r}", target=target, must=must)
     bare, _, given = shown.target.partition("?")
     query = f"?{given}" if given else ""
