@@ -81,7 +81,7 @@ LAYERS: dict[str, list[str]] = {
     ],
     "docs": [
         *("negotiation", "static_responses", "example_values", "guides", "openapi_document"),
-        *("swagger_ui", "problem_pages", "not_found"),
+        *("swagger_ui", "problem_pages", "moving", "not_found"),
     ],
     "server": [
         *("error_responses", "chunks", "connection", "connection_counts", "fair_accept"),

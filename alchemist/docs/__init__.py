@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, current_app
 from alchemist import __version__, errors
 from alchemist.api import Api
 
-from . import not_found, openapi_document, problem_pages, swagger_ui
+from . import moving, not_found, openapi_document, problem_pages, swagger_ui
 from .negotiation import JSON, prefers_html
 from .static_responses import CachedResponse
 
@@ -43,7 +43,7 @@ def init_app(app: Flask, apis: Iterable[Api]) -> None:
     app.extensions["versions"] = {
         api.version: Version(api, app.config["V1_SUNSET"]) for api in apis
     }
-    for blueprint in (blp, swagger_ui.blp, problem_pages.blp):
+    for blueprint in (blp, swagger_ui.blp, problem_pages.blp, moving.blp):
         app.register_blueprint(blueprint)
     not_found.init_app(app)
 

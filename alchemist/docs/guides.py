@@ -75,17 +75,21 @@ normalization form NFC.
 V1 = """
 Version 1 is deprecated: it keeps working, but gets no new features. It has the same rows as
 [version 2](/api/docs?urls.primaryName=v2). The `Link` header of each answer names the operation of
-version 2 that replaces it.
+version 2 that replaces it. [Moving from the older
+services](/api/docs/moving-from-the-older-services) says what changes for their clients.
 
 A list is one array in order of creation. If it has more than 10,000 rows the answer is 400: use the
-pages of version 2. There are no entity tags. A body is JSON in UTF-8, at most 1 MiB; unknown fields
-are ignored. A field with a camel case name (`storeId`) is also accepted in snake case (`store_id`).
-If both are sent, their values must be equal. Paths work with and without a trailing slash.
+pages of version 2. There are no entity tags. Paths work with and without a trailing slash.
 
-Money is a JSON number with at most two decimals; a string of that format is accepted too. An order
-has one total, so its products must have the same currency. The `total` of an order from version 2
-with several currencies is null. Fields that exist only in version 2 are not changed: a product
-created here has unlimited stock, and an order created here has no coupon.
+A body is JSON in UTF-8, at most 1 MiB, with or without a `Content-Type`. Unknown fields and query
+parameters are ignored. A field with a camel case name (`storeId`) is also accepted in snake case
+(`store_id`); if both are sent, camel case wins. Where the schema says so, numbers may be text and
+text may be numbers. Ids are also accepted as 32 hex digits.
+
+Money is a JSON number, such as 10.0 or 9.99. An order has one total, so its products must have the
+same currency, and orders from version 2 with several currencies are left out. Fields that exist
+only in version 2 are not changed: a product created here has unlimited stock, and an order created
+here has no coupon.
 
 Permissions and tokens are those of version 2: send `Authorization: Bearer alc_…` to operations that
 need a permission.
