@@ -180,6 +180,14 @@ def _mark_all_required(document: Json) -> None:
         schema = document["components"]["schemas"][name]
         schema["required"] = list(schema["properties"])
         schema.pop("additionalProperties", None)
+        _drop_upper_bounds(schema)
+
+
+def _drop_upper_bounds(schema: Json) -> None:
+    """Drop the limits that hold for requests: v1 stores longer lists and larger counts than v2."""
+    for field in schema["properties"].values():
+        for name in ("maxItems", "maximum"):
+            field.pop(name, None)
 
 
 def _referenced_schemas(node: Any, document: Json) -> Iterator[str]:
