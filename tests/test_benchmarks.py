@@ -6,7 +6,6 @@ from itertools import pairwise
 
 from alchemist.database import PROJECT_ROOT
 from tests.benchmarks import report, runner
-from tests.benchmarks.load import Load, Taken
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.operations import COMPARED
 from tests.benchmarks.outcome import BARS, Outcome
@@ -14,13 +13,14 @@ from tests.benchmarks.own import OWN
 from tests.benchmarks.processes import Memory
 from tests.benchmarks.runner import Plan
 from tests.benchmarks.subjects import ALCHEMIST, CLOSED, FASTAPI, PEERS, Contestant
+from tests.benchmarks.wrk import Load, Result
 
 LOAD = Load(warmup=1, duration=1, connections=8)
 LITESTAR = PEERS["litestar"]
 
 
 def sampled(*rates: float, p99: float = 5.0) -> list[Sample]:
-    return [Sample(Taken(rate, 1.0, p99, 0), busy=1.0, others=0.0) for rate in rates]
+    return [Sample(Result(rate, 1.0, p99, 0), busy=1.0, others=0.0) for rate in rates]
 
 
 def found(*peers: Contestant) -> Outcome:
@@ -106,6 +106,6 @@ def labels(text: str) -> list[list[str]]:
 
 def test_the_readme_shows_what_a_run_reports():
     readme = (PROJECT_ROOT / "README.md").read_text()
-    shown = readme.partition("\n### Tests and tools\n")[2].partition("\n### ")[0]
+    shown = readme.partition("\n## Benchmarks\n")[2].partition("\n## ")[0]
     reports = [report.summary(found(*peers), LOAD) for peers in ([FASTAPI], PEERS.values())]
     assert labels(shown) in [labels(text) for text in reports]

@@ -13,12 +13,12 @@ import sys
 from subprocess import CalledProcessError
 
 from alchemist import embedded
-from tests.benchmarks import load, measure, options, processes, report, runner
+from tests.benchmarks import measure, options, processes, report, runner, wrk
 from tests.benchmarks.outcome import Outcome
 
 _VOID = (
     embedded.EmbeddedPostgresError,
-    load.Broken,
+    wrk.LoadError,
     measure.Wrong,
     processes.Dead,
     CalledProcessError,

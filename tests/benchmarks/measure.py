@@ -6,10 +6,10 @@ from http.client import HTTPConnection, HTTPMessage
 from time import monotonic
 from typing import Any
 
-from tests.benchmarks import processes
-from tests.benchmarks.load import Load, Taken
+from tests.benchmarks import processes, wrk
 from tests.benchmarks.operations import Operation
 from tests.benchmarks.processes import Entry
+from tests.benchmarks.wrk import Load, Result
 
 
 class Wrong(Exception):
@@ -20,7 +20,7 @@ class Wrong(Exception):
 class Sample:
     """One measured load: what was taken of it, and of the server's CPU, what it and others used."""
 
-    taken: Taken
+    taken: Result
     busy: float
     others: float
 
@@ -43,9 +43,9 @@ def check(entry: Entry, operation: Operation) -> tuple[HTTPMessage, Any]:
 
 def sample(entry: Entry, operation: Operation, load: Load) -> Sample:
     request = entry.request(operation)
-    load.put(entry.port, request, load.connections, load.warmup)
+    wrk.apply_load(entry.port, request, load.connections, load.warmup)
     since = _clocks(entry)
-    taken = load.put(entry.port, request, load.connections, load.duration)
+    taken = wrk.apply_load(entry.port, request, load.connections, load.duration)
     seconds, own, everyones = map(float.__sub__, _clocks(entry), since)
     return Sample(taken, busy=own / seconds, others=max(0.0, everyones - own) / seconds)
 

@@ -5,10 +5,10 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.benchmarks.load import Load
 from tests.benchmarks.outcome import BARS
 from tests.benchmarks.runner import Plan
 from tests.benchmarks.subjects import FASTAPI, PEERS, ROOT, Contestant
+from tests.benchmarks.wrk import Load
 
 
 def _complaint(options: argparse.Namespace) -> str | None:

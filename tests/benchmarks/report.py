@@ -8,11 +8,11 @@ from importlib import metadata
 from pathlib import Path
 
 from tests.benchmarks import tables
-from tests.benchmarks.load import Load
 from tests.benchmarks.operations import COMPARED
 from tests.benchmarks.outcome import Outcome
 from tests.benchmarks.own import OWN
 from tests.benchmarks.subjects import ALCHEMIST, CLOSED
+from tests.benchmarks.wrk import Load
 
 _FIGURES = (
     "operation",

@@ -12,12 +12,12 @@ from sqlalchemy import URL, make_url
 
 from alchemist import embedded
 from tests.benchmarks import databases, measure, processes, shop, statements, subjects
-from tests.benchmarks.load import Load
 from tests.benchmarks.operations import COMPARED, Operation
 from tests.benchmarks.outcome import Outcome, Samples
 from tests.benchmarks.own import OWN
 from tests.benchmarks.processes import Entry, Memory
 from tests.benchmarks.subjects import ALCHEMIST, CLOSED, Contestant, Home
+from tests.benchmarks.wrk import Load
 
 # Who answers what; those of a group take turns.
 Turn = tuple[Entry, Operation]

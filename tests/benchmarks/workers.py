@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import URL, make_url
 
 from alchemist import embedded
-from tests.benchmarks import databases, load
+from tests.benchmarks import databases, wrk
 from tests.benchmarks.operations import Request
 from tests.servers import Gunicorn
 
@@ -50,8 +50,8 @@ def serving(url: URL) -> Iterator[list[int]]:
 
 def rate(port: int, path: str) -> float:
     request = Request("GET", path, {}, ())
-    load.put(port, request, CONNECTIONS, WARMUP)
-    taken = load.put(port, request, CONNECTIONS, SECONDS)
+    wrk.apply_load(port, request, CONNECTIONS, WARMUP)
+    taken = wrk.apply_load(port, request, CONNECTIONS, SECONDS)
     if taken.failed:
         sys.exit(f"The run is void: {taken.failed} answers to {path} were refusals.")
     return taken.rate

@@ -35,7 +35,7 @@ end
 """
 
 
-class Broken(Exception):
+class LoadError(Exception):
     """A server that hung up, or was silent for too long."""
 
 
@@ -49,7 +49,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Result:
     """What a server took of a load: requests a second, and times in milliseconds."""
 
     rate: float
@@ -58,13 +58,13 @@ class Taken:
     failed: int
 
 
-def put(port: int, request: Request, connections: int, seconds: int) -> Taken:
-    """Send a request again and again over connections that are kept; raise Broken."""
+def apply_load(port: int, request: Request, connections: int, seconds: int) -> Result:
+    """Send a request again and again over connections that are kept; raise LoadError."""
     load = _heads if request.method == "HEAD" else _wrk
     return load(port, request, connections, seconds)
 
 
-def _wrk(port: int, request: Request, connections: int, seconds: int) -> Taken:
+def _wrk(port: int, request: Request, connections: int, seconds: int) -> Result:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}"]
     with NamedTemporaryFile("w", suffix=".lua") as script:
         script.write("\n".join(_script(request)))
@@ -73,7 +73,7 @@ def _wrk(port: int, request: Request, connections: int, seconds: int) -> Taken:
         finished = run([*command, *target], stdout=PIPE, text=True, check=True)
     found = json.loads(finished.stdout.strip().rpartition("\n")[2])
     rate = found["requests"] / (found["microseconds"] / 1e6)
-    return Taken(rate, found["p50"] / 1e3, found["p99"] / 1e3, int(found["failed"]))
+    return Result(rate, found["p50"] / 1e3, found["p99"] / 1e3, int(found["failed"]))
 
 
 def _script(request: Request) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _script(request: Request) -> Iterator[str]:
     yield _REPORT
 
 
-def _heads(port: int, request: Request, connections: int, seconds: int) -> Taken:
+def _heads(port: int, request: Request, connections: int, seconds: int) -> Result:
     """Do what wrk does, which waits for the body that the answer to a HEAD only announces."""
     lines = [f"HEAD {request.path} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
@@ -96,11 +96,11 @@ def _heads(port: int, request: Request, connections: int, seconds: int) -> Taken
     try:
         found = asyncio.run(_clients(port, head, connections, seconds))
     except (OSError, EOFError) as error:
-        raise Broken(f"HEAD {request.path} was not answered: {error!r}.") from error
+        raise LoadError(f"HEAD {request.path} was not answered: {error!r}.") from error
     times = [1e3 * time for time, _is_right in found]
     percentiles = quantiles(times, n=100)
     failed = sum(not is_right for _time, is_right in found)
-    return Taken(len(times) / seconds, percentiles[49], percentiles[98], failed)
+    return Result(len(times) / seconds, percentiles[49], percentiles[98], failed)
 
 
 async def _clients(
