@@ -99,9 +99,10 @@ def _make_visible(value: Any) -> Any:
 
 def _use_each_sort_key_once(query: Any) -> None:
     """Sort by no key in both directions, which JSON Schema cannot forbid."""
-    if isinstance(query, dict) and isinstance(query.get("sort"), list):
-        keys = {key.removeprefix("-"): key for key in query["sort"]}
-        query["sort"] = list(keys.values())
+    if isinstance(query, dict) and "sort" in query:
+        sort = query["sort"]
+        keys = sort.split(",") if isinstance(sort, str) else sort
+        query["sort"] = ",".join({key.removeprefix("-"): key for key in keys}.values())
 
 
 def _use_web_address(body: Any) -> None:
