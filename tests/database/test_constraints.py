@@ -1,5 +1,7 @@
 """Every constraint of the catalogue: it has a meaning, and whoever breaks it is told that."""
 
+from uuid import uuid4
+
 import pytest
 from flask import request
 from sqlalchemy import NullPool, create_engine, text
@@ -146,9 +148,6 @@ REQUIRED = [
     if not column.nullable and not column.computed
 ]
 
-# A creation with a key runs in the session, which the tests break.
-KEY = {"Idempotency-Key": "a"}
-
 
 @pytest.fixture(scope="module")
 def client(module_app):
@@ -185,7 +184,12 @@ def breaking(client, monkeypatch):
             raise broken.value
 
         monkeypatch.setattr(service, "create", create)
-        return client.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=KEY)
+        # A creation with a key runs in the session, which the tests break.
+        return client.post(
+            "/api/v2/ingredients",
+            json={"name": "Mandrake"},
+            headers={"Idempotency-Key": uuid4().hex},
+        )
 
     return run
 

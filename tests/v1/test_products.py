@@ -124,7 +124,7 @@ def test_both_names_may_say_the_same(create, store):
     assert create(store_id=str(store.pk)).status_code == 201
 
 
-@pytest.mark.parametrize("ignored", [str(uuid7()), "x", None, 5, {"deep": []}])
+@pytest.mark.parametrize("ignored", [str(UUID(int=1)), "x", None, 5, {"deep": []}])
 def test_of_both_names_camel_case_wins(create, store, ignored):
     answer = create(store_id=ignored)
     assert (answer.status_code, answer.json["storeId"]) == (201, str(store.pk))
