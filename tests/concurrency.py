@@ -116,7 +116,7 @@ def await_a_waiter(connection: Connection) -> None:
         "SELECT count(*) FROM pg_locks"
         " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
     )
-    deadline = monotonic() + 3
+    deadline = monotonic() + TIMEOUT
     while not connection.scalar(waiting):
         assert monotonic() < deadline
         sleep(0.01)

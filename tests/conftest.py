@@ -23,7 +23,7 @@ from alchemist.config import database_url
 from alchemist.database import engines
 from alchemist.domains.users import auth
 from tests import databases
-from tests.servers import Gunicorn
+from tests.servers import LONG_TIMEOUTS, Gunicorn
 
 DATABASES = pytest.StashKey[tuple[URL, URL]]()
 
@@ -166,15 +166,17 @@ def shared_gunicorn(
         yield server
 
 
+def _settings(**settings: Any) -> config.Settings:
+    return config.Settings(**{**LONG_TIMEOUTS, "open_access": True, **settings})
+
+
 @contextmanager
 def _app_factory(url: URL) -> Iterator[Callable[..., Flask]]:
     before = db.session.session_factory.kw.get("bind"), db.current_engines()
     made: list[Flask] = []
 
     def make(**settings: Any) -> Flask:
-        made.append(
-            create_app(config.Settings(**{"database_url": url, "open_access": True} | settings))
-        )
+        made.append(create_app(_settings(**{"database_url": url, **settings})))
         return made[-1]
 
     yield make
@@ -201,7 +203,7 @@ def module_app(app: Flask, module_database: URL) -> Iterator[Flask]:
 
 @pytest.fixture(scope="session")
 def app(database: URL) -> Iterator[Flask]:
-    app = create_app(config.Settings(database_url=database, open_access=True))
+    app = create_app(_settings(database_url=database))
     app.test_client_class = Client
     yield app
     app.extensions["engines"].dispose()

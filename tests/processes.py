@@ -6,8 +6,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from alchemist.database import PROJECT_ROOT
-
-TIMEOUT = 10  # seconds
+from tests.servers import TIMEOUT
 
 
 def environment() -> dict[str, str]:

@@ -19,6 +19,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.meta import TestPhase
 
 from alchemist.api.fields import Text
+from tests.servers import TIMEOUT
 
 # Where the rows are that a body may refer to.
 REFERENCES = {"store_id": "stores", "potion_id": "potions", "hero_id": "heroes"}
@@ -80,7 +81,7 @@ def _use_existing_ingredients(base: str, body: Any) -> None:
     lines = body.get("ingredients") if isinstance(body, dict) else None
     if not isinstance(lines, list):
         return
-    rows = asker.get(f"{base}/api/v2/ingredients?limit=200", timeout=5).json()
+    rows = asker.get(f"{base}/api/v2/ingredients?limit=200", timeout=TIMEOUT).json()
     pairs = zip(lines, (row["pk"] for row in rows), strict=False)
     body["ingredients"] = [
         line | {"pk": pk} if isinstance(line, dict) else pk for line, pk in pairs
@@ -114,7 +115,7 @@ def _use_web_address(body: Any) -> None:
 def _use_existing_rows(base: str, body: Any) -> None:
     for name, resource in REFERENCES.items():
         if isinstance(body, dict) and body.get(name) is not None:
-            [row] = asker.get(f"{base}/api/v2/{resource}?limit=1", timeout=5).json()
+            [row] = asker.get(f"{base}/api/v2/{resource}?limit=1", timeout=TIMEOUT).json()
             body[name] = row["pk"]
 
 
@@ -123,11 +124,11 @@ def _use_existing_goods(base: str, body: Any) -> None:
     lines = body.get("items") if isinstance(body, dict) else None
     if not isinstance(lines, list):
         return
-    goods = asker.get(f"{base}/api/v2/products?limit=200&max_price=90", timeout=5).json()
+    goods = asker.get(f"{base}/api/v2/products?limit=200&max_price=90", timeout=TIMEOUT).json()
     for line, product in zip(lines, cycle(goods), strict=False):
         line["product_id"] = product["pk"]
     if body.get("coupon_code") is not None:
-        [coupon] = asker.get(f"{base}/api/v2/coupons?limit=1", timeout=5).json()
+        [coupon] = asker.get(f"{base}/api/v2/coupons?limit=1", timeout=TIMEOUT).json()
         body["coupon_code"] = coupon["code"]
 
 
@@ -145,7 +146,7 @@ def _use_what_goes_together(body: Any) -> None:
 
 @cache
 def _oneself(base: str) -> str:
-    pk: str = asker.get(f"{base}/api/v2/me", timeout=5).json()["user"]["pk"]
+    pk: str = asker.get(f"{base}/api/v2/me", timeout=TIMEOUT).json()["user"]["pk"]
     return pk
 
 
@@ -153,7 +154,7 @@ def _somebody(base: str) -> str:
     """Return a new user, whose tokens may permit anything: those before may be gone by now."""
     address = f"{uuid4().hex}@alchemist.example"
     user = {"email": address, "full_name": "Somebody", "role": "admin"}
-    pk: str = asker.post(f"{base}/api/v2/users", json=user, timeout=5).json()["pk"]
+    pk: str = asker.post(f"{base}/api/v2/users", json=user, timeout=TIMEOUT).json()["pk"]
     return pk
 
 
@@ -169,7 +170,7 @@ def _use_existing_token(base: str, path: dict[str, Any]) -> None:
     path["user_id"] = _somebody(base)
     if "pk" in path:
         tokens = f"{base}/api/v2/users/{path['user_id']}/tokens"
-        path["pk"] = asker.post(tokens, json={"label": "Reserve"}, timeout=5).json()["pk"]
+        path["pk"] = asker.post(tokens, json={"label": "Reserve"}, timeout=TIMEOUT).json()["pk"]
 
 
 def _use_time_to_come(body: Any) -> None:
@@ -200,7 +201,7 @@ def _use_fitting_cursor(url: str, query: dict[str, Any]) -> None:
     filters = {
         name: ",".join(value) if isinstance(value, list) else value for name, value in query.items()
     }
-    first = asker.get(url, params=filters | {"limit": "1"}, timeout=5)
+    first = asker.get(url, params=filters | {"limit": "1"}, timeout=TIMEOUT)
     if "next" in first.links:
         query["cursor"] = parse_qs(urlsplit(first.links["next"]["url"]).query)["cursor"][0]
 
@@ -223,5 +224,5 @@ def _use_what_old_clients_know(base: str, body: Any) -> None:
 
 
 def _first(base: str, resource: str) -> str:
-    pk: str = asker.get(f"{base}/api/v2/{resource}", timeout=5).json()[0]["pk"]
+    pk: str = asker.get(f"{base}/api/v2/{resource}", timeout=TIMEOUT).json()[0]["pk"]
     return pk

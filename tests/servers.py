@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from time import monotonic, sleep
@@ -11,10 +12,20 @@ from typing import Any, Self
 
 from sqlalchemy import URL
 
+from alchemist.config import env_name
 from alchemist.database import PROJECT_ROOT
 from alchemist.embedded import spawn
 
-TIMEOUT = 20  # seconds
+# Seconds. It only ends what hangs: nothing takes so long, even on a busy machine.
+TIMEOUT = 60
+# Seconds: so long that a busy machine fails no request. Tests of the timeouts set shorter ones.
+LONG_TIMEOUTS = {
+    "client_timeout": 60.0,
+    "request_timeout": 60.0,
+    "statement_timeout": 30.0,
+    "lock_timeout": 20.0,
+    "pool_timeout": 5.0,
+}
 
 
 class Answer:
@@ -33,6 +44,7 @@ class Gunicorn:
 
     application = "wsgi:app"
     directory = PROJECT_ROOT
+    timeouts: Mapping[str, float] = LONG_TIMEOUTS
 
     def __init__(self, database: URL, log_directory: Path, **environment: str) -> None:
         self.port = _free_port()
@@ -42,6 +54,7 @@ class Gunicorn:
             "DATABASE_URL": database.render_as_string(hide_password=False),
             "ALCHEMIST_BIND": f"127.0.0.1:{self.port}",
             "ALCHEMIST_OPEN_ACCESS": "true",
+            **{env_name(name): str(seconds) for name, seconds in self.timeouts.items()},
             **environment,
         }
 
@@ -80,6 +93,12 @@ class Gunicorn:
             return Answer(connection.getresponse())
         finally:
             connection.close()
+
+
+class ProductionGunicorn(Gunicorn):
+    """A gunicorn with the default timeouts."""
+
+    timeouts: Mapping[str, float] = {}
 
 
 def _free_port() -> int:

@@ -18,7 +18,7 @@ from alchemist.config import ConfigurationError
 from alchemist.database import PROJECT_ROOT
 from alchemist.embedded import spawn
 from tests.factories import make_user
-from tests.servers import Gunicorn
+from tests.servers import TIMEOUT, Gunicorn
 
 URL = "/api/v2/ingredients"
 NEW = {"name": "Mandrake"}
@@ -209,7 +209,7 @@ def start(url, *arguments, **environment):
         env=known | {"ALCHEMIST_OPEN_ACCESS": "true"} | environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=TIMEOUT,
         check=False,
     )
 
@@ -284,14 +284,14 @@ def unix_socket(fresh_database, tmp_path):
             stdout=log,
             stderr=log,
         )
-    deadline = monotonic() + 20
+    deadline = monotonic() + TIMEOUT
     while not _listens(path):
         assert process.poll() is None
         assert monotonic() < deadline
         sleep(0.05)
     yield path
     process.terminate()
-    process.wait(20)
+    process.wait(TIMEOUT)
 
 
 def test_gunicorn_starts_with_it_on_a_unix_socket(unix_socket):

@@ -14,7 +14,7 @@ from sqlalchemy import NullPool, create_engine, text
 from alchemist import database as db
 from alchemist import embedded
 from alchemist.embedded import postgres as embedded_postgres
-from tests.servers import Gunicorn
+from tests.servers import ProductionGunicorn
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(postgres, tmp_path_factory):
-    with Gunicorn(postgres.url, tmp_path_factory.mktemp("gunicorn")) as service:
+    with ProductionGunicorn(postgres.url, tmp_path_factory.mktemp("gunicorn")) as service:
         yield service
     started = service.log.read_text().count("Booting worker")
     assert started == 2, "Recovery took a restart."
@@ -159,7 +159,7 @@ def test_a_database_in_recovery_still_reads(tmp_path, monkeypatch):
         postgres.stop()
         (postgres.directory.cluster / "standby.signal").touch()
         postgres.start()
-        with Gunicorn(postgres.url, tmp_path) as service:
+        with ProductionGunicorn(postgres.url, tmp_path) as service:
             assert_refused(service, create, ready)
             assert read(service).status == 200
             assert_lives(service)
@@ -174,7 +174,7 @@ def test_a_database_with_too_many_connections(postgres, tmp_path):
         "CREATE ROLE clerk LOGIN CONNECTION LIMIT 0",
         "GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk",
     )
-    with Gunicorn(postgres.url.set(username="clerk"), tmp_path) as service:
+    with ProductionGunicorn(postgres.url.set(username="clerk"), tmp_path) as service:
         assert_refused(service, create, read, ready)
         assert "too many connections" in service.log.read_text()
         assert_lives(service)

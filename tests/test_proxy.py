@@ -27,6 +27,7 @@ from alchemist.api import request
 from alchemist.database import PROJECT_ROOT
 from alchemist.embedded import spawn
 from tests.dockerfile import document
+from tests.servers import TIMEOUT
 
 NGINX_CONF = document("proxy", "nginx.conf")
 PROBLEM = "application/problem+json"
@@ -168,7 +169,7 @@ def proxy(nginx: str, directory: Path, backend: UnixServer) -> Iterator[SimpleNa
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + TIMEOUT
     while True:
         with closing(socket.socket()) as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
@@ -184,7 +185,9 @@ def send(
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
 ) -> SimpleNamespace:
-    with closing(http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)) as connection:
+    with closing(
+        http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=TIMEOUT)
+    ) as connection:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
         return SimpleNamespace(
@@ -194,7 +197,7 @@ def send(
 
 def send_raw(proxy: SimpleNamespace, data: bytes) -> tuple[int, str | None, Any]:
     """Send bytes that no HTTP client would send; return the status, media type and problem."""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT) as client:
         client.sendall(data)
         response = http.client.HTTPResponse(client)
         response.begin()
@@ -246,7 +249,7 @@ def test_a_much_too_large_body_is_rejected_by_nginx(proxy, backend):
 
 
 def test_a_request_is_forwarded_when_it_is_complete(proxy, backend):
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT) as client:
         client.sendall(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
         time.sleep(0.3)
         assert "/slow" not in backend.paths

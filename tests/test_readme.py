@@ -16,6 +16,7 @@ from marshmallow.validate import OneOf, Range
 import alchemist
 from alchemist import config
 from alchemist.database import PROJECT_ROOT
+from tests.servers import TIMEOUT
 
 README = (PROJECT_ROOT / "README.md").read_text()
 PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
@@ -155,7 +156,7 @@ def tour(request, gunicorn) -> list[str]:
     # Each response ends with its status on a line of its own.
     script = re.sub(r"^curl -s", r"curl -w '\\n%{http_code}\\n' -s", script, flags=re.MULTILINE)
     command = [request.param, "-c", script]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     return run.stdout.splitlines()
 

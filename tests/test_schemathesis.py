@@ -14,7 +14,7 @@ from tests.servers import Gunicorn
 
 # More of them find more and take longer.
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "20")
-TIMEOUT = 60 * int(EXAMPLES)  # seconds
+RUN_TIMEOUT = 300 * int(EXAMPLES)  # seconds
 
 # Statuses that are right here, beside those that Schemathesis expects by itself.
 # If-Match comes before the body: without it 428, with an old tag 412. Long values meet the limits
@@ -87,7 +87,7 @@ def run(server: Gunicorn, token: str, version: str, configuration: str, director
         env=environment,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=RUN_TIMEOUT,
         check=False,
     )
     assert found.returncode == 0, found.stdout + found.stderr

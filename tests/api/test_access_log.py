@@ -20,7 +20,7 @@ from alchemist import database as db
 from alchemist.api import access_log
 from alchemist.domains.ingredients import service
 from tests.factories import make_ingredient, make_potion, make_user, sign_in
-from tests.servers import Gunicorn
+from tests.servers import TIMEOUT, Gunicorn
 
 POTIONS = "/api/v2/potions"
 INGREDIENTS = "/api/v2/ingredients"
@@ -218,7 +218,9 @@ def logged(shared_gunicorn):
 
 
 def exchange(server, sent):
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as connection:
+    with closing(
+        socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+    ) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(65536), b""))

@@ -6,6 +6,8 @@ from threading import Barrier
 
 import pytest
 
+from tests.servers import TIMEOUT
+
 ROUNDS = 50
 JSON = {"Content-Type": "application/json"}
 
@@ -19,7 +21,7 @@ def run_simultaneously():
             start = Barrier(len(functions))
 
             def one(function):
-                start.wait(10)
+                start.wait(TIMEOUT)
                 return function()
 
             return list(pool.map(one, functions))

@@ -6,8 +6,6 @@ from decimal import Decimal
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from alchemist.api.fields import (
@@ -24,6 +22,7 @@ from alchemist.api.fields import (
 )
 from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.products.schemas import Money
+from tests.properties import given, st
 
 
 class Label(Schema):

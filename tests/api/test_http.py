@@ -12,6 +12,7 @@ from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 
 from alchemist import database as db
+from tests.servers import TIMEOUT
 
 URL = "/api/v2/ingredients"
 MIB = 1024 * 1024
@@ -40,7 +41,7 @@ def exchange(shared_gunicorn):
 
     def call(*parts):
         address = ("127.0.0.1", shared_gunicorn.port)
-        with closing(socket.create_connection(address, timeout=10)) as connection:
+        with closing(socket.create_connection(address, timeout=TIMEOUT)) as connection:
             for part in parts:
                 connection.sendall(part)
             connection.shutdown(socket.SHUT_WR)
@@ -179,7 +180,7 @@ def test_a_body_beyond_one_mebibyte_is_413(shared_gunicorn, size, chunked):
 
 def test_a_client_that_expects_100_is_told_to_continue(exchange, shared_gunicorn):
     address = ("127.0.0.1", shared_gunicorn.port)
-    with closing(socket.create_connection(address, timeout=10)) as connection:
+    with closing(socket.create_connection(address, timeout=TIMEOUT)) as connection:
         length = b"Content-Length: 20\r\nConnection: close\r\n"
         connection.sendall(POST + length + b"Expect: 100-continue\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
@@ -230,7 +231,7 @@ def test_a_304_has_no_body_on_the_wire(exchange, shared_gunicorn):
 
 def test_a_client_that_goes_away_leaves_no_trace(shared_gunicorn):
     for number in range(20):
-        connection = socket.create_connection(("127.0.0.1", shared_gunicorn.port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", shared_gunicorn.port), timeout=TIMEOUT)
         connection.sendall(
             [get(URL.encode()), POST, POST + b"Content-Length: 9\r\n\r\n{"][number % 3]
         )

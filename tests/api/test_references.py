@@ -3,8 +3,6 @@
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import NullPool, create_engine, text
 from uuid_utils.compat import uuid7
 
@@ -16,6 +14,7 @@ from alchemist.domains.ingredients.models import Ingredient
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.stores.models import Store
 from tests.factories import make_coupon, make_ingredient, make_potion, make_store
+from tests.properties import given, settings, st
 
 KNOWN = {
     "ingredients": [UUID(int=1), UUID(int=2), UUID(int=3)],
@@ -140,9 +139,7 @@ def told(found, wanted):
     return sorted(entry["pointer"] for entry in found if entry["code"] == wanted)
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300)
 @given(body=bodies)
 def test_exactly_what_leads_nowhere_and_what_stands_twice_is_told(rows, body):
     found = errors_of(body)

@@ -15,6 +15,7 @@ from alchemist.domains.ingredients import service
 from alchemist.domains.ingredients.models import Ingredient
 from tests.concurrency import await_a_waiter
 from tests.factories import make_ingredient, make_potion
+from tests.servers import TIMEOUT
 
 URL = "/api/v2/ingredients"
 ANY = {"If-Match": "*"}
@@ -140,7 +141,7 @@ def test_a_real_deadlock_is_repeated_and_succeeds(client, other):
             other.commit()
             break
         other.rollback()
-    assert answer.result(10).status_code == 200
+    assert answer.result(TIMEOUT).status_code == 200
     assert [line["pk"] for line in client.get(url).json["ingredients"]] == change["ingredients"]
 
 
@@ -160,7 +161,7 @@ def test_a_real_serialization_failure_is_repeated_and_succeeds(
         answer = pool.submit(client.patch, f"{URL}/{row.pk}", **change)
         await_a_waiter(other)
         other.commit()
-        changed = answer.result(10).json
+        changed = answer.result(TIMEOUT).json
     assert (changed["name"], changed["description"]) == ("Root", "Screams.")
 
 

@@ -13,6 +13,7 @@ from alchemist.app import create_app
 from alchemist.config import ConfigurationError
 from alchemist.domains.heroes import service as heroes
 from tests.factories import make_hero, make_user, sign_in
+from tests.servers import TIMEOUT
 
 HEROES = "/api/v2/heroes"
 ORIGIN = "https://shop.example"
@@ -106,7 +107,7 @@ BROKEN = {
 
 
 def exchange(port, sent):
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)) as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
         received = b"".join(iter(lambda: connection.recv(65536), b""))

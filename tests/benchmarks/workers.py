@@ -17,7 +17,7 @@ from sqlalchemy import URL, make_url
 from alchemist import embedded
 from tests.benchmarks import databases, wrk
 from tests.benchmarks.operations import Request
-from tests.servers import Gunicorn
+from tests.servers import ProductionGunicorn
 
 ROUNDS, LEAST = 5, 1.7
 CONNECTIONS, WARMUP, SECONDS = 16, 1, 2
@@ -44,7 +44,7 @@ def serving(url: URL) -> Iterator[list[int]]:
             directory = Path(name) / str(count)
             directory.mkdir()
             settings = {"ALCHEMIST_WORKERS": str(count), "ALCHEMIST_LOG_LEVEL": "warning"}
-            ports.append(stack.enter_context(Gunicorn(url, directory, **settings)).port)
+            ports.append(stack.enter_context(ProductionGunicorn(url, directory, **settings)).port)
         yield ports
 
 

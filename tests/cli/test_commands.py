@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from alchemist import cli, embedded
 from alchemist.embedded import postgres, spawn
 from tests import processes
+from tests.servers import TIMEOUT
 
 COMMAND = [sys.executable, "-m", "alchemist.cli"]
 
@@ -106,7 +107,7 @@ class Dev:
 
     def wait(self):
         """Return the exit code; `output` is then complete."""
-        remaining, _ = self.process.communicate(timeout=20)
+        remaining, _ = self.process.communicate(timeout=TIMEOUT)
         self.output += remaining
         assert "Traceback" not in self.output
         return self.process.returncode
@@ -130,7 +131,7 @@ def dev(*arguments):
 
 
 def request(port, method, path, body=None):
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         headers = {"Content-Type": "application/json"} if body else {}
         connection.request(method, path, json.dumps(body) if body else None, headers)
@@ -201,7 +202,7 @@ def test_ctrl_c_during_imports_exits_without_a_traceback(directory, command, cod
 
 def await_data_lock(data, service):
     """Return when the service has locked its data directory."""
-    deadline = monotonic() + 20
+    deadline = monotonic() + TIMEOUT
     lock = data / "lock"
     while not lock.exists() or not lock.read_text().startswith(f"{service.process.pid}\n"):
         assert monotonic() < deadline
@@ -234,7 +235,7 @@ def create(service, acknowledged, seconds):
     """Create ingredients until the service is killed during a request."""
     killer = threading.Timer(seconds, service.process.kill)
     killer.start()
-    end = monotonic() + seconds + 10
+    end = monotonic() + seconds + TIMEOUT
     with suppress(OSError, HTTPException):
         while True:
             assert monotonic() < end, "the service survives `alchemist dev`"

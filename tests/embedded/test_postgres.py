@@ -21,6 +21,7 @@ import pytest
 from alchemist import embedded
 from alchemist.embedded import data_directory, postgres
 from tests import processes
+from tests.servers import TIMEOUT
 
 PARENT = """
 import signal, sys
@@ -217,7 +218,7 @@ def insert_until_killed(server, number, parent, seconds):
                 number += 1
                 if monotonic() > deadline:
                     parent.kill()
-                assert monotonic() < deadline + 10, "the server outlives its parent"
+                assert monotonic() < deadline + TIMEOUT, "the server outlives its parent"
     return number
 
 
@@ -249,7 +250,7 @@ def test_a_start_waits_for_the_last_process_of_a_former_server(data):
         pass
     started_at = monotonic()
     with lock_inherited(data / "postgres" / "lock", seconds=1), serve(data):
-        assert 0.5 < monotonic() - started_at < 5
+        assert 0.5 < monotonic() - started_at < 10
 
 
 def test_a_former_server_that_does_not_end_is_reported_in_one_line(data, monkeypatch):
@@ -421,7 +422,7 @@ def test_a_read_only_directory_is_reported_in_one_line(tmp_path):
 
 
 def parent_error(process):
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=TIMEOUT)
     assert "ready" not in output
     (line,) = errors.splitlines()
     assert line.startswith("ERROR ")

@@ -28,7 +28,7 @@ from alchemist.domains.users.models import Token
 from tests.faults.bursts import workers
 from tests.faults.mixture import Client
 from tests.faults.service import check, report
-from tests.servers import Gunicorn
+from tests.servers import Gunicorn, ProductionGunicorn
 
 # As many as the worker has threads, so that none is refused however slow the machine is.
 CLIENTS, SAMPLES = 4, 20
@@ -69,7 +69,7 @@ def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
             "ALCHEMIST_WORKERS": "1",
             "GUNICORN_CMD_ARGS": " ".join(options),
         }
-        with Gunicorn(server.url, Path(directory), **environment) as gunicorn:
+        with ProductionGunicorn(server.url, Path(directory), **environment) as gunicorn:
             yield gunicorn, known
 
 

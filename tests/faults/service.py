@@ -11,7 +11,7 @@ import alembic.command
 
 from alchemist import database as db
 from alchemist import embedded
-from tests.servers import Gunicorn
+from tests.servers import Gunicorn, ProductionGunicorn
 
 ROWS = 200
 
@@ -26,7 +26,9 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[Gunicorn, str]]
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         environment = {"ALCHEMIST_LOG_LEVEL": "warning", **environment}
         arguments = {"GUNICORN_CMD_ARGS": " ".join(options)}
-        with Gunicorn(server.url, Path(directory), **environment, **arguments) as gunicorn:
+        with ProductionGunicorn(
+            server.url, Path(directory), **environment, **arguments
+        ) as gunicorn:
             yield gunicorn, _fill(gunicorn)
 
 

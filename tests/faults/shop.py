@@ -5,15 +5,15 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from alchemist.database import PROJECT_ROOT
-from tests.servers import Gunicorn
+from tests.servers import ProductionGunicorn
 
 WORKERS, THREADS = 3, 4
 # gunicorn takes its time for each SIGHUP, and takes them one after the other.
 STOP_SECONDS = 90
 
 
-class Service(Gunicorn):
-    application = "tests.faults.seeded:app"
+class Service(ProductionGunicorn):
+    application = "tests.faults.fault_injection:app"
 
     def __init__(self, database: URL, directory: Path, defect: str) -> None:
         self.last_words = directory / "last-words"

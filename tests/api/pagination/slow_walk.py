@@ -15,6 +15,8 @@ from time import perf_counter
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
+from tests.servers import TIMEOUT
+
 ROWS = 100_000
 SAMPLES = 300
 FILL = f"""
@@ -35,7 +37,7 @@ class Caller:
     """One kept-alive connection, as a client has it."""
 
     def __init__(self, port):
-        self.connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        self.connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
 
     def __call__(self, method, path, body=None, **headers):
         content = None if body is None else json.dumps(body)
@@ -101,7 +103,7 @@ def test_a_walk_meets_each_of_100_000_potions_once_while_others_write(filled):
         met, _ = walk(port)
     finally:
         done.set()
-        writer.join(20)
+        writer.join(TIMEOUT)
     assert len(written) > 100
     assert len(met) == len(set(met))
     stable = [name for name in met if not name.endswith("visitor")]

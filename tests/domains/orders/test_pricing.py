@@ -4,11 +4,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from alchemist.domains.orders import pricing
 from alchemist.domains.orders.pricing import ItemPrice
+from tests.properties import given, st
 
 AMOUNTS = st.integers(0, pricing.MAX_AMOUNT)
 WEIGHTS = st.lists(st.one_of(st.integers(0, 5), AMOUNTS), max_size=100)

@@ -6,6 +6,8 @@ from threading import Barrier
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
+from tests.servers import TIMEOUT
+
 URL = "/api/v2/products"
 WRITERS = 8
 STORE = {
@@ -43,7 +45,7 @@ def run_simultaneously(app, job):
     start = Barrier(WRITERS)
 
     def run_job(number):
-        start.wait(10)
+        start.wait(TIMEOUT)
         return job(app.test_client(), number)
 
     with ThreadPoolExecutor(WRITERS) as pool:

@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 from alchemist.domains.users import auth
 from alchemist.domains.users.permissions import CUSTOMER
 from tests.domains.users.tokens import insert_user_with_token
+from tests.servers import TIMEOUT
 
 CONNECTIONS = 40
 EXPIRES_AT = "2099-01-01T00:00:00Z"
@@ -34,7 +35,7 @@ def other_engine(fresh_database):
 
 
 def wait_until_blocked(db_connection, count=1):
-    deadline = monotonic() + 5
+    deadline = monotonic() + TIMEOUT
     while db_connection.scalar(COUNT_WAITING) < count:
         assert monotonic() < deadline
         sleep(0.005)
@@ -50,7 +51,7 @@ def test_a_locked_token_does_not_delay_a_request(make_committing_app, db_connect
         connection.execute(text("SELECT 1 FROM tokens WHERE pk = :pk FOR UPDATE"), {"pk": pk})
         started = monotonic()
         assert client.get("/api/v2/me", headers=headers).status_code == 200
-        assert monotonic() - started < 0.5
+        assert monotonic() - started < 10
     assert db_connection.scalar(text("SELECT last_used_at FROM tokens")) is None
 
 
@@ -82,7 +83,7 @@ def test_simultaneous_first_uses_are_recorded_once(make_committing_app, db_conne
     barrier, lock, update_last_used = Barrier(2), Lock(), auth._update_last_used
 
     def update_after_both_have_read(token_id):
-        barrier.wait(5)
+        barrier.wait(TIMEOUT)
         with lock:
             update_last_used(token_id)
 
@@ -174,7 +175,7 @@ def execute_while_blocked(make_committing_app, db_connection, other_engine):
             wait_until_blocked(db_connection)
             connection.execute(text(statement), {"pk": user})
             connection.commit()
-            return response.result(10)
+            return response.result(TIMEOUT)
 
     return call
 
@@ -218,8 +219,8 @@ def test_anonymising_revokes_a_token_that_is_created_concurrently(
         created = pool.submit(token_creation(user, headers), app.test_client())
         wait_until_blocked(db_connection, 2)
         connection.commit()
-        assert anonymised.result(10).status_code == 200
-        created.result(10)
+        assert anonymised.result(TIMEOUT).status_code == 200
+        created.result(TIMEOUT)
     valid_tokens = text("SELECT count(*) FROM tokens WHERE user_id = :pk AND revoked_at IS NULL")
     assert db_connection.scalar(valid_tokens, {"pk": user}) == 0
 

@@ -5,10 +5,9 @@ import re
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from alchemist.domains.users import token_format
+from tests.properties import given, st
 
 SEEDS = st.integers(min_value=0, max_value=2**64)
 POSITIONS = st.integers(min_value=4, max_value=39)

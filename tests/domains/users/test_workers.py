@@ -13,7 +13,7 @@ from alchemist.domains.users import auth
 from tests.domains.users import database_dump
 from tests.domains.users.tokens import insert_user_with_token
 from tests.factories import bearer
-from tests.servers import Gunicorn
+from tests.servers import TIMEOUT, Gunicorn
 
 pytestmark = pytest.mark.slow
 CONNECTIONS = 40
@@ -54,7 +54,7 @@ class PollingClients:
             future.result()
 
     def _run(self):
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         while not self.stopped.is_set():
             sent = monotonic()
             connection.request("GET", self.path, headers=self.headers)
