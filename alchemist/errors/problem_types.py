@@ -14,7 +14,7 @@ for problem_type in (
         400,
         "The syntax of the URL, of a header or of the body is wrong. A body must be one JSON text "
         "in UTF-8, without a byte order mark, duplicate keys, NaN, Infinity, NUL characters, lone "
-        "surrogates, more than 32 levels of nesting, or more than 100 members in one object.",
+        "surrogates, or more than 32 levels of nesting.",
         "The body is not valid JSON: Expecting ',' delimiter at line 3, column 5.",
     ),
     (

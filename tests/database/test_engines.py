@@ -137,7 +137,7 @@ def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
 
 
 def test_a_request_that_has_no_time_to_connect_is_in_nobodys_way(make_committing_app):
-    engine = make_committing_app().extensions["engines"].autocommit
+    engine = make_committing_app(pool_timeout=0.1).extensions["engines"].autocommit
     deadline.start(1.5)
     try:
         with pytest.raises(OperationalError, match="No time is left to connect"):

@@ -60,7 +60,7 @@ READ = {
     "32 levels of lists": b"[" * 32 + b"]" * 32,
     "32 levels of objects": b'{"a":' * 31 + b"{}" + b"}" * 31,
     "a list of 10,000 numbers": b"[" + b"0," * 9_999 + b"0]",
-    "100 members": b"{" + b",".join(b'"%d":0' % number for number in range(100)) + b"}",
+    "10,000 members": b"{" + b",".join(b'"%d":0' % number for number in range(10_000)) + b"}",
     "an empty key": b'{"": 0}',
     "a key of 10,000 characters": b'{"' + b"k" * 10_000 + b'": 0}',
     "a key with a pointer's letters": b'{"a/b~c": 0}',
@@ -178,7 +178,6 @@ REFUSED = {
     "33 levels of objects": b'{"a":' * 32 + b"{}" + b"}" * 32,
     "100,000 levels": b"[" * 100_000 + b"]" * 100_000,
     "100,000 levels that do not end": b'{"a":[' * 100_000,
-    "101 members": b"{" + b",".join(b'"%d":0' % number for number in range(101)) + b"}",
     "two values": b"{}{}",
     "two values on two lines": b"{}\n{}",
     "a letter behind": b"{}x",
@@ -256,7 +255,6 @@ READ_BY_VERSION_1 = {
     "an integer of 500,000 digits",
     "33 levels of lists",
     "33 levels of objects",
-    "101 members",
     "a byte order mark",
 }
 assert REFUSED.keys() >= READ_BY_VERSION_1
