@@ -236,3 +236,10 @@ def test_what_goes_after_it_was_looked_up_is_told_with_its_pointer(
         }
     ]
     assert client.get("/api/v2/potions").json == []
+
+
+def test_a_read_only_text_far_too_long_is_not_normalised(rows, monkeypatch):
+    monkeypatch.setattr(references, "normalize", lambda *_: pytest.fail("It is normalised."))
+    body = {"one": {"pk": str(UUID(int=1)), "name": "a" + "\u0301" * 1000}}
+    [error] = errors_of(body)
+    assert (error["pointer"], error["code"]) == ("#/one/name", "read-only")
