@@ -28,11 +28,15 @@ NOT_FOUND = "Not Found"
 MAX_HOST_LENGTH = 253
 HOST_PATTERN = re.compile(r"(?<=://)(?:[^/?#]*@)?([^/?#:@\[\]]+)")
 
+# Without an inline flag, which ECMAScript does not have.
+_CODES = "|".join("".join(f"[{letter}{letter.lower()}]" for letter in code) for code in CURRENCIES)
+CURRENCY_PATTERN = f"^({_CODES})$"
+
 
 class Currency(Enum):
     """A currency code in any case, stored in upper case."""
 
-    request_schema = {"enum": None, "pattern": "^[A-Za-z]{3}$"}
+    request_schema = {"enum": None, "pattern": CURRENCY_PATTERN}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         code = super()._deserialize(value, attr, data, **kwargs)
