@@ -55,7 +55,7 @@ def current_engines() -> Engines:
 
 
 def begin_separate() -> AbstractContextManager[Connection]:
-    """Return a connection for a write beside the request's own: committed when the block ends."""
+    """Return a connection with a transaction of its own, committed at the end of the block."""
     return current_engines().transaction.begin()
 
 
@@ -115,12 +115,12 @@ event.listen(session.session_factory, "after_begin", _check_mode)
 
 
 def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
-    """Return the rows of a statement that is a transaction of its own whatever else is begun."""
+    """Return the rows of a statement, run in AUTOCOMMIT in every transaction mode."""
     engine = current_engines().autocommit
     try:
         return autocommit.execute(engine, statement, parameters or {})
     except DBAPIError as error:
-        # A connection that died in its pool, or is as good as dead. The others went with it.
+        # A stale pooled connection: its pool was invalidated, so one retry gets a fresh one.
         if not error.connection_invalidated:
             raise
         return autocommit.execute(engine, statement, parameters or {})
@@ -136,18 +136,18 @@ def insert(row: Entity) -> Entity:
 
 
 def lock_row(query: Query) -> Any:
-    """Return a row that nobody else may change until this transaction ends; raise NotFound.
+    """Lock the row until the transaction ends, and return it; raise NotFound.
 
-    NO KEY: whoever merely refers to the row (a foreign key check) does not wait.
+    NO KEY: a foreign key check of a referring row does not wait for the lock.
     """
-    found = session.scalars(
+    row = session.scalars(
         query.select.with_for_update(key_share=True, of=query.model),
         query.parameters,
         execution_options={"populate_existing": True},
     ).one_or_none()
-    if found is None:
+    if row is None:
         raise errors.NotFound(f"{query.model.__name__} does not exist")
-    return found
+    return row
 
 
 def update(row: Entity, values: Mapping[str, Any]) -> Entity:
@@ -158,19 +158,19 @@ def update(row: Entity, values: Mapping[str, Any]) -> Entity:
 
 
 def mark_modified(row: Versioned, *names: str) -> None:
-    """Make what hangs on a row a change of the row; `names` say what it was."""
+    """Mark a row as modified because its child rows changed; the audit log lists `names`."""
     row.updated_at = func.clock_timestamp()
-    row.__dict__["_touched"] = modified_names(row) | set(names)
+    row.__dict__["_modified_names"] = modified_names(row) | set(names)
 
 
 def modified_names(row: object) -> set[str]:
-    """Return what `touch` was told of the row."""
-    found: set[str] = row.__dict__.get("_touched", set())
-    return found
+    """Return the names with which the row was marked as modified."""
+    names: set[str] = row.__dict__.get("_modified_names", set())
+    return names
 
 
 def audit(action: str, model: type[Base], pk: UUID, *names: str) -> None:
-    """Tell the audit log of what a statement did to a row without the help of the session."""
+    """Queue an audit entry for a change by a statement, which the flush listener cannot see."""
     change = (action, model.__tablename__, pk, sorted(names))
     savepoint = session().get_nested_transaction()
     session.info.setdefault("audit_entries", []).append((savepoint, change))
@@ -178,7 +178,7 @@ def audit(action: str, model: type[Base], pk: UUID, *names: str) -> None:
 
 @contextmanager
 def rolled_back() -> Iterator[None]:
-    """Undo whatever is written inside."""
+    """Roll back everything that the block writes."""
     savepoint = session.begin_nested()
     try:
         yield

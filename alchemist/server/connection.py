@@ -30,8 +30,8 @@ class IncompleteRequest(Exception):
     """The client stopped sending in the middle of a request."""
 
 
-class BufferedSocket:
-    """In-memory socket: recv() reads the receive buffer, sendall() appends to the send buffer."""
+class InMemorySocket:
+    """A socket without a network: recv() reads one buffer, sendall() appends to another."""
 
     def __init__(self) -> None:
         self.recv_buffer = bytearray()
@@ -61,7 +61,7 @@ class Connection:
         client_socket.setblocking(False)
         self.client_socket = client_socket
         # gunicorn's handle_request() reads `sock`, `client` and `server`, two addresses.
-        self.sock = self.buffered_socket = BufferedSocket()
+        self.sock = self.buffered_socket = InMemorySocket()
         self.client, self.server = client, server
         self.parser = RequestParser(cfg, self.buffered_socket, client)
         self.request: Any = None

@@ -80,9 +80,9 @@ class EventLoop(FairAcceptMixin):
         self.publish_connection_count(len(self.connections))
         self._register(connection, EVENT_READ, self._read)
         if self.nr_conns >= self.worker_connections:
-            self.evict_one()
+            self.close_next_to_expire()
 
-    def evict_one(self) -> None:
+    def close_next_to_expire(self) -> None:
         """Close the connection that would expire first."""
         candidate = min(self.connections, key=lambda each: each.deadline, default=None)
         if candidate and candidate.deadline < inf:
@@ -94,10 +94,10 @@ class EventLoop(FairAcceptMixin):
         self._unregister(connection)
         connection.is_paused = False
         self.poller.register(
-            connection.client_socket, events, partial(self._dispatch, connection, callback)
+            connection.client_socket, events, partial(self._call_if_open, connection, callback)
         )
 
-    def _dispatch(
+    def _call_if_open(
         self, connection: Connection, callback: Callable[[Connection], None], _: Any
     ) -> None:
         """Call back, unless an event of the same batch has closed the connection."""

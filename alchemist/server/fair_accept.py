@@ -73,14 +73,14 @@ class FairAcceptMixin(ThreadWorker):
             client_socket, address = listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self.evict_one()
+                self.close_next_to_expire()
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return False
         self.add_connection(client_socket, address, listener.getsockname())
         return True
 
-    def evict_one(self) -> None:
+    def close_next_to_expire(self) -> None:
         """Close a connection."""
         raise NotImplementedError
 

@@ -70,7 +70,7 @@ class V1UserList(Resource):
     @blp.list(UserSchema)
     def get(self) -> Query:
         """List users"""
-        return service.list_query(visible_to=request.caller.owner_filter("users:read"))
+        return service.list_query(only_user_id=request.caller.owner_filter("users:read"))
 
 
 @blp.route("/get-user")
@@ -82,7 +82,7 @@ class V1UserItem(Resource):
     @blp.retrieve(UserSchema)
     def get(self, query: dict[str, Any]) -> Query:
         """Get a user"""
-        return service.by_pk(query["id"], visible_to=request.caller.owner_filter("users:read"))
+        return service.by_pk(query["id"], only_user_id=request.caller.owner_filter("users:read"))
 
 
 @blp.route("/create-user")

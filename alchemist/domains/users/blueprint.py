@@ -29,15 +29,17 @@ TOKEN_SCHEMA, USER_SCHEMA = TokenSchema(), UserSchema()
 
 
 def readable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, visible_to=request.caller.owner_filter("users:read"))
+    return service.by_pk(pk, only_user_id=request.caller.owner_filter("users:read"))
 
 
 def readable_token_query(user_id: UUID, pk: UUID) -> Query:
-    return service.token_by_pk(pk, user_id, visible_to=request.caller.owner_filter("tokens:read"))
+    return service.token_by_pk(pk, user_id, only_user_id=request.caller.owner_filter("tokens:read"))
 
 
 def writable_token_query(user_id: UUID, pk: UUID) -> Query:
-    return service.token_by_pk(pk, user_id, visible_to=request.caller.owner_filter("tokens:write"))
+    return service.token_by_pk(
+        pk, user_id, only_user_id=request.caller.owner_filter("tokens:write")
+    )
 
 
 @blp.route("/users")
@@ -50,7 +52,7 @@ class UserList(Resource):
 
         Without the permission `users:read:any` the list has only the caller.
         """
-        return service.list_query(visible_to=request.caller.owner_filter("users:read"), **filters)
+        return service.list_query(only_user_id=request.caller.owner_filter("users:read"), **filters)
 
     @idempotent
     @blp.create(UserSchema, service.by_pk, body=UserSchema)
@@ -209,7 +211,7 @@ class Me(Resource):
 
 def _token_owner_query(user_id: UUID, permission: str) -> Query:
     """Select the user in the path; without `<permission>:any` only the caller is found."""
-    return service.by_pk(user_id, visible_to=request.caller.owner_filter(permission))
+    return service.by_pk(user_id, only_user_id=request.caller.owner_filter(permission))
 
 
 def _with_secret(token_json: str, secret: str) -> str:

@@ -23,22 +23,22 @@ ANONYMOUS_EMAIL = re.compile(rf"[0-9a-f]{{32}}{re.escape(ANONYMOUS_DOMAIN)}")
 
 
 @db.cached_query
-def by_pk(pk: UUID, *, visible_to: UUID | None = None) -> Select[Any]:
+def by_pk(pk: UUID, *, only_user_id: UUID | None = None) -> Select[Any]:
     query = select(User).where(User.pk == pk)
-    return query if visible_to is None else query.where(User.pk == visible_to)
+    return query if only_user_id is None else query.where(User.pk == only_user_id)
 
 
 @db.cached_query
 def list_query(
     *,
-    visible_to: UUID | None = None,
+    only_user_id: UUID | None = None,
     email: str | None = None,
     q: str | None = None,
     role: str | None = None,
 ) -> Select[Any]:
     query = select(User)
-    if visible_to is not None:
-        query = query.where(User.pk == visible_to)
+    if only_user_id is not None:
+        query = query.where(User.pk == only_user_id)
     if email is not None:
         query = query.where(User.email == email)
     if q is not None:
@@ -93,9 +93,9 @@ def _check_may_grant(granted: Iterable[str], requested: Iterable[str]) -> None:
 
 
 @db.cached_query
-def token_by_pk(pk: UUID, owner_id: UUID, *, visible_to: UUID | None = None) -> Select[Any]:
+def token_by_pk(pk: UUID, owner_id: UUID, *, only_user_id: UUID | None = None) -> Select[Any]:
     query = select(Token).where(Token.pk == pk, Token.user_id == owner_id)
-    return query if visible_to is None else query.where(Token.user_id == visible_to)
+    return query if only_user_id is None else query.where(Token.user_id == only_user_id)
 
 
 @db.cached_query
