@@ -84,7 +84,7 @@ def _is_flag(parameter: Parameter) -> bool:
 def _check_supported(query: Select[Any]) -> Select[Any]:
     """Return the SELECT; raise TypeError for clauses that an item or a page would drop."""
     clauses = {
-        "DISTINCT": query._distinct or query._distinct_on,
+        "DISTINCT": query._distinct,
         "GROUP BY": query._group_by_clauses,
         "HAVING": query._having_criteria,
         "ORDER BY": query._order_by_clauses,

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist import database as db
@@ -38,11 +39,18 @@ def test_a_query_is_built_once_for_each_set_of_arguments():
     assert ingredients.list_query(name=None).select is ingredients.list_query().select
 
 
+def distinct_on_name(query):
+    """Add DISTINCT ON, as SQLAlchemy 2.1 does it, or as 2.0 does."""
+    if extension := getattr(postgresql, "distinct_on", None):
+        return query.ext(extension(Ingredient.name))
+    return query.distinct(Ingredient.name)
+
+
 @pytest.mark.parametrize(
     "clause",
     [
         lambda query: query.distinct(),
-        lambda query: query.distinct(Ingredient.name),
+        distinct_on_name,
         lambda query: query.group_by(Ingredient.pk),
         lambda query: query.group_by(Ingredient.pk).having(func.count() > 1),
         lambda query: query.order_by(Ingredient.name),
