@@ -98,7 +98,9 @@ def _values_by_table(row: Any) -> ValuesByTable:
     for relationship in inspect(type(row)).relationships:
         if children := vars(row).get(relationship.key):
             rows = [_values(child) for child in children]
-            values[relationship.key] = {name: [row[name] for row in rows] for name in rows[0]}
+            # A value that only some of the children have is NULL for the others.
+            names = dict.fromkeys(name for row in rows for name in row)
+            values[relationship.key] = {name: [row.get(name) for row in rows] for name in names}
     return values
 
 

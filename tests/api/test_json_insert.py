@@ -10,6 +10,8 @@ from alchemist import database as db
 from alchemist.api import operations
 from alchemist.database import engines
 from alchemist.domains.ingredients.models import Ingredient
+from alchemist.domains.potions import service as potions
+from alchemist.domains.potions.models import Potion, PotionIngredient
 from tests.factories import make_ingredient, make_store
 
 INGREDIENT = {"name": "Mandrake root", "description": None}
@@ -154,6 +156,26 @@ def test_a_default_that_python_makes_is_stored_in_every_mode(client, monkeypatch
         "/api/v2/ingredients", json={"name": "a"}, headers={"Idempotency-Key": "a"}
     ).json
     assert [single["description"], keyed["description"]] == ["Dug at dusk."] * 2
+
+
+@pytest.mark.parametrize("amounts", [("1.500", None), (None, "1.500")])
+def test_children_may_set_different_columns(client, monkeypatch, amounts):
+    pks = [make_ingredient().pk for _ in amounts]
+
+    def brew(*, name, **_values):
+        lines = [
+            PotionIngredient(
+                position=position, ingredient_id=pk, **({"amount": amount} if amount else {})
+            )
+            for position, (pk, amount) in enumerate(zip(pks, amounts, strict=True))
+        ]
+        return Potion(name=name, ingredients=lines)
+
+    monkeypatch.setattr(potions, "brew", brew)
+    body = {"name": "Tea", "ingredients": [str(pk) for pk in pks]}
+    answer = client.post("/api/v2/potions", json=body)
+    assert answer.status_code == 201
+    assert [line["amount"] for line in answer.json["ingredients"]] == list(amounts)
 
 
 # Bodies of every creation that is a single statement; the number makes unique values.
