@@ -180,6 +180,7 @@ def rank(module: str) -> list[int]:
             # A package gathers its modules, so it stands behind them.
             places.append(len(LAYERS.get(package, ())))
         elif package in LAYERS:
+            assert step in LAYERS[package], f"Give {step!r} a place in LAYERS[{package!r}]."
             places.append(LAYERS[package].index(step))
         package = f"{package}.{step}".removeprefix(".")
     return places

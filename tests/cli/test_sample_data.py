@@ -83,7 +83,7 @@ COUNTS = {
     "audit_log": 6,
 }
 NOTHING = dict.fromkeys(COUNTS, 0)
-TOTAL = 249
+TOTAL = sum(COUNTS.values())
 # The column with a name that people use, by table.
 NAME_COLUMNS = {
     "ingredients": "name",
@@ -128,6 +128,15 @@ every_order = pytest.mark.parametrize("order", ORDERS.values(), ids=lambda row: 
 
 def is_trimmed_nfc(text: str) -> bool:
     return text == unicodedata.normalize("NFC", text.strip())
+
+
+def test_every_table_is_described_here():
+    difference = COUNTS.keys() ^ sample_data.SAMPLE_TABLES.keys()
+    assert not difference, (
+        f"{sorted(difference)}: add the table to COUNTS and FIELDS, its references to TARGETS, and "
+        "its column with a name to NAME_COLUMNS."
+    )
+    assert FIELDS.keys() == COUNTS.keys(), "Add the fields of the table to FIELDS."
 
 
 @pytest.mark.parametrize(("table_name", "count"), COUNTS.items())

@@ -212,7 +212,11 @@ def test_every_rule_has_a_documented_code_a_pointer_and_a_sentence():
 
 
 def test_every_constraint_of_the_catalogue_is_broken_here(template):
-    assert BROKEN.keys() == catalogue(template)
+    difference = BROKEN.keys() ^ catalogue(template)
+    assert not difference, (
+        f"{sorted(difference)}: say in BREAKING how an UPDATE violates each. A new table needs two "
+        "rows, too, which the fixture `client` makes (a factory belongs into tests/factories.py)."
+    )
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -20,7 +20,10 @@ def test_it_is_a_valid_document(documents, version):
 
 def test_its_operation_ids_do_not_change(documents, version):
     operation_ids = [operation["operationId"] for *_, operation in operations(documents[version])]
-    assert operation_ids == OPERATION_IDS[version]
+    assert operation_ids == OPERATION_IDS[version], (
+        "Put the operationIds into _OPERATION_IDS in tests/docs/documents.py, in the order of the "
+        "document. Renaming one breaks generated clients."
+    )
 
 
 def test_it_has_exactly_the_operations_of_the_application(app, documents, version):
