@@ -40,6 +40,11 @@ HIDDEN = {
     201: "401 404 201 404 201 403",
     204: "401 404 204 404 204 403",
 }
+# The row is public, so to change another's is 403.
+OWNERS = {
+    200: "401 403 200 403 200 403",
+    204: "401 403 204 403 204 403",
+}
 SELLERS = {
     200: "401 403 403 200 200 403",
     201: "401 403 403 201 201 403",
@@ -75,8 +80,8 @@ TABLE = {
     "GET /api/v2/heroes": ANYBODY,
     "POST /api/v2/heroes": "401 201 201 201 201 403",
     "GET /api/v2/heroes/{pk}": ANYBODY,
-    "PATCH /api/v2/heroes/{pk}": HIDDEN[200],
-    "DELETE /api/v2/heroes/{pk}": HIDDEN[204],
+    "PATCH /api/v2/heroes/{pk}": OWNERS[200],
+    "DELETE /api/v2/heroes/{pk}": OWNERS[204],
     "GET /api/v2/audit": ADMINS[200],
     "GET /api/v2/audit/{pk}": ADMINS[200],
     "GET /api/v2/stores": ANYBODY,
@@ -102,9 +107,9 @@ TABLE = {
     "POST /api/v2/orders": "401 201 201 201 201 403",
     "POST /api/v2/orders/quote": "401 200 200 200 200 403",
     "GET /api/v2/orders/{pk}": "401 404 200 200 200 403",
-    "POST /api/v2/orders/{pk}/pay": HIDDEN[200],
+    "POST /api/v2/orders/{pk}/pay": "401 404 200 403 200 403",
     "POST /api/v2/orders/{pk}/fulfil": SELLERS[200],
-    "POST /api/v2/orders/{pk}/cancel": HIDDEN[200],
+    "POST /api/v2/orders/{pk}/cancel": "401 404 200 403 200 403",
     "GET /api/v1/": ANYBODY,
     "GET /api/v1/ingredients": ANYBODY,
     "POST /api/v1/ingredients": ADMINS[201],
@@ -117,8 +122,8 @@ TABLE = {
     "POST /api/v1/user/create-user": ADMINS[200],
     "POST /api/v1/heroes": "401 201 201 201 201 403",
     "GET /api/v1/heroes/{pk}": ANYBODY,
-    "PATCH /api/v1/heroes/{pk}": HIDDEN[200],
-    "DELETE /api/v1/heroes/{pk}": HIDDEN[200],
+    "PATCH /api/v1/heroes/{pk}": OWNERS[200],
+    "DELETE /api/v1/heroes/{pk}": OWNERS[200],
     "GET /api/v1/health": ANYBODY,
     "GET /api/v1/stores/": ANYBODY,
     "POST /api/v1/stores/": "401 403 403 201 201 403",

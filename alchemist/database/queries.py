@@ -1,7 +1,7 @@
 """SELECT statements that are built once for each combination of arguments."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, ParamSpec
@@ -13,10 +13,20 @@ Parameters = Mapping[str, Any] | None
 
 @dataclass(frozen=True)
 class Query:
-    """A shared SELECT with bound parameters, and the values of one call."""
+    """A shared SELECT with bound parameters, and the values of one call.
+
+    A query of rows that the caller may change can have a `readable` query, of those that the caller
+    may read. To change one of the latter, the caller needs the `permission`.
+    """
 
     select: Select[Any]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    readable: "Query | None" = None
+    permission: str = ""
+
+    def or_forbidden(self, readable: "Query", permission: str) -> "Query":
+        """Return this query with its `readable` query and `permission`."""
+        return replace(self, readable=readable, permission=permission)
 
     @property
     def model(self) -> type[Any]:

@@ -136,9 +136,10 @@ def insert(row: Entity) -> Entity:
 
 
 def lock_row(query: Query) -> Any:
-    """Lock the row until the transaction ends, and return it; raise NotFound.
+    """Lock the row until the transaction ends, and return it.
 
-    NO KEY: a foreign key check of a referring row does not wait for the lock.
+    Raise NotFound, or Forbidden if the query's `readable` query finds the row. NO KEY: a foreign
+    key check of a referring row does not wait for the lock.
     """
     row = session.scalars(
         query.select.with_for_update(key_share=True, of=query.model),
@@ -146,6 +147,9 @@ def lock_row(query: Query) -> Any:
         execution_options={"populate_existing": True},
     ).one_or_none()
     if row is None:
+        readable = query.readable
+        if readable is not None and fetch_one(readable.select, readable.parameters) is not None:
+            raise errors.Forbidden.missing_permission(query.permission)
         raise errors.NotFound(f"{query.model.__name__} does not exist")
     return row
 

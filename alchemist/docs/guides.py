@@ -13,8 +13,9 @@ of its user's permissions. `GET /api/v2/me` returns the caller's user and permis
 
 Without a valid token the answer is 401. Without the permission it is 403, and `errors` names the
 permission. A permission covers the caller's own rows. Its `:any` form, such as `orders:read:any`,
-covers all rows. Rows that the caller may not see are 404. With open access, which is for
-development on one machine, every caller has all permissions without a token.
+covers all rows. Rows that the caller may not see are 404; changing a row that the caller may only
+read is 403. With open access, which is for development on one machine, every caller has all
+permissions without a token.
 
 ## Fields
 

@@ -111,12 +111,13 @@ def test_what_is_missing_is_said_in_the_old_words(client_with_auth, owner_header
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_the_hero_of_somebody_else_has_not_been_found(client_with_auth, hero, method):
+def test_changing_the_hero_of_another_user_is_403(client_with_auth, hero, method):
     stranger = sign_in(make_user())
     answer = client_with_auth.open(
         f"{URL}/{hero.pk}", method=method, json={"role": None}, headers=stranger
     )
-    assert (answer.status_code, answer.json["detail"]) == (404, ABSENT)
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == "heroes:write:any"
     assert row(hero).role == "mage"
 
 

@@ -177,12 +177,13 @@ def test_an_id_that_is_none_is_404(client_with_auth, owner_headers, method, pk):
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_the_store_of_somebody_else_is_not_found(client_with_auth, store, method):
+def test_changing_the_store_of_another_user_is_403(client_with_auth, store, method):
     stranger = sign_in(make_user(role="merchant"))
     answer = client_with_auth.open(
         f"{URL}{store.pk}", method=method, json={"city": "X"}, headers=stranger
     )
-    assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == "stores:write:any"
     assert row(store).city == "Brassel"
 
 

@@ -13,7 +13,8 @@ WRITE = "heroes:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))
+    query = service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))
+    return query.or_forbidden(service.by_pk(pk), f"{WRITE}:any")
 
 
 def check_owner(values: Mapping[str, Any]) -> None:

@@ -33,11 +33,13 @@ def readable_query(pk: UUID, *, single_currency: bool = False) -> Query:
 
 
 def query_as_buyer(pk: UUID) -> Query:
-    return service.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
+    query = service.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
+    return query.or_forbidden(readable_query(pk), f"{WRITE}:any")
 
 
 def query_as_sole_seller(pk: UUID) -> Query:
-    return service.by_pk(pk, sole_seller_id=request.caller.owner_filter(FULFIL))
+    query = service.by_pk(pk, sole_seller_id=request.caller.owner_filter(FULFIL))
+    return query.or_forbidden(readable_query(pk), f"{FULFIL}:any")
 
 
 def check_hero(references: Iterable[Reference]) -> None:

@@ -16,7 +16,8 @@ WRITE = "products:write"
 
 
 def writable_query(pk: UUID) -> Query:
-    return service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))
+    query = service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))
+    return query.or_forbidden(service.by_pk(pk), f"{WRITE}:any")
 
 
 def check_store(references: Iterable[Reference]) -> None:

@@ -37,9 +37,9 @@ def readable_token_query(user_id: UUID, pk: UUID) -> Query:
 
 
 def writable_token_query(user_id: UUID, pk: UUID) -> Query:
-    return service.token_by_pk(
-        pk, user_id, only_user_id=request.caller.owner_filter("tokens:write")
-    )
+    only_user_id = request.caller.owner_filter("tokens:write")
+    query = service.token_by_pk(pk, user_id, only_user_id=only_user_id)
+    return query.or_forbidden(readable_token_query(user_id, pk), "tokens:write:any")
 
 
 @blp.route("/users")
@@ -146,7 +146,8 @@ class TokenList(Resource):
         token for another user needs the permission `tokens:write:any`.
         """
         _reject_idempotency_key()
-        user = lock_row(_token_owner_query(user_id, "tokens:write"))
+        owner_query = _token_owner_query(user_id, "tokens:write")
+        user = lock_row(owner_query.or_forbidden(readable_query(user_id), "tokens:write:any"))
         caller = auth.revalidate_token("tokens:write")
         token, secret = service.issue(
             user, caller.permissions, is_scoped=caller.is_scoped, **values

@@ -81,28 +81,29 @@ def test_a_hero_of_another_user_cannot_be_changed(
     hero = make_hero(user_id=make_user().pk if is_owned else None)
     url, body = f"{URL}/{hero.pk}", {"nickname": "Stolen"}
     response = client_with_auth.open(url, method=method, json=body, headers=owner_headers | ANY)
-    assert response.status_code == 404
+    assert response.status_code == 403
+    assert response.json["errors"][0]["permission"] == "heroes:write:any"
     assert reload(hero).nickname == hero.nickname
 
 
-def test_the_404_for_a_hero_of_another_user_precedes_other_errors(client_with_auth, owner_headers):
-    """404 precedes 428, 412 and 422."""
+def test_the_403_for_a_hero_of_another_user_precedes_other_errors(client_with_auth, owner_headers):
+    """403 precedes 428, 412 and 422."""
     url = f"{URL}/{make_hero().pk}"
     assert (
-        client_with_auth.patch(url, json={"role": "king"}, headers=owner_headers).status_code == 404
+        client_with_auth.patch(url, json={"role": "king"}, headers=owner_headers).status_code == 403
     )
 
 
 def test_a_merchant_cannot_delete_a_hero_of_another_user(client_with_auth):
     url = f"{URL}/{make_hero(user_id=make_user().pk).pk}"
     merchant = sign_in(make_user(role="merchant"))
-    assert client_with_auth.delete(url, headers=merchant | ANY).status_code == 404
+    assert client_with_auth.delete(url, headers=merchant | ANY).status_code == 403
 
 
-def test_an_admin_without_the_permission_for_any_gets_a_404(client_with_auth):
+def test_an_admin_without_the_permission_for_any_gets_a_403(client_with_auth):
     hero = make_hero(user_id=make_user().pk)
     scoped = sign_in(make_user(role="admin"), "heroes:write")
-    assert client_with_auth.delete(f"{URL}/{hero.pk}", headers=scoped | ANY).status_code == 404
+    assert client_with_auth.delete(f"{URL}/{hero.pk}", headers=scoped | ANY).status_code == 403
 
 
 def test_an_admin_can_change_give_and_delete_any_hero(client_with_auth, owner):

@@ -86,7 +86,8 @@ def test_a_seller_cannot_pay_or_cancel(
 ):
     pk = make_order(make_merchant_product(), user=buyer).pk
     answer = client_with_auth.post(f"{URL}/{pk}/{verb}", headers=sign_in(merchant))
-    assert answer.status_code == 404
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == "orders:write:any"
     assert client_with_auth.get(f"{URL}/{pk}", headers=admin).json["status"] == "placed"
 
 
@@ -187,7 +188,7 @@ def test_the_owner_of_some_stores_cannot_fulfil(
         make_merchant_product(), make_merchant_product(make_user() if is_owned else None)
     )
     headers = sign_in(merchant)
-    assert fulfil(order, headers).status_code == 404
+    assert fulfil(order, headers).status_code == 403
     assert client_with_auth.get(f"{URL}/{order.pk}", headers=headers).json["status"] == "paid"
 
 
@@ -206,7 +207,7 @@ def test_a_merchant_cannot_fulfil_an_order_that_they_only_placed(
     order = make_order(make_merchant_product(make_user()), user=merchant)
     headers = sign_in(merchant)
     transition(client_with_auth, order.pk, "pay", headers=headers)
-    assert fulfil(order, headers).status_code == 404
+    assert fulfil(order, headers).status_code == 403
 
 
 def test_fulfilling_an_unpaid_order_is_409(fulfil, make_merchant_product, merchant, buyer):
@@ -244,9 +245,12 @@ def test_an_admin_sees_pays_and_fulfils_every_order(
     [("pay", "orders:write"), ("cancel", "orders:write"), ("fulfil", "orders:fulfil")],
 )
 def test_an_admin_without_the_any_permission_is_a_stranger(client_with_auth, verb, permission):
-    pk = make_order(user=make_user()).pk
-    narrowed = sign_in(make_user(role="admin"), permission, "orders:read:any")
-    assert client_with_auth.post(f"{URL}/{pk}/{verb}", headers=narrowed).status_code == 404
+    url, admin = f"{URL}/{make_order(user=make_user()).pk}/{verb}", make_user(role="admin")
+    reader, writer = sign_in(admin, permission, "orders:read:any"), sign_in(admin, permission)
+    answer = client_with_auth.post(url, headers=reader)
+    assert answer.status_code == 403
+    assert answer.json["errors"][0]["permission"] == f"{permission}:any"
+    assert client_with_auth.post(url, headers=writer).status_code == 404
 
 
 def test_an_admin_without_read_any_only_sees_their_own_orders(list_pks, admin):

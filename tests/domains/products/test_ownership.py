@@ -70,26 +70,26 @@ def test_an_admin_without_the_any_permission_cannot_create_in_any_store(post):
 
 @every_write
 @pytest.mark.parametrize("is_owned", [True, False])
-def test_writing_products_of_another_user_is_404(
+def test_writing_products_of_another_user_is_403(
     client_with_auth, stranger, method, path, body, is_owned
 ):
     other_store = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
     product = make_product(other_store, stock=3)
     url = f"{URL}/{product.pk}{path}"
     answer = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
-    assert answer.status_code == 404
+    assert permission(answer) == "products:write:any"
     assert (reload(product).name, reload(product).stock) == (product.name, 3)
 
 
 @every_write
-def test_404_for_products_of_another_user_precedes_other_errors(
+def test_403_for_products_of_another_user_precedes_other_errors(
     client_with_auth, stranger, method, path, body
 ):
-    """404 precedes 428, 412, 415 and 422."""
+    """403 precedes 428, 412, 415 and 422."""
     url = f"{URL}/{make_product().pk}{path}"
     headers = stranger | {"If-Match": '"precondition-failed"', "Content-Type": "text/plain"}
     answer = client_with_auth.open(url, method=method, data=b"{", headers=headers)
-    assert answer.status_code == 404
+    assert permission(answer) == "products:write:any"
 
 
 @every_write
@@ -117,7 +117,7 @@ def test_an_admin_without_the_any_permission_is_a_stranger(
     url = f"{URL}/{make_product(store, stock=3).pk}{path}"
     narrowed = sign_in(make_user(role="admin"), "products:write")
     answer = client_with_auth.open(url, method=method, json=body, headers=narrowed | ANY)
-    assert answer.status_code == 404
+    assert permission(answer) == "products:write:any"
 
 
 @every_write
@@ -153,7 +153,7 @@ def test_only_the_new_owner_of_a_store_can_write_its_products(
         client_with_auth.open(url, method=method, json=body, headers=headers | ANY).status_code
         for headers in (owner_headers, stranger, sign_in(receiver))
     ]
-    assert answers[:2] == [404, 404]
+    assert answers[:2] == [403, 403]
     assert answers[2] in (200, 204)
 
 

@@ -59,15 +59,15 @@ def test_a_store_of_another_user_cannot_be_changed(client_with_auth, stranger, m
     store = make_store(owner_id=make_user(role="merchant").pk if is_owned else None)
     url, body = f"{URL}/{store.pk}", {"name": "Stolen"}
     response = client_with_auth.open(url, method=method, json=body, headers=stranger | ANY)
-    assert response.status_code == 404
+    assert missing_permission(response) == "stores:write:any"
     assert reload(store).name == store.name
 
 
-def test_the_404_for_a_store_of_another_user_precedes_other_errors(client_with_auth, stranger):
-    """404 precedes 428, 412 and 422."""
+def test_the_403_for_a_store_of_another_user_precedes_other_errors(client_with_auth, stranger):
+    """403 precedes 428, 412 and 422."""
     url = f"{URL}/{make_store().pk}"
     assert (
-        client_with_auth.patch(url, json={"currency": "EURO"}, headers=stranger).status_code == 404
+        client_with_auth.patch(url, json={"currency": "EURO"}, headers=stranger).status_code == 403
     )
 
 
@@ -97,10 +97,10 @@ def test_a_token_for_products_cannot_change_a_store(client_with_auth, owner):
     assert missing_permission(response) == "stores:write"
 
 
-def test_an_admin_without_the_permission_for_any_gets_a_404(client_with_auth):
+def test_an_admin_without_the_permission_for_any_gets_a_403(client_with_auth):
     url = f"{URL}/{make_store(owner_id=make_user().pk).pk}"
     scoped = sign_in(make_user(role="admin"), "stores:write")
-    assert client_with_auth.delete(url, headers=scoped | ANY).status_code == 404
+    assert client_with_auth.delete(url, headers=scoped | ANY).status_code == 403
 
 
 def test_an_owner_can_change_and_delete_their_store(client_with_auth, owner, owner_headers):

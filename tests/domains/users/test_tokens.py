@@ -192,8 +192,16 @@ def test_reading_all_tokens_is_not_enough_to_revoke_them(client_with_auth, user)
     token, secret = service.issue(user, ADMIN, label="Till")
     reader = sign_in(make_user(role="admin"), "tokens:write", "tokens:read", "tokens:read:any")
     response = client_with_auth.delete(f"{tokens_url(user)}/{token.pk}", headers=reader)
-    assert response.status_code in (403, 404)
+    assert response.status_code == 403
+    assert response.json["errors"][0]["permission"] == "tokens:write:any"
     assert client_with_auth.get(ME, headers=bearer(secret)).status_code == 200
+
+
+def test_reading_all_users_is_not_enough_to_create_tokens_for_them(client_with_auth, user):
+    reader = sign_in(make_user(role="admin"), "tokens:write", "users:read", "users:read:any")
+    response = client_with_auth.post(tokens_url(user), json={"label": "Till"}, headers=reader)
+    assert response.status_code == 403
+    assert response.json["errors"][0]["permission"] == "tokens:write:any"
 
 
 def test_revoking_a_token_does_not_need_to_read_it(client_with_auth, user):
