@@ -7,6 +7,7 @@ from flask import Flask
 from alchemist import api, config, docs, v1
 from alchemist import database as db
 from alchemist.api import access_log, database_errors, error_handlers, health, security_headers
+from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.database import deadline
 from alchemist.domains.audit import listeners
 from alchemist.domains.audit.blueprint import blp as audit_log
@@ -49,6 +50,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     db.check_queries()
     app.extensions["engines"] = db.connect(settings)
     error_handlers.init_app(app, database_errors.to_api_error)
+    app.extensions["trusted_proxies"] = TrustedProxies(settings.trusted_proxies)
     api.init_app(app)
     listeners.init_app(app)
     auth.init_app(app, open_access=settings.open_access)

@@ -7,7 +7,7 @@ from datetime import date
 from difflib import get_close_matches
 from functools import lru_cache
 from io import StringIO
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from os import environ
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,22 @@ def _is_bind(text: str) -> bool:
     return int(tcp[2]) <= 65535 if tcp else bool(SOCKET_BIND.fullmatch(text))
 
 
+def check_origins(origins: list[str]) -> None:
+    """Raise ValidationError unless each has a scheme, a host and maybe a port (RFC 6454 §6.2)."""
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValidationError("Each must be like https://shop.example or http://localhost:3000.")
+
+
+def check_proxies(names: list[str]) -> None:
+    """Raise ValidationError unless each is a network, an address, or `unix`."""
+    try:
+        for name in names:
+            if name != "unix":
+                ip_network(name)
+    except ValueError as error:
+        raise ValidationError("Each must be like 10.0.0.0/8, 192.0.2.1 or unix.") from error
+
+
 def _setting(description: str, default: Any, **options: Any) -> Any:
     return field(default=default, metadata={"description": description, **options})
 
@@ -118,7 +134,15 @@ class Settings:
         False,
     )
     cors_origins: tuple[str, ...] = _setting(
-        "Origins whose scripts may call the API, separated by commas.", ()
+        "Origins whose scripts may call the API, separated by commas.",
+        (),
+        validate=check_origins,
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "Proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed: networks, or `unix` "
+        "for those that connect to a unix socket, separated by commas.",
+        (),
+        validate=check_proxies,
     )
     v1_sunset: date | None = field(
         default=None,
@@ -207,26 +231,19 @@ def _parse_setting(env: Env, setting: Any) -> Any:
         float: env.float,
         bool: env.bool,
         str: env.str,
-        tuple[str, ...]: _origins_parser(env),
+        tuple[str, ...]: _list_parser(env),
         date | None: env.date,
     }
     return parsers[setting.type](env_name(setting.name), setting.default, **options)
 
 
-def _origins_parser(env: Env) -> Any:
-    """Return a parser of a list of origins: scheme, host and optional port (RFC 6454 §6.2)."""
+def _list_parser(env: Env) -> Any:
+    """Return a parser of a list that is separated by commas."""
 
-    def parse(name: str, default: Any, **_options: Any) -> tuple[str, ...]:
-        return tuple(
-            env.list(name, list(default), subcast=str.strip, validate=_check_origins) or ()
-        )
+    def parse(name: str, default: Any, **options: Any) -> tuple[str, ...]:
+        return tuple(env.list(name, list(default), subcast=str.strip, **options) or ())
 
     return parse
-
-
-def _check_origins(origins: list[str]) -> None:
-    if not all(ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValidationError("Each must be like https://shop.example or http://localhost:3000.")
 
 
 def _timeout_errors(settings: Settings) -> Iterator[str]:

@@ -38,7 +38,16 @@ LAYERS: dict[str, list[str]] = {
         *("constraints", "text_search", "migrations"),
     ],
     "api": [
-        *("fields", "request", "response", "etags", "openapi", "error_handlers", "database_errors"),
+        *(
+            "fields",
+            "trusted_proxies",
+            "request",
+            "response",
+            "etags",
+            "openapi",
+            "error_handlers",
+            "database_errors",
+        ),
         *(
             "references",
             "json_body",

@@ -84,6 +84,7 @@ INVALID_VALUES = {
     "ALCHEMIST_LOCK_TIMEOUT": ["0", "1s", "nan"],
     "ALCHEMIST_PREPARED_STATEMENTS": ["maybe"],
     "ALCHEMIST_LOG_LEVEL": ["loud"],
+    "ALCHEMIST_TRUSTED_PROXIES": ["*", "localhost", "10.0.0.1/8", "10.0.0.0/33", "unix,proxy", ","],
     "ALCHEMIST_V1_SUNSET": ["", "soon", "2027-02-30", "31.12.2027"],
 }
 
@@ -110,6 +111,11 @@ def test_bind_accepts_the_formats_of_gunicorn(environment, bind):
     assert config.load().bind == bind
     for address in bind.split(","):
         assert parse_address(address)
+
+
+def test_trusted_proxies_are_networks_and_unix(environment):
+    environment(DATABASE_URL=URL, ALCHEMIST_TRUSTED_PROXIES="unix, 10.0.0.0/8,192.0.2.1, fd00::/8")
+    assert config.load().trusted_proxies == ("unix", "10.0.0.0/8", "192.0.2.1", "fd00::/8")
 
 
 @pytest.mark.parametrize(("inner", "outer"), config.TIMEOUT_ORDER)

@@ -253,11 +253,15 @@ def _body_documentation(body: type[fields.Schema] | None) -> dict[str, Any]:
 
 
 def _pagination_headers(page: Page) -> dict[str, str]:
-    """Return the headers of a page: its links (RFC 8288) and, if counted, the total."""
-    path, query = request.path, _without_cursor(request.query_string)
-    links = [f'<{path}{query and f"?{query}"}>; rel="first"']
+    """Return the headers of a page: its links (RFC 8288) and, if counted, the total.
+
+    The links are absolute if the URL of the request is known: many clients do not resolve them.
+    """
+    url = f"{request.public_origin}{request.path}"
+    query = _without_cursor(request.query_string)
+    links = [f'<{url}{query and f"?{query}"}>; rel="first"']
     if page.next_cursor:
-        links.append(f'<{path}?{query and f"{query}&"}cursor={page.next_cursor}>; rel="next"')
+        links.append(f'<{url}?{query and f"{query}&"}cursor={page.next_cursor}>; rel="next"')
     total = {} if page.total is None else {"X-Total-Count": str(page.total)}
     return {"Link": ", ".join(links), **total}
 

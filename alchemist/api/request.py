@@ -17,6 +17,8 @@ from werkzeug.utils import cached_property
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
+from .trusted_proxies import HOST_PATTERN, TrustedProxies
+
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 PROBLEM_JSON = "application/problem+json"
@@ -25,8 +27,6 @@ MAX_BODY = 1024 * 1024
 MAX_DRAINED = MAX_BODY + 64 * 1024
 MAX_PARAMETERS = 100
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# A host name or address, and an optional port (RFC 9110 §7.2, RFC 3986 §3.2.2).
-HOST_PATTERN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
 # A target in absolute form (RFC 9112 §3.2.2). The group is the host, without user information.
 ABSOLUTE_TARGET_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)")
 BAD_ESCAPE_PATTERN = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -73,6 +73,22 @@ class Request(flask.Request):
         """The host of a target in absolute form (RFC 9112 §3.2.2), else the Host header."""
         absolute = ABSOLUTE_TARGET_PATTERN.match(self.raw_target)
         return absolute[1] if absolute else self.host
+
+    @cached_property
+    def client_address(self) -> str:
+        """The address of the client, or of a proxy that is not trusted; "" on a unix socket."""
+        return self._trusted_proxies.client_address(self.environ)
+
+    @cached_property
+    def public_origin(self) -> str:
+        """The scheme and authority of the client's URL (RFC 6454 §4); "" if they are unknown."""
+        authority = self.authority if "HTTP_HOST" in self.environ else ""
+        return self._trusted_proxies.origin(self.environ, authority)
+
+    @property
+    def _trusted_proxies(self) -> TrustedProxies:
+        proxies: TrustedProxies = flask.current_app.extensions["trusted_proxies"]
+        return proxies
 
     @property
     def raw_target(self) -> str:

@@ -137,8 +137,9 @@ def _add_header_examples(path: str, operation: Json) -> None:
     for response in operation["responses"].values():
         headers = response.get("headers", {})
         if "Link" in headers:
+            url = f"http://127.0.0.1:8000{path}?limit=2"
             headers["Link"]["example"] = (
-                f'<{path}?limit=2>; rel="first", <{path}?limit=2&cursor=WyI1YzE4Il0>; rel="next"'
+                f'<{url}>; rel="first", <{url}&cursor=WyI1YzE4Il0>; rel="next"'
             )
         if "Location" in headers:
             pk = response["content"]["application/json"]["example"]["pk"]

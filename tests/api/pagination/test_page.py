@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import permutations
 
+import httpx
 import pytest
+import requests
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.api import pagination
 from alchemist.api.pagination.cursor import _fingerprint
+from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import (
     make_coupon,
@@ -113,7 +116,39 @@ def test_a_full_last_page_has_no_next(client):
 def test_an_empty_list_has_a_first_page_and_no_next(client):
     answer = client.get(URL)
     assert answer.json == []
+    assert links(answer) == {"first": f"http://localhost{URL}"}
+
+
+def test_links_are_relative_behind_a_proxy_that_is_not_trusted(client_with_auth):
+    answer = client_with_auth.get(URL, headers={"Via": "1.1 proxy"})
     assert links(answer) == {"first": URL}
+
+
+def test_links_have_the_scheme_and_host_that_a_trusted_proxy_reports(client_with_auth, monkeypatch):
+    proxies = TrustedProxies(["127.0.0.0/8"])
+    monkeypatch.setitem(client_with_auth.application.extensions, "trusted_proxies", proxies)
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example"}
+    answer = client_with_auth.get(URL, headers=headers)
+    assert links(answer) == {"first": f"https://shop.example{URL}"}
+
+
+def test_links_have_the_host_of_a_target_in_absolute_form(client):
+    environ = {"RAW_URI": f"http://127.0.0.1:81{URL}", "HTTP_HOST": "localhost"}
+    answer = client.get(URL, environ_overrides=environ)
+    assert links(answer) == {"first": f"http://127.0.0.1:81{URL}"}
+
+
+@pytest.mark.parametrize("http", [requests, httpx])
+def test_clients_follow_links_without_resolving_them(gunicorn, http):
+    for name in "abc":
+        sent = {"Content-Type": "application/json"}
+        gunicorn.request("POST", URL, json.dumps({"name": name}), **sent)
+    url, names = f"http://127.0.0.1:{gunicorn.port}{URL}?limit=2", []
+    while url:
+        answer = http.get(url)
+        names += [row["name"] for row in answer.json()]
+        url = answer.links.get("next", {}).get("url")
+    assert names == ["a", "b", "c"]
 
 
 def test_links_keep_the_parameters_and_can_be_followed_as_they_are(client):
