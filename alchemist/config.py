@@ -54,7 +54,9 @@ def database_url(text: str) -> URL:
         raise ValidationError(
             f"Begin with one of {', '.join(f'{name}://' for name in URL_SCHEMES)}."
         )
-    return url.set(drivername="postgresql+psycopg")
+    # Of a repeated parameter libpq takes the last value; hosts are a list.
+    last = {name: values[-1] for name, values in url.normalized_query.items() if name != "host"}
+    return url.set(drivername="postgresql+psycopg").update_query_dict(last)
 
 
 def check_bind(text: str) -> None:

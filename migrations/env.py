@@ -4,13 +4,13 @@ from time import sleep
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 import alchemist.app  # noqa: F401  registers every model
 from alchemist import config
 from alchemist.api import database_errors
-from alchemist.database import Base
+from alchemist.database import Base, create_unpooled_engine
 
 # An arbitrary key, which no other user of advisory locks in the database may use.
 TRY_TO_LOCK = text(f"SELECT pg_try_advisory_lock({0xA1C4E})")
@@ -27,8 +27,7 @@ def run() -> None:
         migrate()
         return
     url = context.config.attributes.get("url") or config.load().database_url
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    with engine.connect() as connection:
+    with create_unpooled_engine(url).connect() as connection:
         acquire_lock(connection)
         context.configure(connection=connection, target_metadata=Base.metadata)
         migrate_with_retries()

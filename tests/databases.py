@@ -110,10 +110,15 @@ def _migrate(url: URL) -> None:
 
 
 @contextmanager
-def temporary_database(server: URL, template: URL | None = None) -> Iterator[URL]:
-    """Yield the URL of a copy of the template, or of an empty database; drop it at the end."""
+def temporary_database(
+    server: URL, template: URL | None = None, options: str = ""
+) -> Iterator[URL]:
+    """Yield the URL of a copy of the template, or of an empty database; drop it at the end.
+
+    `options` are those of CREATE DATABASE.
+    """
     url = server.set(database=f"{PREFIX}{uuid4().hex}")
-    suffix = f' TEMPLATE "{template.database}"' if template else ""
+    suffix = f' TEMPLATE "{template.database}"' if template else f" {options}"
     _administer(server, f'CREATE DATABASE "{url.database}"{suffix}')
     try:
         yield url

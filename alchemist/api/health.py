@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Flask, Response, jsonify
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from alchemist import database as db
 from alchemist import errors
@@ -38,6 +38,10 @@ def _database_state() -> tuple[str | None, str | None]:
     except ProgrammingError:
         # No migration has run: the table does not exist.
         return None, None
+    except OperationalError as error:
+        if isinstance(error.orig, db.UnsupportedEncoding):
+            raise errors.ServiceUnavailable(str(error.orig), 5) from error
+        raise
     return (rows[0][0], rows[0][1]) if rows else (None, None)
 
 

@@ -3,7 +3,7 @@
 import alembic.command
 import click
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy import URL
 
 from alchemist import database as db
 
@@ -23,6 +23,5 @@ def upgrade(url: URL) -> tuple[str | None, str | None]:
 
 
 def _revision(url: URL) -> str | None:
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5})
-    with engine.connect() as connection:
+    with db.create_unpooled_engine(url).connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()

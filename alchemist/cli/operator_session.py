@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import NullPool, create_engine
-
 from alchemist import config
 from alchemist import database as db
 from alchemist.domains.audit import listeners
@@ -18,8 +16,7 @@ def operator_session() -> Iterator[None]:
     listeners.register_listeners()
     url = config.load().database_url
     migrations.check(url)
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    db.session.configure(bind=engine)
+    db.session.configure(bind=db.create_unpooled_engine(url))
     try:
         with db.session.begin():
             yield

@@ -1,6 +1,7 @@
 """PostgreSQL, without HTTP and without any domain."""
 
 from .constraints import ConstraintError, constraint_error, constraint_errors, not_blank
+from .engines import UnsupportedEncoding, create_unpooled_engine
 from .migrations import PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
 from .queries import Parameters, Query, cached_query, check_queries
@@ -36,6 +37,7 @@ __all__ = [
     "Parameters",
     "Query",
     "TransactionMode",
+    "UnsupportedEncoding",
     "Versioned",
     "alembic_config",
     "audit",
@@ -45,6 +47,7 @@ __all__ = [
     "connect",
     "constraint_error",
     "constraint_errors",
+    "create_unpooled_engine",
     "current_engines",
     "delete",
     "fetch_all",

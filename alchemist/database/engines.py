@@ -1,6 +1,7 @@
 """Engines that never wait longer than the deadline of the request: for pool, connect or query."""
 
 from math import isinf
+from os import environ
 from threading import Lock
 from time import monotonic
 from typing import Any, Self, TypeVar
@@ -9,8 +10,10 @@ import psycopg
 from psycopg.abc import PQGen, PQGenConn
 from psycopg.errors import _WaitTimeout
 from sqlalchemy import (
+    URL,
     Engine,
     ExceptionContext,
+    NullPool,
     PoolProxiedConnection,
     QueuePool,
     create_engine,
@@ -30,6 +33,10 @@ ROLLBACK_TIMEOUT = 0.1
 PROBE_INTERVAL = 1
 
 T = TypeVar("T")
+
+
+class UnsupportedEncoding(psycopg.OperationalError):
+    """The database does not store text as UTF-8."""
 
 
 class DeadlineExceeded(PoolTimeout):
@@ -150,6 +157,33 @@ def _treat_cached_plan_error_as_disconnect(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
+def _check_server_encoding(connection: psycopg.Connection[Any], _record: object) -> None:
+    """Close a new connection and raise UnsupportedEncoding unless the database has UTF-8.
+
+    Other encodings lack characters, or (SQL_ASCII) count bytes instead of characters.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        connection.close()
+        raise UnsupportedEncoding(
+            f"The encoding of the database is {encoding}: create it with ENCODING 'UTF8'."
+        )
+
+
+def create_unpooled_engine(url: URL, **options: Any) -> Engine:
+    """Return the engine of a command, whose few connections have no deadline.
+
+    `options` are those of `create_engine`. Prepared statements are off: each statement runs only a
+    few times, and PgBouncer before 1.21 rejects them.
+    """
+    connect_args = {"client_encoding": "utf8", "connect_timeout": 5, "prepare_threshold": None}
+    engine = create_engine(
+        url, poolclass=NullPool, connect_args=connect_args, hide_parameters=True, **options
+    )
+    event.listen(engine, "connect", _check_server_encoding)
+    return engine
+
+
 def create_engines(settings: Settings) -> tuple[Engine, Engine]:
     """Return the engine for transactions and the one for autocommit.
 
@@ -172,6 +206,7 @@ def create_engines(settings: Settings) -> tuple[Engine, Engine]:
     breaker = CircuitBreaker()
     for engine in (transaction, autocommit):
         event.listen(engine, "do_connect", breaker.connect)
+        event.listen(engine, "connect", _check_server_encoding)
         event.listen(engine, "handle_error", _treat_cached_plan_error_as_disconnect)
     return transaction, autocommit
 
@@ -188,10 +223,16 @@ def _connect_args(settings: Settings) -> dict[str, Any]:
     connect_args: dict[str, Any] = {
         # In another time zone, the first or last hours of PostgreSQL's calendar fall outside of
         # the years that Python's datetime supports.
-        "options": " ".join([*options, "-c timezone=UTC"]),
-        "application_name": "alchemist",
+        "options": " ".join([_url_options(settings.database_url), *options, "-c timezone=UTC"]),
+        "fallback_application_name": "alchemist",
+        "client_encoding": "utf8",
         "connect_timeout": CONNECT_TIMEOUT,
     }
     if not settings.prepared_statements:
         connect_args["prepare_threshold"] = None
     return connect_args
+
+
+def _url_options(url: URL) -> str:
+    """Return the `options` of the URL, or of PGOPTIONS as libpq does: `-c search_path=shop`."""
+    return str(url.query.get("options", environ.get("PGOPTIONS", "")))

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Connection, NullPool, Table, create_engine, select
+from sqlalchemy import URL, Connection, Table, select
 from sqlalchemy.dialects.postgresql import insert
 
-from alchemist.database import Base, table
+from alchemist.database import Base, create_unpooled_engine, table
 from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.coupons.models import Coupon, Redemption
 from alchemist.domains.heroes.models import Hero
@@ -96,10 +96,7 @@ def load(url: URL, progress: Progress = ignore_progress) -> dict[str, int]:
     Return the counts by table. Raise IntegrityError if a referenced row is deleted meanwhile: then
     call it again.
     """
-    # No prepared statements: each runs only a few times, and PgBouncer before 1.21 rejects them.
-    connect_args = {"connect_timeout": 2, "prepare_threshold": None}
-    engine = create_engine(url, poolclass=NullPool, connect_args=connect_args, hide_parameters=True)
-    with engine.begin() as connection:
+    with create_unpooled_engine(url).begin() as connection:
         return insert_missing(connection, progress)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, func, select
+from sqlalchemy import URL, Connection, func, select
+
+from alchemist.database import create_unpooled_engine
 
 from . import constraints, invariants
 from .assertion import Assertion
@@ -31,10 +33,7 @@ def run(url: URL) -> Iterator[Verdict]:
     All of them read one snapshot, so that on a live service none sees half of a transaction.
     """
     # Without statement_timeout: to read a large table takes long.
-    connect_args = {"connect_timeout": 5, "prepare_threshold": None}
-    engine = create_engine(
-        url, poolclass=NullPool, isolation_level="REPEATABLE READ", connect_args=connect_args
-    )
+    engine = create_unpooled_engine(url, isolation_level="REPEATABLE READ")
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
         yield from evaluate(connection)
 
