@@ -53,7 +53,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.extensions["trusted_proxies"] = TrustedProxies(settings.trusted_proxies)
     api.init_app(app)
     listeners.init_app(app)
-    auth.init_app(app, open_access=settings.open_access)
+    auth.init_app(app, open_access=settings.open_access, cors_origins=settings.cors_origins)
     security_headers.init_app(app, settings.cors_origins)
     health.init_app(app)
     request_hooks.init_app(app, settings.v1_sunset)

@@ -16,8 +16,9 @@ from alchemist import config
 from alchemist import database as db
 from alchemist.config import ConfigurationError
 from alchemist.database import PROJECT_ROOT
+from alchemist.domains.users import permissions
 from alchemist.embedded import spawn
-from tests.factories import make_user
+from tests.factories import make_user, sign_in
 from tests.servers import TIMEOUT, Gunicorn
 
 URL = "/api/v2/ingredients"
@@ -152,6 +153,42 @@ def test_a_page_of_somebody_else_does_nothing_in_the_users_browser(client, heade
 
 def test_a_page_of_this_machine_may(client):
     assert create(client, Origin="http://localhost:8000").status_code == 201
+
+
+CONFIGURED = "http://localhost:3000"
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(CONFIGURED, 201), ("http://localhost:3001", 403), ("https://evil.example", 403)],
+)
+def test_a_page_of_a_configured_origin_may_write(app, client, monkeypatch, origin, status):
+    monkeypatch.setitem(app.extensions, "cors_origins", (CONFIGURED,))
+    # `localhost` and 127.0.0.1 are different sites.
+    headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+    assert create(client, "127.0.0.1:8000", **headers).status_code == status
+
+
+def test_a_token_that_is_sent_counts(client):
+    user = make_user(role="customer")
+    response = client.get("/api/v2/me", headers=sign_in(user))
+    assert response.json["user"]["pk"] == str(user.pk)
+    assert response.json["permissions"] == sorted(permissions.CUSTOMER)
+    response = client.post(URL, json=NEW, headers=sign_in(user))
+    assert response.status_code == 403
+    assert "ingredients:write" in response.json["detail"]
+
+
+@pytest.mark.parametrize("authorization", ["Bearer nonsense", "Basic YTpi", "Bearer", ""])
+def test_a_bad_token_is_rejected(client, authorization):
+    response = client.get(URL, headers={"Authorization": authorization})
+    assert response.status_code == 401
+    assert "invalid_token" in response.headers["WWW-Authenticate"]
+
+
+def test_a_token_does_not_open_access_from_elsewhere(client):
+    headers = sign_in(make_user(role="admin"))
+    assert create(client, "evil.example", **headers).status_code == 403
 
 
 def test_it_is_off_unless_asked_for(monkeypatch, tmp_path, database):

@@ -62,7 +62,8 @@ class Resource(MethodView):
         before COMMIT was sent.
         """
         method = "get" if request.method == "HEAD" else request.method.lower()
-        request.caller = current_app.extensions["authorize"](self.permissions[method])
+        request.caller = current_app.extensions["authenticate"]()
+        request.caller.require(self.permissions[method])
         view = getattr(self, method)
         self.check_accept(view)
         with transaction_mode(mode_of(view, method)):

@@ -97,6 +97,14 @@ def test_a_line_names_the_caller_and_the_token(client_with_auth, lines):
     assert (anonymous["user_id"], anonymous["token_id"]) == (None, None)
 
 
+def test_a_line_of_a_403_names_the_caller_and_the_token(client_with_auth, lines):
+    user = make_user()
+    assert client_with_auth.get("/api/v2/coupons", headers=sign_in(user)).status_code == 403
+    [line] = lines()
+    assert (line["status"], line["user_id"]) == (403, str(user.pk))
+    assert re.fullmatch(r"[0-9a-f-]{36}", line["token_id"])
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
@@ -283,7 +291,9 @@ def test_no_secret_is_in_the_log(fresh_database, tmp_path):
     """Of the database, of a header, of a body, of a query; not even where the service fails."""
     database = fresh_database.set(password="swordfish")
     with Gunicorn(database, tmp_path, ALCHEMIST_LOG_LEVEL="debug") as server:
-        secret = {"Authorization": "Bearer swordfish", "Cookie": "swordfish"}
+        secret = {"Cookie": "swordfish"}
+        token = {"Authorization": "Bearer swordfish"}
+        assert server.request("GET", POTIONS, **token).status == 401
         body = json.dumps({"name": "swordfish"})
         assert server.request("POST", INGREDIENTS, body, **JSON, **secret).status == 201
         assert server.request("GET", f"{POTIONS}?name=swordfish", **secret).status == 200

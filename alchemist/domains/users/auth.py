@@ -105,15 +105,19 @@ _cache_generation = mmap(-1, 8)
 _token_cache: dict[str, tuple[Caller, float, bytes]] = {}
 
 
-def authorize(permission: str | None) -> Caller:
-    """Return the caller of this request; raise Unauthorized or Forbidden."""
-    caller = _open_access_caller() if current_app.extensions["open_access"] else _token_caller()
-    caller.require(permission)
-    return caller
+def authenticate() -> Caller:
+    """Return the caller of this request; raise Unauthorized, or Forbidden if it is not local.
+
+    With open access a caller without a token has all permissions; a token that is sent counts.
+    """
+    if not current_app.extensions["open_access"]:
+        return _token_caller()
+    _check_is_local()
+    return _token_caller() if "Authorization" in request.headers else OPEN_ACCESS_CALLER
 
 
-def _open_access_caller() -> Caller:
-    """Return the caller with all permissions; raise Forbidden unless the request is local.
+def _check_is_local() -> None:
+    """Raise Forbidden unless the request comes from this machine, and from a page of it.
 
     Against DNS rebinding the Host must be a loopback name too. Requests that a page of another
     site sends (cross-site request forgery) and those that a proxy forwards are rejected.
@@ -124,7 +128,6 @@ def _open_access_caller() -> Caller:
     has_local_host = all(config.is_loopback(config.hostname(host)) for host in hosts)
     if not (is_local and has_local_host) or _is_cross_site() or _is_forwarded():
         raise errors.Forbidden("Open access is limited to this machine.", code="not-local")
-    return OPEN_ACCESS_CALLER
 
 
 def _is_cross_site() -> bool:
@@ -132,6 +135,8 @@ def _is_cross_site() -> bool:
     if request.method in ("GET", "HEAD"):
         return False
     origin = request.headers.get("Origin")
+    if origin in current_app.extensions["cors_origins"]:
+        return False
     has_foreign_origin = origin is not None and not config.is_loopback(
         config.hostname(origin.partition("://")[2])
     )
@@ -220,9 +225,10 @@ def _invalidate_cache(session: Session, transaction: SessionTransaction) -> None
         _cache_generation[:8] = urandom(8)
 
 
-def init_app(app: Flask, *, open_access: bool) -> None:
+def init_app(app: Flask, *, open_access: bool, cors_origins: tuple[str, ...]) -> None:
     app.extensions["open_access"] = open_access
-    app.extensions["authorize"] = authorize
+    app.extensions["cors_origins"] = cors_origins
+    app.extensions["authenticate"] = authenticate
     references.restrict(User, _is_visible_user)
 
 
