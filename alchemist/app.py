@@ -6,7 +6,14 @@ from flask import Flask
 
 from alchemist import api, config, docs, v1
 from alchemist import database as db
-from alchemist.api import access_log, database_errors, error_handlers, health, security_headers
+from alchemist.api import (
+    access_log,
+    database_errors,
+    error_handlers,
+    health,
+    rate_limits,
+    security_headers,
+)
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.database import deadline
 from alchemist.domains.audit import listeners
@@ -52,6 +59,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     error_handlers.init_app(app, database_errors.to_api_error)
     app.extensions["trusted_proxies"] = TrustedProxies(settings.trusted_proxies)
     api.init_app(app)
+    rate_limits.init_app(app, settings)
     listeners.init_app(app)
     auth.init_app(app, open_access=settings.open_access, cors_origins=settings.cors_origins)
     security_headers.init_app(app, settings.cors_origins)

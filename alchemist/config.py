@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from os import environ
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dotenv
 from environs import Env, EnvValidationError
@@ -28,6 +29,10 @@ TIMEOUT_ORDER = (
 # The host may be missing: gunicorn then listens on every address of the machine.
 TCP_BIND = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
 SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
+STORAGE_SCHEMES = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey+unix")
+# Requests in a minute; 0 switches a limit off.
+LIMIT = Range(0, 1_000_000)
+LIMITS = ("limit_requests", "limit_costly_requests", "limit_failed_authentications")
 URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 # The test suite reads them, not the service.
 TEST_ONLY_VARIABLES = {"ALCHEMIST_TEST_DATABASE_URL"}
@@ -84,6 +89,17 @@ def check_proxies(names: list[str]) -> None:
                 ip_network(name)
     except ValueError as error:
         raise ValidationError("Each must be like 10.0.0.0/8, 192.0.2.1 or unix.") from error
+
+
+def check_limit_storage(url: str) -> None:
+    """Raise ValidationError unless it is empty or the URL of a Redis or Valkey."""
+    try:
+        parts = urlsplit(url)
+        is_valid = not url or (parts.scheme in STORAGE_SCHEMES and parts.port != 0)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValidationError("Must be like redis://host:6379/0 or valkey://host.")
 
 
 def _setting(description: str, default: Any, **options: Any) -> Any:
@@ -145,6 +161,27 @@ class Settings:
         "for those that connect to a unix socket, separated by commas.",
         (),
         validate=check_proxies,
+    )
+    limit_requests: int = _setting(
+        "Requests that a token, or an address without one, may send in a minute; 0 is any number.",
+        0,
+        validate=LIMIT,
+    )
+    limit_costly_requests: int = _setting(
+        "How many of these may be costly: searches, exact counts, orders, and lists of v1.",
+        0,
+        validate=LIMIT,
+    )
+    limit_failed_authentications: int = _setting(
+        "Requests with an invalid token that an address may send in a minute; 0 is any number.",
+        0,
+        validate=LIMIT,
+    )
+    limit_storage: str | None = _setting(
+        "A Redis or Valkey that counts for all nodes, as in `redis://localhost`; otherwise each "
+        "worker counts by itself.",
+        None,
+        validate=check_limit_storage,
     )
     v1_sunset: date | None = field(
         default=None,
@@ -217,7 +254,7 @@ def load() -> Settings:
         errors = [f"{name}: {' '.join(messages)}" for name, messages in invalid.items()]
         raise ConfigurationError([*errors, *_unknown_variables()]) from error
     settings = Settings(**values)
-    if errors := [*_timeout_errors(settings), *_unknown_variables()]:
+    if errors := [*_timeout_errors(settings), *_limit_errors(settings), *_unknown_variables()]:
         raise ConfigurationError(errors)
     if settings.open_access:
         check_open_access(settings.bind)
@@ -233,6 +270,7 @@ def _parse_setting(env: Env, setting: Any) -> Any:
         float: env.float,
         bool: env.bool,
         str: env.str,
+        str | None: env.str,
         tuple[str, ...]: _list_parser(env),
         date | None: env.date,
     }
@@ -257,6 +295,15 @@ def _timeout_errors(settings: Settings) -> Iterator[str]:
         yield (
             f"{env_name('pool_timeout')}: The sum with {env_name('statement_timeout')} must not "
             f"exceed {env_name('request_timeout')}, which is {settings.request_timeout}."
+        )
+
+
+def _limit_errors(settings: Settings) -> Iterator[str]:
+    has_limits = any(getattr(settings, name) for name in LIMITS)
+    if has_limits and settings.bind.startswith("unix:") and "unix" not in settings.trusted_proxies:
+        yield (
+            f"{env_name('trusted_proxies')}: Must contain `unix`: limits need the addresses of "
+            "clients, which only the proxy in front of the unix socket knows."
         )
 
 

@@ -47,7 +47,7 @@ class Gunicorn:
     timeouts: Mapping[str, float] = LONG_TIMEOUTS
 
     def __init__(self, database: URL, log_directory: Path, **environment: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.log = log_directory / "gunicorn.log"
         self.environment = {
             **os.environ,
@@ -101,7 +101,7 @@ class ProductionGunicorn(Gunicorn):
     timeouts: Mapping[str, float] = {}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -55,6 +55,8 @@ LAYERS: dict[str, list[str]] = {
             "json_insert",
             "pagination",
             "operations",
+            "shared_counters",
+            "rate_limits",
             "resource",
         ),
         *(

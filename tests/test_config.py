@@ -255,3 +255,29 @@ def test_settings_are_immutable(environment):
 def test_every_setting_has_a_description(setting):
     assert setting.metadata["description"].endswith(".")
     assert config.env_name(setting.name) == config.env_name(setting.name).upper()
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://cache:6379/1", "valkeys://user:p@cache", "redis+unix:///x"]
+)
+def test_the_storage_of_limits_is_a_redis_or_a_valkey(environment, url):
+    environment(DATABASE_URL=URL, ALCHEMIST_LIMIT_STORAGE=url)
+    assert config.load().limit_storage == url
+
+
+@pytest.mark.parametrize("url", ["cache:6379", "http://cache", "redis://cache:x", "redis://[::1"])
+def test_any_other_storage_of_limits_is_an_error(environment, url):
+    [error] = load_errors(environment, DATABASE_URL=URL, ALCHEMIST_LIMIT_STORAGE=url)
+    assert error == "ALCHEMIST_LIMIT_STORAGE: Must be like redis://host:6379/0 or valkey://host."
+
+
+def test_limits_behind_a_unix_socket_need_its_proxy(environment):
+    limited = {
+        "DATABASE_URL": URL,
+        "ALCHEMIST_BIND": "unix:/run/alchemist.sock",
+        "ALCHEMIST_LIMIT_REQUESTS": "600",
+    }
+    [error] = load_errors(environment, **limited)
+    assert error.startswith("ALCHEMIST_TRUSTED_PROXIES: Must contain `unix`")
+    environment(**limited, ALCHEMIST_TRUSTED_PROXIES="unix")
+    assert config.load().limit_requests == 600

@@ -24,6 +24,7 @@ VALUES = {
     "database_url": "a URL",
     "bind": "an address",
     "cors_origins": "a list",
+    "limit_storage": "a URL",
     "trusted_proxies": "a list",
     "v1_sunset": "a date",
 }

@@ -12,7 +12,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from alchemist import errors
 
-from . import field_docs, fields, openapi
+from . import field_docs, fields, openapi, rate_limits
 from .request import JSON, MERGE_PATCH, Request, request
 from .resource import close_session
 
@@ -34,6 +34,7 @@ ERROR_HEADERS = {
             f"{JSON}, {MERGE_PATCH}",
         ),
     },
+    429: openapi.RETRY_AFTER_HEADERS,
     503: openapi.RETRY_AFTER_HEADERS,
 }
 
@@ -140,6 +141,8 @@ class Api(flask_smorest.Api):
 
     def _init_spec(self, **options: Any) -> None:
         super()._init_spec(**options)
+        for name, header in openapi.RATE_LIMIT_HEADERS.items():
+            self.spec.components.header(name, header)
         self.spec.components.security_scheme("bearer", BEARER)
         self.register_field(fields.DecimalString, "string", "decimal")
         self.ma_plugin.converter.add_attribute_function(field_docs.describe_common_fields)
@@ -160,7 +163,7 @@ def _error_response(status: int) -> dict[str, Any]:
     content = {"schema": ProblemSchema, "examples": examples}
     return {
         "description": f"{problem_types[0].title}.",
-        "headers": openapi.REQUEST_ID_HEADERS | ERROR_HEADERS.get(status, {}),
+        "headers": openapi.COMMON_HEADERS | ERROR_HEADERS.get(status, {}),
         "content": {"application/problem+json": content},
     }
 
@@ -194,6 +197,7 @@ def _method_not_allowed_without_slash() -> None:
 def _finalize(response: Response) -> Response:
     request.drain()
     response.headers["X-Request-ID"] = request.id
+    response.headers.extend(rate_limits.headers())
     if response.status_code == HTTPStatus.NO_CONTENT:
         del response.headers["Content-Type"]
     return response

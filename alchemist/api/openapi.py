@@ -27,6 +27,19 @@ def header(description: str, example: str | int, **schema: Any) -> dict[str, Any
 REQUEST_ID_HEADERS = {
     "X-Request-ID": header("The id that the client sent, or a new one.", REQUEST_ID_EXAMPLE)
 }
+# Components, because every response may have them.
+RATE_LIMIT_HEADERS = {
+    "RateLimit-Policy": header(
+        "Only if requests are limited: the quota `q` in `w` seconds of each policy that this "
+        "request is counted under (draft-ietf-httpapi-ratelimit-headers-11).",
+        '"requests";q=600;w=60',
+    ),
+    "RateLimit": header(
+        "Only if requests are limited: the requests `r` that are left in the next `t` seconds.",
+        '"requests";r=599;t=60',
+    ),
+}
+COMMON_HEADERS = REQUEST_ID_HEADERS | {name: name for name in RATE_LIMIT_HEADERS}
 ETAG_HEADERS = {"ETag": header("The strong entity tag of the representation.", ETAG_EXAMPLE)}
 # The example of `Location` and of `Link` depends on the path: `docs` adds it.
 LOCATION_HEADERS = {"Location": header("The path of the created row.", "")}
@@ -82,7 +95,7 @@ def path_parameter_example(name: str, example: str) -> dict[str, Any]:
 def response(description: str, schema: Any, headers: dict[str, Any]) -> dict[str, Any]:
     """Return a response object with a JSON body, or with none if `schema` is None."""
     content = {"content": {"application/json": {"schema": schema}}} if schema else {}
-    return {"description": description, "headers": REQUEST_ID_HEADERS | headers, **content}
+    return {"description": description, "headers": COMMON_HEADERS | headers, **content}
 
 
 def error_responses(*statuses: int) -> dict[int, str]:
@@ -90,7 +103,7 @@ def error_responses(*statuses: int) -> dict[int, str]:
 
     There is no `default`, so that tests can tell whether a response is documented.
     """
-    common = {400, 414, 422, 431, 503}
+    common = {400, 414, 422, 429, 431, 503}
     return {status: response_component_name(status) for status in sorted({*common, *statuses})}
 
 

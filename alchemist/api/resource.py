@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from alchemist import errors
 from alchemist.database import TransactionMode, session, transaction_mode
 
-from . import database_errors
+from . import database_errors, rate_limits
 from .request import JSON, PROBLEM_JSON, request
 
 logger = logging.getLogger(__name__)
@@ -56,15 +56,16 @@ class Resource(MethodView):
         return f"v1{name}" if cls.__name__.startswith("V1") else name[0].lower() + name[1:]
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:
-        """Authorize, call the view in its transaction mode, and commit once.
+        """Authenticate, authorize, call the view in its transaction mode, and commit once.
 
         Deadlocks, serialization failures and lost connections are retried a few times, but only
         before COMMIT was sent.
         """
         method = "get" if request.method == "HEAD" else request.method.lower()
-        request.caller = current_app.extensions["authenticate"]()
-        request.caller.require(self.permissions[method])
         view = getattr(self, method)
+        request.caller = current_app.extensions["authenticate"]()
+        rate_limits.count_request(view)
+        request.caller.require(self.permissions[method])
         self.check_accept(view)
         with transaction_mode(mode_of(view, method)):
             for attempt in range(1, MAX_ATTEMPTS):

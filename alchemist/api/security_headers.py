@@ -23,10 +23,13 @@ CORS_EXPOSED_HEADERS = (
     "Idempotent-Replayed",
     "Link",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Sunset",
     "X-Request-ID",
     "X-Total-Count",
+    "X-Total-Count-Exceeded",
 )
 
 

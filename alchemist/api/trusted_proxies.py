@@ -41,7 +41,7 @@ class TrustedProxies:
         address = environ.get("REMOTE_ADDR") or ""
         hops = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         while hops and self._trusts(address):
-            previous = _parse_address(_without_port(hops.pop().strip()))
+            previous = parse_address(_without_port(hops.pop().strip()))
             if previous is None:
                 break
             address = str(previous)
@@ -66,7 +66,7 @@ class TrustedProxies:
             return False
         if not address:
             return UNIX in self._names
-        parsed = _parse_address(address)
+        parsed = parse_address(address)
         return parsed is not None and any(parsed in network for network in self._networks)
 
 
@@ -84,7 +84,7 @@ def _without_port(hop: str) -> str:
 
 # Bounded, because clients can send any address.
 @lru_cache(maxsize=1024)
-def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Return the address, an IPv4 address also if it is written as `::ffff:192.0.2.1`."""
     try:
         address = ip_address(text)

@@ -58,13 +58,20 @@ that the items add up exactly to the totals. `POST /api/v2/orders/quote` answers
 order would answer, and changes nothing. An order is placed, then paid, then fulfilled. Until it is
 fulfilled it can be cancelled, which returns its stock and its coupon.
 
+## Rate limits
+
+The service may limit the requests of a token, or of an address without one, and more strictly those
+that cost most: searches (`q`, `ingredient`, `brewable_with`), exact counts, orders and quotes. Then
+`RateLimit-Policy` has each limit, and `RateLimit` what is left of it. Above a limit the answer is
+429 with `Retry-After`, and nothing was changed.
+
 ## Errors
 
 An error is a problem document (RFC 9457, `application/problem+json`). Programs should use its
 `code`, which never changes; [`/problems`](/problems) describes each code. `detail` is text for
 people. `errors` lists everything that is wrong, each with its `pointer` (into the body),
 `parameter` or `header`. Invalid syntax is 400, a media type other than JSON is 415, an invalid
-value is 422, and a conflict with stored data is 409. After a 503, repeat the request when
+value is 422, and a conflict with stored data is 409. After a 429 or a 503, repeat the request when
 `Retry-After` seconds have passed. Every answer has an `X-Request-ID`: the one that you sent, or a
 new one.
 
@@ -94,6 +101,9 @@ here has no coupon.
 
 Permissions and tokens are those of version 2: send `Authorization: Bearer alc_…` to operations that
 need a permission.
+
+The service may limit the requests of a token, or of an address without one, and more strictly lists
+and orders. Above a limit the answer is 429 with `Retry-After`.
 
 An error is a problem document (RFC 9457, `application/problem+json`). `detail` has the text of the
 replaced service, and [`/problems`](/problems) describes each `code`.

@@ -58,6 +58,7 @@ CODE_BY_STATUS = {
     413: "content-too-large",
     414: "uri-too-long",
     415: "unsupported-media-type",
+    429: "rate-limited",
     431: "headers-too-large",
     501: "not-implemented",
     503: "unavailable",

@@ -131,6 +131,15 @@ class PreconditionRequired(ApiError):
     code = "precondition-required"
 
 
+class RateLimited(ApiError):
+    """Too many requests; the client may repeat after `retry_after` seconds: 429 (RFC 6585 §4)."""
+
+    code = "rate-limited"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
 class ServiceUnavailable(ApiError):
     """The same request may succeed after `retry_after` seconds: 503 (RFC 9110 §15.6.4)."""
 

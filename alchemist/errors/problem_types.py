@@ -103,6 +103,14 @@ for problem_type in (
         "Send If-Match with the ETag of the row.",
     ),
     (
+        "rate-limited",
+        429,
+        "The token, or the address of a request without one, sent more requests than "
+        "`RateLimit-Policy` allows. Repeat the request after `Retry-After` seconds. Nothing was "
+        "changed.",
+        "The limit is 600 requests in 60 seconds.",
+    ),
+    (
         "headers-too-large",
         431,
         "The request has too many headers, or one of them is too long.",

@@ -24,6 +24,7 @@ from alchemist.api.operations import (
     get_representation,
     load_values,
 )
+from alchemist.api.rate_limits import costly
 from alchemist.api.request import JSON
 
 from .schema import Schema
@@ -62,7 +63,8 @@ class Blueprint(BaseBlueprint):
                     raise errors.BadRequest(detail, code="list-too-long")
                 return JsonResponse(body)
 
-            return with_responses(wrapper, view, {200: ("All rows.", schema(many=True))})
+            responses = {200: ("All rows.", schema(many=True))}
+            return costly(with_responses(wrapper, view, responses))
 
         return decorator
 

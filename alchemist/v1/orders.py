@@ -11,6 +11,7 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.api import JsonResponse, openapi
 from alchemist.api.fields import UTC_ZONE, List, Nested, UtcDateTime
+from alchemist.api.rate_limits import costly
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.orders import auth, service
@@ -172,6 +173,7 @@ class V1OrderList(Resource):
         """
         return service.list_query(**auth.visibility(), single_currency=True)
 
+    @costly
     @blp.create(OrderDetailSchema, service.by_pk, body=OrderCreateSchema, in_session=True)
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order

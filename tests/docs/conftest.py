@@ -3,9 +3,17 @@
 import pytest
 
 from alchemist import database as db
+from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, REQUESTS, RateLimiter
 from alchemist.cli import sample_data
 
 from .documents import VERSIONS, Json, operations
+
+
+@pytest.fixture(autouse=True)
+def _rate_limits(app, monkeypatch):
+    """Limit requests, so that responses have the headers of rate limits."""
+    limiter = RateLimiter({REQUESTS: 1_000_000, FAILED_AUTHENTICATIONS: 1_000_000})
+    monkeypatch.setitem(app.extensions, "rate_limiter", limiter)
 
 
 @pytest.fixture(scope="module")

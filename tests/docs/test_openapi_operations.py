@@ -30,10 +30,10 @@ def test_an_operation_has_a_summary_and_tags(operation, version):
 
 
 @every_operation
-def test_examples_of_headers_contain_no_placeholder(operation):
+def test_examples_of_headers_contain_no_placeholder(operation, documents, version):
     for response in operation["responses"].values():
         for header in response.get("headers", {}).values():
-            assert "{" not in str(header["example"])
+            assert "{" not in str(resolve_ref(header, documents[version])["example"])
 
 
 @every_operation

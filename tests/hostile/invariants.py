@@ -17,7 +17,7 @@ LEAK = re.compile(
 MEMBERS = {"type": str, "title": str, "status": int, "code": str, "detail": str, "request_id": str}
 # A server that does not know a method or a coding says so; all else that begins with 5 is ours.
 WITHOUT_FAULT = {501, 505}
-NEEDED = {401: "WWW-Authenticate", 405: "Allow", 503: "Retry-After"}
+NEEDED = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
 # Statuses of problems in version 1 only.
 V1_STATUSES = {"unknown-reference": 400, "mixed-currencies": 409}
 # Answers are at most this much longer than what they answer: an echo is no amplifier.

@@ -8,6 +8,7 @@ from flask import Response
 from alchemist.api import Blueprint, Resource, openapi
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation
+from alchemist.api.rate_limits import costly
 from alchemist.api.request import request
 from alchemist.database import Query, rolled_back
 
@@ -38,6 +39,7 @@ class OrderList(Resource):
         """
         return service.list_query(**filters | auth.visibility())
 
+    @costly
     @idempotent
     @blp.create(
         OrderSchema,
@@ -60,6 +62,7 @@ class OrderList(Resource):
 class QuoteOrder(Resource):
     permissions = {"post": auth.WRITE}
 
+    @costly
     @idempotent
     @blp.arguments(OrderCreateSchema, authorize=auth.check_hero)
     @blp.doc(

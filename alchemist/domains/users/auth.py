@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from alchemist import config, errors
 from alchemist import database as db
-from alchemist.api import references
+from alchemist.api import rate_limits, references
+from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, limiter
 from alchemist.api.request import request
 
 from . import permissions, token_format
@@ -106,7 +107,7 @@ _token_cache: dict[str, tuple[Caller, float, bytes]] = {}
 
 
 def authenticate() -> Caller:
-    """Return the caller of this request; raise Unauthorized, or Forbidden if it is not local.
+    """Return the caller of this request; raise Unauthorized, RateLimited, or Forbidden.
 
     With open access a caller without a token has all permissions; a token that is sent counts.
     """
@@ -154,8 +155,12 @@ def _token_caller() -> Caller:
     scheme, _, token = header.partition(" ")
     if scheme.lower() == "bearer" and token_format.is_well_formed(token.strip()):
         digest = token_format.digest(token.strip())
-        if caller := _cached_caller(digest) or _load_caller(digest):
+        if caller := _cached_caller(digest):
             return caller
+        limiter().check(FAILED_AUTHENTICATIONS, rate_limits.address())
+        if caller := _load_caller(digest):
+            return caller
+    limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
     challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
     raise errors.Unauthorized("Send a valid bearer token.", headers=challenge)
 
