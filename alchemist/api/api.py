@@ -1,5 +1,6 @@
 """flask-smorest's Api, adapted: schema names, error responses, and how fields are documented."""
 
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -176,6 +177,7 @@ def init_app(app: Flask) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.before_request(_validate_target)
+    app.before_request(_answer_server_options)
     app.before_request(_method_not_allowed_without_slash)
     app.after_request(_finalize)
     app.teardown_appcontext(close_session)
@@ -184,6 +186,14 @@ def init_app(app: Flask) -> None:
 def _validate_target() -> None:
     request.check_host()
     request.check_url()
+
+
+def _answer_server_options() -> Response | None:
+    """Answer `OPTIONS *`, which asks about the server as a whole (RFC 9110 §9.3.7)."""
+    if request.method != "OPTIONS" or request.raw_target != "*":
+        return None
+    rules = current_app.url_map.iter_rules()
+    return _no_content_with_allow({method for rule in rules for method in rule.methods or ()})
 
 
 def _method_not_allowed_without_slash() -> None:
@@ -204,5 +214,9 @@ def _finalize(response: Response) -> Response:
 
 
 def _options_response() -> Response:
-    allowed = request.url_rule.methods if request.url_rule else None
-    return Response(status=204, headers={"Allow": ", ".join(sorted(allowed or ()))})
+    methods = request.url_rule.methods if request.url_rule else None
+    return _no_content_with_allow(methods)
+
+
+def _no_content_with_allow(methods: Collection[str] | None) -> Response:
+    return Response(status=204, headers={"Allow": ", ".join(sorted(methods or ()))})
