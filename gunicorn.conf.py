@@ -9,10 +9,11 @@ import gunicorn.util
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from gunicorn.http import wsgi
 
 from alchemist.api import access_log
 from alchemist.config import ConfigurationError, check_open_access, load
-from alchemist.server import BufferingWorker, error_responses
+from alchemist.server import BufferingWorker, KeepAliveResponse, error_responses
 
 try:
     _settings = load()
@@ -24,9 +25,10 @@ workers = _settings.workers
 threads = _settings.threads
 worker_class = BufferingWorker
 BufferingWorker.client_timeout = _settings.client_timeout
+error_responses.cors_origins = _settings.cors_origins
 loglevel = _settings.log_level
 graceful_timeout = 10  # seconds
-keepalive = 5  # seconds
+keepalive = 5  # seconds, which responses announce
 control_socket_disable = True
 # No forwarded header is used, neither for TLS nor for the path prefix: a proxy could pass on what
 # its client sent. `*` spares each request the comparison of its address with those of proxies.
@@ -80,3 +82,4 @@ def when_ready(server: Arbiter) -> None:
 
 
 gunicorn.util.write_error = error_responses.write_error
+wsgi.Response = KeepAliveResponse

@@ -95,8 +95,8 @@ LAYERS: dict[str, list[str]] = {
         *("swagger_ui", "problem_pages", "moving", "not_found"),
     ],
     "server": [
-        *("error_responses", "chunks", "connection", "connection_counts", "fair_accept"),
-        *("event_loop", "thread_pool", "worker"),
+        *("error_responses", "chunks", "connection", "buffer_total", "eviction"),
+        *("connection_counts", "fair_accept", "event_loop", "thread_pool", "worker"),
     ],
     "embedded": ["spawn", "data_directory", "postgres"],
     "cli": [

@@ -1,6 +1,6 @@
 """Response headers that restrict what a browser does with a response, and CORS."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
@@ -33,6 +33,24 @@ CORS_EXPOSED_HEADERS = (
 )
 
 
+def vary_by(cors_origins: Collection[str]) -> tuple[str, ...]:
+    """Return the request headers that every response depends on (RFC 9110 §12.5.5).
+
+    A cache must not answer one origin with the CORS headers of another.
+    """
+    return ("Origin", "Authorization") if cors_origins else ("Authorization",)
+
+
+def cors_headers(origin: str, cors_origins: Collection[str]) -> dict[str, str]:
+    """Return the headers with which scripts of `origin` may read a response, if it is allowed."""
+    if origin.lower() not in {allowed.lower() for allowed in cors_origins}:
+        return {}
+    return {
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": ", ".join(CORS_EXPOSED_HEADERS),
+    }
+
+
 class SecurityHeadersMiddleware:
     """WSGI middleware that adds the headers which a response does not set.
 
@@ -59,10 +77,9 @@ class SecurityHeadersMiddleware:
 
 def init_app(app: Flask, cors_origins: tuple[str, ...]) -> None:
     """Add the headers to every response, and CORS headers for the configured origins."""
-    # A cache must not answer one origin with the CORS headers of another.
-    vary = ("Origin", "Authorization") if cors_origins else ("Authorization",)
+    middleware = SecurityHeadersMiddleware(app.wsgi_app, vary_by(cors_origins))
     # Flask types this attribute as a method of the class.
-    app.wsgi_app = SecurityHeadersMiddleware(app.wsgi_app, vary)  # type: ignore[method-assign]
+    app.wsgi_app = middleware  # type: ignore[method-assign]
     if cors_origins:
         CORS(
             app,

@@ -1,7 +1,13 @@
 """Scan of a chunked body for its end (RFC 9112 §7.1)."""
 
-# Bytes of a line with the size of a chunk and its extensions.
-MAX_LINE = 8192
+# Bytes of a line with the size of a chunk and its extensions, and of all trailers.
+MAX_LINE = MAX_TRAILERS = 8192
+# gunicorn's parser copies its buffer for each chunk. 1 MiB needs chunks of 64 bytes at least.
+MAX_CHUNKS = 16_384
+
+
+class TooManyChunks(Exception):
+    """A body is split into more chunks than this service reads."""
 
 
 class ChunkedScanner:
@@ -13,17 +19,40 @@ class ChunkedScanner:
 
     def __init__(self) -> None:
         self._offset = 0
+        self._chunks = 0
+        # Where the CRLF of the last chunk's size line begins.
+        self._trailers_start = 0
 
     def is_complete(self, body: bytearray) -> bool:
-        """Return whether the last chunk or a malformed one has arrived."""
-        while (end := body.find(b"\r\n", self._offset, self._offset + MAX_LINE)) >= 0:
-            size = _parse_size(body[self._offset : end])
-            if size <= 0:
-                # Trailers end with an empty line. Without trailers the CRLF of the size line is
-                # the first half of that.
-                return size < 0 or body.find(b"\r\n\r\n", end) >= 0
-            self._offset = end + size + 4
-        return len(body) > self._offset + MAX_LINE
+        """Return whether the last chunk or a malformed one has arrived; raise TooManyChunks."""
+        while not self._trailers_start:
+            line_end = body.find(b"\r\n", self._offset, self._offset + MAX_LINE)
+            if line_end < 0:
+                return len(body) > self._offset + MAX_LINE
+            size = _parse_size(body[self._offset : line_end])
+            if size < 0:
+                return True
+            self._next_chunk(line_end, size)
+        return self._has_trailers(body)
+
+    def _next_chunk(self, line_end: int, size: int) -> None:
+        self._chunks += 1
+        if self._chunks > MAX_CHUNKS:
+            raise TooManyChunks
+        if size:
+            self._offset = line_end + size + 4
+        else:
+            self._trailers_start = self._offset = line_end
+
+    def _has_trailers(self, body: bytearray) -> bool:
+        """Return whether the trailers have arrived, or so many that they will be rejected.
+
+        They end with an empty line. Without trailers the CRLF of the size line is its first half.
+        """
+        if body.find(b"\r\n\r\n", self._offset) >= 0:
+            return True
+        self._offset = max(self._trailers_start, len(body) - 3)
+        return len(body) > self._trailers_start + MAX_TRAILERS
 
 
 def _parse_size(line: bytearray) -> int:

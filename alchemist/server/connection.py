@@ -1,5 +1,6 @@
 """A client connection with its receive and send buffers."""
 
+import re
 from contextlib import suppress
 from math import inf
 from socket import socket
@@ -9,11 +10,17 @@ from typing import Any
 from gunicorn.config import Config
 from gunicorn.http import RequestParser, message
 from gunicorn.http.body import LengthReader
-from gunicorn.http.errors import LimitRequestHeaders, NoMoreData, ParseException
+from gunicorn.http.errors import (
+    LimitRequestHeaders,
+    NoMoreData,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.http.wsgi import Response
 
 from alchemist.api.request import MAX_BODY
 
-from .chunks import ChunkedScanner
+from .chunks import MAX_CHUNKS, ChunkedScanner, TooManyChunks
 
 # Bytes. Above the largest head that the parser accepts, and above a body of MAX_BODY in chunks of
 # a reasonable size.
@@ -24,10 +31,15 @@ RECV_SIZE = 64 * 1024
 # two idempotency keys would be one valid key.
 message.RFC9110_5_3_SINGLETON_FIELDS |= {"AUTHORIZATION", "IDEMPOTENCY-KEY"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Some clients send one after a body, to be ignored before the next request (RFC 9112 §2.2).
+EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 
 
-class IncompleteRequest(Exception):
-    """The client stopped sending in the middle of a request."""
+class BadRequest(Exception):
+    """A request that is rejected before it has arrived completely, with the reason."""
+
+
+BROKE_OFF = "The request broke off."
 
 
 class InMemorySocket:
@@ -36,6 +48,8 @@ class InMemorySocket:
     def __init__(self) -> None:
         self.recv_buffer = bytearray()
         self.send_buffer = bytearray()
+        # Of the current request, with what follows it, for responses to what cannot be parsed.
+        self.request_head = b""
 
     def recv(self, size: int) -> bytes:
         data = bytes(self.recv_buffer[:size])
@@ -52,6 +66,16 @@ class InMemorySocket:
         """Buffers never block, and the event loop closes the real socket."""
 
     settimeout = setblocking = shutdown = close = _noop
+
+
+class KeepAliveResponse(Response):
+    """gunicorn's response, with the seconds that the connection stays open (Keep-Alive)."""
+
+    def default_headers(self) -> list[str]:
+        headers: list[str] = super().default_headers()
+        if not self.should_close():
+            headers.append(f"Keep-Alive: timeout={self.cfg.keepalive}\r\n")
+        return headers
 
 
 class Connection:
@@ -75,8 +99,17 @@ class Connection:
         self.keep_alive = False
 
     @property
-    def buffered_bytes(self) -> int:
-        return len(self.buffered_socket.recv_buffer) + len(self.buffered_socket.send_buffer)
+    def received_bytes(self) -> int:
+        return len(self.buffered_socket.recv_buffer)
+
+    @property
+    def unsent_bytes(self) -> int:
+        return len(self.buffered_socket.send_buffer)
+
+    @property
+    def request_head(self) -> bytes:
+        """What has arrived of the head of the current request."""
+        return self.sock.request_head or bytes(self.sock.recv_buffer[:MAX_HEAD])
 
     @property
     def is_idle(self) -> bool:
@@ -92,6 +125,14 @@ class Connection:
         data = self.client_socket.recv(RECV_SIZE)
         self.buffered_socket.recv_buffer += data
         self.eof = not data
+        if self.request is None:
+            self._skip_empty_lines()
+
+    def _skip_empty_lines(self) -> None:
+        recv_buffer = self.buffered_socket.recv_buffer
+        if recv_buffer.startswith(b"\r\n"):
+            del recv_buffer[: EMPTY_LINES.match(recv_buffer).end()]  # type: ignore[union-attr]
+            self.scan_offset = 0
 
     def flush(self) -> bool:
         """Send what the socket takes; return whether the send buffer is empty; raise OSError."""
@@ -107,7 +148,7 @@ class Connection:
     def is_request_complete(self) -> bool:
         """Return whether the request is complete, or so large that it will be rejected.
 
-        Raise IncompleteRequest, or an error of the parser.
+        Raise BadRequest, or an error of the parser.
         """
         if self.request is None and self._can_parse_head():
             self._parse_head()
@@ -123,12 +164,15 @@ class Connection:
         return self.eof or len(recv_buffer) > MAX_HEAD
 
     def _parse_head(self) -> None:
+        self.sock.request_head = self.request_head
         try:
-            self.request = next(self.parser)
+            request = next(self.parser)
         except NoMoreData as error:
             if self.eof:
-                raise IncompleteRequest from error
+                raise BadRequest(BROKE_OFF) from error
             raise LimitRequestHeaders("They do not end.") from error
+        _check_framing(request)
+        self.request = request
         self._unread_parser()
         self.chunked_scanner = ChunkedScanner()
 
@@ -143,19 +187,25 @@ class Connection:
             is_complete = len(recv_buffer) >= reader.length
             is_too_large = reader.length > MAX_BODY
         else:
-            is_complete = self.chunked_scanner.is_complete(recv_buffer)
+            is_complete = self._are_chunks_complete()
             is_too_large = len(recv_buffer) > MAX_CHUNKED
         if is_too_large and not is_complete:
             # The rest of this body follows, and must not be parsed as the next request.
             request.force_close()
             is_complete = True
         if self.eof and not is_complete:
-            raise IncompleteRequest
+            raise BadRequest(BROKE_OFF)
         if request._expected_100_continue and not is_complete:
             self.buffered_socket.sendall(CONTINUE)
         # gunicorn would send another one when the app reads the body, which has arrived by then.
         request._expected_100_continue = False
         return bool(is_complete)
+
+    def _are_chunks_complete(self) -> bool:
+        try:
+            return self.chunked_scanner.is_complete(self.buffered_socket.recv_buffer)
+        except TooManyChunks as error:
+            raise BadRequest(f"The body has more than {MAX_CHUNKS:,} chunks.") from error
 
     def mark_dispatched(self) -> None:
         """Leave the connection to a thread."""
@@ -170,8 +220,26 @@ class Connection:
     def await_next_request(self, seconds: float) -> None:
         """Keep the connection open for the next request, for a time."""
         self._unread_parser()
-        self.request = None
+        self._skip_empty_lines()
+        self.request, self.sock.request_head = None, b""
         self.is_finishing = self.keep_alive = False
         self.deadline = monotonic() + seconds
         # At the end, because the event loop may use the connection from here on.
         self.is_dispatched = False
+
+
+def _check_framing(request: Any) -> None:
+    """Raise UnsupportedTransferCoding, and close the connection afterwards if the client does.
+
+    gunicorn passes compressed bodies on as they are, and compares the whole Connection header.
+    """
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" and _tokens(value) != {"chunked"}:
+            raise UnsupportedTransferCoding(value)
+        if name == "CONNECTION" and "close" in _tokens(value):
+            request.force_close()
+
+
+def _tokens(value: str) -> set[str]:
+    """Return the lower-case members of a list (RFC 9110 §5.6.1)."""
+    return {token.strip(" \t").lower() for token in value.split(",")} - {""}

@@ -1,6 +1,7 @@
 """Problem responses of the server itself, for requests that do not reach the app."""
 
 import json
+import re
 from http import HTTPStatus
 from socket import socket
 from uuid import uuid4
@@ -9,15 +10,27 @@ import gunicorn.util
 
 from alchemist import errors
 from alchemist.api import access_log
-from alchemist.api.security_headers import HEADERS
+from alchemist.api.security_headers import HEADERS, cors_headers, vary_by
 
 OVERLOADED = "The service is overloaded."
+ORIGIN_PATTERN = re.compile(rb"\norigin:[ \t]*([!-~]*)[ \t]*\r", re.IGNORECASE)
+# gunicorn.conf.py sets the configured ones.
+cors_origins: tuple[str, ...] = ()
 
 
 def response(
-    status: int, detail: str = "", *, keep_alive: bool = False, include_body: bool = True
+    status: int,
+    detail: str = "",
+    *,
+    request_head: bytes = b"",
+    keep_alive: int = 0,
+    include_body: bool = True,
 ) -> bytes:
-    """Log and return an HTTP/1.1 response; the default detail is the documented example."""
+    """Log and return an HTTP/1.1 response; the default detail is the documented example.
+
+    `request_head` is what has arrived of the request, perhaps malformed: scripts of the allowed
+    origins may read the response. `keep_alive` are the seconds for the next request, 0 to close.
+    """
     problem = errors.PROBLEM_TYPES[errors.code_for_status(status)]
     request_id = uuid4().hex
     access_log.log_request(problem.status, request_id=request_id, code=problem.code)
@@ -26,10 +39,13 @@ def response(
     ).encode()
     headers = {
         "Connection": "keep-alive" if keep_alive else "close",
+        **({"Keep-Alive": f"timeout={keep_alive}"} if keep_alive else {}),
         "Content-Type": "application/problem+json",
         "Content-Length": str(len(body)),
         "X-Request-ID": request_id,
+        "Vary": ", ".join(vary_by(cors_origins)),
         **HEADERS,
+        **_cors_headers(request_head),
     }
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "1"
@@ -38,6 +54,12 @@ def response(
     return head.encode("ascii") + (body if include_body else b"")
 
 
+def _cors_headers(request_head: bytes) -> dict[str, str]:
+    origin = ORIGIN_PATTERN.search(request_head)
+    return cors_headers(origin[1].decode("ascii"), cors_origins) if origin else {}
+
+
 def write_error(sock: socket, status_int: int, reason: str, mesg: str) -> None:
     """Send a problem, in place of gunicorn's HTML, for a request that gunicorn cannot parse."""
-    gunicorn.util.write_nonblock(sock, response(status_int, mesg))
+    request_head = getattr(sock, "request_head", b"")
+    gunicorn.util.write_nonblock(sock, response(status_int, mesg, request_head=request_head))

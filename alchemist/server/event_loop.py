@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import inf
+from operator import attrgetter
 from selectors import EVENT_READ, EVENT_WRITE
 from socket import SHUT_WR, socket
 from time import monotonic
@@ -12,7 +12,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from . import error_responses
-from .connection import RECV_SIZE, Connection, IncompleteRequest
+from .buffer_total import BufferTotal
+from .connection import RECV_SIZE, BadRequest, Connection
+from .eviction import EvictionOrder
 from .fair_accept import FairAcceptMixin
 
 # Seconds between two searches for expired connections.
@@ -20,10 +22,16 @@ SWEEP_INTERVAL = 0.5
 # Seconds for which a client may go on sending after the last response. If the connection was closed
 # at once, the reset could overtake that response (RFC 9112 §9.6).
 LINGERING_CLOSE_TIMEOUT = 2.0
+# Seconds for which a connection is kept open longer than its client was told, so that a request
+# which the client sends just in time is not lost.
+KEEPALIVE_MARGIN = 1.0
 # Seconds for which a stopping worker keeps idle connections open: a request may be on its way.
 STOP_KEEPALIVE_TIMEOUT = 2.0
-# Bytes. Above both limits, its own and that of all together, a connection is rejected.
-CONNECTION_BUFFER, TOTAL_BUFFER = 64 * 1024, 32 * 1024 * 1024
+# Bytes. While all connections have received more, a request that is larger than the second is
+# rejected.
+MAX_RECEIVED, SMALL_REQUEST = 32 * 1024 * 1024, 64 * 1024
+# Bytes. While all responses have more to send, no thread begins another.
+MAX_UNSENT = 64 * 1024 * 1024
 
 
 class EventLoop(FairAcceptMixin):
@@ -38,6 +46,9 @@ class EventLoop(FairAcceptMixin):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.connections: set[Connection] = set()
+        self.received = BufferTotal(MAX_RECEIVED, attrgetter("received_bytes"))
+        self.unsent = BufferTotal(MAX_UNSENT, attrgetter("unsent_bytes"))
+        self.eviction_order = EvictionOrder(self.connections)
         self.last_sweep = 0.0
 
     @classmethod
@@ -53,7 +64,7 @@ class EventLoop(FairAcceptMixin):
     def murder_keepalived(self, force: bool = False) -> None:
         if force:
             for connection in list(self.connections):
-                self._close(connection)
+                self._cut(connection)
         elif monotonic() > self.last_sweep + SWEEP_INTERVAL:
             self.last_sweep = monotonic()
             self.sweep()
@@ -83,10 +94,8 @@ class EventLoop(FairAcceptMixin):
             self.close_next_to_expire()
 
     def close_next_to_expire(self) -> None:
-        """Close the connection that would expire first."""
-        candidate = min(self.connections, key=lambda each: each.deadline, default=None)
-        if candidate and candidate.deadline < inf:
-            self._close(candidate)
+        if connection := self.eviction_order.pop():
+            self._cut(connection)
 
     def _register(
         self, connection: Connection, events: int, callback: Callable[[Connection], None]
@@ -113,11 +122,22 @@ class EventLoop(FairAcceptMixin):
             self._unregister(connection)
             connection.client_socket.close()
             self.connections.remove(connection)
+            self.received.remove(connection)
+            self.unsent.remove(connection)
             self.publish_connection_count(len(self.connections))
+
+    def _cut(self, connection: Connection) -> None:
+        """Close a connection whatever its client has not received yet, and log that."""
+        if connection.unsent_bytes:
+            message = "A response was cut: its client had not read %s bytes."
+            self.log.error(message, connection.unsent_bytes)
+        self._close(connection)
 
     def _linger(self, connection: Connection) -> None:
         """Close a connection when its client has closed it too, or after a timeout."""
         connection.is_finishing = True
+        connection.sock.recv_buffer.clear()
+        self.received.remove(connection)
         connection.deadline = monotonic() + LINGERING_CLOSE_TIMEOUT
         try:
             connection.client_socket.shutdown(SHUT_WR)
@@ -140,7 +160,7 @@ class EventLoop(FairAcceptMixin):
 
     def _expire(self, connection: Connection) -> None:
         if connection.is_finishing:
-            self._close(connection)
+            self._cut(connection)
         elif connection.is_idle:
             self._linger(connection)
         else:
@@ -152,8 +172,7 @@ class EventLoop(FairAcceptMixin):
         if connection.is_dispatched:
             self._pause(connection)
             return
-        if connection.is_idle:
-            connection.deadline = monotonic() + self.client_timeout
+        was_idle = connection.is_idle
         try:
             connection.receive()
         except BlockingIOError:
@@ -161,6 +180,9 @@ class EventLoop(FairAcceptMixin):
         except OSError:
             self._close(connection)
         else:
+            if was_idle and not connection.is_idle:
+                connection.deadline = monotonic() + self.client_timeout
+            self.received.count(connection)
             self._process_input(connection)
 
     def _pause(self, connection: Connection) -> None:
@@ -185,31 +207,27 @@ class EventLoop(FairAcceptMixin):
             connection.flush()
         except (StopIteration, OSError):
             self._close(connection)
-        except IncompleteRequest:
-            self._send_error_and_close(connection, 400, "The request broke off.")
+        except BadRequest as error:
+            self._send_error_and_close(connection, 400, str(error))
         except Exception as error:
             self.handle_error(None, connection.buffered_socket, connection.client, error)
             self.flush_and_continue(connection)
         else:
             if is_complete:
                 self.enqueue_req(connection)
-            elif self._exceeds_buffer_limit(connection):
+            elif connection.received_bytes > SMALL_REQUEST and not self.received.has_room.is_set():
                 self._send_error_and_close(connection, 503, error_responses.OVERLOADED)
 
-    def _exceeds_buffer_limit(self, connection: Connection) -> bool:
-        return (
-            connection.buffered_bytes > CONNECTION_BUFFER
-            and sum(each.buffered_bytes for each in self.connections) > TOTAL_BUFFER
-        )
-
     def _send_error_and_close(self, connection: Connection, status: int, detail: str = "") -> None:
-        connection.buffered_socket.sendall(error_responses.response(status, detail))
+        response = error_responses.response(status, detail, request_head=connection.request_head)
+        connection.buffered_socket.sendall(response)
         self.flush_and_continue(connection)
 
     # Sending responses.
 
     def await_next_request(self, connection: Connection) -> None:
-        connection.await_next_request(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_TIMEOUT)
+        announced = self.cfg.keepalive + KEEPALIVE_MARGIN
+        connection.await_next_request(announced if self.alive else STOP_KEEPALIVE_TIMEOUT)
 
     def flush_and_continue(self, connection: Connection) -> None:
         """Send the rest of a response as fast as the client reads it, then go on or close."""
@@ -218,14 +236,14 @@ class EventLoop(FairAcceptMixin):
         except OSError:
             self._close(connection)
             return
+        self.received.count(connection)
+        self.unsent.count(connection)
         if is_sent and connection.keep_alive:
             self.await_next_request(connection)
             self._register(connection, EVENT_READ, self._read)
             self._process_input(connection)
         elif is_sent:
             self._linger(connection)
-        elif self._exceeds_buffer_limit(connection):
-            self._close(connection)
         elif not connection.is_finishing:
             connection.is_finishing = True
             connection.deadline = monotonic() + self.client_timeout

@@ -28,7 +28,7 @@ class BufferingWorker(EventLoop):
             self.tpool.shutdown(wait=True)
 
     def get_thread_pool(self) -> ThreadPool:
-        return ThreadPool(self.cfg.threads, self._handle)
+        return ThreadPool(self.cfg.threads, self._handle, self.unsent.has_room)
 
     def enqueue_req(self, connection: Connection) -> None:
         connection.mark_dispatched()
@@ -47,8 +47,12 @@ class BufferingWorker(EventLoop):
             self.flush_and_continue(connection)
 
     def _reject(self, connection: Connection) -> None:
-        """Reject a request, unless it is a liveness probe: a process that fails it is restarted."""
-        if connection.request.path == "/livez":
+        """Reject a request, unless it is a liveness probe or the preflight of a script.
+
+        A process that fails the probe is restarted. A script sees the 503 to its request only if
+        the preflight before it succeeds.
+        """
+        if connection.request.path == "/livez" or _is_preflight(connection.request):
             self._handle(connection)
         else:
             self._send_503(connection)
@@ -63,7 +67,8 @@ class BufferingWorker(EventLoop):
         response = error_responses.response(
             503,
             error_responses.OVERLOADED,
-            keep_alive=connection.keep_alive,
+            request_head=connection.request_head,
+            keep_alive=self.cfg.keepalive if connection.keep_alive else 0,
             include_body=request.method != "HEAD",
         )
         connection.buffered_socket.sendall(response)
@@ -92,9 +97,18 @@ class BufferingWorker(EventLoop):
         except OSError:
             # The event loop gets the same error, and closes the connection.
             is_done = False
+        self.received.count(connection)
+        self.unsent.count(connection)
         if not is_done:
             self.method_queue.defer(self.flush_and_continue, connection)
             return
         self.await_next_request(connection)
         if connection.is_paused or connection.buffered_socket.recv_buffer:
             self.method_queue.defer(self.resume, connection)
+
+
+def _is_preflight(request: Any) -> bool:
+    """Return whether a browser asks whether a script may send a request (Fetch §4.8)."""
+    return request.method == "OPTIONS" and any(
+        name == "ACCESS-CONTROL-REQUEST-METHOD" for name, _ in request.headers
+    )

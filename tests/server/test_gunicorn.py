@@ -18,7 +18,7 @@ OVERRIDDEN = {
     *("murder_keepalived", "set_accept_enabled", "wait_for_and_dispatch_events"),
 }
 USED = {
-    *("alive", "cfg", "handle_error", "handle_request", "method_queue", "nr_conns"),
+    *("alive", "cfg", "handle_error", "handle_request", "log", "method_queue", "nr_conns"),
     *("poller", "sockets", "tpool", "worker_connections"),
 }
 USED_OF_REQUEST = {

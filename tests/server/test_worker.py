@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from itertools import count
+from math import inf
 from select import select
 from selectors import DefaultSelector
 from threading import Event
@@ -19,8 +20,10 @@ import pytest
 from gunicorn.config import Config
 
 from alchemist.server import BufferingWorker, connection_counts
-from alchemist.server.chunks import ChunkedScanner
+from alchemist.server.buffer_total import BufferTotal
+from alchemist.server.chunks import MAX_CHUNKS, MAX_TRAILERS, ChunkedScanner
 from alchemist.server.connection_counts import ConnectionCount
+from alchemist.server.eviction import EvictionOrder
 from alchemist.server.thread_pool import ThreadPool
 from tests.faults import bursts
 from tests.servers import TIMEOUT, Gunicorn
@@ -45,6 +48,7 @@ INCOMPLETE_REQUESTS = {
 def small_service(module_database, tmp_path_factory):
     """A service with a single thread: a request that occupies it delays all others."""
     settings = {"WORKERS": "1", "THREADS": "1", "CLIENT_TIMEOUT": "1", "LOCK_TIMEOUT": "3.5"}
+    settings["CORS_ORIGINS"] = "https://shop.example"
     environment = {f"ALCHEMIST_{name}": value for name, value in settings.items()}
     # Tests open more connections than this.
     environment["GUNICORN_CMD_ARGS"] = "--worker-connections=100"
@@ -255,6 +259,134 @@ def test_a_malformed_body_that_the_app_does_not_read_gets_one_response(connect):
     assert statuses(connect(sent)) == [200]
 
 
+EMPTY_LINES = [b"\r\n", b"\r\n\r\n", b"\r\n" * 1000]
+
+
+@pytest.mark.parametrize("lines", EMPTY_LINES)
+def test_empty_lines_before_a_request_are_ignored(connect, lines):
+    assert statuses(connect(lines + LIVEZ_AND_CLOSE)) == [200]
+    assert statuses(connect(*(bytes([byte]) for byte in lines[:8]), LIVEZ_AND_CLOSE)) == [200]
+
+
+def test_an_empty_line_after_a_body_does_not_begin_a_request(connect):
+    body = b'Content-Length: 14\r\n\r\n{"name": "Rue"}\r\n'.replace(b"14", b"15")
+    connection = connect(POST + body)
+    assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
+    # The connection is idle: it ends without a 408.
+    assert read_until_close(connection) == b""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(b"Connection: close\r\n", b"Connection: close, TE\r\n", b"Connection: te,CLOSE\r\n"),
+        *(b"Connection: TE\r\nConnection: close\r\n", b"Connection: keep-alive, close\r\n"),
+    ],
+)
+def test_close_anywhere_in_connection_closes_the_connection(connect, headers):
+    response = read_until_close(connect(LIVEZ + headers + b"TE: trailers\r\n\r\n"))
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert b"Connection: close\r\n" in response
+    assert b"Keep-Alive: " not in response
+
+
+@pytest.mark.parametrize(
+    ("coding", "status"),
+    [
+        *((b"gzip, chunked", 501), (b"deflate,chunked", 501), (b"compress, Chunked", 501)),
+        *((b"identity, chunked", 501), (b"gzip\r\nTransfer-Encoding: chunked", 501)),
+        *((b"brew, chunked", 501), (b"gzip", 400), (b"chunked, gzip", 400)),
+        (b"Chunked", 201),
+    ],
+)
+def test_a_body_in_another_transfer_coding_is_rejected(connect, coding, status):
+    body = b'Connection: close\r\n\r\nf\r\n{"name": "Rue"}\r\n0\r\n\r\n'
+    connection = connect(POST + b"Transfer-Encoding: " + coding + b"\r\n" + body)
+    assert statuses(connection) == [status]
+
+
+def test_options_asks_about_the_server_as_a_whole(connect):
+    request = b"OPTIONS * HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+    response = read_until_close(connect(request))
+    assert response.startswith(b"HTTP/1.1 204 ")
+    assert b"\r\nAllow: DELETE, GET, HEAD, OPTIONS, PATCH, POST\r\n" in response
+
+
+def test_a_response_announces_less_time_than_the_connection_stays_open(connect):
+    connection = connect(LIVEZ + b"\r\n")
+    started = monotonic()
+    announced = re.search(rb"\r\nKeep-Alive: timeout=(\d+)\r\n", connection.recv(65536))
+    assert read_until_close(connection) == b""
+    assert monotonic() - started > int(announced[1]) + 0.5
+
+
+def test_too_many_chunks_are_rejected_before_the_body_is_complete(connect):
+    connection = connect(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+    connection.sendall(b"1\r\n \r\n" * (MAX_CHUNKS + 1))
+    [(status, body)] = parse_responses(read_until_close(connection))
+    assert status == 400
+    assert "16,384 chunks" in json.loads(body)["detail"]
+
+
+def test_trailers_without_an_end_are_rejected(connect):
+    connection = connect(POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+    connection.sendall(b"X: y\r\n" * (MAX_TRAILERS // 6 + 1))
+    assert statuses(connection) == [400]
+
+
+# Scripts of other origins
+
+ORIGIN = b"Origin: https://shop.example\r\n"
+FOREIGN_ORIGIN = b"Origin: https://evil.example\r\n"
+REJECTED = {
+    "408 in the head": (408, LIVEZ + b"%sX: "),
+    "408 in the body": (408, POST + b"%sContent-Length: 9\r\n\r\n{"),
+    "400": (400, LIVEZ + b"%sbrew\r\n\r\n"),
+    "400 for a body": (400, POST + b"%sContent-Length: x\r\n\r\n"),
+    "400 for chunks": (
+        400,
+        POST + b"%sTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 17_000,
+    ),
+    "414": (414, b"GET /" + b"a" * 8190 + b" HTTP/1.1\r\n" + HOST + b"%s\r\n"),
+    "431": (431, LIVEZ + b"%s" + b"X: y\r\n" * 101 + b"\r\n"),
+    "501": (501, POST + b"%sTransfer-Encoding: brew, chunked\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", REJECTED)
+def test_a_script_can_read_what_the_server_itself_answers(connect, name):
+    status, request = REJECTED[name]
+    response = read_until_close(connect(request.replace(b"%s", ORIGIN)))
+    assert response.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nAccess-Control-Allow-Origin: https://shop.example\r\n" in response
+    assert re.search(rb"\r\nAccess-Control-Expose-Headers: .*X-Request-ID", response)
+    assert b"\r\nVary: Origin, Authorization\r\n" in response
+
+
+@pytest.mark.parametrize("origin", [FOREIGN_ORIGIN, b"", b"Origin: null\r\n", b"Origin: \xff\r\n"])
+def test_scripts_of_other_origins_cannot(connect, origin):
+    status, request = REJECTED["400"]
+    response = read_until_close(connect(request.replace(b"%s", origin)))
+    assert response.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Access-Control-" not in response
+    assert b"\r\nVary: Origin, Authorization\r\n" in response
+
+
+def test_a_rejected_script_can_read_the_503_and_its_preflight_succeeds(
+    small_service, connect, module_database
+):
+    preflight = b"OPTIONS" + GET[3:-2] + ORIGIN + b"Access-Control-Request-Method: GET\r\n\r\n"
+    with ingredients_locked(module_database):
+        connections = [connect(GET[:-2] + ORIGIN + b"\r\n") for _ in range(30)]
+        [rejected, *_] = readable(connections, TIMEOUT)
+        answer = rejected.recv(65536)
+        preflight_answer = connect(preflight).recv(65536)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert preflight_answer.startswith(b"HTTP/1.1 204 ")
+    for each in (answer, preflight_answer):
+        assert b"\r\nAccess-Control-Allow-Origin: https://shop.example\r\n" in each
+
+
 # Overload
 
 
@@ -272,6 +404,7 @@ def test_excess_requests_are_rejected_at_once_and_livez_still_answers(
         b"Retry-After: 1",
         b"Content-Type: application/problem+json",
         b"Connection: keep-alive",
+        b"Keep-Alive: timeout=5",
     } < set(head.split(b"\r\n"))
     assert json.loads(body)["code"] == "unavailable"
     rejected.sendall(LIVEZ_AND_CLOSE)
@@ -305,9 +438,16 @@ def test_a_request_that_is_queued_too_long_is_rejected(connect, module_database)
 
 
 @pytest.fixture
-def pool():
+def may_continue():
+    event = Event()
+    event.set()
+    return event
+
+
+@pytest.fixture
+def pool(may_continue):
     """A single thread, which calls the functions that are submitted."""
-    pool = ThreadPool(1, lambda function: function())
+    pool = ThreadPool(1, lambda function: function(), may_continue)
     yield pool
     pool.shutdown(wait=True)
 
@@ -334,6 +474,22 @@ def test_an_expired_connection_is_not_handled_and_the_next_one_is(pool):
     busy.set()
     assert done.wait(TIMEOUT)
     assert handled == ["unexpired"]
+
+
+def test_a_thread_waits_for_the_permission_to_continue(pool, may_continue):
+    is_handled = Event()
+    may_continue.clear()
+    pool.submit(is_handled.set)
+    assert not is_handled.wait(0.05)
+    assert len(pool) == 1
+    may_continue.set()
+    assert is_handled.wait(TIMEOUT)
+
+
+def test_a_shutdown_ends_threads_that_may_not_continue(pool, may_continue):
+    may_continue.clear()
+    pool.submit(lambda: None)
+    pool.shutdown(wait=True)
 
 
 def test_shutdown_waits_for_the_queue(pool):
@@ -496,6 +652,107 @@ def test_the_end_of_chunks_is_recognised_whatever_the_reads(trailers):
     assert results == [False] * (len(body) - 1) + [True]
 
 
+class CountingBytes(bytearray):
+    """Counts the bytes that `find` may look at."""
+
+    searched = 0
+
+    def find(self, text, start=0, end=None):
+        end = len(self) if end is None else min(end, len(self))
+        self.searched += max(0, end - start)
+        return super().find(text, start, end)
+
+
+def test_trailers_are_searched_once():
+    scanner, received = ChunkedScanner(), CountingBytes(b"0\r\n")
+    for byte in b"X: y\r\n" * 1000:
+        received.append(byte)
+        assert not scanner.is_complete(received)
+    assert received.searched < 6 * len(received)
+
+
 @pytest.mark.parametrize("line", [b"brew\r\n", b"-1\r\n", b"\r\n", b"1" * 9000])
 def test_malformed_chunks_are_complete_at_once(line):
     assert ChunkedScanner().is_complete(bytearray(line))
+
+
+# Buffers
+
+
+class StubConnection:
+    """What the totals and the order of evictions know of a connection."""
+
+    def __init__(self, deadline=1.0, unsent_bytes=0):
+        self.deadline, self.unsent_bytes = deadline, unsent_bytes
+
+
+@pytest.fixture
+def total():
+    return BufferTotal(10_000, lambda connection: connection.unsent_bytes)
+
+
+def test_there_is_room_until_the_connections_together_exceed_the_limit(total):
+    connections = [StubConnection(unsent_bytes=5000) for _ in range(3)]
+    for connection in connections[:2]:
+        total.count(connection)
+    assert total.has_room.is_set()
+    total.count(connections[2])
+    assert not total.has_room.is_set()
+    connections[0].unsent_bytes = 100
+    total.count(connections[0])
+    assert total.has_room.is_set()
+
+
+def test_closed_connections_make_room(total):
+    connections = [StubConnection(unsent_bytes=9000) for _ in range(2)]
+    for connection in connections:
+        total.count(connection)
+    assert not total.has_room.is_set()
+    for connection in connections:
+        total.remove(connection)
+        total.remove(connection)
+        assert total.has_room.is_set()
+
+
+class CountingSet(set):
+    """Counts the walks over its members."""
+
+    walks = 0
+
+    def __iter__(self):
+        self.walks += 1
+        return super().__iter__()
+
+
+def test_evictions_do_not_walk_over_all_connections_each_time():
+    connections = CountingSet(StubConnection(deadline) for deadline in range(1000))
+    order = EvictionOrder(connections)
+    evicted = []
+    for number in range(1000):
+        connections.add(StubConnection(deadline=1000 + number))
+        evicted.append(order.pop())
+        connections.remove(evicted[-1])
+    assert [connection.deadline for connection in evicted] == list(range(1000))
+    assert connections.walks == 1
+
+
+def test_a_connection_whose_deadline_has_changed_is_evicted_in_its_new_place():
+    first, second, third = [StubConnection(deadline) for deadline in (1, 2, 3)]
+    connections = {first, second, third}
+    order = EvictionOrder(connections)
+    assert order.pop() is first
+    connections.remove(first)
+    second.deadline = 4
+    assert order.pop() is third
+    connections.remove(third)
+    assert order.pop() is second
+
+
+def test_a_connection_with_a_response_is_evicted_last_and_one_with_a_thread_never():
+    idle, sending = StubConnection(2), StubConnection(1, unsent_bytes=1)
+    connections = {idle, sending, StubConnection(inf)}
+    order = EvictionOrder(connections)
+    for evicted in (idle, sending):
+        assert order.pop() is evicted
+        connections.remove(evicted)
+    assert order.pop() is None
