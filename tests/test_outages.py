@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -165,6 +166,31 @@ def test_a_database_in_recovery_still_reads(tmp_path, monkeypatch):
             assert_lives(service)
             execute(postgres, "SELECT pg_promote()")
             assert_recovers(service)
+
+
+COUNT_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alchemist'"
+
+
+def test_writes_without_their_synchronous_standby_leave_no_sessions(tmp_path, monkeypatch):
+    """A commit that waits for a standby does not notice that its client is gone."""
+    settings = {"wal_level": "replica", "max_wal_senders": "1", "synchronous_standby_names": "a"}
+    for name, value in settings.items():
+        monkeypatch.setitem(embedded_postgres.POSTGRES, name, value)
+    with embedded.EmbeddedPostgres(tmp_path / "data", durable=False) as postgres:
+        alembic.command.upgrade(db.alembic_config(postgres.url), "head")
+        execute(postgres, f"ALTER DATABASE {postgres.url.database} SET synchronous_commit = on")
+        with (
+            ProductionGunicorn(
+                postgres.url, tmp_path, ALCHEMIST_WORKERS="1", ALCHEMIST_REQUEST_TIMEOUT="5"
+            ) as service,
+            ThreadPoolExecutor(4) as pool,
+        ):
+            answers = [answer.status for answer in pool.map(create, [service] * 12)]
+            assert set(answers) == {503}
+            with session(postgres) as connection:
+                # Two pools of four connections.
+                assert connection.execute(text(COUNT_SESSIONS)).scalar() <= 8
+            assert read(service).status == 200
 
 
 def test_a_database_with_too_many_connections(postgres, tmp_path):

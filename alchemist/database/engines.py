@@ -1,5 +1,6 @@
 """Engines that never wait longer than the deadline of the request: for pool, connect or query."""
 
+from contextlib import suppress
 from math import isinf
 from os import environ
 from threading import Lock
@@ -7,6 +8,7 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 import psycopg
+from psycopg import waiting
 from psycopg.abc import PQGen, PQGenConn
 from psycopg.errors import _WaitTimeout
 from sqlalchemy import (
@@ -29,6 +31,8 @@ from . import deadline
 CONNECT_TIMEOUT = 2
 # Seconds that a request past its deadline still has for a ROLLBACK.
 ROLLBACK_TIMEOUT = 0.1
+# Seconds for PostgreSQL to accept that a statement is canceled, and then to end it.
+CANCEL_TIMEOUT = 0.15
 # Seconds between two connection attempts while the circuit breaker is open.
 PROBE_INTERVAL = 1
 
@@ -65,7 +69,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
     """A connection that is closed when a wait for PostgreSQL reaches the deadline of the request.
 
     PostgreSQL's own timeouts apply to one statement each, and not at all while the server is
-    stopped or unreachable. The server rolls back when it notices the disconnect.
+    stopped or unreachable.
     """
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
@@ -75,8 +79,19 @@ class DeadlineConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, timeout)
         except _WaitTimeout as error:
-            self.close()
+            self._cancel_and_close(gen)
             raise psycopg.OperationalError("No time is left to wait for an answer.") from error
+
+    def _cancel_and_close(self, gen: PQGen[Any]) -> None:
+        """End the statement that `gen` waits for, if possible, and close the connection.
+
+        A backend that waits for a synchronous standby does not notice a disconnect. It would stay,
+        and with each request there would be one more.
+        """
+        with suppress(psycopg.Error, OSError):
+            self.cancel_safe(timeout=CANCEL_TIMEOUT)
+            waiting.wait(gen, self.pgconn.socket, timeout=CANCEL_TIMEOUT)
+        self.close()
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn["DeadlineConnection"]:
