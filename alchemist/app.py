@@ -61,7 +61,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     api.init_app(app)
     rate_limits.init_app(app, settings)
     listeners.init_app(app)
-    auth.init_app(app, open_access=settings.open_access, cors_origins=settings.cors_origins)
+    auth.init_app(app, settings)
     security_headers.init_app(app, settings.cors_origins)
     health.init_app(app)
     request_hooks.init_app(app, settings.v1_sunset)

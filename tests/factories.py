@@ -17,7 +17,7 @@ from alchemist.domains.products.models import Product
 from alchemist.domains.stores.models import Store
 from alchemist.domains.users import service as users
 from alchemist.domains.users.models import User
-from alchemist.domains.users.permissions import ADMIN
+from alchemist.domains.users.permissions import ADMIN, ROLE_PERMISSIONS
 
 _serial = count(1)
 
@@ -80,7 +80,8 @@ def make_order(*products: Product, user: User | None = None, **values: Any) -> O
 
 def make_token(user: User, **values: Any) -> str:
     """Return the secret of a new token of the user; it permits what the user's role does."""
-    secret: str = users.issue(user, ADMIN, **{"label": "Test"} | values)[1]
+    named = {"label": "Test", "permissions": sorted(ROLE_PERMISSIONS[user.role or "customer"])}
+    secret: str = users.issue(user, ADMIN, **named | values)[1]
     return secret
 
 
@@ -90,4 +91,4 @@ def bearer(secret: str, **headers: str) -> dict[str, str]:
 
 def sign_in(user: User, *permissions: str) -> dict[str, str]:
     """Return the headers of a request by the user, narrowed to `permissions` if there are any."""
-    return bearer(make_token(user, permissions=list(permissions) or None))
+    return bearer(make_token(user, **{"permissions": list(permissions)} if permissions else {}))

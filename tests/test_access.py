@@ -24,6 +24,7 @@ from tests.factories import (
     make_potion,
     make_product,
     make_store,
+    make_token,
     make_user,
 )
 
@@ -72,10 +73,13 @@ TABLE = {
     "PATCH /api/v2/users/{pk}": ADMINS[200],
     "DELETE /api/v2/users/{pk}": ADMINS[204],
     "POST /api/v2/users/{pk}/anonymise": ADMINS[200],
+    "POST /api/v2/users/{pk}/suspend": ADMINS[200],
+    "POST /api/v2/users/{pk}/reinstate": ADMINS[200],
     "GET /api/v2/users/{user_id}/tokens": HIDDEN[200],
     "POST /api/v2/users/{user_id}/tokens": HIDDEN[201],
     "GET /api/v2/users/{user_id}/tokens/{pk}": HIDDEN[200],
     "DELETE /api/v2/users/{user_id}/tokens/{pk}": HIDDEN[204],
+    "POST /api/v2/users/{user_id}/tokens/revoke": HIDDEN[200],
     "GET /api/v2/me": KNOWN,
     "GET /api/v2/heroes": ANYBODY,
     "POST /api/v2/heroes": "401 201 201 201 201 403",
@@ -174,7 +178,7 @@ def actors(transaction) -> SimpleNamespace:
         "merchant": merchant,
         "admin": admin,
     }.items():
-        secrets[name] = service.issue(user, ADMIN, label=name)[1]
+        secrets[name] = make_token(user)
     secrets["narrowed"] = service.issue(admin, ADMIN, label="n", permissions=["me:read"])[1]
     secrets["expired"] = service.issue(
         admin, ADMIN, label="e", expires_at=datetime.now(UTC) - timedelta(seconds=1)
@@ -201,8 +205,9 @@ def row_of(client: Any, path: str, actors: SimpleNamespace) -> UUID | None:
     if path.endswith("/tokens/{pk}"):
         return service.issue(actors.owner, ADMIN, label="asked for")[0].pk
     if "/users/" in path:
+        suspended = make_user(suspended_at=datetime.now(UTC))
         # Without rows that would keep the owner from being deleted.
-        return actors.owner.pk
+        return (suspended if path.endswith("/reinstate") else actors.owner).pk
     if "/audit/" in path:
         return entry_of(make_ingredient())
     if path.endswith("/redemptions/{pk}"):
@@ -240,7 +245,16 @@ CHANGES = {
     "heroes": {"nickname": "Changed"},
     "coupons": {"percent_off": 5},
 }
-WITHOUT_BODY = ("/anonymise", "/redemptions", "/pay", "/fulfil", "/cancel")
+WITHOUT_BODY = (
+    "/anonymise",
+    "/suspend",
+    "/reinstate",
+    "/revoke",
+    "/redemptions",
+    "/pay",
+    "/fulfil",
+    "/cancel",
+)
 
 
 def body_of(method: str, path: str, actors: SimpleNamespace) -> Any:

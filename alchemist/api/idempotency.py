@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from functools import wraps
 from hashlib import sha256
 from typing import Any
+from unicodedata import normalize
+from uuid import UUID
 
 from flask import Response
-from sqlalchemy import Index, String, bindparam, delete, func, or_, select
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import Index, String, Text, bindparam, delete, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,6 +24,11 @@ from .request import request
 
 TTL = timedelta(hours=24)
 KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
+UUID_PATTERN = re.compile(r"[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
+# What ends an e-mail address in a body: also the quotation marks of JSON, escaped or not.
+ADDRESS_END_PATTERN = re.compile(r'[\s"\\<>]+')
+# Characters: an address has fewer, and the normalisation of a long text takes quadratic time.
+MAX_ADDRESS_LENGTH = 1000
 STORED_HEADERS = ("Content-Type", "ETag", "Location")
 
 errors.register(
@@ -63,9 +70,14 @@ class IdempotencyKey(Base):
     status: Mapped[int]
     headers: Mapped[dict[str, str]] = mapped_column(JSONB)
     body: Mapped[str]
+    # The primary keys and e-mail addresses in the body: whose data it may contain.
+    identifiers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index(None, "created_at"),)
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(None, "identifiers", postgresql_using="gin"),
+    )
 
 
 STORED = select(IdempotencyKey).where(
@@ -139,13 +151,15 @@ def _run_in_savepoint(view: Callable[..., Response], *args: Any, **path: Any) ->
 
 
 def _store_response(key: str, response: Response) -> Response:
+    body = response.get_data(as_text=True)
     values = {
         "fingerprint": _fingerprint(),
         "status": response.status_code,
         "headers": {
             name: response.headers[name] for name in STORED_HEADERS if name in response.headers
         },
-        "body": response.get_data(as_text=True),
+        "body": body,
+        "identifiers": _identifiers(body),
         "created_at": func.now(),
     }
     statement = insert(IdempotencyKey).values(caller=str(request.caller), key=key, **values)
@@ -165,10 +179,25 @@ def _fingerprint() -> str:
     return sha256("\n".join(parts).encode() + b"\n" + body).hexdigest()
 
 
-def delete_responses_containing(*texts: str) -> None:
-    """Delete the stored responses that contain one of these texts."""
-    contains = [IdempotencyKey.body.contains(text, autoescape=True) for text in texts]
-    session.execute(delete(IdempotencyKey).where(or_(*contains)), execution_options=NO_SYNC)
+def _identifiers(body: str) -> list[str]:
+    """Return the primary keys and the e-mail addresses in a body, normalised."""
+    words = ADDRESS_END_PATTERN.split(body) if "@" in body else []
+    addresses = [word for word in words if "@" in word and len(word) <= MAX_ADDRESS_LENGTH]
+    return sorted({_normalize(found) for found in (*UUID_PATTERN.findall(body), *addresses)})
+
+
+def _normalize(identifier: str) -> str:
+    """Return a key as 32 hex digits, and an address as it is compared."""
+    if UUID_PATTERN.fullmatch(identifier):
+        return identifier.replace("-", "").lower()
+    return normalize("NFKC", identifier).casefold()
+
+
+def delete_responses_mentioning(*identifiers: UUID | str) -> None:
+    """Delete the stored responses that contain one of these primary keys or e-mail addresses."""
+    texts = [_normalize(str(identifier)) for identifier in identifiers]
+    mentions = IdempotencyKey.identifiers.overlap(texts)
+    session.execute(delete(IdempotencyKey).where(mentions), execution_options=NO_SYNC)
 
 
 def delete_expired() -> int:

@@ -12,8 +12,7 @@ HOST_PATTERN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[
 # Headers that only proxies send.
 HEADERS = (
     *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"),
-    *("X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-IP"),
-    *("X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
+    *("X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP"),
 )
 ENVIRON_KEYS = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS)
 SCHEMES = ("http", "https")
@@ -39,9 +38,7 @@ class TrustedProxies:
 
         Each proxy appends the address of its own client to X-Forwarded-For.
         """
-        address: str = environ.get("REMOTE_ADDR") or ""
-        if not self._names:
-            return address
+        address = environ.get("REMOTE_ADDR") or ""
         hops = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         while hops and self._trusts(address):
             previous = parse_address(_without_port(hops.pop().strip()))

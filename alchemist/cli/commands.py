@@ -43,7 +43,8 @@ def main() -> None:
     \b
         export DATABASE_URL=postgresql://alchemist:secret@db.example/alchemist
         alchemist migrate
-        alchemist token create --email ada@alchemist.example --role admin
+        alchemist token create --email ada@alchemist.example --role admin \\
+            --allow-token-creation
         gunicorn wsgi:app
 
     \b

@@ -8,6 +8,7 @@ import click
 from marshmallow import ValidationError
 from sqlalchemy import select
 
+from alchemist import config
 from alchemist import database as db
 from alchemist.domains.users import permissions, service
 from alchemist.domains.users.models import ROLES, Token, User
@@ -61,26 +62,37 @@ def token() -> None:
     help="Restrict the token to this permission; may be repeated.",
 )
 @click.option(
+    "--allow-token-creation",
+    is_flag=True,
+    help="Permit the token to create and revoke tokens, which it otherwise may not.",
+)
+@click.option(
     "--days",
     type=click.IntRange(1, 3650),
     default=90,
     show_default=True,
-    help="The number of days until the token expires.",
+    help="The number of days until the token expires, up to ALCHEMIST_MAX_TOKEN_DAYS.",
 )
 def create(email: str, role: str | None, name: str, days: int, **values: Any) -> None:
     """Create a token and print its secret, which cannot be shown again.
+
+    To replace a token without an interruption, create a new one, use it everywhere, and then revoke
+    the old one. Tokens that were made with the old one end with it.
 
     \b
     Example:
         alchemist token create --email ada@alchemist.example --role admin
     """
     with errors.reported(), operator_session():
+        max_days = config.load().max_token_days
+        if days > max_days:
+            raise click.ClickException(f"--days: ALCHEMIST_MAX_TOKEN_DAYS is {max_days}.")
         user = _get_or_create_user(email, role, name)
         _, secret = service.issue(
             user,
             permissions.ADMIN,
             label=values["label"],
-            permissions=list(values["permissions_"]) or None,
+            permissions=_requested_permissions(user, **values),
             expires_at=datetime.now(UTC) + timedelta(days=days),
         )
     click.echo(f"A token for {email} ({user.role}), valid for {days} days:", err=True)
@@ -106,7 +118,7 @@ def list_(email: str | None) -> None:
 @token.command()
 @click.argument("pk", type=click.UUID)
 def revoke(pk: UUID) -> None:
-    """Revoke a token.
+    """Revoke a token, and the tokens that were made with it.
 
     \b
     Example:
@@ -116,12 +128,27 @@ def revoke(pk: UUID) -> None:
         row = db.session.get(Token, pk)
         if row is None:
             raise click.ClickException(f"There is no token {pk}.")
-        service.revoke(row)
-    click.echo(f"Revoked: {pk}.")
+        count = service.revoke(row)
+    others = f", and {count - 1} made with it" if count > 1 else ""
+    click.echo(f"Revoked: {pk}{others}.")
+
+
+def _requested_permissions(
+    user: User, *, permissions_: tuple[str, ...], allow_token_creation: bool, **_: Any
+) -> list[str] | None:
+    """Return the list of permissions of the new token, or None for the default ones."""
+    if not allow_token_creation:
+        return list(permissions_) or None
+    role_permissions = permissions.ROLE_PERMISSIONS[user.role]
+    return sorted(
+        (set(permissions_) or role_permissions) | permissions.ON_REQUEST & role_permissions
+    )
 
 
 def _get_or_create_user(email: str, role: str | None, name: str) -> User:
-    user: User | None = db.session.scalars(select(User).where(User.email == email)).one_or_none()
+    # Locked, because the number of tokens of a user is limited.
+    query = select(User).where(User.email == email).with_for_update(key_share=True)
+    user: User | None = db.session.scalars(query).one_or_none()
     if user is None:
         if role is None:
             raise click.ClickException(f"There is no user {email}: use --role to create one.")

@@ -9,7 +9,8 @@ V2 = """
 Reading ingredients, potions, heroes, stores and products is public. Every other operation needs a
 token and names the permission that the token must have. Send the token as
 `Authorization: Bearer alc_…`. A user has the permissions of their role, and a token has all or some
-of its user's permissions. `GET /api/v2/me` returns the caller's user and permissions.
+of its user's permissions; it may make other tokens only if it was created with `tokens:write`.
+`GET /api/v2/me` returns the caller's user and permissions.
 
 Without a valid token the answer is 401. Without the permission it is 403, and `errors` names the
 permission. A permission covers the caller's own rows. Its `:any` form, such as `orders:read:any`,

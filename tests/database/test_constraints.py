@@ -68,6 +68,7 @@ BREAKING = {
     "tokens": {
         "pkey": f"pk = {ONE}",
         "user_id_fkey": f"user_id = {EACH}",
+        "made_with_id_fkey": f"made_with_id = {EACH}",
         "digest_key": "digest = ''",
         "label_check": "label = ''",
     },

@@ -15,8 +15,8 @@ _OPERATION_IDS = {
     "v2": """
         listIngredients createIngredient getIngredient updateIngredient deleteIngredient
         listPotions createPotion getPotion updatePotion deletePotion
-        listUsers createUser getUser updateUser deleteUser anonymiseUser
-        listTokens createToken getToken deleteToken getMe
+        listUsers createUser getUser updateUser deleteUser anonymiseUser suspendUser reinstateUser
+        listTokens createToken getToken deleteToken revokeTokens getMe
         listHeroes createHero getHero updateHero deleteHero
         listStores createStore getStore updateStore deleteStore
         listProducts createProduct getProduct updateProduct deleteProduct restockProduct

@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 
 from alchemist import database as db
 from alchemist.database import matches_words
+from alchemist.domains.users import service as users
 
 from .models import SEARCH_VECTOR, Store
 
@@ -48,6 +49,16 @@ def create(**values: Any) -> Store:
 def update(store: Store, changes: Mapping[str, Any]) -> None:
     """Update a store. A new currency applies to its products; their amounts are not converted."""
     db.update(store, changes)
+
+
+def clear_contacts(owner_id: UUID) -> None:
+    """Remove the phone numbers and e-mails of the stores of a user who is anonymised."""
+    owned = select(Store).where(Store.owner_id == owner_id).order_by(Store.pk).with_for_update()
+    for store in db.session.scalars(owned, execution_options={"populate_existing": True}):
+        db.update(store, {"phone": None, "email": None})
+
+
+users.on_anonymise.append(clear_contacts)
 
 
 def delete(store: Store) -> None:

@@ -11,14 +11,13 @@ from uuid import UUID
 from flask import Flask, current_app
 from sqlalchemy import bindparam, event, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from alchemist import config, errors
 from alchemist import database as db
 from alchemist.api import rate_limits, references
 from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, limiter
 from alchemist.api.request import request
-from alchemist.api.trusted_proxies import is_forwarded
 
 from . import permissions, token_format
 from .models import Token, User
@@ -37,6 +36,7 @@ class Caller:
     permissions: frozenset[str] = frozenset()
     user_id: UUID | None = None
     token_id: UUID | None = None
+    token_expires_at: datetime | None = None
     # Whether the token is limited to a list of permissions.
     is_scoped: bool = False
 
@@ -66,13 +66,22 @@ class Caller:
             raise errors.Forbidden.missing_permission(f"{permission}:any")
 
 
+errors.register(
+    "user-suspended",
+    403,
+    "The user of the token is suspended: all of their requests are rejected until an admin "
+    "reinstates them. The token is valid and need not be replaced.",
+    "The user of this token is suspended.",
+)
+
 ANONYMOUS = Caller()
 OPEN_ACCESS_CALLER = Caller(permissions.ADMIN)
 
 _VALID_TOKENS = (
     select(
-        Token.expires_at,
         Token.last_used_at,
+        User.suspended_at,
+        Token.expires_at,
         Token.pk,
         Token.user_id,
         Token.permissions,
@@ -128,22 +137,25 @@ def _check_is_local() -> None:
     is_local = not request.remote_addr or config.is_loopback(request.remote_addr)
     hosts = (request.host, request.authority)
     has_local_host = all(config.is_loopback(config.hostname(host)) for host in hosts)
-    if not (is_local and has_local_host) or _is_cross_site() or is_forwarded(request.environ):
+    if not (is_local and has_local_host) or _is_cross_site() or _is_forwarded():
         raise errors.Forbidden("Open access is limited to this machine.", code="not-local")
 
 
 def _is_cross_site() -> bool:
-    """Return whether a browser sends this request from a page of another origin.
-
-    A page on another port of this machine is of another origin too, unless CORS is configured.
-    """
+    """Return whether a browser sends this request from a page of another site."""
     if request.method in ("GET", "HEAD"):
         return False
     origin = request.headers.get("Origin")
-    if origin is None:
-        return request.headers.get("Sec-Fetch-Site") == "cross-site"
-    own = f"{request.scheme}://{request.host}"
-    return origin.lower() != own.lower() and origin not in current_app.extensions["cors_origins"]
+    if origin in current_app.extensions["cors_origins"]:
+        return False
+    has_foreign_origin = origin is not None and not config.is_loopback(
+        config.hostname(origin.partition("://")[2])
+    )
+    return has_foreign_origin or request.headers.get("Sec-Fetch-Site") == "cross-site"
+
+
+def _is_forwarded() -> bool:
+    return "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
 
 
 def _token_caller() -> Caller:
@@ -155,7 +167,7 @@ def _token_caller() -> Caller:
         digest = token_format.digest(token.strip())
         if caller := _cached_caller(digest):
             return caller
-        limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
+        limiter().check(FAILED_AUTHENTICATIONS, rate_limits.address())
         if caller := _load_caller(digest):
             return caller
     limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
@@ -174,8 +186,9 @@ def _load_caller(digest: str) -> Caller | None:
     rows = db.fetch_autocommit(_BY_DIGEST, {"digest": digest})
     if not rows:
         return None
-    expires_at, last_used_at, *token = rows[0]
-    caller = _caller_from_row(*token)
+    last_used_at, suspended_at, expires_at, *token = rows[0]
+    _check_not_suspended(suspended_at)
+    caller = _caller_from_row(expires_at, *token)
     now = datetime.now(UTC)
     if len(_token_cache) >= TOKEN_CACHE_SIZE:
         _token_cache.clear()
@@ -186,11 +199,18 @@ def _load_caller(digest: str) -> Caller | None:
     return caller
 
 
-def _caller_from_row(token_pk: UUID, user_id: UUID, scope: list[str] | None, role: str) -> Caller:
+def _check_not_suspended(suspended_at: datetime | None) -> None:
+    """Raise Forbidden: the token is valid, and will be accepted again after a reinstatement."""
+    if suspended_at is not None:
+        raise errors.Forbidden("The user of this token is suspended.", code="user-suspended")
+
+
+def _caller_from_row(
+    expires_at: datetime, token_pk: UUID, user_id: UUID, scope: list[str] | None, role: str
+) -> Caller:
     granted = permissions.ROLE_PERMISSIONS[role]
-    if scope is not None:
-        granted = granted.intersection(scope)
-    return Caller(granted, user_id, token_pk, is_scoped=scope is not None)
+    granted = granted - permissions.ON_REQUEST if scope is None else granted.intersection(scope)
+    return Caller(granted, user_id, token_pk, expires_at, is_scoped=scope is not None)
 
 
 def revalidate_token(permission: str) -> Caller:
@@ -204,7 +224,8 @@ def revalidate_token(permission: str) -> Caller:
         row = db.session.execute(_BY_PK_LOCKED, {"pk": caller.token_id}).one_or_none()
         if row is None:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
-        _expires_at, _last_used_at, *token = row
+        _last_used_at, suspended_at, *token = row
+        _check_not_suspended(suspended_at)
         caller = _caller_from_row(*token)
         caller.require(permission)
     return caller
@@ -222,15 +243,29 @@ def _flag_token_change(session: Session, _context: object) -> None:
         session.info["tokens_changed"] = True
 
 
+def _flag_token_statement(state: ORMExecuteState) -> None:
+    """Flag the session if a statement updates or deletes users or tokens."""
+    is_change = state.is_update or state.is_delete
+    if is_change and state.bind_mapper and issubclass(state.bind_mapper.class_, User | Token):
+        state.session.info["tokens_changed"] = True
+
+
 def _invalidate_cache(session: Session, transaction: SessionTransaction) -> None:
     """Invalidate the token caches of all workers when a flagged transaction ends."""
     if transaction.parent is None and session.info.pop("tokens_changed", False):
         _cache_generation[:8] = urandom(8)
 
 
-def init_app(app: Flask, *, open_access: bool, cors_origins: tuple[str, ...]) -> None:
-    app.extensions["open_access"] = open_access
-    app.extensions["cors_origins"] = cors_origins
+def latest_token_expiry() -> datetime:
+    """Return when a token that this request makes must end: with the caller's at the latest."""
+    latest: datetime = datetime.now(UTC) + current_app.extensions["max_token_ttl"]
+    return min(latest, request.caller.token_expires_at or latest)
+
+
+def init_app(app: Flask, settings: config.Settings) -> None:
+    app.extensions["open_access"] = settings.open_access
+    app.extensions["cors_origins"] = settings.cors_origins
+    app.extensions["max_token_ttl"] = timedelta(days=settings.max_token_days)
     app.extensions["authenticate"] = authenticate
     references.restrict(User, _is_visible_user)
 
@@ -241,4 +276,5 @@ def _is_visible_user(pk: UUID | str) -> bool:
 
 
 event.listen(db.session.session_factory, "after_flush", _flag_token_change)
+event.listen(db.session.session_factory, "do_orm_execute", _flag_token_statement)
 event.listen(db.session.session_factory, "after_transaction_end", _invalidate_cache)

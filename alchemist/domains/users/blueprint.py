@@ -9,7 +9,7 @@ from flask import Response
 from alchemist import errors
 from alchemist.api import Blueprint, JsonResponse, Resource, idempotency, openapi
 from alchemist.api.idempotency import idempotent
-from alchemist.api.operations import get_representation
+from alchemist.api.operations import get_representation, load_values
 from alchemist.api.request import request
 from alchemist.database import Query, lock_row
 
@@ -17,6 +17,7 @@ from . import auth, service
 from .models import Token, User
 from .schemas import (
     MeSchema,
+    RevokedTokensSchema,
     TokenListQuery,
     TokenSchema,
     TokenSecretSchema,
@@ -80,16 +81,20 @@ class UserItem(Resource):
     def patch(self, user: User, changes: dict[str, Any]) -> None:
         """Change a user
 
-        The role must not have permissions that the caller lacks.
+        The role must not have permissions that the caller lacks. The last admin stays an admin.
         """
+        former_email = user.email
         service.update(user, request.caller.permissions, changes)
+        if user.email != former_email:
+            idempotency.delete_responses_mentioning(former_email)
 
     @blp.destroy(UserSchema, readable_query)
     def delete(self, user: User) -> None:
         """Delete a user
 
-        A user who owns rows, such as heroes or orders, cannot be deleted: 409 names the rows.
-        Anonymise the user instead.
+        The user's tokens are deleted, and so are the tokens that were made with these. A user who
+        owns rows, such as heroes or orders, cannot be deleted: 409 names the rows. Anonymise the
+        user instead. The last admin cannot be deleted.
         """
         service.delete(user)
 
@@ -103,13 +108,44 @@ class AnonymiseUser(Resource):
     def post(self, user: User) -> None:
         """Anonymise a user
 
-        E-mail and name are replaced, and all tokens are revoked. Heroes, stores and orders still
-        belong to the user.
+        E-mail, name and the labels of tokens are replaced. The phone numbers and e-mails of the
+        user's stores are removed, and stored responses that mention the user are deleted. All
+        tokens are revoked, and those made with them. Heroes, stores and orders still belong to the
+        user, who gets no new token. The last admin cannot be anonymised.
         """
-        forgotten_values = (str(user.pk), user.email)
+        identifiers = (user.pk, user.email)
         service.anonymise(user)
         # Last: another request may store its response while this one waits for locks.
-        idempotency.delete_responses_containing(*forgotten_values)
+        idempotency.delete_responses_mentioning(*identifiers)
+
+
+@blp.route("/users/<uuid:pk>/suspend")
+class SuspendUser(Resource):
+    permissions = {"post": "users:write"}
+
+    @idempotent
+    @blp.action(UserSchema, readable_query)
+    def post(self, user: User) -> None:
+        """Suspend a user
+
+        Every request with a token of the user is answered 403, until the user is reinstated. The
+        tokens stay as they are, and the user gets no new one. The last admin cannot be suspended.
+        """
+        service.suspend(user)
+
+
+@blp.route("/users/<uuid:pk>/reinstate")
+class ReinstateUser(Resource):
+    permissions = {"post": "users:write"}
+
+    @idempotent
+    @blp.action(UserSchema, readable_query)
+    def post(self, user: User) -> None:
+        """Reinstate a suspended user
+
+        The user's tokens are accepted again, unless they have expired or were revoked.
+        """
+        service.reinstate(user)
 
 
 @blp.route("/users/<uuid:user_id>/tokens")
@@ -142,15 +178,24 @@ class TokenList(Resource):
         """Create a token
 
         The secret is in `token`. It is not stored, so no later answer has it, and the operation
-        takes no `Idempotency-Key`. The token must not have permissions that the caller lacks. A
-        token for another user needs the permission `tokens:write:any`.
+        takes no `Idempotency-Key`. The token must not have permissions that the caller lacks, and
+        has `tokens:write` only if the request names it. A token that is made with a token ends with
+        it at the latest: it expires no later, and is revoked with it. To replace a token without an
+        interruption, make a new one with a third token, use it everywhere, and then revoke the old
+        one. A user has at most 100 live tokens. A token for another user needs the permission
+        `tokens:write:any`.
         """
         _reject_idempotency_key()
         owner_query = _token_owner_query(user_id, "tokens:write")
         user = lock_row(owner_query.or_forbidden(readable_query(user_id), "tokens:write:any"))
         caller = auth.revalidate_token("tokens:write")
         token, secret = service.issue(
-            user, caller.permissions, is_scoped=caller.is_scoped, **values
+            user,
+            caller.permissions,
+            is_scoped=caller.is_scoped,
+            made_with_id=caller.token_id,
+            latest_expiry=auth.latest_token_expiry(),
+            **values,
         )
         stored = get_representation(TOKEN_SCHEMA, service.token_by_pk(token.pk, user_id))
         headers = {
@@ -177,10 +222,34 @@ class TokenItem(Resource):
     def delete(self, token: Token) -> None:
         """Revoke a token
 
-        The next request with the token is rejected. The token stays in the list. `If-Match` is
-        optional. A token of another user needs the permission `tokens:write:any`.
+        The next request with the token is rejected, and so are those with tokens that were made
+        with it. They stay in the list. `If-Match` is optional. A token of another user needs the
+        permission `tokens:write:any`.
         """
         service.revoke(token)
+
+
+@blp.route("/users/<uuid:user_id>/tokens/revoke")
+class RevokeTokens(Resource):
+    permissions = {"post": "tokens:write"}
+
+    @idempotent
+    @blp.doc(
+        responses={
+            200: openapi.response("How many tokens were revoked.", RevokedTokensSchema, {}),
+            **openapi.error_responses(404, 406, 409, 413, 415),
+        }
+    )
+    def post(self, user_id: UUID) -> Response:
+        """Revoke all tokens of a user
+
+        The token of this request is revoked too if it is one of them, and so are the tokens that
+        were made with them, also those of other users. The tokens of another user need the
+        permission `tokens:write:any`.
+        """
+        user = lock_row(_token_owner_query(user_id, "tokens:write"))
+        load_values(None)
+        return JsonResponse(json.dumps({"revoked": service.revoke_tokens(user)}))
 
 
 @blp.route("/me")

@@ -18,6 +18,7 @@ class User(Versioned, Base):
     email: Mapped[str] = mapped_column(String(254))
     full_name: Mapped[str] = mapped_column(String(255))
     role: Mapped[str] = mapped_column(String(16), server_default="customer")
+    suspended_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint(
@@ -51,6 +52,14 @@ class Token(Versioned, Base):
             info=constraint_error("conflict", "#", "The user was deleted at the same time."),
         ),
     )
+    # The token of the request that made this one. It ends when that token ends.
+    made_with_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey(
+            "tokens.pk",
+            ondelete="CASCADE",
+            info=constraint_error("conflict", "#", "The token was deleted at the same time."),
+        ),
+    )
     label: Mapped[str] = mapped_column(String(127))
     digest: Mapped[str] = mapped_column(String(64))
     permissions: Mapped[list[str] | None] = mapped_column(ARRAY(String))
@@ -67,6 +76,7 @@ class Token(Versioned, Base):
         not_blank("label"),
         Index(None, "user_id", "pk"),
         Index(None, "user_id", "created_at"),
+        Index(None, "made_with_id"),
     )
 
 

@@ -37,4 +37,6 @@ ADMIN = MERCHANT | {
     "users:write",
 }
 ROLE_PERMISSIONS = {"customer": CUSTOMER, "merchant": MERCHANT, "admin": ADMIN}
+# A token has these only if they are requested by name: with them a leaked token could make others.
+ON_REQUEST = frozenset({"tokens:write", "tokens:write:any"})
 ALL_PERMISSIONS = sorted(ADMIN)

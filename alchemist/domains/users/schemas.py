@@ -7,7 +7,17 @@ from unicodedata import normalize
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from marshmallow import ValidationError
 
-from alchemist.api.fields import CodedMessage, Enum, List, Nested, Pk, Schema, Text, UtcDateTime
+from alchemist.api.fields import (
+    CodedMessage,
+    Enum,
+    List,
+    Nested,
+    Pk,
+    Schema,
+    StrictInteger,
+    Text,
+    UtcDateTime,
+)
 from alchemist.api.pagination import ListQuerySchema, Sort
 
 from .models import ROLES, Token, User
@@ -74,6 +84,11 @@ class UserSchema(Schema):
             "examples": ["customer"],
         },
     )
+    suspended_at = UtcDateTime(
+        dump_only=True,
+        allow_none=True,
+        metadata={"description": "Since when the user is suspended; null if they are not."},
+    )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
@@ -107,6 +122,15 @@ class TokenSchema(Schema):
         example=EXAMPLE_PK,
         metadata={"description": "The user that the token authenticates."},
     )
+    made_with_id = Pk(
+        dump_only=True,
+        allow_none=True,
+        example="0195aef7-74dc-71d2-99d0-03fa4ffb1f99",
+        metadata={
+            "description": "The token with which this one was made, and with which it ends; null "
+            "if it was made on the command line or with open access."
+        },
+    )
     label = Text(
         required=True,
         min=1,
@@ -119,7 +143,8 @@ class TokenSchema(Schema):
         allow_none=True,
         max=100,
         metadata={
-            "description": "Limits the token to these; null means all of its user's role.",
+            "description": "Limits the token to these; null means all of its user's role except "
+            "`tokens:write` and `tokens:write:any`, which a token has only if they are named.",
             "examples": [["me:read", "users:read"]],
         },
     )
@@ -127,7 +152,9 @@ class TokenSchema(Schema):
         allow_none=True,
         validate=in_the_future,
         metadata={
-            "description": "When the token expires; 90 days from now by default.",
+            "description": "When the token expires; 90 days from now by default. The service "
+            "shortens it to its maximum, a year unless configured otherwise, and to the expiry of "
+            "the token that makes it.",
             "examples": ["2099-12-31T23:59:59.000000+00:00"],
         },
     )
@@ -156,6 +183,18 @@ class TokenSecretSchema(TokenSchema):
     )
 
 
+class RevokedTokensSchema(Schema):
+    revoked = StrictInteger(
+        min=0,
+        max=2**31 - 1,
+        dump_only=True,
+        metadata={
+            "description": "How many tokens were revoked, those made with them included.",
+            "examples": [3],
+        },
+    )
+
+
 class TokenListQuery(ListQuerySchema):
     sort = Sort(Token.pk, Token.created_at)
 
@@ -168,6 +207,6 @@ class MeSchema(Schema):
         Enum(*ALL_PERMISSIONS),
         metadata={
             "description": "The permissions of the caller's role that the token has too.",
-            "examples": [["heroes:write", "me:read", "tokens:read", "tokens:write", "users:read"]],
+            "examples": [["heroes:write", "me:read", "tokens:read", "users:read"]],
         },
     )

@@ -11,13 +11,14 @@ from tests.factories import make_user, sign_in
 
 URL = "/api/v2/users"
 ANY = {"If-Match": "*"}
+FIELDS = {"pk", "email", "full_name", "role", "suspended_at", "created_at", "updated_at"}
 ADMIN_WITHOUT_AUDIT = sorted(ADMIN - {"audit:read"})
 
 
 def test_the_response_to_a_creation_has_every_field(create_user):
     response = create_user()
     assert response.status_code == 201
-    assert set(response.json) == {"pk", "email", "full_name", "role", "created_at", "updated_at"}
+    assert set(response.json) == FIELDS
     assert response.location == f"{URL}/{response.json['pk']}"
 
 

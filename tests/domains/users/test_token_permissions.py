@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import text
 
 from alchemist import database as db
-from alchemist.domains.users import auth
-from alchemist.domains.users.permissions import CUSTOMER
+from alchemist.domains.users import auth, service
+from alchemist.domains.users.models import ROLES
+from alchemist.domains.users.permissions import ADMIN, CUSTOMER, ON_REQUEST, ROLE_PERMISSIONS
 from tests.answers import pointers_and_codes
 from tests.domains.users.tokens import stored_labels
 from tests.factories import bearer, make_user, sign_in
@@ -17,8 +18,28 @@ def permissions_of(client_with_auth, secret):
     return client_with_auth.get(ME, headers=bearer(secret)).json["permissions"]
 
 
-def test_a_token_has_the_permissions_of_the_role_by_default(client_with_auth, create_token):
-    assert permissions_of(client_with_auth, create_token().json["token"]) == sorted(CUSTOMER)
+def test_a_token_has_the_permissions_of_the_role_except_tokens_write_by_default(
+    client_with_auth, create_token
+):
+    permissions = permissions_of(client_with_auth, create_token().json["token"])
+    assert permissions == sorted(CUSTOMER - {"tokens:write"})
+
+
+def test_a_token_can_create_tokens_only_if_that_was_requested(create_token):
+    by_default = create_token().json["token"]
+    assert create_token(bearer(by_default)).json["errors"][0]["permission"] == "tokens:write"
+    requested = create_token(permissions=["tokens:write", "me:read"]).json["token"]
+    assert create_token(bearer(requested), permissions=["me:read"]).status_code == 201
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_token_that_follows_the_role_cannot_create_tokens(client_with_auth, role):
+    """A token of the command line, whose permissions are NULL."""
+    user = make_user(role=role)
+    secret = service.issue(user, ADMIN, label="Till")[1]
+    permissions = set(permissions_of(client_with_auth, secret))
+    assert ROLE_PERMISSIONS[role] - permissions == ROLE_PERMISSIONS[role] & ON_REQUEST
+    assert "tokens:write" in ON_REQUEST & ROLE_PERMISSIONS[role]
 
 
 def test_a_token_can_be_limited_to_permissions(client_with_auth, create_token):

@@ -1,13 +1,13 @@
 """Tokens: creation, permissions, lists and revocation."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from alchemist import database as db
 from alchemist.domains.users import service, token_format
-from alchemist.domains.users.permissions import ADMIN
+from alchemist.domains.users.permissions import ADMIN, CUSTOMER
 from tests.answers import error_pointers, pointers_and_codes, read_all_pages
 from tests.domains.users import database_dump
 from tests.domains.users.tokens import stored_labels, tokens_url
@@ -17,6 +17,7 @@ ME = "/api/v2/me"
 FIELDS = {
     "pk",
     "user_id",
+    "made_with_id",
     "label",
     "permissions",
     "expires_at",
@@ -99,13 +100,14 @@ def test_a_token_expires_after_90_days_by_default(create_token):
 
 def test_null_means_the_default(create_token):
     created = create_token(expires_at=None, permissions=None).json
-    assert created["permissions"] is None
+    assert created["permissions"] == sorted(CUSTOMER - {"tokens:write"})
     assert created["expires_at"] > (datetime.now(UTC) + timedelta(days=89)).isoformat()
 
 
 def test_a_token_expires_when_requested(create_token):
-    created = create_token(expires_at="2099-01-02T03:04:05+01:00").json
-    assert created["expires_at"] == "2099-01-02T02:04:05.000000+00:00"
+    tomorrow = datetime.now(timezone(timedelta(hours=1))) + timedelta(days=1)
+    created = create_token(expires_at=tomorrow.isoformat()).json
+    assert datetime.fromisoformat(created["expires_at"]) == tomorrow
 
 
 @pytest.mark.parametrize("expires_at", ["2020-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])

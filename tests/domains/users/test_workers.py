@@ -75,6 +75,11 @@ class PollingClients:
 ENDINGS = {
     "revoked": ("DELETE", "/api/v2/users/{user}/tokens/{token}", None, "/api/v2/me", 204, 401),
     "demoted": ("PATCH", "/api/v2/users/{user}", {"role": "customer"}, "/api/v2/audit", 200, 403),
+    "suspended": ("POST", "/api/v2/users/{user}/suspend", None, "/api/v2/me", 200, 403),
+    "revoked with all": (
+        *("POST", "/api/v2/users/{user}/tokens/revoke", None),
+        *("/api/v2/me", 200, 401),
+    ),
     "anonymised": ("POST", "/api/v2/users/{user}/anonymise", None, "/api/v2/me", 200, 401),
     "deleted": ("DELETE", "/api/v2/users/{user}", None, "/api/v2/me", 204, 401),
 }

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from alchemist import database as db
 from alchemist.domains.users import token_format
 from alchemist.domains.users.models import Token, User
+from alchemist.domains.users.permissions import ROLE_PERMISSIONS
 from tests.factories import bearer
 
 EXPIRES_AT = "2099-01-01T00:00:00Z"
@@ -36,7 +37,7 @@ def insert_user_with_token(
             user_id=user.pk,
             label="Till",
             digest=token_format.digest(secret),
-            **{"expires_at": EXPIRES_AT} | values,
+            **{"expires_at": EXPIRES_AT, "permissions": sorted(ROLE_PERMISSIONS[role])} | values,
         )
         session.add(token)
         session.commit()
