@@ -1,7 +1,9 @@
 """gunicorn's configuration: values of `Settings`, JSON logs, and problems for its own errors."""
 
+import ctypes
 import gc
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +41,10 @@ forwarded_allow_ips = "*"
 limit_request_line = 8190
 
 
+# mallopt(3) of glibc. Bytes from which a freed block of memory goes back to the system at once.
+M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 1024 * 1024
+
+
 class JsonLogger(Logger):  # type: ignore[misc]
     """Logs JSON, without query strings and without headers that gunicorn cannot parse."""
 
@@ -66,6 +72,12 @@ def on_starting(server: Arbiter) -> None:
                 check_open_access(bind)
         except ConfigurationError as error:
             sys.exit(str(error))
+
+
+def post_fork(_server: Arbiter, _worker: BufferingWorker) -> None:
+    """Give memory back after a large response: otherwise each thread would keep it for good."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def when_ready(server: Arbiter) -> None:

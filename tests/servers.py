@@ -47,6 +47,7 @@ class Gunicorn:
     timeouts: Mapping[str, float] = LONG_TIMEOUTS
 
     def __init__(self, database: URL, log_directory: Path, **environment: str) -> None:
+        self.database = database
         self.port = free_port()
         self.log = log_directory / "gunicorn.log"
         self.environment = {

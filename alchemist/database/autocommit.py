@@ -22,13 +22,15 @@ DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 class CompiledStatement(NamedTuple):
     """The SQL of a statement, and the values of the parameters that it brings itself.
 
-    `prepare` is an execution option of the statement: if it is false, PostgreSQL plans each
-    execution for its values instead of using a prepared statement.
+    Two are execution options of the statement. If `prepare` is false, PostgreSQL plans each
+    execution for its values instead of using a prepared statement. If `binary` is true, it sends
+    bytes as they are and not as hexadecimal text.
     """
 
     sql: str
     bound_literals: dict[str, Any]
     prepare: bool | None
+    binary: bool
 
 
 _compiled: WeakKeyDictionary[Executable, CompiledStatement] = WeakKeyDictionary()
@@ -54,8 +56,10 @@ def _compile(statement: Executable) -> CompiledStatement:
             raise TypeError(f"Parameter {name} needs SQLAlchemy to convert its value.")
         if not parameter.required:
             literals[name] = process(value) if process else value
-    prepare = statement.get_execution_options().get("prepare")
-    return CompiledStatement(str(compiled), literals, prepare)
+    options = statement.get_execution_options()
+    return CompiledStatement(
+        str(compiled), literals, options.get("prepare"), options.get("binary", False)
+    )
 
 
 def _bind_processor(type_: TypeEngine[Any]) -> Callable[[Any], Any] | None:
@@ -69,12 +73,12 @@ def execute(engine: Engine, statement: Executable, parameters: Mapping[str, Any]
 
     Raise the exceptions that SQLAlchemy raises: DBAPIError, and TimeoutError of the pool.
     """
-    sql, literals, prepare = compile_cached(statement)
+    sql, literals, prepare, binary = compile_cached(statement)
     connection: PoolProxiedConnection | None = None
     try:
         connection = engine.raw_connection()
         cursor: Any = connection.cursor()
-        cursor.execute(sql, literals | dict(parameters), prepare=prepare)
+        cursor.execute(sql, literals | dict(parameters), prepare=prepare, binary=binary)
         return cursor.fetchall()  # type: ignore[no-any-return]
     except psycopg.Error as error:
         raise _as_dbapi_error(error, sql, engine, connection) from error

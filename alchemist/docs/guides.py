@@ -87,8 +87,9 @@ Version 1 is deprecated: it keeps working, but gets no new features. It has the 
 version 2 that replaces it. [Moving from the older
 services](/api/docs/moving-from-the-older-services) says what changes for their clients.
 
-A list is one array in order of creation. If it has more than 10,000 rows the answer is 400: use the
-pages of version 2. There are no entity tags. Paths work with and without a trailing slash.
+A list is one array in order of creation. If it has more than 10,000 rows or 16 MiB, the answer is
+400: use the pages of version 2. There are no entity tags. Paths work with and without a trailing
+slash.
 
 A body is JSON in UTF-8, at most 1 MiB, with or without a `Content-Type`. Unknown fields and query
 parameters are ignored. A field with a camel case name (`storeId`) is also accepted in snake case

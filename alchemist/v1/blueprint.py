@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
-from sqlalchemy import Select, String, cast, func, literal_column, select
+from sqlalchemy import Select, String, case, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
@@ -30,11 +30,15 @@ from alchemist.api.request import JSON
 from .schema import Schema
 
 MAX_ROWS = 10_000
+MAX_MIB = 16
+# Bytes of all rows together. A thread needs a multiple of it while it answers.
+MAX_BYTES = MAX_MIB * 1024 * 1024
 
 errors.register(
     "list-too-long",
     400,
-    f"Version 1 returns a list as one array of at most {MAX_ROWS:,} rows. Version 2 has pages.",
+    f"Version 1 returns a list as one array of at most {MAX_ROWS:,} rows and {MAX_MIB} MiB. "
+    "Version 2 has pages.",
     "There are more than 10000 rows. Use the pages of /api/v2/potions.",
 )
 
@@ -57,9 +61,10 @@ class Blueprint(BaseBlueprint):
             def wrapper(self: Any) -> Response:
                 query = view(self)
                 statement = _full_list_statement(query.select, response_schema)
-                [(body, row_count)] = db.fetch_all(statement, query.parameters)
-                if row_count > MAX_ROWS:
-                    detail = f"There are more than {MAX_ROWS} rows. Use the pages of /api/v2."
+                [(has_more_rows, body)] = db.fetch_all(statement, query.parameters)
+                if body is None:
+                    excess = f"{MAX_ROWS} rows" if has_more_rows else f"{MAX_MIB} MiB"
+                    detail = f"There are more than {excess}. Use the pages of /api/v2."
                     raise errors.BadRequest(detail, code="list-too-long")
                 return JsonResponse(body)
 
@@ -216,13 +221,26 @@ def with_responses(
 
 @cache
 def _full_list_statement(query: Select[Any], schema: Schema) -> Select[Any]:
-    """Return the SELECT of a list's JSON text and of its row count, at most MAX_ROWS + 1."""
+    """Return the SELECT of whether a list has more than MAX_ROWS rows, and of its JSON in UTF-8.
+
+    The JSON is NULL if there are more rows, or if they have more than MAX_BYTES together: what is
+    refused is neither put together nor sent. PostgreSQL looks for the row after the last one
+    before it reads any other. As a `str` with emoji, the JSON would need four times the memory.
+    """
     model = query.column_descriptions[0]["entity"]
-    rows = query.order_by(model.pk).limit(literal_column(str(MAX_ROWS + 1))).subquery()
-    json_rows = func.json_agg(
-        aggregate_order_by(json_object(schema, aliased(model, rows)), rows.c.pk)
+    after_last = query.order_by(model.pk).offset(literal_column(str(MAX_ROWS)))
+    check = select(after_last.limit(literal_column("1")).exists().label("has_more_rows")).cte(
+        "row_check"
     )
-    return select(
-        cast(func.coalesce(json_rows, func.json_build_array()), String).label("body"),
-        func.count().label("row_count"),
-    ).select_from(rows)
+    has_more_rows = select(check.c.has_more_rows).scalar_subquery()
+    row = aliased(model, query.subquery())
+    item = cast(json_object(schema, row), String).label("item")
+    items = select(row.pk, item).where(~has_more_rows).cte("items")
+    size = select(func.coalesce(func.sum(func.octet_length(items.c.item)), 0)).scalar_subquery()
+    joined = func.string_agg(items.c.item, aggregate_order_by(literal_column("','"), items.c.pk))
+    array: Select[Any] = select(
+        literal_column("'['") + func.coalesce(joined, "") + literal_column("']'")
+    )
+    is_small = ~has_more_rows & (size <= literal_column(str(MAX_BYTES)))
+    utf8 = func.convert_to(array.scalar_subquery(), literal_column("'UTF8'"))
+    return select(has_more_rows, case((is_small, utf8))).execution_options(binary=True)

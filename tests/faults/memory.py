@@ -47,9 +47,18 @@ class Memory(NamedTuple):
     private: float
 
 
-def memory(pid: int) -> Memory:
+def _smaps(pid: int) -> dict[str, int]:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    kib = {line.split()[0]: int(line.split()[1]) for line in lines}
+    return {line.split()[0]: int(line.split()[1]) for line in lines}
+
+
+def pss(pid: int) -> float:
+    """Return the MiB of a process, with its share of the pages that others use, too."""
+    return _smaps(pid)["Pss:"] / 1024
+
+
+def memory(pid: int) -> Memory:
+    kib = _smaps(pid)
     return Memory(kib["Rss:"] / 1024, (kib["Private_Clean:"] + kib["Private_Dirty:"]) / 1024)
 
 

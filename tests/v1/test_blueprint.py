@@ -16,7 +16,7 @@ from alchemist.domains.orders.models import Order, OrderItem
 from alchemist.domains.products import service as products
 from alchemist.domains.products.models import Product
 from alchemist.domains.stores import service as stores
-from alchemist.v1.blueprint import MAX_ROWS
+from alchemist.v1.blueprint import MAX_BYTES, MAX_ROWS, _full_list_statement
 from alchemist.v1.coupons import CouponSchema
 from alchemist.v1.orders import OrderDetailSchema, OrderSchema
 from alchemist.v1.products import ProductSchema
@@ -157,6 +157,36 @@ def test_a_list_ends_where_it_would_be_too_long(client, more, status):
     else:
         assert answer.json["code"] == "list-too-long"
         assert "/api/v2" in answer.json["detail"]
+
+
+LARGE = text(
+    "INSERT INTO stores (pk, name, street, zipcode, city, country, currency)"
+    " SELECT gen_random_uuid(), t, t, t, t, t, 'EUR'"
+    " FROM repeat('\U0001f701', 255) AS t, generate_series(1, :count)"
+)
+
+
+def test_a_list_of_too_many_bytes_is_rejected(client):
+    # Five fields of 255 characters, each of four bytes.
+    fitting = MAX_BYTES // (5 * 255 * 4 + 400)
+    db.session.execute(LARGE, {"count": fitting})
+    answer = client.get("/api/v1/stores/")
+    assert len(answer.json) == fitting
+    assert len(answer.data) <= MAX_BYTES
+    db.session.execute(LARGE, {"count": 300})
+    answer = client.get("/api/v1/stores/")
+    assert (answer.status_code, answer.json["code"]) == (400, "list-too-long")
+    assert "16 MiB" in answer.json["detail"]
+
+
+def test_a_list_of_too_many_rows_is_rejected_before_any_is_read(client):
+    db.session.execute(MANY, {"count": MAX_ROWS + 1})
+    statement = _full_list_statement(stores.list_query().select, StoreSchema())
+    dialect = db.session.bind.dialect
+    sql = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    plan = db.session.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")).scalar()
+    [items] = [node for node in plan[0]["Plan"]["Plans"] if node.get("Subplan Name") == "CTE items"]
+    assert items["Actual Rows"] == 0
 
 
 @pytest.mark.parametrize("path", ["", "/stores", "/products", "/orders", "/coupons"])
