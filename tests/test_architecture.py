@@ -34,8 +34,8 @@ LAYERS: dict[str, list[str]] = {
     ],
     "errors": ["catalogue", "problem_types", "exceptions"],
     "database": [
-        *("deadline", "engines", "autocommit", "models", "queries", "session"),
-        *("constraints", "text_search", "migrations"),
+        *("deadline", "engines", "autocommit", "visible_text", "text_keys", "text_search"),
+        *("derived_columns", "models", "queries", "session", "constraints", "migrations"),
     ],
     "api": [
         *(

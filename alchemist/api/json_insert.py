@@ -139,7 +139,8 @@ def _statement(model: Any, shape: InsertShape, schema: Schema, lookup: LookupSha
         for key, names in children
     }
     audit_insert, _ = current_app.extensions["audit"]
-    fields = sorted({*names, *(key for key, _ in children)} - {"pk"})
+    derived = {each.name for each in db.table(model).columns if db.is_derived(each)}
+    fields = sorted({*names, *(key for key, _ in children)} - derived - {"pk"})
     audit = audit_insert(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()

@@ -14,7 +14,6 @@ from marshmallow.fields import Field, Nested
 from sqlalchemy import (
     ARRAY,
     BindParameter,
-    ColumnElement,
     CompoundSelect,
     Select,
     String,
@@ -52,6 +51,11 @@ class Reference:
     target: Target
     key: UUID | str
     repeated_values: dict[str, tuple[Path, str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def lookup_key(self) -> UUID | str:
+        """The key as the column has it."""
+        return self.key if self.target.name_column is None else db.fold(str(self.key))
 
     @property
     def error(self) -> ErrorDetail:
@@ -113,7 +117,7 @@ def reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
     return [
         error
         for reference in references
-        for error in _errors_for(reference, columns[reference.target, str(reference.key)])
+        for error in _errors_for(reference, columns[reference.target, str(reference.lookup_key)])
     ]
 
 
@@ -123,13 +127,13 @@ def unknown_references(
     """Return the references whose number and key are among the `rows` that were not found."""
     targets = list(lookup.keys)
     unknown = {(targets[number], key) for number, key, *_ in rows}
-    return [each for each in references if (each.target, str(each.key)) in unknown]
+    return [each for each in references if (each.target, str(each.lookup_key)) in unknown]
 
 
 def lookup_of(references: Iterable[Reference]) -> Lookup:
     lookup = Lookup({}, {})
     for reference in references:
-        lookup.keys.setdefault(reference.target, set()).add(reference.key)
+        lookup.keys.setdefault(reference.target, set()).add(reference.lookup_key)
         lookup.columns.setdefault(reference.target, set()).update(reference.repeated_values)
     return lookup
 
@@ -145,22 +149,17 @@ def _lookup_select(number: int, target: Target, columns: frozenset[str]) -> Sele
     pairs = [item for name in sorted(columns) for item in (name, getattr(model, name))]
     keys = func.unnest(_keys(number, target)).table_valued("key", name="keys").render_derived()
     key = keys.c.key
-    by_name = target.name_column is not None
-    matches = _iequals(target.name_column, key) if by_name else model.pk == key
+    column = model.pk if target.name_column is None else target.name_column
     return select(
         literal_column(str(number)).label("number"),
         cast(key, String).label("key"),
         case((model.pk.is_not(None), func.json_build_object(*pairs))).label("columns"),
-    ).join_from(keys, model, matches, isouter=True)
+    ).join_from(keys, model, column == key, isouter=True)
 
 
 def _keys(number: int, target: Target) -> BindParameter[Any]:
     kind = Uuid() if target.name_column is None else String()
     return bindparam(f"keys_{number}", type_=ARRAY(kind))
-
-
-def _iequals(column: ColumnElement[str], name: ColumnElement[str]) -> ColumnElement[bool]:
-    return func.lower(column) == func.lower(name)
 
 
 def _errors_for(reference: Reference, row: dict[str, Any] | None) -> Iterator[ErrorDetail]:
@@ -170,7 +169,7 @@ def _errors_for(reference: Reference, row: dict[str, Any] | None) -> Iterator[Er
     for column, (path, value) in reference.repeated_values.items():
         # NFC takes quadratic time, and never makes a text shorter than a quarter.
         is_long = len(value) > 4 * len(row[column]) + 100
-        if is_long or normalize("NFC", value).strip() != row[column]:
+        if is_long or db.trim_invisible(normalize("NFC", value)) != row[column]:
             yield _error(path, "read-only", "It is another, and cannot be changed here.")
 
 

@@ -110,7 +110,9 @@ def list_(email: str | None) -> None:
     """
     tokens = select(Token, User.email).join(User).order_by(Token.pk)
     with errors.reported(), operator_session():
-        rows = db.session.execute(tokens.where(User.email == email) if email else tokens).all()
+        rows = db.session.execute(
+            tokens.where(User.email_folded == email) if email else tokens
+        ).all()
     for row, user_email in rows:
         click.echo(f"{row.pk}  {_state(row):<22}  {user_email}  {row.label}")
 
@@ -147,7 +149,7 @@ def _requested_permissions(
 
 def _get_or_create_user(email: str, role: str | None, name: str) -> User:
     # Locked, because the number of tokens of a user is limited.
-    query = select(User).where(User.email == email).with_for_update(key_share=True)
+    query = select(User).where(User.email_folded == email).with_for_update(key_share=True)
     user: User | None = db.session.scalars(query).one_or_none()
     if user is None:
         if role is None:

@@ -1,6 +1,7 @@
 """PostgreSQL, without HTTP and without any domain."""
 
 from .constraints import ConstraintError, constraint_error, constraint_errors, not_blank
+from .derived_columns import folded, is_derived, searchable, sort_column, sortable
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .migrations import PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
@@ -27,7 +28,9 @@ from .session import (
     update,
     use,
 )
-from .text_search import matches_words, search_vector
+from .text_keys import fold
+from .text_search import matches_words
+from .visible_text import drop_invisible, trim_invisible
 
 __all__ = [
     "PROJECT_ROOT",
@@ -50,10 +53,14 @@ __all__ = [
     "create_unpooled_engine",
     "current_engines",
     "delete",
+    "drop_invisible",
     "fetch_all",
     "fetch_autocommit",
     "fetch_one",
+    "fold",
+    "folded",
     "insert",
+    "is_derived",
     "is_in_transaction",
     "latest_revision",
     "lock_row",
@@ -62,10 +69,13 @@ __all__ = [
     "modified_names",
     "not_blank",
     "rolled_back",
-    "search_vector",
+    "searchable",
     "session",
+    "sort_column",
+    "sortable",
     "table",
     "transaction_mode",
+    "trim_invisible",
     "update",
     "use",
 ]

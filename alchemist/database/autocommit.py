@@ -22,13 +22,15 @@ DIALECT: Dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 class CompiledStatement(NamedTuple):
     """The SQL of a statement, and the values of the parameters that it brings itself.
 
-    Two are execution options of the statement. If `prepare` is false, PostgreSQL plans each
-    execution for its values instead of using a prepared statement. If `binary` is true, it sends
-    bytes as they are and not as hexadecimal text.
+    `converters` make the values that psycopg is passed from those that the caller passes. Two are
+    execution options of the statement. If `prepare` is false, PostgreSQL plans each execution for
+    its values instead of using a prepared statement. If `binary` is true, it sends bytes as they
+    are and not as hexadecimal text.
     """
 
     sql: str
     bound_literals: dict[str, Any]
+    converters: dict[str, Callable[[Any], Any]]
     prepare: bool | None
     binary: bool
 
@@ -39,7 +41,7 @@ _compiled: WeakKeyDictionary[Executable, CompiledStatement] = WeakKeyDictionary(
 def compile_cached(statement: Executable) -> CompiledStatement:
     """Return the compiled statement, cached for as long as the statement object lives.
 
-    Raise TypeError if psycopg cannot adapt a parameter that the caller will pass.
+    Raise TypeError for a list of values that SQLAlchemy would write into the SQL.
     """
     if statement not in _compiled:
         _compiled[statement] = _compile(statement)
@@ -48,17 +50,19 @@ def compile_cached(statement: Executable) -> CompiledStatement:
 
 def _compile(statement: Executable) -> CompiledStatement:
     compiled: Any = statement.compile(dialect=DIALECT)  # type: ignore[attr-defined]
-    literals = {}
+    literals, converters = {}, {}
     for name, value in compiled.params.items():
         parameter = compiled.binds[name]
         process = _bind_processor(parameter.type)
-        if parameter.expanding or (process and parameter.required):
+        if parameter.expanding or (process and isinstance(parameter.type, ARRAY)):
             raise TypeError(f"Parameter {name} needs SQLAlchemy to convert its value.")
         if not parameter.required:
             literals[name] = process(value) if process else value
+        elif process:
+            converters[name] = process
     options = statement.get_execution_options()
     return CompiledStatement(
-        str(compiled), literals, options.get("prepare"), options.get("binary", False)
+        str(compiled), literals, converters, options.get("prepare"), options.get("binary", False)
     )
 
 
@@ -73,12 +77,14 @@ def execute(engine: Engine, statement: Executable, parameters: Mapping[str, Any]
 
     Raise the exceptions that SQLAlchemy raises: DBAPIError, and TimeoutError of the pool.
     """
-    sql, literals, prepare, binary = compile_cached(statement)
+    sql, literals, converters, prepare, binary = compile_cached(statement)
+    converted = {name: convert(parameters[name]) for name, convert in converters.items()}
     connection: PoolProxiedConnection | None = None
     try:
         connection = engine.raw_connection()
         cursor: Any = connection.cursor()
-        cursor.execute(sql, literals | dict(parameters), prepare=prepare, binary=binary)
+        values = literals | dict(parameters) | converted
+        cursor.execute(sql, values, prepare=prepare, binary=binary)
         return cursor.fetchall()  # type: ignore[no-any-return]
     except psycopg.Error as error:
         raise _as_dbapi_error(error, sql, engine, connection) from error

@@ -8,6 +8,8 @@ from sqlalchemy import DateTime, MetaData, Table, Text, func, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 from uuid_utils.compat import uuid7
 
+from . import derived_columns
+
 
 class Base(DeclarativeBase):
     """The base of every model: text and time zone types, and the names of constraints.
@@ -32,6 +34,7 @@ class Base(DeclarativeBase):
         for column in cls.__table__.columns:
             if column.default is not None and not _is_plain(column.default):
                 raise TypeError(f"{column}: use server_default for what PostgreSQL computes.")
+        derived_columns.listen(cls)
 
 
 def _is_plain(default: Any) -> bool:

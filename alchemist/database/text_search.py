@@ -1,24 +1,102 @@
-"""Full-text search: the vector that is indexed, and the condition that uses the index."""
+"""Full-text search: the words of a row, and the condition that it contains words.
 
+Words are normalised in Python: PostgreSQL's own parser takes `a/b` for a file and `a.b` for a host,
+and its core has no `unaccent`.
+"""
+
+import re
+from collections.abc import Iterator
 from typing import Any
+from unicodedata import category
 
-from sqlalchemy import Boolean, ColumnElement, func, text
+from sqlalchemy import Boolean, ColumnElement, SQLColumnExpression, type_coerce
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from .text_keys import base_letters
+
+# The longest beginning of a word that is indexed by itself. PostgreSQL knows how frequent such a
+# beginning is, and walks through the list instead of the index if most rows have it.
+MAX_PREFIX = 3
+# Of a longer word only the beginning counts. A lexeme has at most 2,046 bytes.
+MAX_WORD = 100
+ASCII_WORD = re.compile(r"[a-z0-9]+")
+# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese; and Korean,
+# which joins several words.
+UNSPACED_RUN = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f"
+    "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]+)"
+)
 
 
-def search_vector(*columns: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the text-search vector of text columns, the same for an index and its queries."""
-    # Constants are literals: with bound parameters, a generic plan could not use the index.
-    first, *others = (func.coalesce(column, text("''")) for column in columns)
-    document: ColumnElement[Any] = first
-    for column in others:
-        document = document.op("||")(text("' '")).op("||")(column)
-    return func.to_tsvector(text("'simple'::regconfig"), document)
+class SearchWords(TypeDecorator[str]):
+    """A text whose words a row must contain, as the tsquery for that."""
+
+    impl = TSQUERY
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str:
+        return _search_query(value or "")
 
 
-def matches_words(vector: ColumnElement[Any], words: Any) -> ColumnElement[bool]:
-    """Return the condition that `vector` contains every word of `words`, in any order and case."""
-    query = func.plainto_tsquery(text("'simple'::regconfig"), words)
-    # The query is ANDed with itself: the same rows, but a lower row estimate. PostgreSQL takes a
-    # word without statistics for one in 200 rows, and would scan in key order until it had found
-    # enough of them; with the lower estimate it uses the GIN index.
-    return vector.op("@@", return_type=Boolean())(query.op("&&")(query))
+def search_vector(*texts: str | None) -> str:
+    """Return the tsvector of texts: their words, and the beginnings of these."""
+    lexemes: set[str] = set()
+    for word, is_run in _words(" ".join(filter(None, texts))):
+        if is_run:
+            lexemes.update(word[i : i + n] for i in range(len(word)) for n in (1, 2))
+        else:
+            lexemes.update(word[:n] for n in (*range(1, MAX_PREFIX + 1), MAX_WORD))
+    return " ".join(map(_quote, sorted(lexemes)))
+
+
+def _search_query(text: str) -> str:
+    """Return the tsquery of all words of a text, each of which may be the beginning of a word."""
+    terms: list[str] = []
+    for word, is_run in _words(text):
+        if is_run:
+            terms += [_quote(word[i : i + 2]) for i in range(max(1, len(word) - 1))]
+        elif len(word) <= MAX_PREFIX:
+            terms.append(_quote(word))
+        else:
+            # The word itself, too: PostgreSQL knows how frequent it is, but not always of a prefix.
+            lexeme = _quote(word[:MAX_WORD])
+            terms.append(f"({lexeme} | {lexeme}:*)")
+    # Each term twice: the same rows, but a lower row estimate. PostgreSQL takes a word without
+    # statistics for one in 200 rows, and would scan in key order until it had found enough of them;
+    # with the lower estimate it uses the GIN index.
+    return " & ".join(terms * 2)
+
+
+def _quote(word: str) -> str:
+    # A word contains neither quotes nor backslashes.
+    return f"'{word}'"
+
+
+def _words(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the normalised words of a text, and whether each is a run without spaces."""
+    letters = base_letters(text)
+    if letters.isascii():
+        yield from ((word, False) for word in ASCII_WORD.findall(letters))
+        return
+    for part in "".join(map(_separate, letters)).split():
+        for word in UNSPACED_RUN.split(part):
+            if word:
+                yield word, UNSPACED_RUN.match(word) is not None
+
+
+def _separate(character: str) -> str:
+    """Return a letter, mark or digit as it is, an emoji as a word, and a space for all else."""
+    if category(character)[0] in "LMN":
+        return character
+    return f" {character} " if category(character) == "So" else " "
+
+
+def matches_words(column: SQLColumnExpression[Any], words: Any) -> ColumnElement[bool]:
+    """Return the condition that a `searchable` column has every word of `words`, in any order.
+
+    A word also matches the words that begin with it; case and accents do not matter.
+    """
+    return column.op("@@", return_type=Boolean())(type_coerce(words, SearchWords()))

@@ -26,6 +26,10 @@ microseconds. Decimal numbers are strings (`"2.500"`), and money is a string wit
 Integers have no decimal point. Every field is always present, and is `null` if it has no value. New
 fields may be added: ignore fields that you do not know. `HEAD` works wherever `GET` does.
 
+Text is stored in NFC, without white space and other invisible characters at both ends. A required
+text has at least one visible character. E-mail addresses, nicknames and coupon codes are compared
+after NFKC and full case folding: `STRASSE` is `Straße`.
+
 ## Lists
 
 A list is a JSON array. `limit` is the number of rows on a page, and `sort` is the order
@@ -34,6 +38,10 @@ A list is a JSON array. `limit` is the number of rows on a page, and `sort` is t
 `rel="next"`. Follow it without changes: its `cursor` is valid only with the same sort and filters.
 Every page takes the same time, however deep in the list it is. An unknown, repeated or malformed
 parameter is an error.
+
+Text is sorted by its letters, then by accents, then by case. A long text is sorted by its beginning
+(at most 600 bytes). `q` searches for words: `te` finds "tea", and `genepi` finds "génépi". In
+scripts without spaces, such as Chinese, it finds any part of a text.
 
 ## Changing a row
 

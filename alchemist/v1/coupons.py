@@ -37,6 +37,7 @@ class CouponSchema(Schema):
         required=True,
         min=1,
         max=64,
+        is_code=True,
         metadata={"description": CODE_DESCRIPTION, "examples": list(CODE_EXAMPLES)},
     )
     init_count = Integer(

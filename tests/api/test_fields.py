@@ -103,7 +103,7 @@ def normalized(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "field", [Text(max=5), NameReference(column=Coupon.code, max=5)], ids=["text", "name"]
+    "field", [Text(max=5), NameReference(column=Coupon.code_folded, max=5)], ids=["text", "name"]
 )
 def test_a_text_far_beyond_its_limit_is_an_error_before_it_is_normalized(field, normalized):
     longest = "a" + "\u0301" * 19
@@ -143,7 +143,7 @@ def test_the_family_emoji_keeps_its_joiners():
 
 
 def test_a_name_reference_is_text_with_a_model():
-    field = NameReference(column=Coupon.code, min=1, max=64)
+    field = NameReference(column=Coupon.code_folded, min=1, max=64)
     assert field.deserialize(" Welcome ") == "Welcome"
     assert field.references is Coupon
     assert code(field, "a" * 65) == "too-long"

@@ -194,6 +194,7 @@ CREATED = {
 MODELS = {mapper.class_.__tablename__: mapper.class_ for mapper in db.Base.registry.mappers}
 # They differ by nature.
 VARYING = {"pk", "created_at", "updated_at", "email", "nickname", "code", "name"}
+VARYING |= {f"{name}_{kind}" for name in VARYING for kind in ("sort", "folded")} | {"search_words"}
 
 
 def stored_row(resource, pk):

@@ -46,7 +46,7 @@ class Everything(Schema):
     store_id = Pk(references=Store)
     free_id = Pk()
     shown_id = Pk(references=Potion, dump_only=True)
-    code = NameReference(column=Coupon.code, min=1, max=64)
+    code = NameReference(column=Coupon.code_folded, min=1, max=64)
     keys = List(Pk(references=Ingredient), unique_by="pk", max=MOST)
     lines = List(Nested(Line), max=MOST)
     one = Nested(Repeating)
@@ -103,8 +103,8 @@ def lost(body):
         if is_lost(body.get(name), kind):
             yield f"#/{name}"
     found = body.get("code")
-    name = found.strip().lower() if isinstance(found, str) else ""
-    if name and name not in {one.lower() for one in CODES}:
+    name = db.fold(found.strip()) if isinstance(found, str) else ""
+    if name and name not in set(map(db.fold, CODES)):
         yield "#/code"
     for index, value in listed(body.get("keys")):
         if is_lost(value, "ingredients"):

@@ -43,7 +43,9 @@ DAMAGES: dict[str, list[str]] = {
         f"ALTER TABLE coupons ADD CONSTRAINT {CHECK_NAME} CHECK (remaining_count >= 0) NOT VALID",
     ],
     "constraints: disabled": ["ALTER TABLE orders DISABLE TRIGGER ALL"],
-    "constraints: dropped unique index": ["DROP INDEX coupons_code_key"],
+    "constraints: dropped unique index": [
+        "ALTER TABLE coupons DROP CONSTRAINT coupons_code_folded_key"
+    ],
     "coupon-counts: count too low": ["UPDATE coupons SET remaining_count = remaining_count - 1"],
     "coupon-counts: missing redemption": ["DELETE FROM redemptions WHERE order_id IS NULL"],
     "coupon-limits": [

@@ -60,7 +60,7 @@ BREAKING = {
     },
     "users": {
         "pkey": f"pk = {ONE}",
-        "email_key": "email = 'circe@alchemist.example'",
+        "email_folded_key": "email_folded = 'circe@alchemist.example'",
         "email_check": "email = 'Circe@alchemist.example'",
         "full_name_check": "full_name = ''",
         "role_check": "role = 'king'",
@@ -75,7 +75,7 @@ BREAKING = {
     "heroes": {
         "pkey": f"pk = {ONE}",
         "user_id_fkey": f"user_id = {EACH}",
-        "nickname_key": "nickname = 'Circe'",
+        "nickname_folded_key": "nickname_folded = 'circe'",
         "nickname_check": "nickname = ''",
         "role_check": "role = 'king'",
     },
@@ -104,7 +104,7 @@ BREAKING = {
     },
     "coupons": {
         "pkey": f"pk = {ONE}",
-        "code_key": "code = CASE init_count WHEN 5 THEN 'SAGE' ELSE 'sage' END",
+        "code_folded_key": "code_folded = 'sage'",
         "code_check": "code = ''",
         "init_count_check": "init_count = -1",
         "remaining_count_check": "remaining_count = init_count + 1",

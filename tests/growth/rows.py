@@ -7,7 +7,10 @@ have that are paid and not yet fulfilled: a walk along the keys meets those last
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
+
+import alchemist.app  # noqa: F401  registers every model
+from alchemist.database import Base, is_derived
 
 FREQUENT, RARE = "everywhere", "word7"
 
@@ -20,6 +23,12 @@ FUNCTIONS = """
         AS $$ SELECT n * 7919 % {rows} $$;
     CREATE FUNCTION halved(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE
         AS $$ SELECT key(CASE WHEN n % 2 = 0 THEN 1 ELSE 2 + n % ({rows} / 10) END) $$;
+    CREATE FUNCTION words(source text) RETURNS tsvector LANGUAGE sql IMMUTABLE AS $$
+        SELECT array_to_tsvector(array_agg(DISTINCT left(word, size)))
+        FROM regexp_split_to_table(lower(source), '[^a-z0-9]+') word,
+            unnest('{{1,2,3,100}}'::int[]) size
+        WHERE word <> ''
+    $$;
 """
 TABLES = {
     "users": """
@@ -123,10 +132,36 @@ def key(number: int) -> str:
 
 def fill(connection: Connection, rows: int) -> None:
     """Fill every table, on a connection in AUTOCOMMIT, and look at what is in it."""
-    with without_indexes(connection):
+    with without_indexes(connection), derived_by_triggers(connection):
         for statement in (FUNCTIONS, *TABLES.values()):
             connection.execute(text(statement.format(rows=rows).replace(":", r"\:")))
     connection.execute(text("VACUUM ANALYZE"))
+
+
+@contextmanager
+def derived_by_triggers(connection: Connection) -> Iterator[None]:
+    """Let PostgreSQL derive what Python derives: it is equal for texts of `a` to `z` and digits."""
+    tables = [table for table in Base.metadata.tables.values() if any(map(is_derived, table.c))]
+    for table in tables:
+        connection.exec_driver_sql(
+            f"CREATE FUNCTION derive_{table.name}() RETURNS trigger LANGUAGE plpgsql"
+            f" AS $$ BEGIN {_assignments(table)} RETURN NEW; END $$;"
+            f"CREATE TRIGGER derive BEFORE INSERT ON {table.name}"
+            f" FOR EACH ROW EXECUTE FUNCTION derive_{table.name}()"
+        )
+    yield
+    for table in tables:
+        connection.exec_driver_sql(f"DROP FUNCTION derive_{table.name} CASCADE")
+
+
+def _assignments(table: Table) -> str:
+    values = {}
+    for column in filter(is_derived, table.c):
+        _derive, sources = column.info["derived"]
+        source = ", ".join(f"NEW.{name}" for name in sources)
+        is_words = column.name == "search_words"
+        values[column.name] = f"words(concat_ws(' ', {source}))" if is_words else source
+    return " ".join(f"NEW.{name} := {value};" for name, value in values.items())
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Hostile cursors: altered bit by bit, cut, forged, and those of other lists."""
 
-import json
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -101,14 +100,14 @@ def _forged(operation: Operation, order: str) -> Iterator[str]:
     """Yield cursors whose fingerprint fits values that no row has."""
     name, descends = order.removeprefix("-"), order.startswith("-")
     names = ["pk"] if name == "pk" else [name, "pk"]
-    keys = [f"Key(name={known!r}, descending={descends})" for known in names]
+    keys = [f"SortKey(name={known!r}, descending={descends})" for known in names]
     sort = f"({', '.join(keys)}{',' * (len(keys) == 1)})"
     for value in FORGED:
         told = [value, *(NOBODY for _ in names[1:])]
         sealed = f"('{operation.at()} []', {sort}, {told!r})"
         mark = blake2b(sealed.encode("utf-8", "replace"), digest_size=9).hexdigest()
-        content = json.dumps([mark, *told], separators=(",", ":"))
-        yield urlsafe_b64encode(content.encode()).decode().rstrip("=")
+        content = "\0".join([mark, *told])
+        yield urlsafe_b64encode(content.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def _page(operation: Operation, order: str, cursor: str, why: str, must: str) -> Request:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
-from unicodedata import category, normalize
+from unicodedata import normalize
 
+from alchemist.database import drop_invisible, trim_invisible
 from tests.hostile import bodies, headers, urls
 from tests.hostile.cursors import cursors
 from tests.hostile.exchange import Answer, Request, curl
@@ -29,8 +30,6 @@ FAMILIES: dict[str, Callable[[Operation], Iterator[Request]]] = {
 }
 
 # What the service trims from both ends of a text: categories, and blank characters of others.
-INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Zs"}
-FILLERS = set("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def requests(family: str, operation: Operation, send: Send) -> Iterator[Request]:
@@ -75,13 +74,8 @@ def _same(operation: Operation, name: str, sent: Any, told: Any) -> bool:
     schema = operation.part((operation.schema or {}).get("properties", {}).get(name, {}))
     if not isinstance(sent, str) or not is_free_text(schema):
         return True
-    return bool(_trim(normalize("NFC", sent)) == told)
-
-
-def _trim(text: str) -> str:
-    """Return the text without characters at both ends that nobody sees."""
-    invisible = {letter for letter in text if category(letter) in INVISIBLE} | FILLERS
-    return text.strip("".join(invisible))
+    visible = drop_invisible(sent) if name == "code" else sent
+    return bool(trim_invisible(normalize("NFC", visible)) == told)
 
 
 def _kept(operation: Operation, answer: Answer, send: Send) -> dict[str, Any] | None:

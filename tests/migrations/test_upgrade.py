@@ -192,3 +192,68 @@ def test_building_an_index_does_not_block_writers(fresh_database):
         other.rollback()
         writer.rollback()
         assert run.wait(TIMEOUT) == 0
+
+
+INSERT_ROWS = """
+    INSERT INTO users (pk, email, full_name) VALUES
+        ('00000000-0000-0000-0000-000000000001', 'straße@alchemist.example', 'Ada Ingram'),
+        ('00000000-0000-0000-0000-000000000002', '{email}@alchemist.example', 'Bea');
+    INSERT INTO coupons (pk, code, init_count, remaining_count) VALUES
+        ('00000000-0000-0000-0000-000000000003', 'ΧΡΟΝΟΣ', 1, 1),
+        ('00000000-0000-0000-0000-000000000004', '{code}', 1, 1);
+    INSERT INTO ingredients (pk, name, description)
+    SELECT gen_random_uuid(), 'Génépi ' || n, NULL FROM generate_series(1, 2500) n;
+"""
+
+
+def test_derived_columns_of_existing_rows_are_filled(fresh_database):
+    before = schema(fresh_database)
+    downgrade(fresh_database, "0007")
+    with engine(fresh_database).begin() as connection:
+        connection.execute(text(INSERT_ROWS.format(email="bea", code="Sage")))
+    upgrade(fresh_database)
+    assert schema(fresh_database) == before
+    with engine(fresh_database).connect() as connection:
+        folded = connection.scalars(text("SELECT code_folded FROM coupons ORDER BY pk")).all()
+        assert folded == ["χρονοσ", "sage"]
+        query = "SELECT email_folded, email_sort FROM users ORDER BY pk LIMIT 1"
+        keys = (
+            "strasse@alchemist.example",
+            "strasse@alchemist.example\x01\x01STRASSE@ALCHEMIST.EXAMPLE",
+        )
+        assert connection.execute(text(query)).one() == keys
+        count = "SELECT count(*) FROM ingredients WHERE search_words @@ 'genepi' AND version = 1"
+        assert connection.scalar(text(count)) == 2500
+
+
+def test_rows_that_would_be_equal_stop_the_migration_before_any_change(fresh_database):
+    downgrade(fresh_database, "0007")
+    before = schema(fresh_database)
+    with engine(fresh_database).begin() as connection:
+        connection.execute(text(INSERT_ROWS.format(email="strasse", code="χρονος")))
+    with pytest.raises(CommandError) as stopped:
+        upgrade(fresh_database)
+    message = str(stopped.value)
+    assert "Nothing was changed" in message
+    assert (
+        "users.email: 'straße@alchemist.example' (00000000-0000-0000-0000-000000000001)" in message
+    )
+    assert "'strasse@alchemist.example' (00000000-0000-0000-0000-000000000002)" in message
+    assert "coupons.code: 'ΧΡΟΝΟΣ' (00000000-0000-0000-0000-000000000003), 'χρονος'" in message
+    assert schema(fresh_database) == before
+    with engine(fresh_database).begin() as connection:
+        connection.execute(text("DELETE FROM coupons"))
+        connection.execute(text("DELETE FROM users"))
+    upgrade(fresh_database)
+
+
+def test_an_interrupted_fill_is_repeated(fresh_database):
+    before = schema(fresh_database)
+    downgrade(fresh_database, "0007")
+    with engine(fresh_database).begin() as connection:
+        connection.execute(text(INSERT_ROWS.format(email="bea", code="Sage")))
+        column = "code_folded varchar(600) COLLATE \"C\" NOT NULL DEFAULT ''"
+        connection.execute(text(f"ALTER TABLE coupons ADD COLUMN {column}"))
+        connection.execute(text("CREATE INDEX coupons_code_folded_key ON coupons (code_folded)"))
+    upgrade(fresh_database)
+    assert schema(fresh_database) == before

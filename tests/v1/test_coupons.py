@@ -88,14 +88,21 @@ def test_an_id_that_is_none_is_404(client_with_auth, admin, pk):
     assert client_with_auth.get(f"{URL}{pk}", headers=admin).status_code == 404
 
 
-@pytest.mark.parametrize("code", ["Brew", "BREW"])
-def test_a_taken_code_is_a_conflict(create, code):
-    create()
+def test_invisible_characters_are_dropped_from_a_code(create):
+    assert create(code="Br\u200bew\u2060").json["code"] == "Brew"
+
+
+@pytest.mark.parametrize(
+    ("taken", "code"),
+    [("Brew", "Brew"), ("Brew", "BREW"), ("Straße", "STRASSE"), ("ΧΡΟΝΟΣ", "χρονος"), ("1", 1)],
+)
+def test_a_taken_code_is_a_conflict(create, taken, code):
+    create(code=taken)
     answer = create(code=code)
     assert (answer.status_code, answer.json["code"]) == (409, "already-exists")
     [entry] = answer.json["errors"]
     assert entry["pointer"] == "#/code"
-    assert code in entry["detail"]
+    assert str(code) in entry["detail"]
 
 
 @pytest.mark.parametrize(

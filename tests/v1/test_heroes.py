@@ -142,10 +142,13 @@ def test_what_is_not_known_is_ignored(client_with_auth, owner, hero, owner_heade
     assert shown["user_id"] == str(owner.pk)
 
 
-def test_a_taken_nickname_is_a_conflict(client_with_auth, hero, owner_headers):
-    answer = client_with_auth.post(URL, json={"nickname": "Thistle"}, headers=owner_headers)
+@pytest.mark.parametrize("nickname", ["Thistle", "THISTLE", "\uff34histle"])
+def test_a_taken_nickname_is_a_conflict(client_with_auth, hero, owner_headers, nickname):
+    answer = client_with_auth.post(URL, json={"nickname": nickname}, headers=owner_headers)
     assert answer.status_code == 409
-    assert answer.json["errors"][0]["pointer"] == "#/nickname"
+    [error] = answer.json["errors"]
+    assert error["pointer"] == "#/nickname"
+    assert nickname in error["detail"]
 
 
 @pytest.mark.parametrize(

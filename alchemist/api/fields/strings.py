@@ -1,17 +1,14 @@
 """Text, references by name, enumerations and booleans."""
 
 from typing import Any
-from unicodedata import category, normalize
+from unicodedata import normalize
 
 from marshmallow import fields, validate
 from sqlalchemy.orm import InstrumentedAttribute
 
-from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
+from alchemist.database import drop_invisible, trim_invisible
 
-# Control, format and zero-width characters, and white space.
-INVISIBLE_CATEGORIES = ("Cc", "Cf", "Zl", "Zp", "Zs")
-# Fillers: letters or symbols for Unicode, but blank.
-INVISIBLE_CHARACTERS = "\u115f\u1160\u2800\u3164\uffa0"
+from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
 
 
 class Text(fields.String):
@@ -19,7 +16,8 @@ class Text(fields.String):
 
     NUL and lone surrogates are errors: PostgreSQL and UTF-8 cannot store them. More than 4 times
     `max` code points are an error before the text is normalised, because the time of that grows
-    with the square of the number of combining marks.
+    with the square of the number of combining marks. With `is_code`, invisible characters inside of
+    the text are dropped, too, except for white space.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
@@ -31,9 +29,16 @@ class Text(fields.String):
     }
 
     def __init__(
-        self, *, max: int, min: int = 0, example: str | None = None, **kwargs: Any
+        self,
+        *,
+        max: int,
+        min: int = 0,
+        example: str | None = None,
+        is_code: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.max = max
+        self.is_code = is_code
         # With a minimum, one character must remain after trimming. The pattern is the part of this
         # rule that the regular expressions of Python, ECMAScript, RE2 and Ruby can all express.
         pattern = r"^[^\x00]*[^\s\x00\x1c-\x1f][^\x00]*$" if min else r"^[^\x00]*$"
@@ -53,33 +58,20 @@ class Text(fields.String):
             raise self.make_error("invalid_characters") from error
         if "\0" in value:
             raise self.make_error("invalid_characters")
-        return _trim(normalize("NFC", value))
-
-
-def _trim(text: str) -> str:
-    """Return the text without invisible characters at both ends."""
-    start, end = 0, len(text)
-    while start < end and _is_invisible(text[start]):
-        start += 1
-    while start < end and _is_invisible(text[end - 1]):
-        end -= 1
-    return text[start:end]
-
-
-def _is_invisible(character: str) -> bool:
-    return category(character) in INVISIBLE_CATEGORIES or character in INVISIBLE_CHARACTERS
+        visible = drop_invisible(value) if self.is_code else value
+        return trim_invisible(normalize("NFC", visible))
 
 
 class NameReference(Text):
-    """A reference to a row by a unique name, in any case, instead of its primary key.
+    """A reference to a row by a unique code, in any case, instead of its primary key.
 
-    `column` is the column that contains the name.
+    `column` is the folded column of the code.
     """
 
     def __init__(self, *, column: InstrumentedAttribute[str], **kwargs: Any) -> None:
         self.references: Any = column.class_
         self.column = column
-        super().__init__(**kwargs)
+        super().__init__(is_code=True, **kwargs)
 
 
 class Enum(fields.String):

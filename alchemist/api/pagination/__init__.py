@@ -2,13 +2,14 @@
 
 from .cursor import decode_cursor, encode_cursor
 from .keyset import MAX_LIMIT, SortKey, SortOrder
-from .list_query import ListQuerySchema, Sort
+from .list_query import ListQuerySchema, SearchText, Sort
 from .page import Page, paginate
 
 __all__ = [
     "MAX_LIMIT",
     "ListQuerySchema",
     "Page",
+    "SearchText",
     "Sort",
     "SortKey",
     "SortOrder",

@@ -46,7 +46,7 @@ def keyset_select(
     """
     model = query.column_descriptions[0]["entity"]
     conditions = leading_index.where_clauses(query)
-    columns = [db.table(model).c[key.name] for key in order]
+    columns = [db.sort_column(db.table(model), key.name) for key in order]
     prefix_order: list[ColumnElement[Any]] = []
     if index_prefix:
         # Sort by the columns of the index. Its first column has one value, and can be left out of

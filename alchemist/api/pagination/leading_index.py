@@ -86,7 +86,7 @@ def _sort_columns(
 ) -> dict[str, Column[Any]]:
     """Return the columns to sort by after `column`, by the names of the sort keys of `table`."""
     if column.table is table:
-        return {name: table.c[name] for name in names if name != column.name}
+        return {name: db.sort_column(table, name) for name in names if name != column.name}
     # The filter is on a joined table: only a sort by pk is possible, by the foreign key to it.
     foreign_keys = [each for each in column.table.c if each.references(table.c.pk)]
     return {"pk": foreign_keys[0]} if foreign_keys and list(names) == ["pk"] else {}

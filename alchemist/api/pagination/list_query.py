@@ -27,7 +27,7 @@ class Sort(fields.QueryList[SortOrder]):
         keys = [f"{sign}{name}" for name in self.names for sign in ("", "-")]
         metadata = {
             "description": "The sort keys, each at most once, with `-` for descending. The `pk` "
-            "always breaks ties.",
+            "always breaks ties. Text is sorted by its letters, then by accents, then by case.",
             "type": "array",
             "items": {"type": "string", "enum": keys},
             "minItems": 1,
@@ -46,6 +46,15 @@ class Sort(fields.QueryList[SortOrder]):
             raise self.make_error("duplicate")
         # The pk has the direction of the last key, so that one index serves both.
         return tuple(order if "pk" in names else [*order, SortKey("pk", order[-1].descending)])
+
+
+class SearchText(fields.Text):
+    """Words to search for; `description` says in which fields of which rows."""
+
+    def __init__(self, description: str, *, example: str) -> None:
+        rule = "A word also finds the words that begin with it. Case and accents are ignored."
+        metadata = {"description": f"{description} {rule}"}
+        super().__init__(max=200, min=1, example=example, metadata=metadata)
 
 
 class ListQuerySchema(fields.Schema):

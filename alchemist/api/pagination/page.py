@@ -74,13 +74,14 @@ def _page_statement(
     names = [key.name for key in order]
     index_prefix = leading_index.find_index_prefix(query, names) if same_direction else None
     limited = keyset.keyset_select(query, index_prefix, order, has_cursor).subquery()
-    sort_columns = [limited.c[name] for name in names]
+    sort_names = [db.sort_column(db.table(model), name).name for name in names]
+    sort_columns = [limited.c[name] for name in sort_names]
     number = func.row_number().over(order_by=keyset.order_by_clauses(sort_columns, order))
     numbered = select(limited, number.label("row_number")).subquery()
     row, n = aliased(model, numbered), numbered.c.row_number
     limit = bindparam("limit", type_=Integer())
     items_json = func.json_agg(aggregate_order_by(json_object(schema, row), n)).filter(n <= limit)
-    sort_values = func.json_build_array(*(_as_text(numbered.c[name]) for name in names))
+    sort_values = func.json_build_array(*(_as_text(numbered.c[name]) for name in sort_names))
     columns: list[ColumnElement[Any]] = [
         cast(func.coalesce(items_json, func.json_build_array()), String),
         func.count(n),

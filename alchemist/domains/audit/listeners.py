@@ -95,7 +95,8 @@ def _changed_fields(row: Any) -> list[str]:
     state = inspect(row)
     columns = state.mapper.column_attrs.keys()
     changed = {name for name in columns if state.attrs[name].history.has_changes()}
-    return sorted((changed - SYSTEM_COLUMNS) | db.modified_names(row))
+    hidden = SYSTEM_COLUMNS | {column.name for column in row.__table__.c if db.is_derived(column)}
+    return sorted((changed - hidden) | db.modified_names(row))
 
 
 def _actor() -> dict[str, Any]:

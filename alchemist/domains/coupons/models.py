@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank
+from alchemist.database import Base, Versioned, constraint_error, folded, not_blank, sortable
 from alchemist.domains.users.models import User
 
 
@@ -30,6 +30,8 @@ class Coupon(Versioned, Base):
     __tablename__ = "coupons"
 
     code: Mapped[str] = mapped_column(String(64))
+    code_folded: Mapped[str] = folded("code")
+    code_sort: Mapped[str] = sortable("code")
     init_count: Mapped[int]
     remaining_count: Mapped[int]
     used_before: Mapped[int] = mapped_column(server_default=text("0"))
@@ -41,6 +43,10 @@ class Coupon(Versioned, Base):
     is_left: Mapped[bool] = mapped_column(Computed("remaining_count > 0", persisted=True))
 
     __table_args__ = (
+        UniqueConstraint(
+            "code_folded",
+            info=constraint_error("already-exists", "#/code", "Another coupon has this code."),
+        ),
         not_blank("code"),
         CheckConstraint(
             "init_count >= 0",
@@ -79,7 +85,7 @@ class Coupon(Versioned, Base):
             info=constraint_error("out-of-range", "#/per_user_limit", "Must be 1 or more."),
         ),
         Index(None, "created_at", "pk"),
-        Index(None, "code", "pk"),
+        Index(None, "code_sort", "pk"),
         Index(None, "valid_from"),
     )
 
@@ -94,14 +100,6 @@ USABLE_UNTIL = func.coalesce(
     case((Coupon.__table__.c.is_left, _valid_until_or_infinity)), text("'-infinity'::timestamptz")
 )
 Index("coupons_usable_until_idx", USABLE_UNTIL)
-
-# Codes are stored in their original case and compared case-insensitively.
-Index(
-    "coupons_code_key",
-    func.lower(Coupon.__table__.c.code),
-    unique=True,
-    info=constraint_error("already-exists", "#/code", "Another coupon has this code."),
-)
 
 
 class Redemption(Versioned, Base):

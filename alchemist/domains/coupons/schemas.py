@@ -22,7 +22,10 @@ from .models import Coupon, Redemption
 # Rows of the sample data: a coupon without redemptions, which can be deleted, and a redeemed one.
 EXAMPLE_PK = "01991854-b6b7-7ea8-a0ca-bced09518465"
 EXAMPLE_REDEEMED_PK, EXAMPLE_CODE = "0199062b-b1fd-710a-be55-989ad2ee78c5", "Welcome10"
-CODE_DESCRIPTION = "The code that customers enter. Its case is kept, but ignored in comparisons."
+CODE_DESCRIPTION = (
+    "The code that customers enter. Its case is kept, but ignored in comparisons: `STRASSE` is "
+    "`Straße`. Invisible characters are removed."
+)
 INIT_COUNT_DESCRIPTION = "The number of uses in total."
 REMAINING_COUNT_DESCRIPTION = "The number of uses left."
 MAX_COUNT = 1_000_000_000
@@ -44,6 +47,7 @@ class CouponSchema(Schema):
         required=True,
         min=1,
         max=64,
+        is_code=True,
         metadata={"description": CODE_DESCRIPTION, "examples": list(CODE_EXAMPLES)},
     )
     init_count = StrictInteger(
@@ -113,6 +117,7 @@ class CouponListQuery(ListQuerySchema):
     sort = Sort(Coupon.pk, Coupon.code, Coupon.created_at)
     code = Text(
         max=64,
+        is_code=True,
         example=EXAMPLE_CODE.upper(),
         metadata={"description": "Coupons with exactly this code, in any case."},
     )

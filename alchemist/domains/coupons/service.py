@@ -72,14 +72,14 @@ def by_pk(pk: UUID) -> Select[Any]:
 
 @db.cached_query
 def by_code(code: str) -> Select[Any]:
-    return select(Coupon).where(func.lower(Coupon.code) == func.lower(code))
+    return select(Coupon).where(Coupon.code_folded == code)
 
 
 @db.cached_query
 def list_query(*, code: str | None = None, active: bool | None = None) -> Select[Any]:
     query = select(Coupon)
     if code is not None:
-        query = query.where(func.lower(Coupon.code) == func.lower(code))
+        query = query.where(Coupon.code_folded == code)
     if active is not None:
         query = query.where(_is_active() if active else ~_is_active())
     return query

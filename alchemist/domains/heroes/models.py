@@ -5,7 +5,15 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+from alchemist.database import (
+    Base,
+    Versioned,
+    constraint_error,
+    folded,
+    not_blank,
+    searchable,
+    sortable,
+)
 from alchemist.domains.users.models import User
 
 ROLES = ("mage", "assassin", "warrior", "priest", "tank")
@@ -15,6 +23,9 @@ class Hero(Versioned, Base):
     __tablename__ = "heroes"
 
     nickname: Mapped[str] = mapped_column(String(255))
+    nickname_folded: Mapped[str] = folded("nickname")
+    nickname_sort: Mapped[str] = sortable("nickname")
+    search_words: Mapped[str] = searchable("nickname")
     role: Mapped[str | None] = mapped_column(String(16))
     user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
@@ -30,7 +41,7 @@ class Hero(Versioned, Base):
 
     __table_args__ = (
         UniqueConstraint(
-            "nickname",
+            "nickname_folded",
             info=constraint_error("already-exists", "#/nickname", "This nickname is taken."),
         ),
         not_blank("nickname"),
@@ -40,10 +51,8 @@ class Hero(Versioned, Base):
             info=constraint_error("not-one-of", "#/role", "Unknown role."),
         ),
         Index(None, "created_at", "pk"),
+        Index(None, "search_words", postgresql_using="gin"),
+        Index(None, "nickname_sort", "pk"),
         Index(None, "role", "pk"),
         Index(None, "user_id", "pk"),
     )
-
-
-SEARCH_VECTOR = search_vector(Hero.__table__.c.nickname)
-Index("heroes_words_idx", SEARCH_VECTOR, postgresql_using="gin")

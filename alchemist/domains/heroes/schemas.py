@@ -1,7 +1,7 @@
 """Schemas of heroes: the representation and the list query."""
 
 from alchemist.api.fields import Enum, Pk, Schema, Text, UtcDateTime
-from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 from alchemist.domains.users.models import User
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
@@ -11,7 +11,7 @@ from .models import ROLES, Hero
 EXAMPLE_PK = "0195a9f5-87b2-7ea8-9a80-c3e44d5fe635"
 # One for the examples of POST and one for PATCH: a nickname must be unique.
 NICKNAME_EXAMPLES = ("Brother Thistle", "Brother Thistle the Elder")
-NICKNAME_DESCRIPTION = "The name of the hero. No two heroes have the same one."
+NICKNAME_DESCRIPTION = "The name of the hero. No two heroes have the same one in any case."
 ROLE_DESCRIPTION = "What the hero is good at."
 
 
@@ -40,9 +40,4 @@ class HeroListQuery(ListQuerySchema):
     sort = Sort(Hero.pk, Hero.nickname, Hero.created_at)
     role = Enum(*ROLES, metadata={"description": "Heroes with this role.", "examples": ["mage"]})
     user_id = Pk(example=EXAMPLE_OWNER_PK, metadata={"description": "Heroes of this user."})
-    q = Text(
-        max=200,
-        min=1,
-        example="kettles morwenna",
-        metadata={"description": "Heroes with all these words in the nickname, in any case."},
-    )
+    q = SearchText("Heroes with all these words in the nickname.", example="kettles morwenna")

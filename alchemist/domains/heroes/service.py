@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from alchemist import database as db
 from alchemist.database import matches_words
 
-from .models import SEARCH_VECTOR, Hero
+from .models import Hero
 
 
 @db.cached_query
@@ -28,7 +28,7 @@ def list_query(
     if user_id is not None:
         query = query.where(Hero.user_id == user_id)
     if q is not None:
-        query = query.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(Hero.search_words, q))
     return query
 
 

@@ -3,21 +3,21 @@
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, not_blank, search_vector
+from alchemist.database import Base, Versioned, not_blank, searchable, sortable
 
 
 class Ingredient(Versioned, Base):
     __tablename__ = "ingredients"
 
     name: Mapped[str] = mapped_column(String(127))
+    name_sort: Mapped[str] = sortable("name")
     description: Mapped[str | None] = mapped_column(String(2000))
+    search_words: Mapped[str] = searchable("name", "description")
 
     __table_args__ = (
         not_blank("name"),
         Index(None, "name", "pk"),
+        Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "search_words", postgresql_using="gin"),
     )
-
-
-SEARCH_VECTOR = search_vector(Ingredient.__table__.c.name, Ingredient.__table__.c.description)
-Index("ingredients_words_idx", SEARCH_VECTOR, postgresql_using="gin")

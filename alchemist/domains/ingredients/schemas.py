@@ -1,7 +1,7 @@
 """Schemas of ingredients: the representation and the list query."""
 
 from alchemist.api.fields import Pk, Schema, Text, UtcDateTime
-from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 
 from .models import Ingredient
 
@@ -35,11 +35,6 @@ class IngredientListQuery(ListQuerySchema):
         example="Moonstone dust",
         metadata={"description": "Ingredients with exactly this name."},
     )
-    q = Text(
-        max=200,
-        min=1,
-        example="blue shimmer",
-        metadata={
-            "description": "Ingredients with all these words in name or description, in any case."
-        },
+    q = SearchText(
+        "Ingredients with all these words in name or description.", example="blue shimmer"
     )

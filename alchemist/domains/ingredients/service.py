@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from alchemist import database as db
 from alchemist.database import matches_words
 
-from .models import SEARCH_VECTOR, Ingredient
+from .models import Ingredient
 
 
 @db.cached_query
@@ -23,7 +23,7 @@ def list_query(*, name: str | None = None, q: str | None = None) -> Select[Any]:
     if name is not None:
         query = query.where(Ingredient.name == name)
     if q is not None:
-        query = query.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(Ingredient.search_words, q))
     return query
 
 

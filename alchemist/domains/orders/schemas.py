@@ -75,7 +75,7 @@ class OrderCreateSchema(Schema):
         metadata={"description": "The products to order."},
     )
     coupon_code = NameReference(
-        column=Coupon.code,
+        column=Coupon.code_folded,
         min=1,
         max=64,
         allow_none=True,

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
 from alchemist.domains.ingredients.models import Ingredient
 
 
@@ -14,7 +14,9 @@ class Potion(Versioned, Base):
     __tablename__ = "potions"
 
     name: Mapped[str] = mapped_column(String(127))
+    name_sort: Mapped[str] = sortable("name")
     description: Mapped[str | None] = mapped_column(String(2000))
+    search_words: Mapped[str] = searchable("name", "description")
 
     # The only relationship to a child: the rows belong to one potion and are deleted with it.
     ingredients: Mapped[list["PotionIngredient"]] = relationship(
@@ -24,7 +26,9 @@ class Potion(Versioned, Base):
     __table_args__ = (
         not_blank("name"),
         Index(None, "name", "pk"),
+        Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "search_words", postgresql_using="gin"),
     )
 
 
@@ -77,7 +81,3 @@ class PotionIngredient(Base):
             info=constraint_error("too-short", "#/ingredients", "A unit must not be blank."),
         ),
     )
-
-
-SEARCH_VECTOR = search_vector(Potion.__table__.c.name, Potion.__table__.c.description)
-Index("potions_words_idx", SEARCH_VECTOR, postgresql_using="gin")

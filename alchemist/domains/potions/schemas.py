@@ -14,7 +14,7 @@ from alchemist.api.fields import (
     UtcDateTime,
     UuidList,
 )
-from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 from alchemist.domains.ingredients.models import Ingredient
 
 from .models import Potion
@@ -111,12 +111,7 @@ class PotionListQuery(ListQuerySchema):
         example="Beekeeper's Apology",
         metadata={"description": "Potions with exactly this name."},
     )
-    q = Text(
-        max=200,
-        min=1,
-        example="hive gesture",
-        metadata={"description": "Words in name or description, in any order and case."},
-    )
+    q = SearchText("Potions with all these words in name or description.", example="hive gesture")
     ingredient = UuidList(
         metadata={
             "description": "Potions that contain all of these ingredients.",

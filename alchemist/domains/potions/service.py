@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import Grouping
 from alchemist import database as db
 from alchemist.database import matches_words
 
-from .models import SEARCH_VECTOR, Potion, PotionIngredient
+from .models import Potion, PotionIngredient
 
 RecipeLine = Mapping[str, Any]
 # Into the table, not the model: it is faster, and nothing needs the rows as objects.
@@ -37,7 +37,7 @@ def list_query(
     if name is not None:
         query = query.where(Potion.name == name)
     if q is not None:
-        query = query.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(Potion.search_words, q))
     if ingredient is not None:
         query = _containing_all(query, ingredient)
     if brewable_with is not None:

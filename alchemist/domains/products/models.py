@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.stores.models import Store
 
@@ -48,7 +48,9 @@ class Product(Versioned, Base):
         )
     )
     name: Mapped[str] = mapped_column(String(255))
+    name_sort: Mapped[str] = sortable("name")
     description: Mapped[str | None] = mapped_column(String(2000))
+    search_words: Mapped[str] = searchable("name", "description")
     price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
     # BIGINT: stock that orders return may exceed the maximum that clients can set.
     stock: Mapped[int | None] = mapped_column(BigInteger)
@@ -76,14 +78,12 @@ class Product(Versioned, Base):
             "stock",
             info=constraint_error("out-of-range", "#/stock", "Must be 0 or more."),
         ),
-        Index(None, "name", "pk"),
+        Index(None, "name_sort", "pk"),
         Index(None, "price", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "search_words", postgresql_using="gin"),
         Index(None, "store_id", "pk"),
+        Index(None, "store_id", "name_sort", "pk"),
         Index(None, "potion_id", "pk"),
         Index(None, "in_stock", "pk"),
     )
-
-
-SEARCH_VECTOR = search_vector(Product.__table__.c.name, Product.__table__.c.description)
-Index("products_words_idx", SEARCH_VECTOR, postgresql_using="gin")

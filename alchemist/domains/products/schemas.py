@@ -12,7 +12,7 @@ from alchemist.api.fields import (
     Text,
     UtcDateTime,
 )
-from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
 from alchemist.domains.stores.models import Store
@@ -117,9 +117,4 @@ class ProductListQuery(ListQuerySchema):
     min_price = Money(description="A price of at least this, in any currency.", example="5.00")
     max_price = Money(description="A price of at most this, in any currency.", example="20.00")
     in_stock = QueryBoolean(metadata={"description": "Whether the product is in stock."})
-    q = Text(
-        max=200,
-        min=1,
-        example="throat syrup",
-        metadata={"description": "Words in name or description, in any order and case."},
-    )
+    q = SearchText("Products with all these words in name or description.", example="throat syrup")

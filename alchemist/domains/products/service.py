@@ -12,7 +12,7 @@ from alchemist import errors
 from alchemist.database import matches_words
 from alchemist.domains.stores.models import Store
 
-from .models import SEARCH_VECTOR, Product
+from .models import Product
 
 MAX_STOCK = 1_000_000_000
 
@@ -52,7 +52,7 @@ def list_query(
     if in_stock is not None:
         query = query.where(Product.in_stock == in_stock)
     if q is not None:
-        query = query.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(Product.search_words, q))
     return query
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
 from alchemist.domains.users.models import User
 
 
@@ -24,9 +24,11 @@ class Store(Versioned, Base):
         )
     )
     name: Mapped[str] = mapped_column(String(255))
+    name_sort: Mapped[str] = sortable("name")
     street: Mapped[str] = mapped_column(String(255))
     zipcode: Mapped[str] = mapped_column(String(255))
     city: Mapped[str] = mapped_column(String(255))
+    search_words: Mapped[str] = searchable("name", "street", "city")
     country: Mapped[str] = mapped_column(String(255))
     currency: Mapped[str] = mapped_column(String(3))
     domain: Mapped[str | None] = mapped_column(String(255))
@@ -44,16 +46,11 @@ class Store(Versioned, Base):
             "currency",
             info=constraint_error("not-one-of", "#/currency", "Not a currency of ISO 4217."),
         ),
-        Index(None, "name", "pk"),
+        Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "search_words", postgresql_using="gin"),
         Index(None, "city", "pk"),
         Index(None, "country", "pk"),
         Index(None, "currency", "pk"),
         Index(None, "owner_id", "pk"),
     )
-
-
-SEARCH_VECTOR = search_vector(
-    Store.__table__.c.name, Store.__table__.c.street, Store.__table__.c.city
-)
-Index("stores_words_idx", SEARCH_VECTOR, postgresql_using="gin")

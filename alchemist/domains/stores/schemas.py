@@ -6,7 +6,7 @@ from iso4217 import Currency
 from marshmallow.validate import URL
 
 from alchemist.api.fields import CodedMessage, Enum, Pk, Schema, Text, UtcDateTime
-from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 from alchemist.api.request import BAD_ESCAPE_PATTERN
 from alchemist.domains.users.models import User
 from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, Email
@@ -93,11 +93,4 @@ class StoreListQuery(ListQuerySchema):
         *CURRENCIES, metadata={"description": "Stores with this currency.", "examples": ["EUR"]}
     )
     owner_id = Pk(example=EXAMPLE_MERCHANT_PK, metadata={"description": "Stores of this user."})
-    q = Text(
-        max=200,
-        min=1,
-        example="crooked ladle",
-        metadata={
-            "description": "Stores with all these words in name, street or city, in any case."
-        },
-    )
+    q = SearchText("Stores with all these words in name, street or city.", example="crooked ladle")

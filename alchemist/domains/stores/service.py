@@ -10,7 +10,7 @@ from alchemist import database as db
 from alchemist.database import matches_words
 from alchemist.domains.users import service as users
 
-from .models import SEARCH_VECTOR, Store
+from .models import Store
 
 
 @db.cached_query
@@ -38,7 +38,7 @@ def list_query(
     if owner_id is not None:
         query = query.where(Store.owner_id == owner_id)
     if q is not None:
-        query = query.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(Store.search_words, q))
     return query
 
 

@@ -7,7 +7,15 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, search_vector
+from alchemist.database import (
+    Base,
+    Versioned,
+    constraint_error,
+    folded,
+    not_blank,
+    searchable,
+    sortable,
+)
 
 ROLES = ("customer", "merchant", "admin")
 
@@ -16,13 +24,17 @@ class User(Versioned, Base):
     __tablename__ = "users"
 
     email: Mapped[str] = mapped_column(String(254))
+    email_folded: Mapped[str] = folded("email")
+    email_sort: Mapped[str] = sortable("email")
     full_name: Mapped[str] = mapped_column(String(255))
+    search_words: Mapped[str] = searchable("email", "full_name")
     role: Mapped[str] = mapped_column(String(16), server_default="customer")
     suspended_at: Mapped[datetime | None]
 
     __table_args__ = (
         UniqueConstraint(
-            "email", info=constraint_error("already-exists", "#/email", "This e-mail is taken.")
+            "email_folded",
+            info=constraint_error("already-exists", "#/email", "This e-mail is taken."),
         ),
         CheckConstraint(
             "email = lower(email) AND email <> ''",
@@ -35,8 +47,10 @@ class User(Versioned, Base):
             "role",
             info=constraint_error("not-one-of", "#/role", "Unknown role."),
         ),
+        Index(None, "email_sort", "pk"),
         Index(None, "role", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "search_words", postgresql_using="gin"),
     )
 
 
@@ -78,7 +92,3 @@ class Token(Versioned, Base):
         Index(None, "user_id", "created_at"),
         Index(None, "made_with_id"),
     )
-
-
-SEARCH_VECTOR = search_vector(User.__table__.c.email, User.__table__.c.full_name)
-Index("users_words_idx", SEARCH_VECTOR, postgresql_using="gin")

@@ -18,7 +18,7 @@ from alchemist.api.fields import (
     Text,
     UtcDateTime,
 )
-from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 
 from .models import ROLES, Token, User
 from .permissions import ALL_PERMISSIONS
@@ -31,7 +31,7 @@ EXAMPLE_OWNER_PK = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
 EXAMPLE_MERCHANT_PK = "019592b7-a058-75ca-a30f-8e67b7655127"
 # One for the examples of POST and one for PATCH: an e-mail address must be unique.
 EMAIL_EXAMPLES = ("ada@alchemist.example", "ada.ingram@alchemist.example")
-EMAIL_DESCRIPTION = "The e-mail address, in lower case. No two users have the same one."
+EMAIL_DESCRIPTION = "The e-mail address, in lower case. No two users have the same one in any case."
 FULL_NAME_DESCRIPTION = "The name, as the person writes it."
 
 # email-validator rejects every special-use domain (RFC 6761). Internal mail uses some of them, such
@@ -101,12 +101,7 @@ class UserListQuery(ListQuerySchema):
             "examples": ["percival@alchemist.example"],
         }
     )
-    q = Text(
-        max=200,
-        min=1,
-        example="percival thorne",
-        metadata={"description": "Users with all these words in e-mail or name, in any case."},
-    )
+    q = SearchText("Users with all these words in e-mail or name.", example="percival thorne")
     role = Enum(*ROLES, metadata={"description": "Users with this role.", "examples": ["merchant"]})
 
 

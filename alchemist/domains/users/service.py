@@ -13,7 +13,7 @@ from alchemist import errors
 from alchemist.database import matches_words
 
 from . import token_format, token_updates
-from .models import SEARCH_VECTOR, Token, User
+from .models import Token, User
 from .permissions import ON_REQUEST, ROLE_PERMISSIONS
 
 DEFAULT_TOKEN_TTL = timedelta(days=90)
@@ -64,9 +64,9 @@ def list_query(
     if only_user_id is not None:
         query = query.where(User.pk == only_user_id)
     if email is not None:
-        query = query.where(User.email == email)
+        query = query.where(User.email_folded == email)
     if q is not None:
-        query = query.where(matches_words(SEARCH_VECTOR, q))
+        query = query.where(matches_words(User.search_words, q))
     if role is not None:
         query = query.where(User.role == role)
     return query

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.api import pagination
-from alchemist.api.pagination.cursor import _fingerprint
+from alchemist.api.pagination.cursor import SEPARATOR, _fingerprint
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import (
@@ -63,7 +63,8 @@ def ordered(sort):
     parts = sort.split(",")
     if "pk" not in {part.removeprefix("-") for part in parts}:
         parts.append("-pk" if parts[-1].startswith("-") else "pk")
-    columns = [getattr(Ingredient, part.removeprefix("-")) for part in parts]
+    table = Ingredient.__table__
+    columns = [db.sort_column(table, part.removeprefix("-")) for part in parts]
     directed = [
         column.desc() if part.startswith("-") else column.asc()
         for column, part in zip(columns, parts, strict=True)
@@ -265,11 +266,11 @@ def test_nonsense_is_no_cursor(client, cursor):
 
 PK = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
 FORGED = {
-    "name": [["a\0b", PK], ["\ud800", PK], [5, PK], [None, PK], [["a"], PK], [{}, PK], ["a"]],
-    "pk": [[5], [None], [""], ["x"], [[PK]], [{}], [True], [PK, PK], [PK.upper() + "x"], []],
-    "price": [["", PK], [5, PK], ["free", PK], ["1\0", PK], [None, PK], ["1,5", PK], ["1"]]
+    "name": [["a\0b", PK], ["a"], ["a", PK, PK], ["a", ""], []],
+    "pk": [[""], ["x"], [PK, PK], [PK.upper() + "x"], []],
+    "price": [["", PK], ["free", PK], ["1\0", PK], ["1,5", PK], ["1"]]
     + [[price, PK] for price in ("NaN", "-NaN", "sNaN", "Infinity", "1e5", "1e400", "1e999999")],
-    "created_at": [["", PK], [5, PK], ["now", PK], ["2026-99-99", PK], ["infinity", PK], [[], PK]],
+    "created_at": [["", PK], ["now", PK], ["2026-99-99", PK], ["infinity", PK], ["2026"]],
 }
 
 
@@ -288,9 +289,8 @@ def test_a_forged_cursor_with_values_that_fit_no_column_is_refused(client, sort,
 
 
 def forged(url, order, values):
-    """Return a cursor with a valid fingerprint; lone surrogates are escaped."""
-    fingerprint = _fingerprint(f"{url} []", order, values)
-    content = json.dumps([fingerprint, *values], separators=(",", ":"))
+    """Return a cursor with a valid fingerprint."""
+    content = SEPARATOR.join([_fingerprint(f"{url} []", order, values), *values])
     return urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
@@ -303,7 +303,7 @@ def test_a_forged_price_that_is_a_number_is_compared(client, price):
 
 
 def test_the_forgery_of_these_tests_passes_with_fitting_values(client, cursor):
-    _, *values = json.loads(urlsafe_b64decode(cursor + "=="))
+    _, *values = urlsafe_b64decode(cursor + "==").decode().split(SEPARATOR)
     assert forged(URL, (pagination.SortKey("name"), pagination.SortKey("pk")), values) == cursor
 
 

@@ -217,6 +217,10 @@ def test_the_period_of_validity_may_be_one_microsecond(post):
         ("ÄRGER", "ärger"),
         ("ЗЕЛЬЕ", "зелье"),
         ("A\u0308RGER", "ärger"),
+        ("ΧΡΟΝΟΣ", "χρονος"),
+        ("STRASSE", "Straße"),
+        ("ﬁre", "FIRE"),
+        ("½ price", "1\u20442 PRICE"),
     ],
 )
 def test_codes_are_unique_in_any_case(post, new_code, code):
@@ -226,12 +230,34 @@ def test_codes_are_unique_in_any_case(post, new_code, code):
     assert new_code in answer.json["detail"]
 
 
-def test_changing_to_the_code_of_another_coupon_is_409(patch):
-    make_coupon(code="Moonshine")
+@pytest.mark.parametrize(("code", "new_code"), [("Moonshine", "MOONSHINE"), ("Straße", "STRASSE")])
+def test_changing_to_the_code_of_another_coupon_is_409(patch, code, new_code):
+    make_coupon(code=code)
     coupon = make_coupon(code="Sunshine")
-    answer = patch(coupon, code="MOONSHINE")
+    answer = patch(coupon, code=new_code)
     assert (answer.status_code, pointers_and_codes(answer)) == (409, {("#/code", "already-exists")})
+    assert new_code in answer.json["detail"]
     assert reload(coupon).code == "Sunshine"
+
+
+def test_a_changed_code_is_found_and_its_old_one_is_free(patch, post, list_codes):
+    patch(make_coupon(code="Moonshine"), code="ΧΡΟΝΟΣ")
+    assert list_codes(code="χρονος") == ["ΧΡΟΝΟΣ"]
+    assert list_codes(code="moonshine") == []
+    assert post(code="MOONSHINE").status_code == 201
+
+
+def test_invisible_characters_are_dropped_from_a_code(post, list_codes):
+    assert (
+        post(code="\u2060Mid\u200bsum\u00admer\u3164 Brew\u2800").json["code"] == "Midsummer Brew"
+    )
+    assert list_codes(code="mid\u2060summer brew") == ["Midsummer Brew"]
+
+
+def test_an_unchanged_code_is_no_change(patch):
+    coupon = make_coupon(code="Moonshine")
+    assert patch(coupon, code="Moonshine").status_code == 200
+    assert reload(coupon).version == 1
 
 
 def test_the_case_of_a_code_can_be_changed(patch):
@@ -241,7 +267,7 @@ def test_the_case_of_a_code_can_be_changed(patch):
 # Lists
 
 
-@pytest.mark.parametrize("code", ["Ärger", "ÄRGER", "ärger", " ärger "])
+@pytest.mark.parametrize("code", ["Ärger", "ÄRGER", "ärger", " ärger ", "\uff41\u0308rger"])
 def test_list_filters_by_code_in_any_case(list_codes, code):
     make_coupon(code="Ärger")
     make_coupon(code="Ärger2")

@@ -75,13 +75,32 @@ def test_a_nickname_of_another_length_is_rejected(create_hero, nickname, code):
     assert pointers_and_codes(create_hero(nickname=nickname)) == {("#/nickname", code)}
 
 
-@pytest.mark.parametrize("nickname", ["Thistle", " Thistle "])
-def test_a_nickname_in_use_is_a_conflict_that_names_it(create_hero, nickname):
-    make_hero(nickname="Thistle")
+@pytest.mark.parametrize(
+    ("taken", "nickname"),
+    [
+        ("Thistle", "Thistle"),
+        ("Thistle", " Thistle "),
+        ("Thistle", "THISTLE"),
+        ("Thistle", "This\u200btle"),
+        ("ΧΡΟΝΟΣ", "χρονος"),
+        ("Straße", "STRASSE"),
+        ("\ufdfa" * 255, "\ufdfa" * 255),
+    ],
+)
+def test_a_nickname_in_use_is_a_conflict_that_names_it(create_hero, taken, nickname):
+    make_hero(nickname=taken)
     response = create_hero(nickname=nickname)
     assert response.status_code == 409
     assert pointers_and_codes(response) == {("#/nickname", "already-exists")}
-    assert "Thistle" in response.json["detail"]
+    assert nickname in response.json["detail"]
+
+
+def test_a_nickname_that_looks_different_is_free(create_hero):
+    make_hero(
+        nickname="Genepi \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+    )
+    assert create_hero(nickname="Génépi \U0001f3f4").status_code == 201
+    assert create_hero(nickname="Genepi \U0001f3f4").status_code == 201
 
 
 def test_a_change_to_a_nickname_in_use_is_a_conflict(client_with_auth, owner, owner_headers):

@@ -39,7 +39,7 @@ def test_the_user_filter_finds_heroes_of_that_user(list_nicknames, owner):
 @pytest.mark.parametrize("q", ["thistle", "THISTLE brother", "brother"])
 def test_q_finds_words_of_the_nickname_in_any_order_and_case(list_nicknames, q):
     make_hero(nickname="Brother Thistle")
-    make_hero(nickname="Thistledown Brothers")
+    make_hero(nickname="Mothistle Halfbrother")
     assert list_nicknames(q=q) == ["Brother Thistle"]
 
 

@@ -226,7 +226,7 @@ def test_reserving_stock_changes_the_etag_of_the_product(client_with_auth, place
 # Coupons and heroes
 
 
-@pytest.mark.parametrize("code", ["Welcome10", "WELCOME10", " welcome10 "])
+@pytest.mark.parametrize("code", ["Welcome10", "WELCOME10", " welcome10 ", "\uff37el\u200bcome10"])
 def test_a_coupon_code_is_case_insensitive(place, buyer, code):
     coupon = make_coupon(code="Welcome10", percent_off=10)
     answer = place(item(make_product()), coupon_code=code)

@@ -148,6 +148,24 @@ def test_emails_are_compared_after_lower_case_and_composition(create_user):
     assert create_user(email="\u01f0sp@alchemist.example").status_code == 409
 
 
+@pytest.mark.parametrize(
+    ("taken", "email"),
+    [
+        ("χρονος@alchemist.example", "ΧΡΟΝΟΣ@alchemist.example"),
+        ("straße@alchemist.example", "STRASSE@alchemist.example"),
+    ],
+)
+def test_emails_are_compared_by_full_case_folding(create_user, update_user, taken, email):
+    assert create_user(email=taken).status_code == 201
+    response = create_user(email=email)
+    assert (response.status_code, pointers_and_codes(response)) == (
+        409,
+        {("#/email", "already-exists")},
+    )
+    assert email in response.json["detail"]
+    assert update_user(make_user(), email=email).status_code == 409
+
+
 def test_a_change_to_an_email_in_use_is_a_conflict(update_user):
     make_user(email="ada@alchemist.example")
     response = update_user(make_user(), email="ADA@alchemist.example")

@@ -1,0 +1,71 @@
+"""Keys that Python makes of texts, so that every server compares and sorts them in one way."""
+
+from hashlib import blake2b
+from unicodedata import combining, normalize
+
+from .visible_text import NON_SPACE_RUN, drop_invisible
+
+# Characters. A B-tree takes at most 2,704 bytes for all columns of an index.
+MAX_FOLDED_LENGTH = 600
+# Bytes of UTF-8: a cursor with this key fits into 1,000 bytes.
+MAX_SORT_KEY_SIZE = 600
+# A control character: less than every character of the parts that it separates.
+PART_SEPARATOR = "\x01"
+# Letters that Unicode does not decompose into a base letter and a mark, after case folding.
+BASE_LETTERS = str.maketrans(
+    {
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "đ": "d",
+        "ð": "d",
+        "ħ": "h",
+        "\u0131": "i",
+        "ł": "l",
+        "ŋ": "n",
+    }
+    | {"þ": "th", "ŧ": "t"}
+)
+
+
+def fold(text: str) -> str:
+    """Return the form in which two texts are equal that differ in case or in compatibility only.
+
+    That is NFKC and full case folding, until both change nothing (Unicode Standard, D146), without
+    invisible characters. Of a text that would be too long for an index it is a hash.
+    """
+    folded = drop_invisible(normalize("NFD", text)).casefold()
+    folded = normalize("NFKC", normalize("NFKC", folded).casefold())
+    if len(folded) <= MAX_FOLDED_LENGTH:
+        return folded
+    return blake2b(folded.encode()).hexdigest()
+
+
+def base_letters(text: str) -> str:
+    """Return the text without case, accents and invisible characters: "Génépi" is "genepi".
+
+    Marks that are no accents stay, such as the vowels of Thai and the voicing of Japanese.
+    """
+    folded = normalize("NFKD", NON_SPACE_RUN.sub("", text)).casefold().translate(BASE_LETTERS)
+    if folded.isascii():
+        return folded
+    letters = "".join(letter for letter in normalize("NFKD", folded) if not _is_accent(letter))
+    return normalize("NFC", letters)
+
+
+def _is_accent(character: str) -> bool:
+    """Return whether a character is a mark above or below a letter, or a Hebrew or Arabic point."""
+    combining_class = combining(character)
+    return combining_class >= 200 or 10 <= combining_class <= 36
+
+
+def sort_key(text: str) -> str:
+    """Return the key whose code points order texts by letters, then by accents, then by case.
+
+    Lower case comes first. A long key is cut, so equal beginnings of long texts are a tie.
+    """
+    letters, folded = base_letters(text), normalize("NFC", text.casefold())
+    accents = "" if folded == letters else folded
+    case = "" if text == folded else text.swapcase()
+    key = PART_SEPARATOR.join((letters, accents, case)).rstrip(PART_SEPARATOR)
+    return key.encode()[:MAX_SORT_KEY_SIZE].decode(errors="ignore")
