@@ -259,7 +259,10 @@ LABEL org.opencontainers.image.title="Alchemist" \
       org.opencontainers.image.licenses="MIT"
 COPY --chmod=755 <<'EOF' /usr/local/bin/healthcheck
 #!/usr/local/bin/python -IS
-"""Exit with 0 if GET of a path (`/livez` or `/readyz`) on ALCHEMIST_BIND returns 200."""
+"""Exit with 0 if GET of a path (`/livez` or `/readyz`) on ALCHEMIST_BIND returns 200.
+
+If there are several addresses, the first is used.
+"""
 
 import http.client
 import os
@@ -270,6 +273,7 @@ TIMEOUT = 4
 
 
 def connect(bind: str) -> socket.socket:
+    bind = bind.partition(",")[0].strip().removeprefix("tcp://")
     if not bind.startswith("unix:"):
         host, _, port = bind.rpartition(":")
         return socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)

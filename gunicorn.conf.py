@@ -14,7 +14,7 @@ from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 
 from alchemist.api import access_log
-from alchemist.config import ConfigurationError, check_open_access, load
+from alchemist.config import ConfigurationError, check_open_access, load, split_bind
 from alchemist.server import BufferingWorker, KeepAliveResponse, error_responses
 
 try:
@@ -22,7 +22,7 @@ try:
 except ConfigurationError as error:
     sys.exit(str(error))
 
-bind = _settings.bind
+bind = split_bind(_settings.bind)
 workers = _settings.workers
 threads = _settings.threads
 worker_class = BufferingWorker

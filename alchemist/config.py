@@ -66,8 +66,13 @@ def database_url(text: str) -> URL:
 
 def check_bind(text: str) -> None:
     """Raise ValidationError unless gunicorn can parse it: addresses, separated by commas."""
-    if not all(_is_bind(bind.strip()) for bind in text.split(",")):
+    if not all(map(_is_bind, split_bind(text))):
         raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
+
+
+def split_bind(text: str) -> list[str]:
+    """Return the addresses of a bind setting, which are separated by commas."""
+    return [address.strip() for address in text.split(",")]
 
 
 def _is_bind(text: str) -> bool:
@@ -112,7 +117,7 @@ class Settings:
 
     database_url: URL = field(metadata={"description": "The PostgreSQL database (14 to 18)."})
     bind: str = _setting(
-        "Where gunicorn listens: `host:port` or `unix:path`.",
+        "Where gunicorn listens: `host:port` or `unix:path`, or several, separated by commas.",
         "127.0.0.1:8000",
         validate=check_bind,
     )
@@ -219,10 +224,12 @@ def is_loopback(host: str) -> bool:
 
 def check_open_access(bind: str) -> None:
     """Raise ConfigurationError if other machines can reach an address with open access."""
-    if not bind.startswith(("unix:", "fd://")) and not is_loopback(hostname(bind)):
-        raise ConfigurationError(
-            [f"{env_name('open_access')}: other machines can reach {bind}: bind to 127.0.0.1."]
-        )
+    for address in split_bind(bind):
+        is_local = address.startswith(("unix:", "fd://"))
+        if not is_local and not is_loopback(hostname(address.removeprefix("tcp://"))):
+            raise ConfigurationError(
+                [f"{env_name('open_access')}: other machines can reach {address}: use 127.0.0.1."]
+            )
 
 
 def env_name(name: str) -> str:
@@ -303,7 +310,8 @@ def _timeout_errors(settings: Settings) -> Iterator[str]:
 
 def _limit_errors(settings: Settings) -> Iterator[str]:
     has_limits = any(getattr(settings, name) for name in LIMITS)
-    if has_limits and settings.bind.startswith("unix:") and "unix" not in settings.trusted_proxies:
+    has_unix = any(address.startswith("unix:") for address in split_bind(settings.bind))
+    if has_limits and has_unix and "unix" not in settings.trusted_proxies:
         yield (
             f"{env_name('trusted_proxies')}: Must contain `unix`: limits need the addresses of "
             "clients, which only the proxy in front of the unix socket knows."

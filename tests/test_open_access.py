@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from alchemist import config
 from alchemist import database as db
+from alchemist.api.trusted_proxies import HEADERS
 from alchemist.config import ConfigurationError
 from alchemist.database import PROJECT_ROOT
 from alchemist.domains.users import permissions
@@ -139,7 +140,11 @@ def test_a_foreign_host_reads_nothing_either(client, path):
 
 @pytest.mark.parametrize(
     "header",
-    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}],
+    [
+        *({"Origin": "https://evil.example"}, {"Origin": "null"}),
+        *({"Origin": "http://localhost:3000"}, {"Origin": "https://localhost"}),
+        *({"Origin": "http://127.0.0.1"}, {"Sec-Fetch-Site": "cross-site"}),
+    ],
 )
 def test_a_page_of_somebody_else_does_nothing_in_the_users_browser(client, header):
     """A form that a foreign page sends needs no CORS, and some operations need no body."""
@@ -151,8 +156,16 @@ def test_a_page_of_somebody_else_does_nothing_in_the_users_browser(client, heade
     assert emails == ["ada@alchemist.example"]
 
 
-def test_a_page_of_this_machine_may(client):
-    assert create(client, Origin="http://localhost:8000").status_code == 201
+@pytest.mark.parametrize("host", ["localhost:8000", "LOCALHOST:8000", "127.0.0.1", "[::1]:8000"])
+def test_a_page_of_the_service_itself_may(client, host):
+    assert create(client, host, Origin=f"http://{host.lower()}").status_code == 201
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_request_that_a_proxy_forwards_is_rejected(client, header):
+    answer = create(client, **{header: "localhost"})
+    assert (answer.status_code, answer.json["code"]) == (403, "not-local")
+    assert count() == 0
 
 
 CONFIGURED = "http://localhost:3000"
@@ -208,7 +221,10 @@ def test_without_it_and_without_a_token_a_write_is_refused(gunicorn_with_auth):
 
 # At the start
 
-LOOPBACK = ["127.0.0.1:8000", "127.0.0.5:1", "localhost:8000", "[::1]:8000", "unix:/run/a.sock"]
+LOOPBACK = [
+    *("127.0.0.1:8000", "127.0.0.5:1", "localhost:8000", "[::1]:8000", "unix:/run/a.sock"),
+    *("tcp://127.0.0.1:8000", "127.0.0.1:8000, unix:/run/a.sock,[::1]:8000"),
+]
 REACHABLE = [
     "0.0.0.0:8000",
     "[::]:8000",
@@ -219,6 +235,9 @@ REACHABLE = [
     "alchemist.example:8000",
     "127.0.0.1.evil.example:8000",
     "localhost.evil:8000",
+    "tcp://0.0.0.0:8000",
+    "127.0.0.1:8000,0.0.0.0:8000",
+    "unix:/run/a.sock, 0.0.0.0:8000",
 ]
 
 
@@ -233,7 +252,7 @@ def test_another_address_is_refused_by_its_name(bind):
         config.check_open_access(bind)
     [mistake] = refused.value.errors
     assert mistake.startswith("ALCHEMIST_OPEN_ACCESS: ")
-    assert bind in mistake
+    assert config.split_bind(bind)[-1] in mistake
 
 
 def start(url, *arguments, **environment):

@@ -96,6 +96,7 @@ def test_the_healthcheck_works_with_a_unix_socket(backend):
     bind = f"unix:{backend.server_address}"
     assert [run_healthcheck(bind, path) for path in ("/livez", "/unhealthy")] == [0, 1]
     assert run_healthcheck(f"{bind}.missing", "/livez") == 1
+    assert run_healthcheck(f"{bind}, 127.0.0.1:1", "/livez") == 0
 
 
 def test_the_healthcheck_works_with_a_port():

@@ -22,7 +22,7 @@ README = (PROJECT_ROOT / "README.md").read_text()
 PROJECT = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]
 VALUES = {
     "database_url": "a URL",
-    "bind": "an address",
+    "bind": "addresses",
     "cors_origins": "a list",
     "limit_storage": "a URL",
     "trusted_proxies": "a list",

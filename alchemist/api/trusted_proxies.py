@@ -12,7 +12,8 @@ HOST_PATTERN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[
 # Headers that only proxies send.
 HEADERS = (
     *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"),
-    *("X-Forwarded-Port", "X-Forwarded-Server", "X-Real-IP"),
+    *("X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-IP"),
+    *("X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
 )
 ENVIRON_KEYS = tuple(f"HTTP_{name.upper().replace('-', '_')}" for name in HEADERS)
 SCHEMES = ("http", "https")

@@ -626,6 +626,16 @@ def test_the_service_also_listens_on_a_unix_socket(fresh_database, tmp_path):
         assert read_until_close(connection).startswith(b"HTTP/1.1 200 ")
 
 
+def test_the_service_listens_on_several_addresses(fresh_database, tmp_path):
+    path = str(tmp_path / "http.sock")
+    server = Gunicorn(fresh_database, tmp_path)
+    server.environment["ALCHEMIST_BIND"] = f"127.0.0.1:{server.port}, unix:{path}"
+    with server, closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.connect(path)
+        connection.sendall(LIVEZ_AND_CLOSE)
+        assert read_until_close(connection).startswith(b"HTTP/1.1 200 ")
+
+
 def test_tls_is_rejected_at_the_start(fresh_database, tmp_path):
     certificate = tmp_path / "certificate.pem"
     certificate.touch()

@@ -18,6 +18,7 @@ from alchemist import database as db
 from alchemist.api import rate_limits, references
 from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, limiter
 from alchemist.api.request import request
+from alchemist.api.trusted_proxies import is_forwarded
 
 from . import permissions, token_format
 from .models import Token, User
@@ -137,25 +138,22 @@ def _check_is_local() -> None:
     is_local = not request.remote_addr or config.is_loopback(request.remote_addr)
     hosts = (request.host, request.authority)
     has_local_host = all(config.is_loopback(config.hostname(host)) for host in hosts)
-    if not (is_local and has_local_host) or _is_cross_site() or _is_forwarded():
+    if not (is_local and has_local_host) or _is_cross_site() or is_forwarded(request.environ):
         raise errors.Forbidden("Open access is limited to this machine.", code="not-local")
 
 
 def _is_cross_site() -> bool:
-    """Return whether a browser sends this request from a page of another site."""
+    """Return whether a browser sends this request from a page of another origin.
+
+    A page on another port of this machine is of another origin too, unless CORS is configured.
+    """
     if request.method in ("GET", "HEAD"):
         return False
     origin = request.headers.get("Origin")
-    if origin in current_app.extensions["cors_origins"]:
-        return False
-    has_foreign_origin = origin is not None and not config.is_loopback(
-        config.hostname(origin.partition("://")[2])
-    )
-    return has_foreign_origin or request.headers.get("Sec-Fetch-Site") == "cross-site"
-
-
-def _is_forwarded() -> bool:
-    return "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site") == "cross-site"
+    own = f"{request.scheme}://{request.host}"
+    return origin.lower() != own.lower() and origin not in current_app.extensions["cors_origins"]
 
 
 def _token_caller() -> Caller:
