@@ -13,7 +13,7 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from alchemist import errors
 
-from . import field_docs, fields, openapi, rate_limits
+from . import field_docs, fields, openapi
 from .request import JSON, MERGE_PATCH, Request, request
 from .resource import close_session
 
@@ -207,7 +207,6 @@ def _method_not_allowed_without_slash() -> None:
 def _finalize(response: Response) -> Response:
     request.drain()
     response.headers["X-Request-ID"] = request.id
-    response.headers.extend(rate_limits.headers())
     if response.status_code == HTTPStatus.NO_CONTENT:
         del response.headers["Content-Type"]
     return response

@@ -3,17 +3,18 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from math import ceil
 from threading import Lock
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from flask import Flask, current_app
 
 from alchemist import errors
 from alchemist.config import Settings
 
-from .request import request
+from .request import Request, request
 from .trusted_proxies import parse_address
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ FAILED_AUTHENTICATIONS = "failed-authentications"
 WINDOW = 60  # seconds
 # Query parameters that make the database read many more rows than it returns.
 COSTLY_PARAMETERS = {"brewable_with", "count", "ingredient", "q"}
+# Where the WSGI environment has, by policy, the limit of the client, what is left of it, and the
+# seconds until it starts again.
+ENVIRON_KEY = "alchemist.quotas"
 # Of one process: 20 MB.
 MAX_COUNTERS = 100_000
 # Seconds for which a storage that failed is not used.
@@ -32,14 +36,6 @@ STORAGE_RETRY_INTERVAL = 5.0
 STORAGE_FAILS = "The storage of rate limits fails: this process counts by itself for a while."
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-
-class Quota(NamedTuple):
-    """What a client may still send under a policy; it starts again in `seconds`."""
-
-    limit: int
-    remaining: int
-    seconds: int
 
 
 class LocalCounters:
@@ -59,13 +55,20 @@ class LocalCounters:
         """Return the new count, and the seconds until it starts again at zero."""
         now = monotonic()
         with self._lock:
-            while self._counters and next(iter(self._counters.values()))[1] <= now:
-                self._counters.popitem(last=False)
-            count, end = self._counters.get(key, (0, now + WINDOW))
+            count, end = self._counters.get(key, (0, 0.0))
+            if end <= now:
+                count, end = 0, now + WINDOW
+                self._drop_counters(now)
             self._counters[key] = count + amount, end
-            if len(self._counters) > MAX_COUNTERS:
-                self._counters.popitem(last=False)
         return count + amount, end - now
+
+    def _drop_counters(self, now: float) -> None:
+        """Drop those that have expired, and the oldest if there are too many."""
+        counters = self._counters
+        while counters and (
+            next(iter(counters.values()))[1] <= now or len(counters) >= MAX_COUNTERS
+        ):
+            counters.popitem(last=False)
 
 
 class RateLimiter:
@@ -77,27 +80,26 @@ class RateLimiter:
         self._shared = _connect(storage_url) if storage_url else None
         self._shared_from = 0.0
 
-    def count(self, policy: str, client: str | None) -> None:
-        """Count a request of the client; raise RateLimited above the limit."""
-        quota, count = self._add(policy, client, 1)
-        if quota and count > quota.limit:
-            raise _rate_limited(policy, quota)
+    @property
+    def is_unlimited(self) -> bool:
+        return not self._limits
 
-    def check(self, policy: str, client: str | None) -> None:
-        """Raise RateLimited if the next request of the client would be above the limit."""
-        quota, count = self._add(policy, client, 0)
-        if quota and count >= quota.limit:
-            raise _rate_limited(policy, quota)
+    def count(self, policy: str, client: str | None, amount: int = 1) -> None:
+        """Count a request of the client; raise RateLimited above the limit.
 
-    def _add(self, policy: str, client: str | None, amount: int) -> tuple[Quota | None, int]:
-        """Return the quota of the client and its count; a client without a name has none."""
+        With an amount of 0, raise it if the next request would be above the limit.
+        """
         limit = self._limits.get(policy)
         if limit is None or client is None:
-            return None, 0
-        count, seconds = self._increment(f"{policy} {client}", amount)
-        quota = Quota(limit, max(0, limit - count), max(1, ceil(seconds)))
-        request.quotas[policy] = quota
-        return quota, count
+            return
+        count, exact_seconds = self._increment(f"{policy} {client}", amount)
+        seconds = ceil(exact_seconds) or 1
+        remaining = limit - count if count < limit else 0
+        quotas = request.environ.setdefault(ENVIRON_KEY, {})
+        quotas[policy] = limit, remaining, seconds
+        if count >= limit + amount:
+            detail = f"The limit is {limit} {policy.replace('-', ' ')} in {WINDOW} seconds."
+            raise errors.RateLimited(detail, seconds)
 
     def _increment(self, key: str, amount: int) -> tuple[int, float]:
         """Increment the shared counter or, while its storage fails, one of this process."""
@@ -118,11 +120,6 @@ def _connect(storage_url: str) -> Any:
     return SharedCounters(storage_url)
 
 
-def _rate_limited(policy: str, quota: Quota) -> errors.RateLimited:
-    detail = f"The limit is {quota.limit} {policy.replace('-', ' ')} in {WINDOW} seconds."
-    return errors.RateLimited(detail, quota.seconds)
-
-
 def limiter() -> RateLimiter:
     """Return the rate limiter of the app."""
     rate_limiter: RateLimiter = current_app.extensions["rate_limiter"]
@@ -140,37 +137,49 @@ def count_request(view: Callable[..., Any]) -> None:
 
     Raise RateLimited if the client is above a limit.
     """
-    client = f"token {request.caller.token_id}" if request.caller.token_id else address()
-    limiter().count(REQUESTS, client)
-    if _is_costly(view):
-        limiter().count(COSTLY_REQUESTS, client)
+    rate_limiter = limiter()
+    if rate_limiter.is_unlimited:
+        return
+    # Not the proxy, which would cost as much as the count.
+    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    token_id = current.caller.token_id
+    client = f"token {token_id.hex}" if token_id else _network(current.client_address)
+    rate_limiter.count(REQUESTS, client)
+    if getattr(view, "is_costly", False) or _has_costly_parameters(current):
+        rate_limiter.count(COSTLY_REQUESTS, client)
 
 
-def _is_costly(view: Callable[..., Any]) -> bool:
-    if getattr(view, "is_costly", False):
-        return True
-    return bool(request.query_string) and not COSTLY_PARAMETERS.isdisjoint(request.parameters())
+def _has_costly_parameters(request: Request) -> bool:
+    has_query = bool(request.environ.get("QUERY_STRING"))
+    return has_query and not COSTLY_PARAMETERS.isdisjoint(request.parameters())
 
 
 def address() -> str | None:
-    """Return the IPv4 address of the client, or its IPv6 network; None if it is unknown.
+    """Return the IPv4 address of the client, or its IPv6 network; None if it is unknown."""
+    return _network(request.client_address)
 
-    One IPv6 client has a network of /64 (RFC 6177), and so as many addresses as it likes.
+
+# Bounded, because clients choose their addresses.
+@lru_cache(maxsize=1024)
+def _network(text: str) -> str | None:
+    """Return an IPv4 address, or the network of /64 of an IPv6 address; None for other text.
+
+    One IPv6 client has such a network (RFC 6177), and so as many addresses as it likes.
     """
-    parsed = parse_address(request.client_address)
+    parsed = parse_address(text)
     if parsed is None:
         return None
     return str(parsed) if parsed.version == 4 else f"{parsed.packed[:8].hex()}/64"
 
 
-def headers() -> dict[str, str]:
-    """Return the RateLimit headers of this request (draft-ietf-httpapi-ratelimit-headers-11)."""
-    quotas = request.quotas.items()
+def headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the RateLimit headers of a request (draft-ietf-httpapi-ratelimit-headers-11)."""
+    quotas: Mapping[str, tuple[int, int, int]] | None = environ.get(ENVIRON_KEY)
     if not quotas:
-        return {}
-    policies = [f'"{policy}";q={quota.limit};w={WINDOW}' for policy, quota in quotas]
-    states = [f'"{policy}";r={quota.remaining};t={quota.seconds}' for policy, quota in quotas]
-    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(states)}
+        return []
+    policies = [f'"{name}";q={limit};w={WINDOW}' for name, (limit, _, _) in quotas.items()]
+    states = [f'"{name}";r={left};t={seconds}' for name, (_, left, seconds) in quotas.items()]
+    return [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(states))]
 
 
 def init_app(app: Flask, settings: Settings) -> None:

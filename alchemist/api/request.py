@@ -43,11 +43,6 @@ class Request(flask.Request):
     json_body: Any = None
 
     @cached_property
-    def quotas(self) -> dict[str, Any]:
-        """What the client may still send, by the policies under which this request was counted."""
-        return {}
-
-    @cached_property
     def id(self) -> str:
         """The X-Request-ID of the client if it has a safe format, else a new one."""
         header = self.headers.get("X-Request-ID", "")

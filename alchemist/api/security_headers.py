@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from flask_cors import CORS
 
+from . import rate_limits
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -52,7 +54,7 @@ def cors_headers(origin: str, cors_origins: Collection[str]) -> dict[str, str]:
 
 
 class SecurityHeadersMiddleware:
-    """WSGI middleware that adds the headers which a response does not set.
+    """WSGI middleware that adds these and the RateLimit headers, if a response does not set them.
 
     Here the headers are a plain list. In werkzeug's `Headers`, the same takes ten times as long.
     """
@@ -70,7 +72,8 @@ class SecurityHeadersMiddleware:
             fields = [field for value in vary for field in value.split(", ")]
             others = [(name, value) for name, value in headers if name != "Vary"]
             merged_vary = ("Vary", ", ".join(dict.fromkeys([*fields, *self.vary])))
-            return start_response(status, [*others, *missing, merged_vary], *exc_info)
+            limits = rate_limits.headers(environ)
+            return start_response(status, [*others, *missing, *limits, merged_vary], *exc_info)
 
         return self.app(environ, start)
 

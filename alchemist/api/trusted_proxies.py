@@ -39,7 +39,9 @@ class TrustedProxies:
 
         Each proxy appends the address of its own client to X-Forwarded-For.
         """
-        address = environ.get("REMOTE_ADDR") or ""
+        address: str = environ.get("REMOTE_ADDR") or ""
+        if not self._names:
+            return address
         hops = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         while hops and self._trusts(address):
             previous = parse_address(_without_port(hops.pop().strip()))

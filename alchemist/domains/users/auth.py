@@ -165,7 +165,7 @@ def _token_caller() -> Caller:
         digest = token_format.digest(token.strip())
         if caller := _cached_caller(digest):
             return caller
-        limiter().check(FAILED_AUTHENTICATIONS, rate_limits.address())
+        limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
         if caller := _load_caller(digest):
             return caller
     limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
