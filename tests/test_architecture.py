@@ -32,6 +32,7 @@ LAYERS: dict[str, list[str]] = {
         "embedded",
         "cli",
     ],
+    "config": ["environment", "checks", "settings"],
     "errors": ["catalogue", "problem_types", "exceptions"],
     "database": [
         *("deadline", "engines", "autocommit", "visible_text", "text_keys", "text_search"),

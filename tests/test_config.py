@@ -207,7 +207,7 @@ def test_an_unreadable_dotenv_is_one_error(environment, monkeypatch):
     def deny(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(config.Path, "read_text", deny)
+    monkeypatch.setattr(config.environment.Path, "read_text", deny)
     assert load_errors(environment) == [".env: Cannot be read (Permission denied)."]
 
 
@@ -243,6 +243,83 @@ def test_a_password_is_never_printed(environment, url):
     except config.ConfigurationError as error:
         output = f"{error!r} {error} {error.errors}"
     assert "swordfish" not in output
+
+
+SECRETS = {"DATABASE_URL": URL, "ALCHEMIST_LIMIT_STORAGE": "redis://:swordfish@cache.example"}
+
+
+@pytest.fixture
+def secret_file(tmp_path):
+    """Return a function that writes the file of a secret; it returns the path."""
+
+    def write(content):
+        path = tmp_path / "secret"
+        path.write_bytes(content)
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_can_be_in_a_file(environment, secret_file, name):
+    environment(**{"DATABASE_URL": URL, name: SECRETS[name]})
+    expected = config.load()
+    variables = {"DATABASE_URL": URL, f"{name}_FILE": secret_file(f"{SECRETS[name]}\n".encode())}
+    variables.pop(name, None)
+    environment(**variables)
+    assert config.load() == expected
+    assert name not in os.environ
+
+
+def test_every_secret_is_tested():
+    assert set(SECRETS) == config.secret_names()
+
+
+FILE_ERRORS = {
+    b"": "The file must have a value.",
+    b" \n": "The file must have a value.",
+    b"a\0b": "The file must have a value without NUL.",
+    b"\xff": "The file must be UTF-8.",
+}
+
+
+@pytest.mark.parametrize("content", FILE_ERRORS)
+def test_a_file_without_a_secret_is_one_error(environment, secret_file, content):
+    path = secret_file(content)
+    errors = load_errors(environment, DATABASE_URL_FILE=path)
+    assert errors == [f"DATABASE_URL_FILE: {FILE_ERRORS[content]}"]
+
+
+def test_a_file_with_an_invalid_value_is_reported_with_its_variable(environment, secret_file):
+    path = secret_file(b"mysql://localhost/swordfish")
+    [error] = load_errors(environment, DATABASE_URL_FILE=path)
+    assert error.startswith("DATABASE_URL_FILE: Begin with")
+    assert "swordfish" not in error
+
+
+def test_an_unreadable_file_is_reported_beside_other_errors(environment, tmp_path):
+    errors = load_errors(
+        environment, DATABASE_URL_FILE=str(tmp_path / "missing"), ALCHEMIST_WORKERS="0"
+    )
+    assert errors[0] == "DATABASE_URL_FILE: Cannot be read (No such file or directory)."
+    assert [error.partition(":")[0] for error in errors[1:]] == ["ALCHEMIST_WORKERS"]
+
+
+def test_a_secret_and_its_file_are_one_error(environment, secret_file):
+    path = secret_file(URL.encode())
+    errors = load_errors(environment, DATABASE_URL=URL, DATABASE_URL_FILE=path)
+    assert errors == ["DATABASE_URL_FILE: Set either it or DATABASE_URL."]
+
+
+def test_a_setting_that_is_not_secret_has_no_file(environment):
+    [error] = load_errors(environment, DATABASE_URL=URL, ALCHEMIST_WORKERS_FILE="/x")
+    assert error.startswith("ALCHEMIST_WORKERS_FILE: ")
+
+
+def test_an_override_replaces_the_variable_and_its_file(environment):
+    environment(DATABASE_URL="nonsense", DATABASE_URL_FILE="/missing")
+    url = config.database_url(URL)
+    assert config.load(database_url=url).database_url == url
 
 
 def test_settings_are_immutable(environment):

@@ -1,110 +1,43 @@
 """The settings, read from the environment and `.env`, and validated together."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import date
 from difflib import get_close_matches
-from functools import lru_cache
-from io import StringIO
-from ipaddress import ip_address, ip_network
 from os import environ
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import dotenv
 from environs import Env, EnvValidationError
-from marshmallow import ValidationError
 from marshmallow.validate import OneOf, Range
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
-ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+from .checks import (
+    check_bind,
+    check_limit_storage,
+    check_open_access,
+    check_origins,
+    check_proxies,
+    database_url,
+    split_bind,
+)
+from .environment import (
+    ConfigurationError,
+    env_name,
+    file_variable,
+    load_dotenv,
+    secrets_from_files,
+)
+
 # Each first timeout must be shorter than the second.
 TIMEOUT_ORDER = (
     ("lock_timeout", "statement_timeout"),
     ("statement_timeout", "request_timeout"),
 )
-# The host may be missing: gunicorn then listens on every address of the machine.
-TCP_BIND = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
-SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
-STORAGE_SCHEMES = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey+unix")
 # Requests in a minute; 0 switches a limit off.
 LIMIT = Range(0, 1_000_000)
 LIMITS = ("limit_requests", "limit_costly_requests", "limit_failed_authentications")
-URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 # The test suite reads them, not the service.
 TEST_ONLY_VARIABLES = {"ALCHEMIST_TEST_DATABASE_URL"}
-
-
-class ConfigurationError(Exception):
-    """Every error of the configuration: one line each, which begins with its variable or file."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
-
-
-def database_url(text: str) -> URL:
-    """Parse the URL of a PostgreSQL database; raise ValidationError."""
-    try:
-        text.encode()
-        url = make_url(text)
-        # The resolver encodes the host name like this, and a name that is too long fails.
-        (url.host or "").encode("idna")
-    except (ArgumentError, ValueError) as error:
-        raise ValidationError("Not a URL.") from error
-    if url.drivername not in URL_SCHEMES:
-        raise ValidationError(
-            f"Begin with one of {', '.join(f'{name}://' for name in URL_SCHEMES)}."
-        )
-    # Of a repeated parameter libpq takes the last value; hosts are a list.
-    last = {name: values[-1] for name, values in url.normalized_query.items() if name != "host"}
-    return url.set(drivername="postgresql+psycopg").update_query_dict(last)
-
-
-def check_bind(text: str) -> None:
-    """Raise ValidationError unless gunicorn can parse it: addresses, separated by commas."""
-    if not all(map(_is_bind, split_bind(text))):
-        raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
-
-
-def split_bind(text: str) -> list[str]:
-    """Return the addresses of a bind setting, which are separated by commas."""
-    return [address.strip() for address in text.split(",")]
-
-
-def _is_bind(text: str) -> bool:
-    tcp = TCP_BIND.fullmatch(text)
-    return int(tcp[2]) <= 65535 if tcp else bool(SOCKET_BIND.fullmatch(text))
-
-
-def check_origins(origins: list[str]) -> None:
-    """Raise ValidationError unless each has a scheme, a host and maybe a port (RFC 6454 §6.2)."""
-    if not all(ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValidationError("Each must be like https://shop.example or http://localhost:3000.")
-
-
-def check_proxies(names: list[str]) -> None:
-    """Raise ValidationError unless each is a network, an address, or `unix`."""
-    try:
-        for name in names:
-            if name != "unix":
-                ip_network(name)
-    except ValueError as error:
-        raise ValidationError("Each must be like 10.0.0.0/8, 192.0.2.1 or unix.") from error
-
-
-def check_limit_storage(url: str) -> None:
-    """Raise ValidationError unless it is empty or the URL of a Redis or Valkey."""
-    try:
-        parts = urlsplit(url)
-        is_valid = not url or (parts.scheme in STORAGE_SCHEMES and parts.port != 0)
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise ValidationError("Must be like redis://host:6379/0 or valkey://host.")
 
 
 def _setting(description: str, default: Any, **options: Any) -> Any:
@@ -115,7 +48,9 @@ def _setting(description: str, default: Any, **options: Any) -> Any:
 class Settings:
     """One field for each variable: `database_url` is DATABASE_URL, any other `x` is ALCHEMIST_X."""
 
-    database_url: URL = field(metadata={"description": "The PostgreSQL database (14 to 18)."})
+    database_url: URL = field(
+        metadata={"description": "The PostgreSQL database (14 to 18).", "secret": True}
+    )
     bind: str = _setting(
         "Where gunicorn listens: `host:port` or `unix:path`, or several, separated by commas.",
         "127.0.0.1:8000",
@@ -190,6 +125,7 @@ class Settings:
         "worker counts by itself.",
         None,
         validate=check_limit_storage,
+        secret=True,
     )
     v1_sunset: date | None = field(
         default=None,
@@ -205,64 +141,23 @@ class Settings:
     )
 
 
-def hostname(address: str) -> str:
-    """Return the host of `host`, `host:port`, `[host]` or `[host]:port`."""
-    if address.startswith("["):
-        return address[1:].partition("]")[0]
-    return address.partition(":")[0]
+def secret_names() -> set[str]:
+    """Return the variables whose values can be read from a file instead."""
+    return {env_name(setting.name) for setting in fields(Settings) if "secret" in setting.metadata}
 
 
-@lru_cache
-def is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def load(**overrides: Any) -> Settings:
+    """Read and validate all settings; raise ConfigurationError with every error.
 
-
-def check_open_access(bind: str) -> None:
-    """Raise ConfigurationError if other machines can reach an address with open access."""
-    for address in split_bind(bind):
-        is_local = address.startswith(("unix:", "fd://"))
-        if not is_local and not is_loopback(hostname(address.removeprefix("tcp://"))):
-            raise ConfigurationError(
-                [f"{env_name('open_access')}: other machines can reach {address}: use 127.0.0.1."]
-            )
-
-
-def env_name(name: str) -> str:
-    return name.upper() if name == "database_url" else f"ALCHEMIST_{name.upper()}"
-
-
-def load_dotenv() -> None:
-    """Set the variables of `.env` in the current directory that the environment lacks."""
-    try:
-        dotenv.load_dotenv(stream=StringIO(Path(".env").read_text("utf-8-sig")))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise ConfigurationError([f".env: Cannot be read ({error.strerror})."]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError([".env: Must be UTF-8."]) from error
-    except ValueError as error:
-        # A NUL byte, or a name with "=": the operating system accepts neither.
-        raise ConfigurationError([f".env: Must be variables and values ({error})."]) from error
-
-
-def load() -> Settings:
-    """Read and validate all settings; raise ConfigurationError with every error."""
+    `overrides` are valid values of settings, which replace their variables.
+    """
     load_dotenv()
-    env = Env(eager=False)
-    env.add_parser("database_url", database_url)
-    values = {setting.name: _parse_setting(env, setting) for setting in fields(Settings)}
-    try:
-        env.seal()
-    except EnvValidationError as error:
-        invalid: Any = error.error_messages
-        errors = [f"{name}: {' '.join(messages)}" for name, messages in invalid.items()]
-        raise ConfigurationError([*errors, *_unknown_variables()]) from error
+    names = secret_names() - {env_name(name) for name in overrides}
+    with secrets_from_files(names) as file_errors:
+        values, invalid = _parse_settings(overrides)
+    if invalid := invalid | file_errors:
+        lines = [f"{_source(name)}: {error}" for name, error in invalid.items()]
+        raise ConfigurationError([*lines, *_unknown_variables()])
     settings = Settings(**values)
     if errors := [*_timeout_errors(settings), *_limit_errors(settings), *_unknown_variables()]:
         raise ConfigurationError(errors)
@@ -271,8 +166,30 @@ def load() -> Settings:
     return settings
 
 
+def _source(name: str) -> str:
+    """Return the variable, or the one that names its file, that a value was read from."""
+    return file_variable(name) if file_variable(name) in environ else name
+
+
+def _parse_settings(overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the values by setting, and the errors by variable."""
+    env = Env(eager=False)
+    env.add_parser("database_url", database_url)
+    values = {
+        setting.name: _parse_setting(env, setting)
+        for setting in fields(Settings)
+        if setting.name not in overrides
+    }
+    try:
+        env.seal()
+    except EnvValidationError as error:
+        invalid: Any = error.error_messages
+        return {}, {name: " ".join(texts) for name, texts in invalid.items()}
+    return values | overrides, {}
+
+
 def _parse_setting(env: Env, setting: Any) -> Any:
-    options = {key: value for key, value in setting.metadata.items() if key != "description"}
+    options = {key: setting.metadata[key] for key in ("validate",) if key in setting.metadata}
     if setting.name == "database_url":
         return env.database_url("DATABASE_URL")
     parsers: dict[Any, Any] = {
@@ -320,6 +237,7 @@ def _limit_errors(settings: Settings) -> Iterator[str]:
 
 def _unknown_variables() -> Iterator[str]:
     names = {env_name(setting.name) for setting in fields(Settings)} | TEST_ONLY_VARIABLES
+    names |= {file_variable(name) for name in secret_names()}
     for name in sorted(environ.keys() - names):
         if name.startswith("ALCHEMIST_"):
             matches = get_close_matches(name, names, n=1)

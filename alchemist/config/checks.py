@@ -1,0 +1,107 @@
+"""Parse and check the values of single settings."""
+
+import re
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from .environment import ConfigurationError, env_name
+
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
+# The host may be missing: gunicorn then listens on every address of the machine.
+TCP_BIND = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
+SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
+STORAGE_SCHEMES = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey+unix")
+URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
+
+
+def database_url(text: str) -> URL:
+    """Parse the URL of a PostgreSQL database; raise ValidationError."""
+    try:
+        text.encode()
+        url = make_url(text)
+        # The resolver encodes the host name like this, and a name that is too long fails.
+        (url.host or "").encode("idna")
+    except (ArgumentError, ValueError) as error:
+        raise ValidationError("Not a URL.") from error
+    if url.drivername not in URL_SCHEMES:
+        raise ValidationError(
+            f"Begin with one of {', '.join(f'{name}://' for name in URL_SCHEMES)}."
+        )
+    # Of a repeated parameter libpq takes the last value; hosts are a list.
+    last = {name: values[-1] for name, values in url.normalized_query.items() if name != "host"}
+    return url.set(drivername="postgresql+psycopg").update_query_dict(last)
+
+
+def check_bind(text: str) -> None:
+    """Raise ValidationError unless gunicorn can parse it: addresses, separated by commas."""
+    if not all(map(_is_bind, split_bind(text))):
+        raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
+
+
+def split_bind(text: str) -> list[str]:
+    """Return the addresses of a bind setting, which are separated by commas."""
+    return [address.strip() for address in text.split(",")]
+
+
+def _is_bind(text: str) -> bool:
+    tcp = TCP_BIND.fullmatch(text)
+    return int(tcp[2]) <= 65535 if tcp else bool(SOCKET_BIND.fullmatch(text))
+
+
+def check_origins(origins: list[str]) -> None:
+    """Raise ValidationError unless each has a scheme, a host and maybe a port (RFC 6454 §6.2)."""
+    if not all(ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValidationError("Each must be like https://shop.example or http://localhost:3000.")
+
+
+def check_proxies(names: list[str]) -> None:
+    """Raise ValidationError unless each is a network, an address, or `unix`."""
+    try:
+        for name in names:
+            if name != "unix":
+                ip_network(name)
+    except ValueError as error:
+        raise ValidationError("Each must be like 10.0.0.0/8, 192.0.2.1 or unix.") from error
+
+
+def check_limit_storage(url: str) -> None:
+    """Raise ValidationError unless it is empty or the URL of a Redis or Valkey."""
+    try:
+        parts = urlsplit(url)
+        is_valid = not url or (parts.scheme in STORAGE_SCHEMES and parts.port != 0)
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValidationError("Must be like redis://host:6379/0 or valkey://host.")
+
+
+def hostname(address: str) -> str:
+    """Return the host of `host`, `host:port`, `[host]` or `[host]:port`."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0]
+
+
+@lru_cache
+def is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_open_access(bind: str) -> None:
+    """Raise ConfigurationError if other machines can reach an address with open access."""
+    for address in split_bind(bind):
+        is_local = address.startswith(("unix:", "fd://"))
+        if not is_local and not is_loopback(hostname(address.removeprefix("tcp://"))):
+            raise ConfigurationError(
+                [f"{env_name('open_access')}: other machines can reach {address}: use 127.0.0.1."]
+            )
