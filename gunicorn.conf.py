@@ -14,8 +14,9 @@ from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 
 from alchemist.api import access_log
+from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.config import ConfigurationError, check_open_access, load, split_bind
-from alchemist.server import BufferingWorker, KeepAliveResponse, error_responses
+from alchemist.server import BufferingWorker, Clients, KeepAliveResponse, error_responses
 
 try:
     _settings = load()
@@ -27,6 +28,8 @@ workers = _settings.workers
 threads = _settings.threads
 worker_class = BufferingWorker
 BufferingWorker.client_timeout = _settings.client_timeout
+if _settings.has_limits:
+    BufferingWorker.clients = Clients(TrustedProxies(_settings.trusted_proxies))
 error_responses.cors_origins = _settings.cors_origins
 loglevel = _settings.log_level
 graceful_timeout = 10  # seconds

@@ -96,7 +96,7 @@ LAYERS: dict[str, list[str]] = {
         *("swagger_ui", "problem_pages", "moving", "not_found"),
     ],
     "server": [
-        *("error_responses", "chunks", "connection", "buffer_total", "eviction"),
+        *("error_responses", "chunks", "connection", "clients", "buffer_total", "eviction"),
         *("connection_counts", "fair_accept", "event_loop", "thread_pool", "worker"),
     ],
     "embedded": ["spawn", "data_directory", "postgres"],

@@ -143,7 +143,7 @@ def count_request(view: Callable[..., Any]) -> None:
     # Not the proxy, which would cost as much as the count.
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
     token_id = current.caller.token_id
-    client = f"token {token_id.hex}" if token_id else _network(current.client_address)
+    client = f"token {token_id.hex}" if token_id else network(current.client_address)
     rate_limiter.count(REQUESTS, client)
     if getattr(view, "is_costly", False) or _has_costly_parameters(current):
         rate_limiter.count(COSTLY_REQUESTS, client)
@@ -156,12 +156,12 @@ def _has_costly_parameters(request: Request) -> bool:
 
 def address() -> str | None:
     """Return the IPv4 address of the client, or its IPv6 network; None if it is unknown."""
-    return _network(request.client_address)
+    return network(request.client_address)
 
 
 # Bounded, because clients choose their addresses.
 @lru_cache(maxsize=1024)
-def _network(text: str) -> str | None:
+def network(text: str) -> str | None:
     """Return an IPv4 address, or the network of /64 of an IPv6 address; None for other text.
 
     One IPv6 client has such a network (RFC 6177), and so as many addresses as it likes.

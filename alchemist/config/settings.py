@@ -140,6 +140,11 @@ class Settings:
         validate=OneOf(["debug", "info", "warning", "error"]),
     )
 
+    @property
+    def has_limits(self) -> bool:
+        """Whether the requests of a client are limited."""
+        return any(getattr(self, name) for name in LIMITS)
+
 
 def secret_names() -> set[str]:
     """Return the variables whose values can be read from a file instead."""
@@ -226,9 +231,8 @@ def _timeout_errors(settings: Settings) -> Iterator[str]:
 
 
 def _limit_errors(settings: Settings) -> Iterator[str]:
-    has_limits = any(getattr(settings, name) for name in LIMITS)
     has_unix = any(address.startswith("unix:") for address in split_bind(settings.bind))
-    if has_limits and has_unix and "unix" not in settings.trusted_proxies:
+    if settings.has_limits and has_unix and "unix" not in settings.trusted_proxies:
         yield (
             f"{env_name('trusted_proxies')}: Must contain `unix`: limits need the addresses of "
             "clients, which only the proxy in front of the unix socket knows."

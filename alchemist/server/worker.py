@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from . import error_responses
+from .clients import Clients
 from .connection import Connection
 from .event_loop import EventLoop
 from .thread_pool import ThreadPool
@@ -15,9 +16,11 @@ QUEUE_PER_THREAD, QUEUE_TIMEOUT = 16, 1.0
 class BufferingWorker(EventLoop):
     """The worker class that gunicorn.conf.py names."""
 
+    # None if each client may have all threads.
+    clients: Clients | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.max_queued = QUEUE_PER_THREAD * self.cfg.threads
         self.rejected: list[Connection] = []
 
     def init_process(self) -> None:
@@ -28,13 +31,13 @@ class BufferingWorker(EventLoop):
             self.tpool.shutdown(wait=True)
 
     def get_thread_pool(self) -> ThreadPool:
-        return ThreadPool(self.cfg.threads, self._handle, self.unsent.has_room)
+        max_queued = QUEUE_PER_THREAD * self.cfg.threads
+        return ThreadPool(self.cfg.threads, self._handle, self.unsent.has_room, max_queued)
 
     def enqueue_req(self, connection: Connection) -> None:
         connection.mark_dispatched()
-        if len(self.tpool) < self.max_queued:
-            self.tpool.submit(connection)
-        else:
+        clients = self.clients.of(connection) if self.clients else ()
+        if not self.tpool.submit(connection, clients):
             self._reject(connection)
 
     def sweep(self) -> None:

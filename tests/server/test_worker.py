@@ -12,14 +12,16 @@ from itertools import count
 from math import inf
 from select import select
 from selectors import DefaultSelector
-from threading import Event
+from threading import Event, Semaphore
 from time import monotonic, sleep
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 from gunicorn.config import Config
 
-from alchemist.server import BufferingWorker, connection_counts
+from alchemist.api.trusted_proxies import TrustedProxies
+from alchemist.server import BufferingWorker, Clients, connection_counts
 from alchemist.server.buffer_total import BufferTotal
 from alchemist.server.chunks import MAX_CHUNKS, MAX_TRAILERS, ChunkedScanner
 from alchemist.server.connection_counts import ConnectionCount
@@ -766,3 +768,135 @@ def test_a_connection_with_a_response_is_evicted_last_and_one_with_a_thread_neve
         assert order.pop() is evicted
         connections.remove(evicted)
     assert order.pop() is None
+
+
+# Fairness
+
+
+@pytest.fixture
+def wide_pool(may_continue):
+    """Four threads, which call the functions that are submitted."""
+    pool = ThreadPool(4, lambda function: function(), may_continue, max_queued=8)
+    yield pool
+    pool.shutdown(wait=True)
+
+
+class Blocker:
+    """Functions that occupy a thread until they may go on."""
+
+    def __init__(self):
+        self.may_end = Event()
+        self.started = Semaphore(0)
+
+    def __call__(self):
+        self.started.release()
+        assert self.may_end.wait(TIMEOUT)
+
+    def has_started(self, count):
+        """Return whether as many as `count`, and no more, have started."""
+        started = all(self.started.acquire(timeout=TIMEOUT) for _ in range(count))
+        return started and not self.started.acquire(timeout=0.05)
+
+
+@pytest.fixture
+def blocker():
+    blocker = Blocker()
+    yield blocker
+    blocker.may_end.set()
+
+
+def test_a_client_gets_half_of_the_threads_and_others_the_rest(wide_pool, blocker):
+    for _ in range(3):
+        assert wide_pool.submit(blocker, ("here", "token"))
+    assert blocker.has_started(2)
+    for clients in (("here",), ("elsewhere", "token")):
+        assert wide_pool.submit(blocker, clients)
+    assert blocker.has_started(0)
+    for _ in range(3):
+        assert wide_pool.submit(blocker, ("elsewhere",))
+    assert blocker.has_started(2)
+
+
+def test_connections_that_had_to_wait_are_handled_later(wide_pool, blocker):
+    done = Semaphore(0)
+    for _ in range(2):
+        wide_pool.submit(blocker, ("here", "token"))
+    assert blocker.has_started(2)
+    for clients in (("here", "other"), ("elsewhere", "token"), ("here", "token"), ("here",)):
+        assert wide_pool.submit(done.release, clients)
+    assert not done.acquire(timeout=0.05)
+    blocker.may_end.set()
+    assert all(done.acquire(timeout=TIMEOUT) for _ in range(4))
+    assert len(wide_pool) == 0
+
+
+def test_a_client_gets_half_of_the_queue(wide_pool, blocker):
+    for _ in range(2):
+        wide_pool.submit(blocker, ("here",))
+    assert blocker.has_started(2)
+    assert [wide_pool.submit(blocker, ("here",)) for _ in range(6)] == 4 * [True] + 2 * [False]
+    assert wide_pool.submit(blocker, ("elsewhere",))
+    assert blocker.has_started(1)
+
+
+def test_connections_without_a_client_get_all_threads(wide_pool, blocker):
+    for _ in range(4):
+        wide_pool.submit(blocker)
+    assert blocker.has_started(4)
+
+
+def test_a_shutdown_handles_connections_that_had_to_wait(wide_pool, blocker):
+    done = Semaphore(0)
+    for _ in range(2):
+        wide_pool.submit(blocker, ("here",))
+    assert blocker.has_started(2)
+    for _ in range(3):
+        wide_pool.submit(done.release, ("here",))
+    wide_pool.shutdown(wait=False)
+    assert all(done.acquire(timeout=TIMEOUT) for _ in range(3))
+
+
+LIMITED = {"ALCHEMIST_LIMIT_REQUESTS": "1000000", "ALCHEMIST_OPEN_ACCESS": "false"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_served"),
+    [(LIMITED, True), ({"ALCHEMIST_OPEN_ACCESS": "false"}, False)],
+    ids=["with limits", "without"],
+)
+def test_a_client_that_occupies_threads_leaves_some_for_others(
+    fresh_database, tmp_path, environment, is_served
+):
+    """Two clients of a trusted proxy: one sends what waits for a lock, the other does not."""
+    environment = environment | {
+        "ALCHEMIST_WORKERS": "1",
+        "ALCHEMIST_THREADS": "2",
+        "ALCHEMIST_TRUSTED_PROXIES": "127.0.0.1",
+    }
+    first, second = (f"X-Forwarded-For: 192.0.2.{number}\r\n".encode() for number in (1, 2))
+    request_first = GET.replace(HOST, HOST + first)
+    with Gunicorn(fresh_database, tmp_path, **environment) as server, ExitStack() as stack:
+        address = ("127.0.0.1", server.port)
+        stack.enter_context(ingredients_locked(fresh_database))
+        for _ in range(2):
+            blocked = stack.enter_context(socket.create_connection(address, timeout=TIMEOUT))
+            blocked.sendall(request_first)
+        other = stack.enter_context(socket.create_connection(address, timeout=TIMEOUT))
+        other.sendall(b"GET /api/v2/stores HTTP/1.1\r\n" + HOST + second + b"\r\n")
+        assert bool(readable([other], 0.5)) is is_served
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "expected"),
+    [
+        (("192.0.2.7", 4711), [], ("192.0.2.7",)),
+        (("192.0.2.7", 4711), [("AUTHORIZATION", "Bearer a")], ("192.0.2.7", "Bearer a")),
+        (("192.0.2.7", 4711), [("X-FORWARDED-FOR", "198.51.100.1")], ("192.0.2.7",)),
+        (("10.0.0.1", 4711), [("X-FORWARDED-FOR", "198.51.100.1")], ("198.51.100.1",)),
+        (("2001:db8::1", 4711, 0, 0), [], ("20010db800000000/64",)),
+        ("", [], ()),
+    ],
+)
+def test_a_request_is_from_an_address_and_maybe_from_a_token(peer, headers, expected):
+    connection = SimpleNamespace(client=peer, request=SimpleNamespace(headers=headers))
+    assert Clients(TrustedProxies(["10.0.0.0/8"])).of(connection) == expected

@@ -1,0 +1,29 @@
+"""The clients that a request is from, among which the threads of a worker are divided."""
+
+from collections.abc import Iterator
+
+from alchemist.api.rate_limits import network
+from alchemist.api.trusted_proxies import TrustedProxies
+
+from .connection import Connection
+
+
+class Clients:
+    """Tells clients apart by address and by token, which no thread has authenticated yet."""
+
+    def __init__(self, trusted_proxies: TrustedProxies) -> None:
+        self._trusted_proxies = trusted_proxies
+
+    def of(self, connection: Connection) -> tuple[str, ...]:
+        """Return the address and the token of the request of a connection, if it has them."""
+        return tuple(self._names(connection))
+
+    def _names(self, connection: Connection) -> Iterator[str]:
+        headers = connection.request.headers
+        forwarded = [value for name, value in headers if name == "X-FORWARDED-FOR"]
+        # A peer on a unix socket has no address.
+        peer = connection.client[0] if isinstance(connection.client, tuple) else ""
+        environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": ",".join(forwarded)}
+        if address := network(self._trusted_proxies.client_address(environ)):
+            yield address
+        yield from (value for name, value in headers if name == "AUTHORIZATION")
