@@ -46,7 +46,8 @@ class ThreadPool:
         self._lock = Lock()
         # True for each submitted connection, False for each thread that shall end.
         self._wakeups: SimpleQueue[bool] = SimpleQueue()
-        # How many wakeups found only connections of clients that may have no more threads.
+        # The wakeups for connections whose clients may have no more threads. A thread serves one of
+        # them after each connection: other threads would wake up in vain.
         self._postponed = 0
         self._threads = [Thread(target=self._run, daemon=True) for _ in range(threads)]
         for thread in self._threads:
@@ -61,7 +62,11 @@ class ThreadPool:
         with self._lock:
             if self._is_full(clients):
                 return False
-            self._queue.append(Entry(monotonic(), connection, clients))
+            entry = Entry(monotonic(), connection, clients)
+            self._queue.append(entry)
+            if not self._may_run(entry):
+                self._postponed += 1
+                return True
         self._wakeups.put(True)
         return True
 
@@ -95,16 +100,26 @@ class ThreadPool:
 
     def _run(self) -> None:
         while self._wakeups.get():
-            self._may_continue.wait()
-            if entry := self._take():
-                self._handle_logging_errors(entry.connection)
-                self._release(entry)
+            while self._run_next():
+                pass
+
+    def _run_next(self) -> bool:
+        """Handle a connection, if there is one; return whether a postponed one may follow it."""
+        self._may_continue.wait()
+        entry = self._take()
+        if entry is None:
+            return False
+        self._handle_logging_errors(entry.connection)
+        return self._release(entry)
+
+    def _may_run(self, entry: Entry) -> bool:
+        return all(self._running[client] < self._max_threads for client in entry.clients)
 
     def _take(self) -> Entry | None:
         """Remove the first connection whose clients may have another thread, and return it."""
         with self._lock:
             for index, entry in enumerate(self._queue):
-                if all(self._running[client] < self._max_threads for client in entry.clients):
+                if self._may_run(entry):
                     del self._queue[index]
                     for client in entry.clients:
                         self._running[client] += 1
@@ -112,17 +127,16 @@ class ThreadPool:
             self._postponed = min(self._postponed + 1, len(self._queue))
         return None
 
-    def _release(self, entry: Entry) -> None:
-        """Return the thread of these clients, and wake threads for their other connections."""
+    def _release(self, entry: Entry) -> bool:
+        """Return the thread of these clients; return whether it shall serve a postponed wakeup."""
         with self._lock:
             for client in entry.clients:
                 self._running[client] -= 1
                 if not self._running[client]:
                     del self._running[client]
-            woken = min(self._postponed, len(entry.clients))
-            self._postponed -= woken
-        for _ in range(woken):
-            self._wakeups.put(True)
+            has_postponed = bool(self._postponed)
+            self._postponed -= has_postponed
+        return has_postponed
 
     def _handle_logging_errors(self, connection: Connection) -> None:
         try:
