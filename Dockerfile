@@ -75,8 +75,8 @@ events {
 http {
     # Without the query, which may contain an e-mail address. Only the error log contains queries.
     log_format json escape=json
-        '{"time": "$time_iso8601", "request_id": "$correlation_id", "method": "$method", '
-        '"path": "$path", "status": $status, "sent": $body_bytes_sent, '
+        '{"time": "$time_iso8601", "request_id": "$answer_request_id", '
+        '"client_request_id": "$client_request_id", "method": "$method", "path": "$path", "status": $status, "sent": $body_bytes_sent, '
         '"seconds": $request_time, "upstream_seconds": "$upstream_response_time"}';
     # Parsed from the request line: error_page changes nginx's own variables for method and path.
     map $request $method {
@@ -129,11 +129,16 @@ http {
         "~^.{8191}" 1;
         default 0;
     }
-    # The client's request id if the service would accept it, otherwise a new one: so both logs and
-    # the response contain the same id.
-    map $http_x_request_id $correlation_id {
+    # The id that the service gave the request, or nginx's own without an answer of the service: so
+    # both logs and the response contain the same id.
+    map $upstream_http_x_request_id $answer_request_id {
+        "" $request_id;
+        default $upstream_http_x_request_id;
+    }
+    # The client's own id, if the service would accept it.
+    map $http_x_request_id $client_request_id {
         "~^[A-Za-z0-9._-]{1,64}$" $http_x_request_id;
-        default $request_id;
+        default "";
     }
     # A proxy in front of this one that terminates TLS sets the header.
     map $http_x_forwarded_proto $forwarded_proto {
@@ -206,7 +211,6 @@ http {
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_set_header X-Forwarded-Proto $forwarded_proto;
-            proxy_set_header X-Request-ID $correlation_id;
             proxy_connect_timeout 2s;
             proxy_send_timeout 10s;
             # Longer than the request deadline of the service, which is 5 s.
@@ -227,9 +231,10 @@ http {
             default_type application/problem+json;
             add_header Cache-Control no-store always;
             add_header Retry-After $problem_retry_after always;
-            add_header X-Request-ID $correlation_id always;
+            add_header X-Request-ID $answer_request_id always;
+            add_header X-Client-Request-ID $client_request_id always;
             # error_page has set the status already; 200 does not replace it.
-            return 200 '{"type": "/problems/$problem_code", "title": "$problem_title", "status": $status, "code": "$problem_code", "detail": "$problem_detail", "request_id": "$correlation_id"}';
+            return 200 '{"type": "/problems/$problem_code", "title": "$problem_title", "status": $status, "code": "$problem_code", "detail": "$problem_detail", "request_id": "$answer_request_id"}';
         }
 
         # Without a connection no request was sent, so a client can safely repeat even a POST.

@@ -58,6 +58,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.extensions["engines"] = db.connect(settings)
     error_handlers.init_app(app, database_errors.to_api_error)
     app.extensions["trusted_proxies"] = TrustedProxies(settings.trusted_proxies)
+    app.extensions["log_client_address"] = settings.log_client_address
     api.init_app(app)
     rate_limits.init_app(app, settings)
     listeners.init_app(app)

@@ -244,8 +244,10 @@ def test_a_much_too_large_body_is_rejected_by_nginx(proxy, backend):
         "status": 413,
         "code": "content-too-large",
         "detail": "The body exceeds 1 MiB.",
-        "request_id": "abc-2",
+        "request_id": response.headers["X-Request-ID"],
     }
+    assert response.headers["X-Client-Request-ID"] == "abc-2"
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"])
     assert len(backend.paths) == count
 
 

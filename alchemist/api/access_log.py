@@ -37,6 +37,8 @@ class JsonFormatter(logging.Formatter):
         }
         if has_request_context():
             line["request_id"] = request.id
+            if request.client_request_id:
+                line["client_request_id"] = request.client_request_id
         line |= getattr(record, "fields", {})
         if record.exc_info and (error := record.exc_info[1]):
             line |= _exception_fields(error) | {"stack": "\n".join(_stack(error))}
@@ -77,7 +79,7 @@ def configure(handlers: Sequence[logging.Handler], level: str) -> None:
 
 
 def _level(status: int) -> int:
-    if status == 503:
+    if status == 503 or (status in (401, 403) and _known_caller()):
         return logging.WARNING
     return logging.INFO if status < 500 else logging.ERROR
 
@@ -94,8 +96,15 @@ def _log_response(response: Response) -> Response:
     return response
 
 
+def _known_caller() -> Any:
+    """Return the caller of the request if its token belongs or belonged to a user, else None."""
+    caller = getattr(request, "caller", None) if has_request_context() else None
+    return caller if caller and caller.token_id else None
+
+
 def _log_request_fields(response: Response) -> None:
-    caller = getattr(request, "caller", None)
+    caller = _known_caller()
+    address = request.logged_address
     log_request(
         response.status_code,
         method=request.method,
@@ -105,6 +114,7 @@ def _log_request_fields(response: Response) -> None:
         statements=deadline.statement_count(),
         user_id=caller and caller.user_id,
         token_id=caller and caller.token_id,
+        **({"client_address": address} if address else {}),
         **_error_fields(response.status_code),
     )
 
@@ -115,7 +125,9 @@ def _error_fields(status: int) -> dict[str, str]:
     if status < 400 or error is None:
         return {}
     cause_fields = _exception_fields(error.__cause__ or error) if status >= 500 else {}
-    return {"code": error.problem_type.code} | cause_fields
+    missing = [each["permission"] for each in error.errors if "permission" in each]
+    permission = {"permission": missing[0]} if missing else {}
+    return {"code": error.problem_type.code} | permission | cause_fields
 
 
 def init_app(app: Flask) -> None:

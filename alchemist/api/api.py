@@ -207,6 +207,8 @@ def _method_not_allowed_without_slash() -> None:
 def _finalize(response: Response) -> Response:
     request.drain()
     response.headers["X-Request-ID"] = request.id
+    if request.client_request_id:
+        response.headers["X-Client-Request-ID"] = request.client_request_id
     if response.status_code == HTTPStatus.NO_CONTENT:
         del response.headers["Content-Type"]
     return response

@@ -69,7 +69,7 @@ def insert_returning_json(
     model: Any = type(row)
     statement = _statement(model, shape, schema, lookup.shape)
     try:
-        [(body, unknown)] = db.fetch_all(statement, _parameters(values) | lookup.parameters)
+        [(body, unknown)] = db.fetch_all(statement, _parameters(row, values) | lookup.parameters)
     except IntegrityError as error:
         if not _was_inserted_before(model, row.pk, error):
             raise
@@ -120,9 +120,9 @@ def _python_default(column: Column[Any]) -> Any:
     return default.arg(None) if default.is_callable else default.arg
 
 
-def _parameters(values: ValuesByTable) -> dict[str, Any]:
+def _parameters(row: Any, values: ValuesByTable) -> dict[str, Any]:
     _, audit_parameters = current_app.extensions["audit"]
-    parameters: dict[str, Any] = audit_parameters()
+    parameters: dict[str, Any] = audit_parameters(row)
     for table, columns in values.items():
         parameters |= {f"{table}_{name}": value for name, value in columns.items()}
     return parameters

@@ -25,7 +25,7 @@ def header(description: str, example: str | int, **schema: Any) -> dict[str, Any
 
 
 REQUEST_ID_HEADERS = {
-    "X-Request-ID": header("The id that the client sent, or a new one.", REQUEST_ID_EXAMPLE)
+    "X-Request-ID": header("A new id, which is in the logs too.", REQUEST_ID_EXAMPLE),
 }
 # Components, because every response may have them.
 RATE_LIMIT_HEADERS = {

@@ -44,9 +44,14 @@ class Request(flask.Request):
 
     @cached_property
     def id(self) -> str:
-        """The X-Request-ID of the client if it has a safe format, else a new one."""
+        """The X-Request-ID of the response: a new one, so that no client can choose it."""
+        return uuid4().hex
+
+    @cached_property
+    def client_request_id(self) -> str | None:
+        """The X-Request-ID that the client sent, None if its format is not safe to log."""
         header = self.headers.get("X-Request-ID", "")
-        return header if REQUEST_ID_PATTERN.fullmatch(header) else uuid4().hex
+        return header if REQUEST_ID_PATTERN.fullmatch(header) else None
 
     @cached_property
     def new_pk(self) -> UUID:
@@ -78,6 +83,12 @@ class Request(flask.Request):
     def client_address(self) -> str:
         """The address of the client, or of a proxy that is not trusted; "" on a unix socket."""
         return self._trusted_proxies.client_address(self.environ)
+
+    @property
+    def logged_address(self) -> str | None:
+        """The client's address for the logs, None unless it is configured."""
+        is_logged = flask.current_app.extensions["log_client_address"]
+        return (self.client_address or None) if is_logged else None
 
     @cached_property
     def public_origin(self) -> str:

@@ -29,6 +29,7 @@ CORS_EXPOSED_HEADERS = (
     "RateLimit-Policy",
     "Retry-After",
     "Sunset",
+    "X-Client-Request-ID",
     "X-Request-ID",
     "X-Total-Count",
     "X-Total-Count-Exceeded",

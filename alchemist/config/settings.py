@@ -94,6 +94,9 @@ class Settings:
     max_token_days: int = _setting(
         "Days after which a token expires at the latest.", 365, validate=Range(1, 3650)
     )
+    log_client_address: bool = _setting(
+        "Whether the logs and the audit log have the addresses of clients.", False
+    )
     cors_origins: tuple[str, ...] = _setting(
         "Origins whose scripts may call the API, separated by commas.",
         (),

@@ -175,7 +175,7 @@ def modified_names(row: object) -> set[str]:
 
 def audit(action: str, model: type[Base], pk: UUID, *names: str) -> None:
     """Queue an audit entry for a change by a statement, which the flush listener cannot see."""
-    change = (action, model.__tablename__, pk, sorted(names))
+    change: Any = (action, model.__tablename__, pk, sorted(names), [])
     savepoint = session().get_nested_transaction()
     session.info.setdefault("audit_entries", []).append((savepoint, change))
 

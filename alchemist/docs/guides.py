@@ -81,8 +81,9 @@ An error is a problem document (RFC 9457, `application/problem+json`). Programs 
 people. `errors` lists everything that is wrong, each with its `pointer` (into the body),
 `parameter` or `header`. Invalid syntax is 400, a media type other than JSON is 415, an invalid
 value is 422, and a conflict with stored data is 409. After a 429 or a 503, repeat the request when
-`Retry-After` seconds have passed. Every answer has an `X-Request-ID`: the one that you sent, or a
-new one.
+`Retry-After` seconds have passed. Every answer has a new `X-Request-ID`, which the logs of the
+service have too. If you send one of your own (1 to 64 letters, digits, `.`, `_` or `-`),
+the answer and the logs have it too, as `X-Client-Request-ID`.
 
 A body is JSON in UTF-8, at most 1 MiB, without duplicate keys or unknown fields. A `POST` without a
 documented body accepts an empty body or `{}`. Strings are trimmed and stored in Unicode

@@ -19,7 +19,9 @@ from sqlalchemy.exc import IntegrityError
 from alchemist import database as db
 from alchemist.api import access_log
 from alchemist.domains.ingredients import service
-from tests.factories import make_ingredient, make_potion, make_user, sign_in
+from alchemist.domains.users import token_format
+from alchemist.domains.users.models import Token
+from tests.factories import bearer, make_ingredient, make_potion, make_user, sign_in
 from tests.servers import TIMEOUT, Gunicorn
 
 POTIONS = "/api/v2/potions"
@@ -61,7 +63,8 @@ def test_a_request_is_a_line(client, lines):
     assert 0 < line["ms"] < 10_000
     wanted = {
         "level": "info",
-        "request_id": "one",
+        "request_id": answer.headers["X-Request-ID"],
+        "client_request_id": "one",
         "method": "GET",
         "route": f"{POTIONS}/<uuid:pk>",
         "status": 200,
@@ -71,7 +74,7 @@ def test_a_request_is_a_line(client, lines):
     }
     assert {name: line[name] for name in wanted} == wanted
     assert "code" not in line
-    assert answer.headers["X-Request-ID"] == "one"
+    assert answer.headers["X-Client-Request-ID"] == "one"
 
 
 def test_a_line_counts_the_statements_of_its_request_alone(client, lines):
@@ -103,6 +106,50 @@ def test_a_line_of_a_403_names_the_caller_and_the_token(client_with_auth, lines)
     [line] = lines()
     assert (line["status"], line["user_id"]) == (403, str(user.pk))
     assert re.fullmatch(r"[0-9a-f-]{36}", line["token_id"])
+
+
+def test_a_missing_permission_of_a_known_caller_is_a_warning_that_names_it(client_with_auth, lines):
+    client_with_auth.get("/api/v2/coupons", headers=sign_in(make_user()))
+    client_with_auth.get("/api/v2/coupons")
+    known, anonymous = lines()
+    assert (known["level"], known["permission"]) == ("warning", "coupons:read")
+    assert (anonymous["level"], anonymous["status"]) == ("info", 401)
+
+
+@pytest.mark.parametrize("ended", [{"revoked_at": "2026-01-01"}, {"expires_at": "2026-01-01"}])
+def test_a_token_that_has_ended_is_a_warning_that_names_its_user(client_with_auth, lines, ended):
+    user = make_user()
+    headers = sign_in(user)
+    token = db.session.query(Token).filter_by(user_id=user.pk).one()
+    for name, day in ended.items():
+        setattr(token, name, datetime.fromisoformat(f"{day}T00:00:00+00:00"))
+    db.session.commit()
+    assert client_with_auth.get(POTIONS, headers=headers).status_code == 401
+    [line] = lines()
+    assert (line["level"], line["status"]) == ("warning", 401)
+    assert (line["user_id"], line["token_id"]) == (str(user.pk), str(token.pk))
+
+
+def test_a_suspended_user_is_a_warning(client_with_auth, lines):
+    user = make_user(suspended_at=datetime.fromisoformat("2026-01-01T00:00:00+00:00"))
+    secret = token_format.generate()
+    db.insert(Token(user_id=user.pk, label="T", digest=token_format.digest(secret), **LIVE))
+    assert client_with_auth.get(POTIONS, headers=bearer(secret)).status_code == 403
+    [line] = lines()
+    assert (line["level"], line["code"]) == ("warning", "user-suspended")
+    assert line["user_id"] == str(user.pk)
+
+
+LIVE = {"expires_at": datetime.fromisoformat("2099-01-01T00:00:00+00:00")}
+
+
+def test_a_line_has_the_address_of_the_client_if_configured(app, client, lines, monkeypatch):
+    client.get(POTIONS)
+    monkeypatch.setitem(app.extensions, "log_client_address", True)
+    client.get(POTIONS)
+    without, with_address = lines()
+    assert "client_address" not in without
+    assert with_address["client_address"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -245,7 +292,7 @@ def test_all_that_gunicorn_says_is_json(shared_gunicorn):
 def test_a_request_on_the_wire_is_one_line(shared_gunicorn, logged):
     shared_gunicorn.request("GET", f"{POTIONS}?name=swordfish", **{"X-Request-ID": "two"})
     [line] = logged()
-    assert (line["request_id"], line["route"], line["status"]) == ("two", POTIONS, 200)
+    assert (line["client_request_id"], line["route"], line["status"]) == ("two", POTIONS, 200)
 
 
 UNREADABLE = {

@@ -86,7 +86,7 @@ def test_who_made_it_is_noted_with_the_fields_that_were_given(client):
     assert entry["action"] == "create"
     assert entry["resource"] == "potions"
     assert entry["fields"] == ["description", "ingredients", "name"]
-    assert entry["request_id"] == "mine"
+    assert entry["client_request_id"] == "mine"
 
 
 @pytest.fixture

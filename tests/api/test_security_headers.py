@@ -238,6 +238,7 @@ READ = [
     "Link",
     "Location",
     "Retry-After",
+    "X-Client-Request-ID",
     "X-Request-ID",
     "X-Total-Count",
 ]

@@ -80,8 +80,8 @@ def into(app: Flask, authorization: str) -> Send:
 class Connection:
     """One kept-alive connection, opened again whenever the server has closed it.
 
-    Every request carries an X-Request-ID of its own, and so does every answer: one that belongs to
-    another request, or to none, is told at once.
+    Every request carries an X-Request-ID of its own, which the answer has as X-Client-Request-ID:
+    one that belongs to another request, or to none, is told at once.
     """
 
     def __init__(self, port: int, authorization: str) -> None:
@@ -100,7 +100,7 @@ class Connection:
             return self._broken(f"There is no answer within {TIMEOUT} s.")
         except (OSError, HTTPException) as error:
             return self._broken(f"The connection ends without an answer: {error!r}.")
-        told = response.headers.get("X-Request-ID")
+        told = response.headers.get("X-Client-Request-ID")
         # What refuses a request that it cannot read knows nothing of its id, and closes.
         is_ours = (
             told == number or self.socket is None or ("X-Request-ID", number) not in signed.headers

@@ -1,16 +1,22 @@
 """Writes the audit log: listeners of the session add an entry for each change of a row."""
 
-from collections.abc import Iterable, Iterator
+import json
+import os
+import pwd
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from flask import Flask, has_request_context
 from sqlalchemy import (
     CTE,
+    JSON,
     ColumnElement,
     String,
     Uuid,
     bindparam,
+    cast,
     event,
     insert,
     inspect,
@@ -27,15 +33,21 @@ from alchemist.database import Versioned
 
 from .models import AuditEntry
 
-# The values of CHANGE_COLUMNS: the action, the table, the pk, and the names of the fields.
-Change = tuple[str, str, UUID, list[str]]
-CHANGE_COLUMNS = ("action", "resource", "resource_pk", "fields")
+# A field with its former and its new value, as text.
+ValueChange = dict[str, str | None]
+# The values of CHANGE_COLUMNS: the action, the table, the pk, the names of the fields, and the
+# changes of values.
+Change = tuple[str, str, UUID, list[str], list[ValueChange]]
+CHANGE_COLUMNS = ("action", "resource", "resource_pk", "fields", "changes")
 INSERT = insert(db.table(AuditEntry))
 PARAMETER_TYPES: dict[str, TypeEngine[Any]] = {
     "pk": Uuid(),
     "user_id": Uuid(),
     "token_id": Uuid(),
     "request_id": String(),
+    "client_request_id": String(),
+    "client_address": String(),
+    "os_user": String(),
 }
 # Every change of a row writes these.
 SYSTEM_COLUMNS = {"pk", "created_at", "updated_at", "version"}
@@ -78,12 +90,12 @@ def _flushed_changes(session: Session) -> Iterator[Change]:
     """Yield the change of each row that was flushed."""
     # Python generates primary keys, so new rows have theirs.
     for row in _versioned(session.new):
-        yield "create", row.__tablename__, row.pk, _changed_fields(row)
+        yield "create", row.__tablename__, row.pk, _changed_fields(row), _value_changes(row)
     for row in _versioned(session.dirty):
         if fields := _changed_fields(row):
-            yield "update", row.__tablename__, row.pk, fields
+            yield "update", row.__tablename__, row.pk, fields, _value_changes(row)
     for row in _versioned(session.deleted):
-        yield "delete", row.__tablename__, row.pk, []
+        yield "delete", row.__tablename__, row.pk, [], []
 
 
 def _versioned(rows: Iterable[object]) -> Iterator[Any]:
@@ -99,12 +111,51 @@ def _changed_fields(row: Any) -> list[str]:
     return sorted((changed - hidden) | db.modified_names(row))
 
 
+def _value_changes(row: Any) -> list[ValueChange]:
+    """Return the former and new values of the columns whose values are audited."""
+    names = _audited_columns(row.__tablename__)
+    histories = {name: inspect(row).attrs[name].history for name in names}
+    return [
+        {"field": name, "from": _text(history.deleted), "to": _text(history.added)}
+        for name, history in histories.items()
+        if history.has_changes()
+    ]
+
+
+@cache
+def _audited_columns(table_name: str) -> list[str]:
+    columns = db.Base.metadata.tables[table_name].columns
+    return [column.name for column in columns if "audit_values" in column.info]
+
+
+def _text(values: Sequence[Any]) -> str | None:
+    """Return the value of one side of a history; a list as words, None if there is no value."""
+    [value] = values or [None]
+    return " ".join(value) if isinstance(value, list) else value
+
+
 def _actor() -> dict[str, Any]:
-    """Return who makes the change: the caller of the request, or nobody outside of a request."""
+    """Return who makes the change: the caller of the request, or else a command's user."""
     if not has_request_context():
-        return {"user_id": None, "token_id": None, "request_id": None}
+        return dict.fromkeys(PARAMETER_TYPES.keys() - {"pk"}) | {"os_user": _os_user()}
     caller = request.caller
-    return {"user_id": caller.user_id, "token_id": caller.token_id, "request_id": request.id}
+    return {
+        "user_id": caller.user_id,
+        "token_id": caller.token_id,
+        "request_id": request.id,
+        "client_request_id": request.client_request_id,
+        "client_address": request.logged_address,
+        "os_user": None,
+    }
+
+
+@cache
+def _os_user() -> str:
+    """Return the name of the user of this process, or its number if it has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def audit_insert(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
@@ -118,6 +169,7 @@ def audit_insert(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
         literal_column(f"'{resource}'"),
         inserted.c.pk,
         literal_column(f"'{{{','.join(fields)}}}'::varchar[]"),
+        cast(bindparam("audit_changes", type_=String()), JSON),
     )
     parameters = [
         bindparam(f"audit_{name}", type_=type_) for name, type_ in PARAMETER_TYPES.items()
@@ -126,9 +178,10 @@ def audit_insert(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
     return INSERT.from_select([*CHANGE_COLUMNS, *PARAMETER_TYPES], values).cte("audit_entry")
 
 
-def audit_parameters() -> dict[str, Any]:
+def audit_parameters(row: Any) -> dict[str, Any]:
     """Return the parameters of `audit_insert` for a row that the current request inserts."""
-    return {f"audit_{name}": value for name, value in (_actor() | {"pk": uuid7()}).items()}
+    parameters = _actor() | {"pk": uuid7(), "changes": json.dumps(_value_changes(row))}
+    return {f"audit_{name}": value for name, value in parameters.items()}
 
 
 def init_app(app: Flask) -> None:

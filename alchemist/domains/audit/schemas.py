@@ -1,6 +1,6 @@
 """Schemas of the audit log: the representation and the list query."""
 
-from alchemist.api.fields import Enum, List, Pk, Schema, Text, UtcDateTime
+from alchemist.api.fields import Enum, List, Nested, Pk, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, Sort
 
 from .models import ACTIONS, AuditEntry
@@ -9,6 +9,33 @@ from .models import ACTIONS, AuditEntry
 EXAMPLE_PK = "0195b42d-c230-726e-b641-72b4f0d0362e"
 EXAMPLE_HERO_PK = "0195a0bd-2cad-7a4a-8f11-e3187caed144"
 EXAMPLE_USER_PK = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
+
+
+class ChangeSchema(Schema):
+    field = Text(
+        max=63,
+        dump_only=True,
+        example="role",
+        metadata={"description": "The name of the field."},
+    )
+    former = Text(
+        max=2000,
+        attribute="from",
+        data_key="from",
+        dump_only=True,
+        allow_none=True,
+        example="customer",
+        metadata={"description": "The former value; null for a new row."},
+    )
+    new = Text(
+        max=2000,
+        attribute="to",
+        data_key="to",
+        dump_only=True,
+        allow_none=True,
+        example="merchant",
+        metadata={"description": "The new value; permissions are separated by blanks."},
+    )
 
 
 class AuditEntrySchema(Schema):
@@ -40,6 +67,14 @@ class AuditEntrySchema(Schema):
             "examples": [["nickname"]],
         },
     )
+    changes = List(
+        Nested(ChangeSchema),
+        dump_only=True,
+        metadata={
+            "description": "The former and new values of the roles of users and the permissions of "
+            "tokens. No other values are in the log."
+        },
+    )
     user_id = Pk(
         dump_only=True,
         allow_none=True,
@@ -60,6 +95,27 @@ class AuditEntrySchema(Schema):
         allow_none=True,
         example="b2cb184700d90a82d074efa39876c91d",
         metadata={"description": "The `X-Request-ID` of the request."},
+    )
+    client_request_id = Text(
+        max=64,
+        dump_only=True,
+        allow_none=True,
+        example="checkout-7",
+        metadata={"description": "The `X-Request-ID` that the client sent."},
+    )
+    client_address = Text(
+        max=45,
+        dump_only=True,
+        allow_none=True,
+        example="192.0.2.7",
+        metadata={"description": "The address of the client; null unless it is configured."},
+    )
+    os_user = Text(
+        max=255,
+        dump_only=True,
+        allow_none=True,
+        example="apothecary",
+        metadata={"description": "The operating-system user who ran the command that did it."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)

@@ -9,7 +9,7 @@ from time import monotonic
 from uuid import UUID
 
 from flask import Flask, current_app
-from sqlalchemy import bindparam, event, func, or_, select, update
+from sqlalchemy import and_, bindparam, event, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
@@ -78,21 +78,18 @@ errors.register(
 ANONYMOUS = Caller()
 OPEN_ACCESS_CALLER = Caller(permissions.ADMIN)
 
-_VALID_TOKENS = (
-    select(
-        Token.last_used_at,
-        User.suspended_at,
-        Token.expires_at,
-        Token.pk,
-        Token.user_id,
-        Token.permissions,
-        User.role,
-    )
-    .join(User, User.pk == Token.user_id)
-    .where(Token.revoked_at.is_(None), Token.expires_at > func.clock_timestamp())
-)
-_BY_DIGEST = _VALID_TOKENS.where(Token.digest == bindparam("digest"))
-_BY_PK_LOCKED = _VALID_TOKENS.where(Token.pk == bindparam("pk")).with_for_update(read=True)
+_TOKENS = select(
+    Token.last_used_at,
+    User.suspended_at,
+    Token.expires_at,
+    Token.pk,
+    Token.user_id,
+    Token.permissions,
+    User.role,
+).join(User, User.pk == Token.user_id)
+_IS_LIVE = and_(Token.revoked_at.is_(None), Token.expires_at > func.clock_timestamp())
+_BY_DIGEST = _TOKENS.add_columns(_IS_LIVE).where(Token.digest == bindparam("digest"))
+_BY_PK_LOCKED = _TOKENS.where(Token.pk == bindparam("pk"), _IS_LIVE).with_for_update(read=True)
 _LAST_USED_IS_STALE = or_(
     Token.last_used_at.is_(None), Token.last_used_at < func.clock_timestamp() - LAST_USED_INTERVAL
 )
@@ -184,9 +181,13 @@ def _load_caller(digest: str) -> Caller | None:
     rows = db.fetch_autocommit(_BY_DIGEST, {"digest": digest})
     if not rows:
         return None
-    last_used_at, suspended_at, expires_at, *token = rows[0]
-    _check_not_suspended(suspended_at)
+    last_used_at, suspended_at, expires_at, *token, is_live = rows[0]
     caller = _caller_from_row(expires_at, *token)
+    # For the log, if the request is rejected.
+    request.caller = caller
+    if not is_live:
+        return None
+    _check_not_suspended(suspended_at)
     now = datetime.now(UTC)
     if len(_token_cache) >= TOKEN_CACHE_SIZE:
         _token_cache.clear()

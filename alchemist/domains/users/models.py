@@ -28,7 +28,9 @@ class User(Versioned, Base):
     email_sort: Mapped[str] = sortable("email")
     full_name: Mapped[str] = mapped_column(String(255))
     search_words: Mapped[str] = searchable("email", "full_name")
-    role: Mapped[str] = mapped_column(String(16), server_default="customer")
+    role: Mapped[str] = mapped_column(
+        String(16), server_default="customer", info={"audit_values": True}
+    )
     suspended_at: Mapped[datetime | None]
 
     __table_args__ = (
@@ -76,7 +78,9 @@ class Token(Versioned, Base):
     )
     label: Mapped[str] = mapped_column(String(127))
     digest: Mapped[str] = mapped_column(String(64))
-    permissions: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    permissions: Mapped[list[str] | None] = mapped_column(
+        ARRAY(String), info={"audit_values": True}
+    )
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]

@@ -74,7 +74,9 @@ def list_query(
 
 def create(granted: Iterable[str], **values: Any) -> User:
     """Return a new user; raise Forbidden if its role has a permission that is not `granted`."""
-    _check_may_grant_role(granted, values.get("role", "customer"))
+    # Explicit, so that the audit log has it.
+    values = {"role": "customer"} | values
+    _check_may_grant_role(granted, values["role"])
     return User(**values)
 
 

@@ -1,5 +1,9 @@
 """The audit log over HTTP: which changes have list_entries, and which filters find them."""
 
+import os
+import pwd
+from uuid import UUID
+
 import pytest
 from sqlalchemy import text
 
@@ -26,7 +30,6 @@ def test_an_entry_has_the_row_the_fields_the_caller_and_the_request(
     created = client_with_auth.post(
         "/api/v2/ingredients", json={"name": "Mandrake"}, headers=headers
     )
-    assert created.headers["X-Request-ID"] == "request-1"
     [entry] = list_entries(pk=created.json["pk"])
     assert {
         name: entry[name] for name in entry if name not in ("pk", "created_at", "updated_at")
@@ -35,9 +38,13 @@ def test_an_entry_has_the_row_the_fields_the_caller_and_the_request(
         "resource_pk": created.json["pk"],
         "action": "create",
         "fields": ["name"],
+        "changes": [],
         "user_id": str(user.pk),
         "token_id": str(token.pk),
-        "request_id": "request-1",
+        "request_id": created.headers["X-Request-ID"],
+        "client_request_id": "request-1",
+        "client_address": None,
+        "os_user": None,
     }
 
 
@@ -235,3 +242,60 @@ def test_a_change_by_v1_has_the_same_entry(client_with_auth, caller, list_entrie
     [entry] = list_entries(pk=created.json["uuid"])
     assert (entry["user_id"], entry["token_id"]) == (str(user.pk), str(token.pk))
     assert entry["request_id"] == created.headers["X-Request-ID"]
+
+
+# Values of roles and permissions
+
+
+def changes_of(entries):
+    return [change for entry in entries for change in entry["changes"]]
+
+
+def test_a_new_role_is_logged_with_the_former_one(client_with_auth, admin, list_entries):
+    body = {"email": "ada@alchemist.example", "full_name": "Ada"}
+    pk = client_with_auth.post("/api/v2/users", json=body, headers=admin).json["pk"]
+    for change in ({"role": "admin"}, {"full_name": "Ada Ingram"}):
+        client_with_auth.patch(f"/api/v2/users/{pk}", json=change, headers=admin | ANY)
+    assert changes_of(list_entries(pk=pk)) == [
+        {"field": "role", "from": None, "to": "customer"},
+        {"field": "role", "from": "customer", "to": "admin"},
+    ]
+
+
+def test_a_role_granted_by_v1_or_a_command_is_logged(client_with_auth, admin, list_entries):
+    body = {"email": "ada@alchemist.example", "full_name": "Ada"}
+    created = client_with_auth.post("/api/v1/user/create-user", json=body, headers=admin).json
+    by_command = make_user(role="merchant")
+    for pk, role in ((UUID(created["id"]), "customer"), (by_command.pk, "merchant")):
+        assert changes_of(list_entries(pk=str(pk))) == [{"field": "role", "from": None, "to": role}]
+
+
+def test_the_permissions_of_a_new_token_are_logged(client_with_auth, caller, list_entries):
+    user, _, headers = caller
+    body = {"label": "T", "permissions": ["users:read", "me:read"]}
+    url = f"/api/v2/users/{user.pk}/tokens"
+    pk = client_with_auth.post(url, json=body, headers=headers).json["pk"]
+    assert changes_of(list_entries(pk=pk)) == [
+        {"field": "permissions", "from": None, "to": "me:read users:read"}
+    ]
+
+
+# Where a change came from
+
+
+def test_the_address_of_the_client_is_logged_if_configured(
+    app, client_with_auth, admin, list_entries, monkeypatch
+):
+    monkeypatch.setitem(app.extensions, "log_client_address", True)
+    remote = {"REMOTE_ADDR": "192.0.2.7"}
+    for body, url in (({"name": "Mandrake"}, "ingredients"), ({"nickname": "Moss"}, "heroes")):
+        created = client_with_auth.post(
+            f"/api/v2/{url}", json=body, headers=admin, environ_base=remote
+        )
+        [entry] = list_entries(pk=created.json["pk"])
+        assert entry["client_address"] == "192.0.2.7"
+
+
+def test_a_command_is_logged_with_its_operating_system_user(list_entries):
+    [entry] = list_entries(pk=str(make_ingredient().pk))
+    assert entry["os_user"] == pwd.getpwuid(os.getuid()).pw_name
