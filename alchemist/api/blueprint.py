@@ -9,7 +9,7 @@ from uuid import UUID
 import flask_smorest
 from flask import Response
 
-from alchemist.api.pagination import ListQuerySchema, Page, paginate
+from alchemist.api.pagination import MAX_TOTAL, ListQuerySchema, Page, paginate
 
 from . import etags, fields, openapi
 from .json_body import AuthorizeReferences, QueryParser
@@ -262,8 +262,15 @@ def _pagination_headers(page: Page) -> dict[str, str]:
     links = [f'<{url}{query and f"?{query}"}>; rel="first"']
     if page.next_cursor:
         links.append(f'<{url}?{query and f"{query}&"}cursor={page.next_cursor}>; rel="next"')
-    total = {} if page.total is None else {"X-Total-Count": str(page.total)}
-    return {"Link": ", ".join(links), **total}
+    return {"Link": ", ".join(links), **_total_headers(page.total)}
+
+
+def _total_headers(total: int | None) -> dict[str, str]:
+    if total is None:
+        return {}
+    if total > MAX_TOTAL:
+        return {"X-Total-Count": str(MAX_TOTAL), "X-Total-Count-Exceeded": "true"}
+    return {"X-Total-Count": str(total)}
 
 
 # Clients ask for the same lists again and again.

@@ -45,7 +45,8 @@ ETAG_HEADERS = {"ETag": header("The strong entity tag of the representation.", E
 LOCATION_HEADERS = {"Location": header("The path of the created row.", "")}
 LIST_HEADERS = {
     "Link": header('RFC 8288: `rel="first"`, and `rel="next"` if there are more rows.', ""),
-    "X-Total-Count": header("Only with `count=exact`.", 50, type="integer"),
+    "X-Total-Count": header("Only with `count=exact`: at most 10,000.", 50, type="integer"),
+    "X-Total-Count-Exceeded": header("Only with `count=exact`, if there are more rows.", "true"),
 }
 RETRY_AFTER_HEADERS = {"Retry-After": header("Seconds to wait.", 1, type="integer")}
 

@@ -34,10 +34,11 @@ after NFKC and full case folding: `STRASSE` is `Straße`.
 
 A list is a JSON array. `limit` is the number of rows on a page, and `sort` is the order
 (`-name,created_at`: by name descending, then by creation time). `count=exact` adds the header
-`X-Total-Count`. If there are more rows, the `Link` header has the URL of the next page as
-`rel="next"`. Follow it without changes: its `cursor` is valid only with the same sort and filters.
-Every page takes the same time, however deep in the list it is. An unknown, repeated or malformed
-parameter is an error.
+`X-Total-Count`, which is exact up to 10,000 rows; beyond that it is 10000, and
+`X-Total-Count-Exceeded` is `true`. If there are more rows, the `Link` header has the URL of the
+next page as `rel="next"`. Follow it without changes: its `cursor` is valid only with the same sort
+and filters. Every page takes the same time, however deep in the list it is. An unknown, repeated or
+malformed parameter is an error.
 
 Text is sorted by its letters, then by accents, then by case. A long text is sorted by its beginning
 (at most 600 bytes). `q` searches for words: `te` finds "tea", and `genepi` finds "génépi". In

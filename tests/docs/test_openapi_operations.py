@@ -15,7 +15,7 @@ from .documents import (
 )
 
 # Headers that an operation does not send with every successful answer.
-OPTIONAL_HEADERS = {"X-Total-Count", "Idempotent-Replayed"}
+OPTIONAL_HEADERS = {"X-Total-Count", "X-Total-Count-Exceeded", "Idempotent-Replayed"}
 # Parameters without an example: a cursor comes from a list, and a key from the client.
 WITHOUT_EXAMPLE = {"cursor", "Idempotency-Key"}
 # Revoking a token needs no If-Match, so that it always succeeds.

@@ -3,10 +3,11 @@
 from .cursor import decode_cursor, encode_cursor
 from .keyset import MAX_LIMIT, SortKey, SortOrder
 from .list_query import ListQuerySchema, SearchText, Sort
-from .page import Page, paginate
+from .page import MAX_TOTAL, Page, paginate
 
 __all__ = [
     "MAX_LIMIT",
+    "MAX_TOTAL",
     "ListQuerySchema",
     "Page",
     "SearchText",

@@ -74,5 +74,8 @@ class ListQuerySchema(fields.Schema):
     count = fields.Enum(
         "exact",
         load_default=None,
-        metadata={"description": "`exact` adds `X-Total-Count`; without it, rows are not counted."},
+        metadata={
+            "description": "`exact` adds `X-Total-Count`, exact up to 10,000. If there are "
+            "more rows, it is 10000, and `X-Total-Count-Exceeded` is `true`."
+        },
     )

@@ -10,7 +10,7 @@ from itertools import permutations
 import httpx
 import pytest
 import requests
-from sqlalchemy import select
+from sqlalchemy import select, text
 from uuid_utils.compat import uuid7
 
 from alchemist import database as db
@@ -396,3 +396,39 @@ def test_a_cursor_does_not_escape_what_is_not_ascii(client):
     assert len(cursor) < 1000
     [row] = client.get(url).json
     assert row["name"] == "😀" * 127
+
+
+MANY = text(
+    "INSERT INTO stores (pk, name, street, zipcode, city, country, currency)"
+    " SELECT gen_random_uuid(), 'S', 'S', '1', 'C', 'C', 'EUR' FROM generate_series(1, :count)"
+)
+
+
+@pytest.mark.parametrize("query", ["", "&city=C"])
+def test_a_count_ends_at_ten_thousand(client, query):
+    """Whatever a list has beyond that is not read: a count costs the same in every table."""
+    url = f"/api/v2/stores?limit=1&count=exact{query}"
+    db.session.execute(MANY, {"count": 10_000})
+    headers = client.get(url).headers
+    assert (headers["X-Total-Count"], "X-Total-Count-Exceeded" in headers) == ("10000", False)
+    db.session.execute(MANY, {"count": 1})
+    headers = client.get(url).headers
+    assert (headers["X-Total-Count"], headers["X-Total-Count-Exceeded"]) == ("10000", "true")
+
+
+def test_a_count_reads_no_more_rows_than_it_counts(client, statements):
+    db.session.execute(MANY, {"count": 30_000})
+    with statements() as sent:
+        client.get("/api/v2/stores?limit=1&count=exact")
+    [statement] = sent
+    plan = db.session.connection().exec_driver_sql(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", {"limit": 1, "limit_plus_one": 2}
+    )
+    [[node]] = plan.scalars()
+    assert max(_rows_read(node["Plan"])) == 10_001
+
+
+def _rows_read(node):
+    yield node["Actual Rows"] * node["Actual Loops"]
+    for child in node.get("Plans", ()):
+        yield from _rows_read(child)
