@@ -13,6 +13,7 @@ from alchemist.domains.orders import service as orders
 from alchemist.domains.orders.models import Order
 from alchemist.domains.potions import service as potions
 from alchemist.domains.potions.models import Potion
+from alchemist.domains.products import service as products
 from alchemist.domains.products.models import Product
 from alchemist.domains.stores.models import Store
 from alchemist.domains.users import service as users
@@ -59,11 +60,13 @@ def make_store(**values: Any) -> Store:
     return db.insert(Store(**address | named | values))
 
 
-def make_product(store: Store | None = None, **values: Any) -> Product:
+def make_product(
+    store: Store | None = None, *, price: Decimal | str | int = 10, **values: Any
+) -> Product:
     """Offer a product at 10.00, of which there is always more, in a store that it makes up."""
     store_id = (store or make_store()).pk
-    named = {"name": f"Product {next(_serial)}", "price": Decimal(10), "store_id": store_id}
-    return db.insert(Product(**named | values))
+    named = {"name": f"Product {next(_serial)}", "store_id": store_id}
+    return db.insert(products.create(**named | values, price=Decimal(price)))
 
 
 def make_coupon(**values: Any) -> Coupon:

@@ -214,8 +214,10 @@ def load_body(
     client may send back what it got (RFC 7396 merge patch). With `defer_lookup`, references are
     looked up only if there are other errors to report with them, or if the body repeats values
     of their rows; the others are returned for the statement that inserts the row. `authorize`
-    raises Forbidden for references that the caller may not make, whatever else is wrong. A schema
-    with a method `read_body` reads the body by itself.
+    raises Forbidden for references that the caller may not make, whatever else is wrong.
+
+    A schema with a method `read_body` reads the body by itself. One with `stored_errors` finds the
+    values that do not fit stored rows; without other errors, that is left to the service.
     """
     body = getattr(schema, "read_body", read_json)(request)
     references_found = references.find(schema, body)
@@ -225,9 +227,12 @@ def load_body(
         values = schema.load(_writable_members(schema, body, current or {}))
         errors_found = []
     except ValidationError as error:
+        values = error.valid_data
         details = to_error_details(error.normalized_messages(), "json")
         errors_found = [_relabel_read_only(detail, schema) for detail in details]
     errors_found = [*query_errors, *errors_found, *references.duplicates(schema, body)]
+    if errors_found and hasattr(schema, "stored_errors"):
+        errors_found += schema.stored_errors(values or {}, current or {})
     is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
     if errors_found or not is_deferred:
         errors_found += references.reference_errors(references_found)

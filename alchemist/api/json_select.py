@@ -51,7 +51,13 @@ def _columns(schema: Schema, row: Alias, overrides: FromOverrides) -> list[Colum
 def _column(
     field: fields.Field[Any], path: list[str], row: Alias, overrides: FromOverrides
 ) -> ColumnElement[Any]:
-    """Return the value of `field`, following `path` from `row`: relationships, then a column."""
+    """Return the value of `field`, following `path` from `row`: relationships, then a column.
+
+    A field converts its column with `to_sql`; with `row_to_sql` it makes a value of several
+    columns.
+    """
+    if len(path) == 1 and hasattr(field, "row_to_sql"):
+        return field.row_to_sql(row)  # type: ignore[no-any-return]
     relationship = row._aliased_insp.mapper.relationships.get(path[0])
     if relationship is None:
         column: ColumnElement[Any] = getattr(row, path[0])

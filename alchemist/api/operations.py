@@ -11,7 +11,7 @@ from marshmallow import Schema
 from alchemist import database as db
 from alchemist import errors
 
-from . import etags, fields, json_select
+from . import etags, fields, json_select, references
 from .json_body import AuthorizeReferences, load_body
 from .json_insert import insert_returning_json
 from .request import request
@@ -77,7 +77,11 @@ def create_row(
         defer_lookup=True,
         authorize=authorize,
     )
-    row = view(body.values, **path)
+    try:
+        row = view(body.values, **path)
+    except errors.UnprocessableContent as error:
+        reference_errors = references.reference_errors(body.references)
+        raise errors.UnprocessableContent.from_errors(error.errors + reference_errors) from error
     inserted = insert_returning_json(schema, row, body.references)
     if inserted is None:
         return row, get_representation(schema, find(pk=row.pk, **path))

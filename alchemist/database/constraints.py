@@ -46,7 +46,7 @@ def not_blank(name: str) -> CheckConstraint:
 def _error_of(constraint: Constraint | Index) -> ConstraintError:
     if isinstance(constraint, PrimaryKeyConstraint):
         return ConstraintError("already-exists", "#/pk", "The key is taken.")
-    if isinstance(constraint, ForeignKeyConstraint):
+    if isinstance(constraint, ForeignKeyConstraint) and not constraint.info:
         return constraint.elements[0].info["error"]  # type: ignore[no-any-return]
     return constraint.info["error"]  # type: ignore[no-any-return]
 

@@ -22,9 +22,10 @@ permissions without a token.
 
 Every row has a `pk` (a UUIDv7, so keys sort by creation time), `created_at` and `updated_at`. A
 field that refers to another resource is called `<resource>_id`. Times are RFC 3339 in UTC with
-microseconds. Decimal numbers are strings (`"2.500"`), and money is a string with two decimals.
-Integers have no decimal point. Every field is always present, and is `null` if it has no value. New
-fields may be added: ignore fields that you do not know. `HEAD` works wherever `GET` does.
+microseconds. Decimal numbers are strings (`"2.500"`). Money is a string with the decimals of its
+currency (ISO 4217): `"101"` JPY, `"9.99"` EUR, `"1.235"` KWD; more decimals are 422. Integers have
+no decimal point. Every field is always present, and is `null` if it has no value. New fields may be
+added: ignore fields that you do not know. `HEAD` works wherever `GET` does.
 
 Text is stored in NFC, without white space and other invisible characters at both ends. A required
 text has at least one visible character. E-mail addresses, nicknames and coupon codes are compared

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, func, literal_column
 from alchemist.api import fields
 from alchemist.api.fields import DEFAULT_MESSAGES, CodedMessage
 from alchemist.domains.products.schemas import Money
+from alchemist.domains.stores.currencies import MAX_DIGITS
 from alchemist.domains.users import schemas as users
 
 MAX_INT4 = 2**31 - 1
@@ -87,6 +88,8 @@ class Integer(fields.StrictInteger):
 class MoneyNumber(marshmallow_fields.Decimal):
     """An amount of money as a JSON number, for which text may stand; never rounded.
 
+    The field knows no currency: services check the decimals.
+
     Serialized as Python spells a float: 10.0, 9.99.
     """
 
@@ -100,7 +103,7 @@ class MoneyNumber(marshmallow_fields.Decimal):
         metadata = {
             "description": description,
             "minimum": 0,
-            "maximum": 9999999999.99,
+            "maximum": 10**MAX_DIGITS - 1,
             "examples": [example],
         }
         super().__init__(metadata=metadata, **kwargs)

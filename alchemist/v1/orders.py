@@ -18,6 +18,7 @@ from alchemist.domains.orders import auth, service
 from alchemist.domains.orders.models import Order
 from alchemist.domains.orders.schemas import EXAMPLE_PK
 from alchemist.domains.products.schemas import EXAMPLE_PK as PRODUCT
+from alchemist.domains.stores.currencies import MAX_DECIMALS, MAX_DIGITS
 from alchemist.errors import ErrorDetail
 
 from . import PREFIX
@@ -64,7 +65,9 @@ class Total(MoneyNumber):
 
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return MoneyNumber.to_sql(column[0]["total"].as_numeric(12, 2))
+        return MoneyNumber.to_sql(
+            column[0]["total"].as_numeric(MAX_DIGITS + MAX_DECIMALS, MAX_DECIMALS)
+        )
 
 
 class OrderSchema(Schema):

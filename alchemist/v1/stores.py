@@ -9,9 +9,9 @@ from alchemist.api.fields import Enum
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.stores import auth, service
+from alchemist.domains.stores.currencies import CURRENCIES
 from alchemist.domains.stores.models import Store
 from alchemist.domains.stores.schemas import (
-    CURRENCIES,
     CURRENCY_DESCRIPTION,
     EXAMPLE_PK,
     NAME_DESCRIPTION,

@@ -33,8 +33,9 @@ def fill(url: URL, keys: Keys) -> Shop:
             (uuid7(), customer, "benchmark", token_format.digest(token), tomorrow)
         ],
         "stores (pk, name, street, zipcode, city, country, currency)": [(store, *_STORE)],
-        "products (pk, store_id, name, price, stock)": [
-            (pk, store, f"product {number}", "9.99", STOCK) for number, pk in enumerate(products)
+        "products (pk, store_id, currency, name, price, stock)": [
+            (pk, store, "EUR", f"product {number}", "9.99", STOCK)
+            for number, pk in enumerate(products)
         ],
     }
     databases.copy(url, rows)

@@ -39,9 +39,10 @@ from alchemist.domains.potions.models import Potion, PotionIngredient
 from alchemist.domains.potions.schemas import EXAMPLE_PK as UNSOLD_POTION
 from alchemist.domains.products.models import Product
 from alchemist.domains.products.schemas import EXAMPLE_PK as UNSOLD
+from alchemist.domains.stores.currencies import CURRENCIES, DECIMALS
 from alchemist.domains.stores.models import Store
-from alchemist.domains.stores.schemas import CURRENCIES, HttpUrl
 from alchemist.domains.stores.schemas import EXAMPLE_PK as EMPTY_STORE
+from alchemist.domains.stores.schemas import HttpUrl
 from alchemist.domains.users.models import User
 from alchemist.domains.users.permissions import ROLE_PERMISSIONS
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK, EXAMPLE_PK, Email, UserSchema
@@ -56,7 +57,16 @@ FIELDS = {
         *("pk", "owner_id", "name", "street", "zipcode", "city", "country"),
         *("currency", "domain", "phone", "email"),
     },
-    "products": {"pk", "store_id", "potion_id", "name", "description", "price", "stock"},
+    "products": {
+        "pk",
+        "store_id",
+        "currency",
+        "potion_id",
+        "name",
+        "description",
+        "price",
+        "stock",
+    },
     "coupons": {
         *("pk", "code", "init_count", "remaining_count", "used_before", "percent_off"),
         *("valid_from", "valid_until", "per_user_limit", "redemptions"),
@@ -306,9 +316,11 @@ def test_stores_belong_to_merchants_except_for_one_without_owner():
     assert {roles[owner] for owner in owners if owner} == {"merchant"}
 
 
-def test_prices_have_two_decimals_and_some_stocks_are_unlimited_or_empty():
+def test_prices_have_the_decimals_of_their_currency_and_some_stocks_are_unlimited_or_empty():
     for row in PRODUCTS.values():
-        assert re.fullmatch(r"[1-9]\d{0,9}\.\d\d", row["price"])
+        decimals = DECIMALS[row["currency"]]
+        assert re.fullmatch(r"[1-9]\d{0,9}(\.\d+)?", row["price"])
+        assert row["price"] == f"{Decimal(row['price']):.{decimals}f}"
     stocks = [row["stock"] for row in PRODUCTS.values()]
     assert min(stocks.count(None), stocks.count(0)) >= 3
     assert all(stock is None or stock >= 0 for stock in stocks)
@@ -389,14 +401,19 @@ def test_an_order_has_the_prices_that_placing_it_would_give(order: dict[str, Any
     percentage = COUPONS[redemption["coupon_id"]]["percent_off"] if redemption else 0
     prices = [
         pricing.ItemPrice(
-            item["currency"], pricing.to_cents(Decimal(item["unit_price"])) * item["quantity"]
+            item["currency"],
+            pricing.to_minor_units(Decimal(item["unit_price"]), item["currency"])
+            * item["quantity"],
         )
         for item in order["items"]
     ]
     pricing.apply_discount(prices, percentage)
     assert order["totals"] == pricing.calculate_totals(prices)
     assert [(item["discount"], item["total"]) for item in order["items"]] == [
-        (f"{pricing.from_cents(price.discount):.2f}", f"{pricing.from_cents(price.total):.2f}")
+        tuple(
+            f"{pricing.from_minor_units(amount, price.currency):f}"
+            for amount in (price.discount, price.total)
+        )
         for price in prices
     ]
 
@@ -407,7 +424,7 @@ def test_an_item_has_the_price_and_currency_of_its_product(order: dict[str, Any]
     for item in order["items"]:
         product = PRODUCTS[item["product_id"]]
         assert (item["name"], item["unit_price"]) == (product["name"], product["price"])
-        assert item["currency"] == currencies[product["store_id"]]
+        assert item["currency"] == product["currency"] == currencies[product["store_id"]]
         assert item["taken"] == (0 if product["stock"] is None else item["quantity"])
 
 

@@ -234,3 +234,13 @@ def test_it_requires_a_migrated_database(empty_database, monkeypatch):
     result = run_verify(empty_database, monkeypatch)
     assert result.exit_code == 1
     assert result.stderr == "Error: The database is not up to date: run `alchemist migrate`.\n"
+
+
+def test_a_discount_of_three_yen_on_two_items_passes(client, transaction):
+    """Neither item can have half a yen."""
+    store = make_store(currency="JPY")
+    products = [make_product(store, price=Decimal(3)) for _ in "ab"]
+    make_order(*products, coupon_code=make_coupon(percent_off=50).code)
+    db.session.flush()
+    failed = [verdict for verdict in verify.evaluate(db.session.connection()) if not verdict.passed]
+    assert [verdict.assertion.name for verdict in failed] == []

@@ -39,8 +39,8 @@ DEFECTS = ("no-key", "read-modify-write", "unguarded-coupon")
 FILL = """
     INSERT INTO stores (pk, name, street, zipcode, city, country, currency)
     SELECT gen_random_uuid(), 'Store', 'Street', '1', 'City', 'Country', 'EUR';
-    INSERT INTO products (pk, store_id, name, price, stock)
-    SELECT gen_random_uuid(), stores.pk, 'Product ' || n, n * 1.37, {stock}
+    INSERT INTO products (pk, store_id, currency, name, price, stock)
+    SELECT gen_random_uuid(), stores.pk, currency, 'Product ' || n, n * 1.37, {stock}
     FROM stores, generate_series(1, {products}) n;
     INSERT INTO coupons (pk, code, init_count, remaining_count, percent_off)
     SELECT gen_random_uuid(), code, {uses}, {uses}, 7 FROM unnest(ARRAY['single', 'orders']) code;

@@ -33,10 +33,9 @@ READ_MODIFY_WRITE = text("""
         UPDATE products SET stock = seen.stock - seen.quantity FROM seen
         WHERE products.pk = seen.pk AND seen.stock >= seen.quantity RETURNING products.pk
     )
-    SELECT seen.pk AS product_id, quantity, seen.name, price AS unit_price, stock,
-        decremented.pk IS NOT NULL AS is_reserved, currency
-    FROM seen JOIN stores ON stores.pk = store_id
-    LEFT JOIN decremented ON decremented.pk = seen.pk ORDER BY n
+    SELECT seen.pk AS product_id, quantity, seen.name, price AS unit_price, currency, stock,
+        decremented.pk IS NOT NULL AS is_reserved
+    FROM seen LEFT JOIN decremented ON decremented.pk = seen.pk ORDER BY n
 """)
 
 

@@ -77,11 +77,13 @@ TABLES = {
     """,
     "products": """
         INSERT INTO products
-            (pk, store_id, potion_id, name, description, price, stock, created_at)
-        SELECT key(n), halved(n), halved(n / 2), 'product ' || shuffled(n), 'everywhere word' || n,
-            round(shuffled(shuffled(n)) * 1000.0 / {rows}, 2),
+            (pk, store_id, currency, potion_id, name, description, price, stock, created_at)
+        SELECT key(n), stores.pk, currency, halved(n / 2), 'product ' || shuffled(n),
+            'everywhere word' || n,
+            round(shuffled(shuffled(n)) * 1000.0 / {rows},
+                CASE currency WHEN 'ISK' THEN 0 ELSE 2 END),
             CASE WHEN n > {rows} - 20 THEN 0 WHEN n % 3 > 0 THEN n END, moment(n)
-        FROM generate_series(1, {rows}) n
+        FROM generate_series(1, {rows}) n JOIN stores ON stores.pk = halved(n)
     """,
     # Few can still be used; of the others half are used up and half are too old.
     "coupons": """

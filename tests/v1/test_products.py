@@ -454,3 +454,31 @@ def test_every_answer_says_that_this_is_old_and_what_succeeds_it(
     assert answer.headers["Deprecation"].startswith("@")
     successor = f"/api/v2/products/{product.pk}"
     assert answer.headers["Link"] == f'<{successor}>; rel="successor-version"'
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "total"),
+    [("JPY", 101, 202.0), ("EUR", 9.99, 19.98), ("KWD", 1.235, 2.47), ("CLF", 0.0001, 0.0002)],
+)
+def test_a_price_has_the_decimals_of_its_currency(client, currency, price, total):
+    store = make_store(currency=currency)
+    body = {"storeId": str(store.pk), "name": "Salve", "price": price}
+    product = client.post(URL, json=body).json
+    assert product["price"] == price
+    items = [{"productId": product["productId"], "quantity": 2}]
+    assert client.post("/api/v1/orders/", json={"items": items}).json["total"] == total
+
+
+@pytest.mark.parametrize(
+    ("currency", "price"), [("JPY", 1.5), ("EUR", 1.235), ("KWD", "1.2345"), ("EUR", 10**10)]
+)
+def test_more_decimals_than_the_currency_has_are_422(client, currency, price):
+    product = make_product(make_store(currency=currency), price=1)
+    body = {"storeId": str(product.store_id), "name": "Salve", "price": price}
+    for answer in (
+        client.post(URL, json=body),
+        client.patch(f"{URL}{product.pk}", json={"price": price}),
+    ):
+        assert answer.status_code == 422
+        [error] = answer.json["errors"]
+        assert (error["pointer"], error["code"]) == ("#/price", "out-of-range")

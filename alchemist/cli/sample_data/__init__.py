@@ -181,5 +181,5 @@ def _references(sample_table: SampleTable, row: Row) -> Iterator[Reference]:
 
 def _targets(model: type[Base], row: Row) -> Iterator[Reference]:
     for foreign_key in table(model).foreign_keys:
-        if (pk := row.get(foreign_key.parent.name)) is not None:
+        if foreign_key.column.primary_key and (pk := row.get(foreign_key.parent.name)) is not None:
             yield foreign_key.column.table, pk

@@ -1,5 +1,9 @@
 """Rules about several rows at once, which no constraint can express."""
 
+from sqlalchemy import column
+
+from alchemist.domains.stores.currencies import decimals_sql
+
 from .assertion import sql_assertion
 
 # `totals` is JSON. A value that is not an array counts as no totals, which then do not match.
@@ -84,16 +88,18 @@ DISCOUNTS_WITHOUT_COUPON_SQL = """
     )
 """
 
-DISCOUNT_ALLOCATION_SQL = """
+DISCOUNT_ALLOCATION_SQL = f"""
     SELECT order_id || '/' || position AS key
     FROM (
         SELECT order_id, position, discount, quantity * unit_price AS subtotal,
+            power(10::numeric, -({decimals_sql(column("currency"))})) AS minor_unit,
             sum(discount) OVER order_currency AS discounts,
             sum(quantity * unit_price) OVER order_currency AS subtotals
         FROM order_items WINDOW order_currency AS (PARTITION BY order_id, currency)
     ) AS items
-    WHERE abs(discount * subtotals - subtotal * discounts) >= 0.01 * subtotals AND subtotals > 0
-"""
+    WHERE abs(discount * subtotals - subtotal * discounts) >= minor_unit * subtotals
+        AND subtotals > 0
+"""  # noqa: S608
 
 POTION_INGREDIENTS_SQL = """
     SELECT potions.pk::text AS key
@@ -150,7 +156,7 @@ ASSERTIONS = [
     ),
     sql_assertion(
         "discount-allocation",
-        "A discount is allocated to items in proportion to their subtotals, to the cent.",
+        "A discount is allocated to items in proportion to their subtotals, to the minor unit.",
         DISCOUNT_ALLOCATION_SQL,
     ),
     sql_assertion(

@@ -43,10 +43,10 @@ class CartItem(NamedTuple):
     quantity: int
     name: str | None
     unit_price: Decimal | None
+    currency: str | None
     # Before the reservation; None if it is unlimited.
     stock: int | None
     is_reserved: bool
-    currency: str | None
 
 
 def merge_items(items: Iterable[Mapping[str, Any]]) -> tuple[dict[UUID, int], dict[UUID, int]]:
@@ -74,12 +74,13 @@ def price_items(
         if item.unit_price is None or item.currency is None:
             item_errors.append(_unknown_product_error(pointer, item.product_id))
             continue
-        price = ItemPrice(item.currency, pricing.to_cents(item.unit_price) * item.quantity)
+        unit_price = pricing.to_minor_units(item.unit_price, item.currency)
+        price = ItemPrice(item.currency, unit_price * item.quantity)
         prices.append(price)
         if price.subtotal > pricing.MAX_AMOUNT:
-            item_errors.append(_amount_too_large_error(f"{pointer}/quantity"))
-    if not item_errors and pricing.exceeds_max_amount(prices):
-        item_errors.append(_amount_too_large_error("#/items"))
+            item_errors.append(_amount_too_large_error(f"{pointer}/quantity", item.currency))
+    if not item_errors and (currency := pricing.find_excessive_currency(prices)):
+        item_errors.append(_amount_too_large_error("#/items", currency))
     if item_errors:
         raise errors.UnprocessableContent.from_errors(item_errors)
     pricing.apply_discount(prices, percent_off)
@@ -91,8 +92,9 @@ def _unknown_product_error(pointer: str, product_id: UUID) -> ErrorDetail:
     return {"pointer": f"{pointer}/product_id", "code": "unknown-reference", "detail": detail}
 
 
-def _amount_too_large_error(pointer: str) -> ErrorDetail:
-    detail = f"The price exceeds {pricing.from_cents(pricing.MAX_AMOUNT)}."
+def _amount_too_large_error(pointer: str, currency: str) -> ErrorDetail:
+    maximum = pricing.from_minor_units(pricing.MAX_AMOUNT, currency)
+    detail = f"The price exceeds {maximum} {currency}."
     return {"pointer": pointer, "code": "out-of-range", "detail": detail}
 
 
@@ -125,8 +127,8 @@ def price_mismatch_errors(
 ) -> Iterator[ErrorDetail]:
     """Yield an error if the order costs anything else than the client expects."""
     actual = {total["currency"]: total["total"] for total in totals}
-    expected = {total["currency"]: f"{total['total']:.2f}" for total in expected_totals}
-    if actual != expected:
+    expected = {total["currency"]: total["total"] for total in expected_totals}
+    if {currency: Decimal(total) for currency, total in actual.items()} != expected:
         costs = " and ".join(f"{total} {currency}" for currency, total in actual.items())
         yield {
             "pointer": "#/expected_totals",

@@ -96,6 +96,8 @@ class Order(Versioned, Base):
 class OrderItem(Base):
     """A product at its price when the order was placed.
 
+    Amounts are stored with the decimals of the currency.
+
     `taken` is the quantity reserved from the stock, or 0 if the stock was unlimited.
     """
 
@@ -125,9 +127,9 @@ class OrderItem(Base):
     quantity: Mapped[int]
     taken: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
-    unit_price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
-    discount: Mapped[Decimal] = mapped_column(Numeric(12, 2))
-    total: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+    unit_price: Mapped[Decimal] = mapped_column(Numeric)
+    discount: Mapped[Decimal] = mapped_column(Numeric)
+    total: Mapped[Decimal] = mapped_column(Numeric)
 
     product: Mapped[Product] = relationship(lazy="raise")
 

@@ -1,4 +1,7 @@
-"""Prices, discounts and totals of an order; amounts are integers in cents, 1/100 of a currency."""
+"""Prices, discounts and totals of an order.
+
+Amounts are integers in the minor unit of their currency: cents for EUR, yen for JPY (ISO 4217).
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,9 +9,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-CENT = Decimal("0.01")
-# The greatest value of NUMERIC(12, 2), in cents.
-MAX_AMOUNT = 999_999_999_999
+from alchemist.domains.stores.currencies import DECIMALS, MAX_DIGITS
+
+MAX_AMOUNT = 10**MAX_DIGITS - 1
 
 
 @dataclass
@@ -24,18 +27,19 @@ class ItemPrice:
         return self.subtotal - self.discount
 
 
-def to_cents(amount: Decimal) -> int:
-    return int(amount / CENT)
+def to_minor_units(amount: Decimal, currency: str) -> int:
+    return int(amount.scaleb(DECIMALS[currency]))
 
 
-def from_cents(cents: int) -> Decimal:
-    return cents * CENT
+def from_minor_units(units: int, currency: str) -> Decimal:
+    """Return the amount, with exactly the decimals of the currency."""
+    return Decimal(units).scaleb(-DECIMALS[currency])
 
 
 def allocate(amount: int, weights: Sequence[int]) -> list[int]:
     """Split an amount in proportion to the weights; the shares add up to the amount.
 
-    Uses the largest remainder method: each share is rounded down, and the remaining cents go to
+    Uses the largest remainder method: each share is rounded down, and the remaining units go to
     the largest remainders. Of equal remainders the earlier one comes first.
     """
     total_weight = sum(weights)
@@ -50,7 +54,7 @@ def allocate(amount: int, weights: Sequence[int]) -> list[int]:
 
 
 def calculate_percentage(amount: int, percentage: int) -> int:
-    """Return `percentage` percent of an amount; half a cent is rounded up."""
+    """Return `percentage` percent of an amount; half a unit is rounded up."""
     return (amount * percentage + 50) // 100
 
 
@@ -64,10 +68,12 @@ def apply_discount(prices: Iterable[ItemPrice], percentage: int) -> None:
             price.discount = share
 
 
-def exceeds_max_amount(prices: Iterable[ItemPrice]) -> bool:
-    """Return whether the subtotals in one currency add up to more than `MAX_AMOUNT`."""
-    groups = group_by_currency(prices).values()
-    return any(sum(price.subtotal for price in group) > MAX_AMOUNT for group in groups)
+def find_excessive_currency(prices: Iterable[ItemPrice]) -> str | None:
+    """Return a currency whose subtotals add up to more than `MAX_AMOUNT`, or None."""
+    for currency, group in group_by_currency(prices).items():
+        if sum(price.subtotal for price in group) > MAX_AMOUNT:
+            return currency
+    return None
 
 
 def group_by_currency(prices: Iterable[ItemPrice]) -> dict[str, list[ItemPrice]]:
@@ -83,8 +89,8 @@ def calculate_totals(prices: Iterable[ItemPrice]) -> list[dict[str, Any]]:
     return [
         {"currency": currency}
         | {
-            name: f"{from_cents(sum(getattr(price, name) for price in same_currency)):.2f}"
+            name: f"{from_minor_units(sum(getattr(each, name) for each in group), currency):f}"
             for name in ("subtotal", "discount", "total")
         }
-        for currency, same_currency in group_by_currency(prices).items()
+        for currency, group in group_by_currency(prices).items()
     ]

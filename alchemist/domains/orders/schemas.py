@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+from marshmallow import ValidationError, validates_schema
 from sqlalchemy import JSON, ColumnElement, case, literal_column
 
 from alchemist.api.fields import (
+    CodedMessage,
     Enum,
     List,
     NameReference,
@@ -23,7 +25,7 @@ from alchemist.domains.coupons.schemas import EXAMPLE_CODE
 from alchemist.domains.heroes.models import Hero
 from alchemist.domains.products.models import Product
 from alchemist.domains.products.schemas import EXAMPLE_STORE_PK, Money
-from alchemist.domains.stores.schemas import CURRENCIES
+from alchemist.domains.stores.currencies import CURRENCIES, describe_amounts, is_amount
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
 from .models import TRANSITIONS, Order
@@ -62,6 +64,14 @@ class ExpectedTotalSchema(Schema):
         metadata={"description": "The currency (ISO 4217).", "examples": ["EUR"]},
     )
     total = Money(required=True, description="The expected total in the currency.", example="22.50")
+
+    @validates_schema
+    def check_amount(self, values: dict[str, Any], **_: Any) -> None:
+        """Compare the total with the decimals of the currency."""
+        currency = values["currency"]
+        if not is_amount(values["total"], currency):
+            message = CodedMessage("out-of-range", describe_amounts(currency))
+            raise ValidationError({"total": [message]})
 
 
 class OrderCreateSchema(Schema):

@@ -124,21 +124,16 @@ def place(
     redemption_id, conflicts = _redeem(coupon, user_id, order_id)
     quantities, first_indexes = cart.merge_items(items)
     cart_items = stock.reserve(quantities)
-    try:
-        percent_off = (coupon and coupon.percent_off) or 0
-        prices = cart.price_items(cart_items, first_indexes, percent_off)
-        totals = pricing.calculate_totals(prices)
-        if single_currency:
-            cart.check_single_currency(totals)
-        conflicts += cart.out_of_stock_errors(cart_items, first_indexes)
-        if expected_totals is not None:
-            conflicts += cart.price_mismatch_errors(totals, expected_totals)
-        if conflicts:
-            raise errors.Conflict("The order cannot be placed.", conflicts)
-    except errors.ApiError:
-        # The currencies may be older than the prices: an error must not combine them.
-        stock.check_currencies(cart_items)
-        raise
+    percent_off = (coupon and coupon.percent_off) or 0
+    prices = cart.price_items(cart_items, first_indexes, percent_off)
+    totals = pricing.calculate_totals(prices)
+    if single_currency:
+        cart.check_single_currency(totals)
+    conflicts += cart.out_of_stock_errors(cart_items, first_indexes)
+    if expected_totals is not None:
+        conflicts += cart.price_mismatch_errors(totals, expected_totals)
+    if conflicts:
+        raise errors.Conflict("The order cannot be placed.", conflicts)
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
     # now() is the start of the transaction: prices are read later, after the wait for locks.
     placed_at = func.clock_timestamp()

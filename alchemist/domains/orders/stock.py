@@ -4,7 +4,7 @@ Reserving and returning lock the products in the order of their primary keys, so
 deadlock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from alchemist import database as db
-from alchemist import errors
 from alchemist.domains.products.models import Product
-from alchemist.domains.stores.models import Store
 
 from .cart import CartItem
 from .models import OrderItem
-from .pricing import ItemPrice, from_cents
+from .pricing import ItemPrice, from_minor_units
 
 NOW = func.clock_timestamp()
 PRODUCT_IDS = bindparam("product_ids", type_=ARRAY(Uuid))
@@ -50,32 +48,24 @@ def reserve(quantities: Mapping[UUID, int]) -> list[CartItem]:
 def insert_items(
     order_id: UUID, cart_items: Sequence[CartItem], prices: Sequence[ItemPrice]
 ) -> None:
-    """Insert the items of an order; raise RetryRequest if a currency has changed meanwhile."""
     columns = {
         "product_id": [item.product_id for item in cart_items],
         "quantity": [item.quantity for item in cart_items],
         "taken": [item.quantity if item.is_reserved else 0 for item in cart_items],
         "currency": [price.currency for price in prices],
-        "unit_price": [item.unit_price for item in cart_items],
-        "discount": [from_cents(price.discount) for price in prices],
-        "total": [from_cents(price.total) for price in prices],
+        "unit_price": [
+            from_minor_units(price.subtotal // item.quantity, price.currency)
+            for item, price in zip(cart_items, prices, strict=True)
+        ],
+        "discount": [from_minor_units(price.discount, price.currency) for price in prices],
+        "total": [from_minor_units(price.total, price.currency) for price in prices],
     }
-    inserted: Any = db.session.execute(INSERT_ITEMS, {"order_id": order_id} | columns)
-    if inserted.rowcount < len(cart_items):
-        raise errors.RetryRequest("A store has changed its currency.")
+    db.session.execute(INSERT_ITEMS, {"order_id": order_id} | columns)
 
 
 def return_stock(order_id: UUID) -> None:
     """Add to the stocks what the order has reserved."""
     db.session.execute(RETURN_STOCK, {"order_id": order_id})
-
-
-def check_currencies(cart_items: Iterable[CartItem]) -> None:
-    """Raise RetryRequest if a store has changed its currency since the items were read."""
-    currency_by_product = {item.product_id: item.currency for item in cart_items if item.currency}
-    rows = db.session.execute(SELECT_CURRENCIES, {"product_ids": list(currency_by_product)})
-    if {row.pk: row.currency for row in rows} != currency_by_product:
-        raise errors.RetryRequest("A store has changed its currency.")
 
 
 def _requested_items() -> Any:
@@ -98,7 +88,7 @@ def _reserve_statement() -> Select[Any]:
     """
     requested = _requested_items()
     locked = (
-        select(Product.pk, Product.name, Product.price, Product.stock, Product.store_id)
+        select(Product.pk, Product.name, Product.price, Product.currency, Product.stock)
         .where(Product.pk == func.any(PRODUCT_IDS))
         .order_by(Product.pk)
         .with_for_update(key_share=True)
@@ -125,34 +115,28 @@ def _reserve_statement() -> Select[Any]:
             requested.c.product_id,
             requested.c.quantity,
             locked.c.name,
-            locked.c.price.label("unit_price"),
+            locked.c.price,
+            locked.c.currency,
             locked.c.stock,
-            decremented.c.pk.is_not(None).label("is_reserved"),
-            Store.currency,
+            decremented.c.pk.is_not(None),
         )
         .select_from(requested)
         .outerjoin(locked, locked.c.pk == requested.c.product_id)
         .outerjoin(decremented, decremented.c.pk == requested.c.product_id)
-        .outerjoin(Store, Store.pk == locked.c.store_id)
         .order_by(requested.c.n)
     )
 
 
 def _insert_items_statement() -> Any:
-    """Return the statement that inserts all items of an order whose currency has not changed.
-
-    RESERVE_STOCK reads the price after the wait for the product's lock, but the store's currency
-    from its snapshot, which is older than the wait. An item is inserted only if its store still
-    has that currency, and `insert_items` compares the row count.
-    """
+    """Return the statement that inserts all items of an order."""
     types: dict[str, TypeEngine[Any]] = {
         "product_id": Uuid(),
         "quantity": Integer(),
         "taken": Integer(),
         "currency": String(),
-        "unit_price": Numeric(12, 2),
-        "discount": Numeric(12, 2),
-        "total": Numeric(12, 2),
+        "unit_price": Numeric(),
+        "discount": Numeric(),
+        "total": Numeric(),
     }
     arrays: list[Any] = [bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items()]
     columns: list[Any] = [column(name, type_) for name, type_ in types.items()]
@@ -160,13 +144,8 @@ def _insert_items_statement() -> Any:
     items = items.render_derived()
     rows = select(
         bindparam("order_id", type_=Uuid()), items.c.n - 1, *(items.c[name] for name in types)
-    ).where(
-        Product.pk == items.c.product_id,
-        Store.pk == Product.store_id,
-        Store.currency == items.c.currency,
     )
-    statement = insert(db.table(OrderItem)).from_select(["order_id", "position", *types], rows)
-    return statement.execution_options(preserve_rowcount=True)
+    return insert(db.table(OrderItem)).from_select(["order_id", "position", *types], rows)
 
 
 def _return_statement() -> Any:
@@ -188,13 +167,6 @@ def _return_statement() -> Any:
     )
 
 
-def _currencies_statement() -> Select[Any]:
-    """Return the SELECT of the current currency of each product."""
-    currencies = select(Product.pk, Store.currency).join(Store, Store.pk == Product.store_id)
-    return currencies.where(Product.pk == func.any(PRODUCT_IDS))
-
-
 RESERVE_STOCK = _reserve_statement()
 INSERT_ITEMS = _insert_items_statement()
 RETURN_STOCK = _return_statement()
-SELECT_CURRENCIES = _currencies_statement()

@@ -8,15 +8,18 @@ from sqlalchemy import (
     CheckConstraint,
     Computed,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Numeric,
     String,
     UniqueConstraint,
+    column,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
 from alchemist.domains.potions.models import Potion
+from alchemist.domains.stores.currencies import is_amount_sql
 from alchemist.domains.stores.models import Store
 
 
@@ -25,17 +28,9 @@ class Product(Versioned, Base):
 
     __tablename__ = "products"
 
-    store_id: Mapped[UUID] = mapped_column(
-        ForeignKey(
-            Store.pk,
-            info=constraint_error(
-                "unknown-reference",
-                "#/store_id",
-                "The store does not exist.",
-                referenced_detail="Product {} is sold there.",
-            ),
-        )
-    )
+    store_id: Mapped[UUID]
+    # PostgreSQL sets it when the store changes its currency.
+    currency: Mapped[str] = mapped_column(String(3))
     potion_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Potion.pk,
@@ -51,15 +46,36 @@ class Product(Versioned, Base):
     name_sort: Mapped[str] = sortable("name")
     description: Mapped[str | None] = mapped_column(String(2000))
     search_words: Mapped[str] = searchable("name", "description")
-    price: Mapped[Decimal] = mapped_column(Numeric(12, 2))
+    price: Mapped[Decimal] = mapped_column(Numeric)
     # BIGINT: stock that orders return may exceed the maximum that clients can set.
     stock: Mapped[int | None] = mapped_column(BigInteger)
     # Indexed instead of the stock: only an order of the last piece updates an index.
     in_stock: Mapped[bool] = mapped_column(Computed("stock IS NULL OR stock > 0", persisted=True))
 
-    store: Mapped[Store] = relationship(lazy="raise")
+    store: Mapped[Store] = relationship(
+        lazy="raise", primaryjoin=lambda: foreign(Product.store_id) == Store.pk
+    )
 
     __table_args__ = (
+        ForeignKeyConstraint(
+            ["store_id", "currency"],
+            [Store.pk, Store.currency],
+            onupdate="CASCADE",
+            info=constraint_error(
+                "unknown-reference",
+                "#/store_id",
+                "The store does not exist.",
+                referenced_detail="Product {} is sold there.",
+            ),
+        ),
+        # Prices are checked before they are stored, so only a new currency violates it.
+        CheckConstraint(
+            is_amount_sql(column("price"), column("currency")),
+            "currency",
+            info=constraint_error(
+                "conflict", "#/currency", "The currency lacks the amount of a product."
+            ),
+        ),
         UniqueConstraint(
             "store_id",
             "name",

@@ -1,6 +1,10 @@
 """Schemas of products: the bodies, the representation, and the list query."""
 
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
+
+from sqlalchemy import ColumnElement, String, cast, func
 
 from alchemist.api.fields import (
     DecimalString,
@@ -15,7 +19,16 @@ from alchemist.api.fields import (
 from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
+from alchemist.domains.stores import service as stores
+from alchemist.domains.stores.currencies import (
+    DECIMALS,
+    MAX_DECIMALS,
+    MAX_DIGITS,
+    amount_errors,
+    decimals_sql,
+)
 from alchemist.domains.stores.models import Store
+from alchemist.errors import ErrorDetail
 
 from .models import Product
 from .service import MAX_STOCK
@@ -31,11 +44,34 @@ NAME_DESCRIPTION = "The name of the product, unique in its store."
 
 
 class Money(DecimalString):
-    """An amount of money: up to 12 digits, two of them decimals."""
+    """An amount of money, with the decimals of its currency (ISO 4217).
+
+    The field knows no currency: it allows 12 digits before the point, and the most decimals that a
+    currency has.
+    """
 
     def __init__(self, *, description: str, example: str, **kwargs: Any) -> None:
-        metadata = {"description": description}
-        super().__init__(precision=12, scale=2, example=example, metadata=metadata, **kwargs)
+        super().__init__(
+            precision=MAX_DIGITS + MAX_DECIMALS,
+            scale=MAX_DECIMALS,
+            example=example,
+            metadata={"description": description},
+            **kwargs,
+        )
+
+    def _serialize(self, value: Decimal | str | None, *args: Any, **kwargs: Any) -> str | None:
+        return None if value is None else f"{Decimal(value):f}"
+
+
+class Price(Money):
+    """The price of a product, in its currency."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return f"{value:.{DECIMALS[obj.currency]}f}"
+
+    @staticmethod
+    def row_to_sql(row: Any) -> ColumnElement[Any]:
+        return cast(func.round(row.price, decimals_sql(row.currency)), String)
 
 
 class ProductStoreSchema(Schema):
@@ -70,13 +106,14 @@ class ProductSchema(Schema):
         example="Corked and sealed with yellow wax.",
         metadata={"description": "A description of the product."},
     )
-    price = Money(
-        required=True, description="The price of one piece, in `currency`.", example="12.50"
+    price = Price(
+        required=True,
+        description="The price of one piece, with the decimals of `currency`.",
+        example="12.50",
     )
     currency = Text(
         max=3,
         dump_only=True,
-        attribute="store.currency",
         example="EUR",
         metadata={"description": "The currency of the store (ISO 4217)."},
     )
@@ -97,6 +134,16 @@ class ProductSchema(Schema):
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
+
+    def stored_errors(
+        self, values: Mapping[str, Any], current: Mapping[str, Any]
+    ) -> Iterator[ErrorDetail]:
+        """Yield an error if the currency of the store has no such amount as the price."""
+        currency = current.get("currency")
+        if currency is None and "store_id" in values:
+            currency = stores.currency_of(values["store_id"])
+        if currency is not None and "price" in values:
+            yield from amount_errors(values["price"], currency, "#/price")
 
 
 class RestockSchema(Schema):

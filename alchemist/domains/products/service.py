@@ -10,8 +10,11 @@ from sqlalchemy import Select, select
 from alchemist import database as db
 from alchemist import errors
 from alchemist.database import matches_words
+from alchemist.domains.stores import service as stores
+from alchemist.domains.stores.currencies import amount_errors
 from alchemist.domains.stores.models import Store
 
+from . import listeners  # noqa: F401  registers them
 from .models import Product
 
 MAX_STOCK = 1_000_000_000
@@ -56,11 +59,25 @@ def list_query(
     return query
 
 
-def create(**values: Any) -> Product:
-    return Product(**values)
+def create(*, store_id: UUID, price: Decimal, **values: Any) -> Product:
+    """Return a new product; raise UnprocessableContent if its currency lacks the price."""
+    currency = stores.currency_of(store_id)
+    if currency is not None:
+        check_price(price, currency)
+    # Without a store the INSERT fails, whatever the currency is.
+    return Product(store_id=store_id, price=price, currency=currency or "", **values)
+
+
+def check_price(price: Decimal, currency: str) -> None:
+    """Raise UnprocessableContent if the currency has no such amount."""
+    if price_errors := amount_errors(price, currency, "#/price"):
+        raise errors.UnprocessableContent.from_errors(price_errors)
 
 
 def update(product: Product, changes: Mapping[str, Any]) -> None:
+    """Update a locked product; raise UnprocessableContent if its currency lacks the new price."""
+    if "price" in changes:
+        check_price(changes["price"], product.currency)
     db.update(product, changes)
 
 

@@ -48,8 +48,8 @@ class StoreItem(Resource):
         """Change a store
 
         A new currency applies to the prices of all products of the store: amounts are not
-        converted. Orders keep their currency. A store of another user needs the permission
-        `stores:write:any`.
+        converted. A price with more decimals than the new currency is a conflict (409). Orders keep
+        their currency. A store of another user needs the permission `stores:write:any`.
         """
         auth.check_owner(changes)
         service.update(store, changes)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
@@ -36,6 +36,10 @@ class Store(Versioned, Base):
     email: Mapped[str | None] = mapped_column(String(254))
 
     __table_args__ = (
+        # Products refer to both: their currency follows that of the store.
+        UniqueConstraint(
+            "pk", "currency", info=constraint_error("already-exists", "#/pk", "The key is taken.")
+        ),
         not_blank("name"),
         not_blank("street"),
         not_blank("zipcode"),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from iso4217 import Currency
 from marshmallow.validate import URL
 
 from alchemist.api.fields import CodedMessage, Enum, Pk, Schema, Text, UtcDateTime
@@ -11,10 +10,9 @@ from alchemist.api.request import BAD_ESCAPE_PATTERN
 from alchemist.domains.users.models import User
 from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, Email
 
+from .currencies import CURRENCIES
 from .models import Store
 
-# Precious metals and test codes have no minor unit. Nobody pays with them.
-CURRENCIES = sorted(currency.code for currency in Currency if currency.exponent is not None)
 # A row of the sample data: The Crooked Ladle. It has no products, so it can be deleted.
 EXAMPLE_PK = "01972892-31f9-75e5-b1aa-50b403f84c48"
 NAME_DESCRIPTION = "The name of the store. Several stores may have the same one."

@@ -47,7 +47,10 @@ def create(**values: Any) -> Store:
 
 
 def update(store: Store, changes: Mapping[str, Any]) -> None:
-    """Update a store. A new currency applies to its products; their amounts are not converted."""
+    """Update a store. A new currency applies to its products; their amounts are not converted.
+
+    Raises Conflict if the new currency lacks the amount of a product.
+    """
     db.update(store, changes)
 
 
@@ -63,6 +66,18 @@ users.on_anonymise.append(clear_contacts)
 
 def delete(store: Store) -> None:
     db.delete(store)
+
+
+@db.cached_query
+def _currency_query(pk: UUID) -> Select[Any]:
+    return select(Store.currency).where(Store.pk == pk)
+
+
+def currency_of(pk: UUID) -> str | None:
+    """Return the currency of a store, or None if it does not exist."""
+    query = _currency_query(pk)
+    row = db.fetch_one(query.select, query.parameters)
+    return row[0] if row else None
 
 
 @db.cached_query

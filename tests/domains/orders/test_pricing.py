@@ -128,8 +128,8 @@ def test_totals_are_the_sums_of_the_items_in_each_currency(prices, percentage):
     for currency, total in totals.items():
         same_currency = [price for price in prices if price.currency == currency]
         for name in ("subtotal", "discount", "total"):
-            added = sum(pricing.from_cents(getattr(price, name)) for price in same_currency)
-            assert Decimal(total[name]) == added
+            added = sum(getattr(price, name) for price in same_currency)
+            assert pricing.to_minor_units(Decimal(total[name]), currency) == added
 
 
 @given(PRICES, PERCENTAGES)
@@ -137,7 +137,8 @@ def test_the_discount_is_calculated_for_each_currency(prices, percentage):
     pricing.apply_discount(prices, percentage)
     for totals in pricing.calculate_totals(prices):
         subtotal, discount, total = (
-            pricing.to_cents(Decimal(totals[name])) for name in ("subtotal", "discount", "total")
+            pricing.to_minor_units(Decimal(totals[name]), totals["currency"])
+            for name in ("subtotal", "discount", "total")
         )
         assert discount == pricing.calculate_percentage(subtotal, percentage)
         assert total == subtotal - discount
@@ -175,19 +176,26 @@ def test_totals_are_sorted_by_currency_and_have_two_decimals():
     ]
 
 
-@given(AMOUNTS)
-def test_to_cents_is_the_inverse_of_from_cents(amount):
-    assert pricing.to_cents(pricing.from_cents(amount)) == amount
+@given(AMOUNTS, st.sampled_from(["JPY", "EUR", "KWD", "CLF"]))
+def test_an_amount_in_minor_units_is_exact(units, currency):
+    assert pricing.to_minor_units(pricing.from_minor_units(units, currency), currency) == units
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount"), [("JPY", "1000"), ("EUR", "10.00"), ("KWD", "1.000"), ("CLF", "0.1000")]
+)
+def test_an_amount_has_the_decimals_of_its_currency(currency, amount):
+    assert str(pricing.from_minor_units(1000, currency)) == amount
 
 
 @pytest.mark.parametrize(
     ("prices", "expected"),
     [
-        ([ItemPrice("EUR", pricing.MAX_AMOUNT)], False),
-        ([ItemPrice("EUR", pricing.MAX_AMOUNT), ItemPrice("USD", pricing.MAX_AMOUNT)], False),
-        ([ItemPrice("EUR", pricing.MAX_AMOUNT), ItemPrice("EUR", 1)], True),
-        ([], False),
+        ([ItemPrice("EUR", pricing.MAX_AMOUNT)], None),
+        ([ItemPrice("EUR", pricing.MAX_AMOUNT), ItemPrice("USD", pricing.MAX_AMOUNT)], None),
+        ([ItemPrice("EUR", pricing.MAX_AMOUNT), ItemPrice("EUR", 1)], "EUR"),
+        ([], None),
     ],
 )
 def test_the_maximum_amount_applies_to_each_currency(prices, expected):
-    assert pricing.exceeds_max_amount(prices) is expected
+    assert pricing.find_excessive_currency(prices) == expected

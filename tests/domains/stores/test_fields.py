@@ -2,7 +2,7 @@
 
 import pytest
 
-from alchemist.domains.stores.schemas import CURRENCIES
+from alchemist.domains.stores.currencies import CURRENCIES
 from tests.answers import pointers_and_codes
 from tests.factories import make_store
 
