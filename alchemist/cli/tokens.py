@@ -154,7 +154,7 @@ def _get_or_create_user(email: str, role: str | None, name: str) -> User:
     if user is None:
         if role is None:
             raise click.ClickException(f"There is no user {email}: use --role to create one.")
-        values = {"email": email, "full_name": name or email, "role": role}
+        values = {"email": email, "full_name": db.trim_invisible(name) or email, "role": role}
         return db.insert(service.create(permissions.ADMIN, **values))
     if role not in (None, user.role):
         raise click.ClickException(f"The user {email} exists with the role {user.role}.")

@@ -42,8 +42,9 @@ FILL = """
     INSERT INTO products (pk, store_id, currency, name, price, stock)
     SELECT gen_random_uuid(), stores.pk, currency, 'Product ' || n, n * 1.37, {stock}
     FROM stores, generate_series(1, {products}) n;
-    INSERT INTO coupons (pk, code, init_count, remaining_count, percent_off)
-    SELECT gen_random_uuid(), code, {uses}, {uses}, 7 FROM unnest(ARRAY['single', 'orders']) code;
+    INSERT INTO coupons (pk, code, code_folded, init_count, remaining_count, percent_off)
+    SELECT gen_random_uuid(), code, code, {uses}, {uses}, 7
+    FROM unnest(ARRAY['single', 'orders']) code;
 """
 # What the service has stored, to be compared with what it has said.
 STORED = """

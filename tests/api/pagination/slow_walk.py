@@ -22,8 +22,9 @@ SAMPLES = 300
 FILL = f"""
     INSERT INTO ingredients (pk, name)
     SELECT md5('i' || n)::uuid, 'ingredient ' || n FROM generate_series(0, 999) n;
-    INSERT INTO potions (pk, name)
-    SELECT md5('p' || n)::uuid, to_char(n, 'FM000000') FROM generate_series(1, {ROWS}) n;
+    INSERT INTO potions (pk, name, name_sort)
+    SELECT md5('p' || n)::uuid, name, name
+    FROM generate_series(1, {ROWS}) n, to_char(n, 'FM000000') name;
     INSERT INTO potion_ingredients (potion_id, position, ingredient_id)
     SELECT md5('p' || n)::uuid, line, md5('i' || (n * 7 + line) % 1000)::uuid
     FROM generate_series(1, {ROWS}) n, generate_series(0, 4) line;

@@ -133,6 +133,27 @@ def test_what_a_filter_finds_is_looked_up(reader, plain, each, query):
         assert reader.blocks(path) <= plain(each.path, sort) * 1.5 * shown / 50 + MORE, path
 
 
+# All rows have words that begin with the first ones; none has a word that begins with `z`.
+PREFIXES = ("e", "ev", "eve", "w", "wo", "z", "zz", "zzz", "zzzz", "\u8336", "\u8336\u8449")
+SEARCHED = [each for each in LISTS if "q" in each.filters]
+
+
+@pytest.mark.parametrize("each", SEARCHED, ids=named)
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_short_prefix_reads_as_few_blocks_as_its_page_has_rows(reader, plain, each, prefix):
+    for sort in (each.sorts[0], each.sorts[-1]):
+        path = f"/api/v2/{each.path}?sort={sort}&q={prefix}"
+        shown = len(reader.get(path).json)
+        assert reader.blocks(path) <= plain(each.path, sort) * 1.5 * shown / 50 + MORE / 4, path
+
+
+@pytest.mark.parametrize("each", SEARCHED, ids=named)
+@pytest.mark.parametrize("words", ["word7", "word7 everywhere", "zzz"])
+def test_a_search_for_rare_words_uses_its_index(both, each, words):
+    custom, _generic = both(f"/api/v2/{each.path}?q={words}")
+    assert f"{each.table}_search_words_idx" in custom, custom
+
+
 @pytest.mark.parametrize(("each", "query"), FILTERED, ids=named)
 def test_no_filter_reads_a_whole_table(both, each, query):
     custom, _generic = both(f"/api/v2/{each.path}?{query}")
