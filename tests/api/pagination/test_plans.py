@@ -236,7 +236,7 @@ def test_an_item_is_read_from_its_key(app, reader, kind):
     table = next(each.table for each in LISTS if each.path == kind)
     with engine.connect() as connection, connection.begin():
         for plan in (plans.custom(connection, *found), plans.generic(connection, *found)):
-            assert f"Index Scan using {table}_pkey" in plan, plan
+            assert f"Index Scan using {table}_pk" in plan, plan
             assert "Seq Scan" not in plan, plan
 
 
