@@ -5,6 +5,7 @@ import gc
 import sys
 from contextlib import suppress
 from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import gunicorn.util
@@ -16,6 +17,7 @@ from gunicorn.http import wsgi
 from alchemist.api import access_log
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.config import ConfigurationError, check_open_access, load, split_bind
+from alchemist.database import privileges
 from alchemist.server import BufferingWorker, Clients, KeepAliveResponse, error_responses
 
 try:
@@ -94,6 +96,12 @@ def when_ready(server: Arbiter) -> None:
         import_module("alchemist.app")
         gc.freeze()
         gc.enable()
+
+
+def post_worker_init(worker: BufferingWorker) -> None:
+    """Warn once if the database role has more privileges than the service needs."""
+    if worker.age == 1 and not _settings.open_access:
+        Thread(target=privileges.warn_if_excessive, daemon=True).start()
 
 
 gunicorn.util.write_error = error_responses.write_error

@@ -1,14 +1,18 @@
 """Who may do what: every operation of both documents, asked by everybody."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from click.testing import CliRunner
+from sqlalchemy import URL, NullPool, create_engine, text
+from sqlalchemy.exc import ProgrammingError
 
 from alchemist import database as db
+from alchemist.cli import main
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.ingredients.models import Ingredient
 from alchemist.domains.orders import service as orders
@@ -16,6 +20,7 @@ from alchemist.domains.orders.models import Order
 from alchemist.domains.products.models import Product
 from alchemist.domains.users import service
 from alchemist.domains.users.permissions import ADMIN
+from tests.conftest import Client
 from tests.factories import (
     make_coupon,
     make_hero,
@@ -26,6 +31,7 @@ from tests.factories import (
     make_store,
     make_token,
     make_user,
+    sign_in,
 )
 
 CALLERS = ("anonymous", "stranger", "owner", "merchant", "admin", "narrowed")
@@ -168,7 +174,11 @@ def test_every_operation_stands_in_the_table(app):
 
 @pytest.fixture
 def actors(transaction) -> SimpleNamespace:
-    """Everybody, and a coupon that the owner may redeem."""
+    return make_actors()
+
+
+def make_actors() -> SimpleNamespace:
+    """Return everybody, and a coupon that the owner may redeem."""
     owner, admin = make_user(), make_user(role="admin")
     merchant = make_user(role="merchant")
     secrets = {"anonymous": None}
@@ -311,3 +321,72 @@ def test_what_writes_is_told_by_the_audit_log_and_nothing_else_is(
     told = text("SELECT count(*) FROM audit_log WHERE request_id = :id AND user_id IS NOT NULL")
     writes = not operation.startswith("GET ") and not operation.endswith("/quote")
     assert bool(db.session.scalar(told, {"id": request_id})) == writes
+
+
+@pytest.fixture
+def restricted_url(fresh_database, monkeypatch) -> Iterator[URL]:
+    """The URL of the database for a role that `alchemist grant` has made."""
+    role, password = f"alchemist_test_{uuid4().hex}", "a 'secret'"
+    monkeypatch.setenv("DATABASE_URL", fresh_database.render_as_string(hide_password=False))
+    result = CliRunner().invoke(main, ["grant", role, "--password", password])
+    assert result.exit_code == 0, result.output
+    yield fresh_database.set(username=role, password=password)
+    with create_engine(fresh_database, poolclass=NullPool).begin() as connection:
+        connection.execute(text(f"DROP OWNED BY {role}"))
+        connection.execute(text(f"DROP ROLE {role}"))
+
+
+@pytest.fixture
+def restricted_client(make_committing_app, restricted_url) -> Client:
+    """The client of an app whose database role may only do what the service needs."""
+    app = make_committing_app(database_url=restricted_url, open_access=False)
+    app.test_client_class = Client
+    return app.test_client()
+
+
+def test_the_restricted_role_may_do_what_every_operation_needs(restricted_client, fresh_database):
+    for operation, statuses in TABLE.items():
+        response = ask(restricted_client, make_actors(), operation, "admin")
+        expected = int(statuses.split()[CALLERS.index("admin")])
+        assert response.status_code == expected, f"{operation}: {response.text}"
+        db.session.remove()
+        # Some names must be unique.
+        with create_engine(fresh_database, poolclass=NullPool).begin() as connection:
+            connection.execute(text("TRUNCATE users, coupons, ingredients, audit_log CASCADE"))
+
+
+def test_the_restricted_role_may_use_idempotency_keys_and_is_ready(restricted_client):
+    headers = sign_in(make_user(role="admin")) | {"Idempotency-Key": "one"}
+    for _ in "ab":
+        response = restricted_client.post("/api/v2/heroes", json={"nickname": "M"}, headers=headers)
+        assert response.status_code == 201, response.text
+    assert restricted_client.get("/readyz").status_code == 200
+
+
+FORBIDDEN = [
+    "UPDATE audit_log SET user_id = NULL",
+    "DELETE FROM audit_log",
+    "TRUNCATE audit_log",
+    "TRUNCATE tokens",
+    "DELETE FROM alembic_version",
+    "ALTER TABLE users ADD COLUMN password text",
+    "DROP TABLE coupons",
+    "CREATE TABLE mine ()",
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+def test_the_restricted_role_may_not(restricted_url, statement):
+    engine = create_engine(restricted_url, poolclass=NullPool)
+    with pytest.raises(ProgrammingError) as error, engine.begin() as connection:
+        connection.execute(text(statement))
+    assert error.value.orig.sqlstate == "42501"
+
+
+def test_the_restricted_role_may_use_the_tables_of_later_migrations(fresh_database, restricted_url):
+    with create_engine(fresh_database, poolclass=NullPool).begin() as connection:
+        connection.execute(text("CREATE TABLE later (pk uuid)"))
+    with create_engine(restricted_url, poolclass=NullPool).begin() as connection:
+        connection.execute(text("INSERT INTO later VALUES (gen_random_uuid())"))
+        connection.execute(text("UPDATE later SET pk = gen_random_uuid()"))
+        connection.execute(text("DELETE FROM later"))

@@ -36,7 +36,15 @@ LAYERS: dict[str, list[str]] = {
     "errors": ["catalogue", "problem_types", "exceptions"],
     "database": [
         *("deadline", "engines", "autocommit", "visible_text", "text_keys", "text_search"),
-        *("derived_columns", "models", "queries", "session", "constraints", "migrations"),
+        *(
+            "derived_columns",
+            "models",
+            "queries",
+            "session",
+            "privileges",
+            "constraints",
+            "migrations",
+        ),
     ],
     "api": [
         *(
@@ -107,6 +115,7 @@ LAYERS: dict[str, list[str]] = {
         "migrations",
         "operator_session",
         "tokens",
+        "grant",
         "purge",
         "sample_data",
         "verify",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import make_url
 
 from alchemist import config
 from alchemist.database import PROJECT_ROOT
@@ -93,9 +94,10 @@ def test_the_image_has_the_alchemist_command():
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("Usage: alchemist ")
-    command, subcommand = SERVICES["migrate"]["command"]
-    assert command == "alchemist"
-    assert re.search(rf"^  {subcommand}\b", result.stdout, re.MULTILINE)
+    for name in ("migrate", "grant"):
+        command, subcommand, *_ = SERVICES[name]["command"]
+        assert command == "alchemist"
+        assert re.search(rf"^  {subcommand}\b", result.stdout, re.MULTILINE)
 
 
 def test_healthchecks_request_paths_that_exist(app):
@@ -126,11 +128,29 @@ def test_ports_are_published_only_on_the_loopback_address():
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-def test_the_database_password_has_no_default():
+@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "SERVICE_PASSWORD"])
+def test_a_database_password_has_no_default(name):
     compose = (PROJECT_ROOT / "docker-compose.yml").read_text()
-    operators = re.findall(r"\$\{POSTGRES_PASSWORD(..)", compose)
+    operators = re.findall(rf"\$\{{{name}(..)", compose)
     assert operators
     assert set(operators) == {":?"}
+
+
+def test_only_the_owner_of_the_tables_migrates_and_the_service_is_another_role():
+    users = {
+        name: make_url(service["environment"]["DATABASE_URL"]).username
+        for name, service in SERVICES.items()
+        if "DATABASE_URL" in service.get("environment", {})
+    }
+    owner = SERVICES["database"]["environment"]["POSTGRES_USER"]
+    role = SERVICES["grant"]["command"][2]
+    assert users == {"migrate": owner, "grant": owner, "service": role, "development": role}
+    assert role != owner
+
+
+def test_the_log_of_postgresql_has_no_values_of_rows():
+    command = SERVICES["database"]["command"]
+    assert {"-clog_error_verbosity=terse", "-clog_parameter_max_length_on_error=0"} <= set(command)
 
 
 def test_settings_in_the_files_exist():

@@ -16,6 +16,7 @@ from alchemist import config, embedded
 
 from . import dev_server, errors, migrations, sample_data, tokens
 from . import verify as verification
+from .grant import grant
 from .purge import purge
 
 _data_option = click.option(
@@ -98,6 +99,7 @@ def dev(host: str, port: int, data: Path) -> None:
 
 main.add_command(tokens.token)
 main.add_command(purge)
+main.add_command(grant)
 
 
 @main.command()

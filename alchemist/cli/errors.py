@@ -11,6 +11,8 @@ from alchemist import config, embedded, errors
 
 from . import dev_server
 
+INSUFFICIENT_PRIVILEGE = "42501"
+
 
 @contextmanager
 def reported() -> Iterator[None]:
@@ -27,6 +29,9 @@ def reported() -> Iterator[None]:
         raise click.ClickException(error.detail) from error
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
+        if getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
+            message = f"Use the role that owns the tables in DATABASE_URL: {reason}"
+            raise click.ClickException(message) from error
         raise click.ClickException(f"The database cannot be used: {reason}") from error
     except CommandError as error:
         raise click.ClickException(f"The database cannot be migrated: {error}") from error

@@ -34,7 +34,8 @@ def purge(token_days: int, audit_days: int | None) -> None:
     """Delete expired idempotency keys, old tokens and old audit entries.
 
     An idempotency key expires after 24 hours. Run this once a day, for example with cron. The
-    service may be running. It uses the database of DATABASE_URL.
+    service may be running. It uses the database of DATABASE_URL; with --audit-days as the role that
+    owns the tables.
 
     \b
     Example:
