@@ -59,6 +59,7 @@ LAYERS: dict[str, list[str]] = {
         ),
         *(
             "references",
+            "problem_codes",
             "json_body",
             "json_select",
             "json_insert",
@@ -70,6 +71,7 @@ LAYERS: dict[str, list[str]] = {
         ),
         *(
             "blueprint",
+            "problem_schemas",
             "field_docs",
             "api",
             "idempotency",
@@ -100,7 +102,8 @@ LAYERS: dict[str, list[str]] = {
         "orders",
     ],
     "docs": [
-        *("negotiation", "static_responses", "example_values", "guides", "openapi_document"),
+        *("negotiation", "static_responses", "example_values", "guides"),
+        *("problem_responses", "shared_headers", "head_operations", "openapi_document"),
         *("swagger_ui", "problem_pages", "moving", "not_found"),
     ],
     "server": [

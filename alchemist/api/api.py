@@ -7,13 +7,12 @@ from typing import Any
 import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask, Response, current_app
-from marshmallow import INCLUDE, Schema
-from marshmallow.fields import Dict, Integer, List, Nested, String
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 from alchemist import errors
 
 from . import field_docs, fields, openapi
+from .problem_schemas import ProblemSchema
 from .request import JSON, MERGE_PATCH, Request, request
 from .resource import close_session
 
@@ -24,15 +23,19 @@ ERROR_HEADERS = {
     405: {"Allow": openapi.header("The supported methods.", "GET, HEAD, OPTIONS, POST")},
     409: {
         "Retry-After": openapi.header(
-            "Only with `request-in-progress`: seconds to wait.", 1, type="integer"
+            "Only with `request-in-progress`: seconds to wait.",
+            1,
+            required=False,
+            type="integer",
         )
     },
     412: openapi.ETAG_HEADERS,
     415: {
-        "Accept": openapi.header("The media type that POST accepts.", JSON),
+        "Accept": openapi.header("The media type that POST accepts.", JSON, required=False),
         "Accept-Patch": openapi.header(
             "The media types that PATCH accepts (RFC 5789).",
             f"{JSON}, {MERGE_PATCH}",
+            required=False,
         ),
     },
     429: openapi.RETRY_AFTER_HEADERS,
@@ -42,58 +45,10 @@ ERROR_HEADERS = {
 BEARER = {
     "type": "http",
     "scheme": "bearer",
-    "bearerFormat": "`alc_` and 36 letters and digits",
+    "bearerFormat": "alc_…",
     "description": "A token from `POST /api/v2/users/{user_id}/tokens`, which returns it once. It "
     "has the permissions of its user's role, or fewer.",
 }
-
-
-def _string_field(description: str, example: str, **kwargs: Any) -> String:
-    """Return a string field of a problem, without a maximum: some contain values of the request."""
-    return String(metadata={"description": description, "examples": [example]}, **kwargs)
-
-
-class ErrorDetailSchema(Schema):
-    """One error of a request, with its location."""
-
-    class Meta:
-        unknown = INCLUDE
-
-    pointer = _string_field("The location in the body (RFC 6901 §6).", "#/name")
-    parameter = _string_field("The query or path parameter.", "limit")
-    header = _string_field("The request header.", "If-Match")
-    permission = _string_field("Only with `forbidden`: the missing one.", "potions:write")
-    code = _string_field("Stable; explained at `/problems/<code>`.", "too-long", required=True)
-    detail = _string_field("For people; its wording may change.", "Too long.", required=True)
-
-
-class ProblemSchema(Schema):
-    """Problem details (RFC 9457)."""
-
-    class Meta:
-        unknown = INCLUDE
-
-    type = _string_field("The page that explains the code.", "/problems/not-found", required=True)
-    title = _string_field("The phrase of the status code.", "Not Found", required=True)
-    status = Integer(
-        required=True, metadata={"description": "The HTTP status code.", "examples": [404]}
-    )
-    code = _string_field("Stable; for programs.", "not-found", required=True)
-    detail = _string_field("For people; its wording may change.", "No such row.", required=True)
-    request_id = _string_field(
-        "The value of `X-Request-ID`.", openapi.REQUEST_ID_EXAMPLE, required=True
-    )
-    errors = List(
-        Nested(ErrorDetailSchema),
-        metadata={"description": "All errors of the request, each with its location."},
-    )
-    unlisted_errors = Integer(
-        metadata={
-            "description": "Only with more than 100 errors: how many of them are not in `errors`.",
-            "examples": [20],
-        }
-    )
-    current = Dict(metadata={"description": "Only with status 412: the current row."})
 
 
 class Api(flask_smorest.Api):
@@ -145,11 +100,10 @@ class Api(flask_smorest.Api):
         for name, header in openapi.RATE_LIMIT_HEADERS.items():
             self.spec.components.header(name, header)
         self.spec.components.security_scheme("bearer", BEARER)
-        self.register_field(fields.DecimalString, "string", "decimal")
-        self.ma_plugin.converter.add_attribute_function(field_docs.describe_common_fields)
-        self.ma_plugin.converter.add_attribute_function(field_docs.document_default)
-        self.ma_plugin.converter.add_attribute_function(field_docs.document_shorthand)
-        self.ma_plugin.converter.add_attribute_function(field_docs.document_request_type)
+        # No format: `decimal` makes it a float in some generated clients.
+        self.register_field(fields.DecimalString, "string", None)
+        for function in field_docs.ATTRIBUTE_FUNCTIONS:
+            self.ma_plugin.converter.add_attribute_function(function)
         self.ma_plugin.converter.add_parameter_attribute_function(
             field_docs.document_query_parameter
         )

@@ -1,6 +1,6 @@
 """Decorators that implement an operation and add it to the OpenAPI document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -11,7 +11,7 @@ from flask import Response
 
 from alchemist.api.pagination import MAX_TOTAL, ListQuerySchema, Page, paginate
 
-from . import etags, fields, openapi
+from . import etags, fields, openapi, problem_codes
 from .json_body import AuthorizeReferences, QueryParser
 from .operations import (
     QueryFactory,
@@ -68,8 +68,7 @@ class BaseBlueprint(flask_smorest.Blueprint):
             def wrapper(self: Any, **path: Any) -> Any:
                 return view(self, *load_values(request_schema, authorize=authorize), **path)
 
-            body = openapi.request_body(schema.for_request_body(), [JSON])
-            return openapi.with_openapi(wrapper, view, requestBody=body)
+            return openapi.with_openapi(wrapper, view, **_body_documentation(schema))
 
         return decorator
 
@@ -98,7 +97,10 @@ class Blueprint(BaseBlueprint):
 
             page = openapi.response("A page.", schema(many=True), openapi.LIST_HEADERS)
             responses = {200: page, **openapi.error_responses(406)}
-            operation = openapi.with_openapi(wrapper, view, responses=responses)
+            codes = problem_codes.documented(
+                "invalid-cursor", *problem_codes.of_query(query_schema)
+            )
+            operation = openapi.with_openapi(wrapper, view, responses=responses, **codes)
             # flask-smorest's documentation of parameters, without its wrapper in each request.
             documented: Any = self.arguments(query_schema, location="query")(operation)
             operation._apidoc = documented._apidoc  # type: ignore[attr-defined]
@@ -124,8 +126,13 @@ class Blueprint(BaseBlueprint):
                 304: openapi.response("The client has it already.", None, openapi.ETAG_HEADERS),
                 **openapi.error_responses(404, 406),
             }
-            parameters = [openapi.IF_NONE_MATCH]
-            return openapi.with_openapi(wrapper, view, responses=responses, parameters=parameters)
+            return openapi.with_openapi(
+                wrapper,
+                view,
+                responses=responses,
+                parameters=[openapi.IF_NONE_MATCH],
+                **problem_codes.documented(*problem_codes.QUERY_CODES),
+            )
 
         return decorator
 
@@ -137,12 +144,14 @@ class Blueprint(BaseBlueprint):
         body: type[fields.Schema] | None,
         in_session: bool = False,
         authorize: AuthorizeReferences | None = None,
+        problems: Iterable[str] = (),
     ) -> Callable[[View], View]:
         """Pass the view the values of the body, store the new row that it returns, return 201.
 
         The row and its children are stored by a single statement that commits itself. With
         `in_session`, the view stores the row itself, in the transaction of the session. `authorize`
-        raises Forbidden for references in the body that the caller may not make.
+        raises Forbidden for references in the body that the caller may not make. `problems` are the
+        codes of conflicts, and of errors that do not follow from the fields of the body.
         """
         response_schema, request_schema = schema(), body() if body else None
 
@@ -163,15 +172,20 @@ class Blueprint(BaseBlueprint):
             headers = openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS
             created = openapi.response("Created.", schema, headers)
             responses = {201: created, **openapi.error_responses(406, 409, 413, 415)}
-            documented = _body_documentation(body)
+            documented = _body_documentation(body, problems)
             create = openapi.with_openapi(wrapper, view, responses=responses, **documented)
             create.is_single_statement = not in_session  # type: ignore[attr-defined]
             return create
 
         return decorator
 
-    def update(self, schema: type[fields.Schema], find: QueryFactory) -> Callable[[View], View]:
-        """Lock the row, check If-Match, pass row and merge patch (RFC 7396), return the new row."""
+    def update(
+        self, schema: type[fields.Schema], find: QueryFactory, *, problems: Iterable[str] = ()
+    ) -> Callable[[View], View]:
+        """Lock the row, check If-Match, pass row and merge patch (RFC 7396), return the new row.
+
+        `problems` are as in `create`.
+        """
         response_schema, patch = schema(), schema.for_patch()
 
         def decorator(view: View) -> View:
@@ -189,8 +203,14 @@ class Blueprint(BaseBlueprint):
                 view,
                 responses=responses,
                 parameters=[openapi.IF_MATCH],
+                # Generators take one media type; that of RFC 7396 is accepted all the same.
                 requestBody=openapi.request_body(
-                    schema.for_request_body(partial=True), (JSON, MERGE_PATCH)
+                    schema.for_request_body(partial=True),
+                    [JSON],
+                    f"A merge patch (RFC 7396). `{MERGE_PATCH}` is accepted, too.",
+                ),
+                **problem_codes.documented(
+                    *problem_codes.of_body(patch), *problem_codes.QUERY_CODES, *problems
                 ),
             )
 
@@ -201,8 +221,14 @@ class Blueprint(BaseBlueprint):
         schema: type[fields.Schema],
         find: QueryFactory,
         body: type[fields.Schema] | None = None,
+        *,
+        problems: Iterable[str] = (),
+        example: Mapping[str, Any] | None = None,
     ) -> Callable[[View], View]:
-        """Lock the row, pass it and the values of the body to the view, and return the row."""
+        """Lock the row, pass it and the values of the body to the view, and return the row.
+
+        `problems` are as in `create`; `example` has the members that the action changes.
+        """
         response_schema = schema()
         request_schema = body() if body else None
 
@@ -213,18 +239,31 @@ class Blueprint(BaseBlueprint):
                 return get_representation(response_schema, find(**path)).to_response()
 
             responses = {
-                200: openapi.response("The row, as it is then.", schema, openapi.ETAG_HEADERS),
+                200: openapi.response(
+                    "The row, as it is then.", schema, openapi.ETAG_HEADERS, example
+                ),
                 **openapi.error_responses(404, 406, 409, 412, 413, 415),
             }
-            documented = _body_documentation(body)
-            return openapi.with_openapi(wrapper, view, responses=responses, **documented)
+            parameters = [openapi.OPTIONAL_IF_MATCH]
+            documented = _body_documentation(body, problems)
+            return openapi.with_openapi(
+                wrapper, view, responses=responses, parameters=parameters, **documented
+            )
 
         return decorator
 
     def destroy(
-        self, schema: type[fields.Schema], find: QueryFactory, *, require_if_match: bool = True
+        self,
+        schema: type[fields.Schema],
+        find: QueryFactory,
+        *,
+        require_if_match: bool = True,
+        problems: Iterable[str] = (),
     ) -> Callable[[View], View]:
-        """Lock the row, check If-Match, and let the view delete the row; return 204."""
+        """Lock the row, check If-Match, and let the view delete the row; return 204.
+
+        `problems` are as in `create`.
+        """
         response_schema = schema()
 
         def decorator(view: View) -> View:
@@ -242,14 +281,26 @@ class Blueprint(BaseBlueprint):
                 204: openapi.response("Done.", None, {}),
                 **openapi.error_responses(404, 409, 412, *unconditional),
             }
-            parameters = [openapi.IF_MATCH] if require_if_match else []
-            return openapi.with_openapi(wrapper, view, responses=responses, parameters=parameters)
+            if_match = openapi.IF_MATCH if require_if_match else openapi.OPTIONAL_IF_MATCH
+            return openapi.with_openapi(
+                wrapper,
+                view,
+                responses=responses,
+                parameters=[if_match],
+                **problem_codes.documented(*problem_codes.QUERY_CODES, *problems),
+            )
 
         return decorator
 
 
-def _body_documentation(body: type[fields.Schema] | None) -> dict[str, Any]:
-    return {"requestBody": openapi.request_body(body.for_request_body(), [JSON])} if body else {}
+def _body_documentation(
+    body: type[fields.Schema] | None, problems: Iterable[str] = ()
+) -> dict[str, Any]:
+    codes = problem_codes.of_body((body or fields.Schema)())
+    documented = problem_codes.documented(*codes, *problem_codes.QUERY_CODES, *problems)
+    if body:
+        documented["requestBody"] = openapi.request_body(body.for_request_body(), [JSON])
+    return documented
 
 
 def _pagination_headers(page: Page) -> dict[str, str]:

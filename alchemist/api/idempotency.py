@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from alchemist import errors
 from alchemist.database import Base, TransactionMode, session, transaction_mode
 
-from . import database_errors, error_handlers, openapi
+from . import database_errors, error_handlers, openapi, problem_codes
 from .json_body import canonical_json, loads_strict
 from .request import request
 
@@ -55,7 +55,9 @@ PARAMETER = {
     "schema": {"type": "string", "pattern": r"^[!-~]{1,255}$"},
 }
 REPLAYED_HEADER_DOC = {
-    "Idempotent-Replayed": openapi.header("Only if the answer is a repeated one.", "true")
+    "Idempotent-Replayed": openapi.header(
+        "Only if the answer is a repeated one.", "true", required=False
+    )
 }
 
 
@@ -104,7 +106,8 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
             return _replay(key) or _store_response(key, _run_in_savepoint(view, *args, **path))
 
     responses = {status: {"headers": REPLAYED_HEADER_DOC} for status in _success_statuses(view)}
-    return openapi.with_openapi(wrapper, view, parameters=[PARAMETER], responses=responses)
+    codes = problem_codes.documented("idempotency-key-reused", "request-in-progress")
+    return openapi.with_openapi(wrapper, view, parameters=[PARAMETER], responses=responses, **codes)
 
 
 def _success_statuses(view: Callable[..., Response]) -> list[int]:

@@ -1,6 +1,6 @@
 """Parts of the OpenAPI documents: shared headers, parameters, responses and examples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -15,10 +15,16 @@ REQUEST_ID_EXAMPLE = "0f8fad5bd9cb469fa16570867728950e"
 ETAG_EXAMPLE = '"6ad1ade520b9b8676f7b9542"'
 
 
-def header(description: str, example: str | int, **schema: Any) -> dict[str, Any]:
-    """Return a header object (OpenAPI 3.1 §4.8.21); `schema` adds to `type: string`."""
+def header(
+    description: str, example: str | int, *, required: bool = True, **schema: Any
+) -> dict[str, Any]:
+    """Return a header object (OpenAPI 3.1 §4.8.21); `schema` adds to `type: string`.
+
+    `required` is whether every such response has the header.
+    """
     return {
         "description": description,
+        "required": required,
         "schema": {"type": "string", **schema},
         "example": example,
     }
@@ -33,10 +39,12 @@ RATE_LIMIT_HEADERS = {
         "Only if requests are limited: the quota `q` in `w` seconds of each policy that this "
         "request is counted under (draft-ietf-httpapi-ratelimit-headers-11).",
         '"requests";q=600;w=60',
+        required=False,
     ),
     "RateLimit": header(
         "Only if requests are limited: the requests `r` that are left in the next `t` seconds.",
         '"requests";r=599;t=60',
+        required=False,
     ),
 }
 COMMON_HEADERS = REQUEST_ID_HEADERS | {name: name for name in RATE_LIMIT_HEADERS}
@@ -45,8 +53,12 @@ ETAG_HEADERS = {"ETag": header("The strong entity tag of the representation.", E
 LOCATION_HEADERS = {"Location": header("The path of the created row.", "")}
 LIST_HEADERS = {
     "Link": header('RFC 8288: `rel="first"`, and `rel="next"` if there are more rows.', ""),
-    "X-Total-Count": header("Only with `count=exact`: at most 10,000.", 50, type="integer"),
-    "X-Total-Count-Exceeded": header("Only with `count=exact`, if there are more rows.", "true"),
+    "X-Total-Count": header(
+        "Only with `count=exact`: at most 10,000.", 50, required=False, type="integer"
+    ),
+    "X-Total-Count-Exceeded": header(
+        "Only with `count=exact`, if there are more rows.", "true", required=False
+    ),
 }
 RETRY_AFTER_HEADERS = {"Retry-After": header("Seconds to wait.", 1, type="integer")}
 
@@ -61,28 +73,34 @@ IF_MATCH = {
     "in": "header",
     "name": "If-Match",
     "required": True,
-    "description": "The ETag of the last GET, or `*` for any state of the row.",
+    # No example: a value that works without a GET would overwrite the changes of others.
+    "description": "The `ETag` of the last GET; `*` accepts any state of the row.",
     "schema": {
         "type": "string",
         "pattern": rf"^(\*|{ENTITY_TAG_PATTERN}(, ?{ENTITY_TAG_PATTERN})*)$",
-        "examples": ["*"],
     },
-    "example": "*",
 }
+OPTIONAL_IF_MATCH = IF_MATCH | {
+    "required": False,
+    "description": "The `ETag` of the last GET: if the row has changed since, the answer is 412.",
+}
+# Members of an operation object whose lists are added to those that are documented already.
+LISTS = ("parameters", "x-problem-codes")
 
 
 def with_openapi(wrapper: View, view: View, **operation: Any) -> View:
     """Return `wrapper` with the name, docstring and documentation of `view`, and with `operation`.
 
-    `operation` is merged into the operation object of flask-smorest; its parameters are added to
-    those that are documented already. Unlike `Blueprint.doc`, this adds no call at run time.
+    `operation` is merged into the operation object of flask-smorest; its parameters and problem
+    codes are added to those that are documented already. Unlike `Blueprint.doc`, this adds no call
+    at run time.
     """
     wrapper.__name__, wrapper.__doc__ = view.__name__, view.__doc__
     wrapper.__module__ = view.__module__
     apidoc = getattr(view, "_apidoc", {})
     documented = apidoc.get("manual_doc", {})
-    if "parameters" in operation:
-        operation["parameters"] = [*documented.get("parameters", ()), *operation["parameters"]]
+    for name in operation.keys() & set(LISTS):
+        operation[name] = [*documented.get(name, ()), *operation[name]]
     manual_doc = deepupdate(dict(documented), operation)
     wrapper._apidoc = {**apidoc, "manual_doc": manual_doc}  # type: ignore[attr-defined]
     return wrapper
@@ -93,9 +111,18 @@ def path_parameter_example(name: str, example: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "example": example}
 
 
-def response(description: str, schema: Any, headers: dict[str, Any]) -> dict[str, Any]:
-    """Return a response object with a JSON body, or with none if `schema` is None."""
-    content = {"content": {"application/json": {"schema": schema}}} if schema else {}
+def response(
+    description: str,
+    schema: Any,
+    headers: dict[str, Any],
+    example: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return a response object with a JSON body, or with none if `schema` is None.
+
+    `example` has the members of the example that are not those of the schema's fields.
+    """
+    body = {"schema": schema} | ({"example": dict(example)} if example else {})
+    content = {"content": {"application/json": body}} if schema else {}
     return {"description": description, "headers": COMMON_HEADERS | headers, **content}
 
 
@@ -113,14 +140,22 @@ def response_component_name(status: int) -> str:
     return errors.STATUS_PHRASES.get(status, HTTPStatus(status).phrase).replace(" ", "")
 
 
-def request_body(schema: Any, media_types: Iterable[str]) -> dict[str, Any]:
+def request_body(
+    schema: Any, media_types: Iterable[str], description: str | None = None
+) -> dict[str, Any]:
     """Return a request body object: required, with one schema for all media types."""
-    return {"required": True, "content": {name: {"schema": schema} for name in media_types}}
+    described = {"description": description} if description else {}
+    content = {name: {"schema": schema} for name in media_types}
+    return {**described, "required": True, "content": content}
 
 
-# The location in the example of a problem code, if it is not the field `name` of the body.
-EXAMPLE_LOCATIONS = {
+# Members of the error in the example of a problem code: its location, if that is not the field
+# `name` of the body, and what the description of the code promises.
+EXAMPLE_ERROR_MEMBERS: dict[str, dict[str, Any]] = {
     "already-exists": {"pointer": "#/name"},
+    "coupon-exhausted": {"pointer": "#/coupon_code"},
+    "coupon-limit-reached": {"pointer": "#/coupon_code"},
+    "coupon-not-valid": {"pointer": "#/coupon_code"},
     "duplicate": {"pointer": "#/ingredients/1"},
     "forbidden": {"permission": "potions:write"},
     "idempotency-key-reused": {"header": "Idempotency-Key"},
@@ -128,6 +163,11 @@ EXAMPLE_LOCATIONS = {
     "mixed-currencies": {"pointer": "#/items"},
     "not-one-of": {"parameter": "sort"},
     "out-of-range": {"parameter": "limit"},
+    "out-of-stock": {"pointer": "#/items/0", "requested": 5, "available": 3},
+    "price-changed": {
+        "pointer": "#/expected_totals",
+        "totals": [{"currency": "EUR", "total": "25.00"}],
+    },
     "read-only": {"pointer": "#/pk"},
     "repeated-parameter": {"parameter": "limit"},
     "invalid-cursor": {"parameter": "cursor"},
@@ -146,15 +186,16 @@ CURRENT_ROW_EXAMPLE = {
         "updated_at": "2026-11-20T07:16:30.654321+00:00",
     }
 }
-EXAMPLE_EXTENSIONS = {
+EXAMPLE_EXTENSIONS: dict[str, dict[str, Any]] = {
     "precondition-failed": CURRENT_ROW_EXAMPLE,
     "weak-etag": CURRENT_ROW_EXAMPLE,
+    "wrong-status": {"allowed_transitions": ["fulfil", "cancel"]},
 }
 
 
 def example(problem: ProblemType) -> dict[str, Any]:
     """Return example problem details (RFC 9457 §3) of a problem type."""
-    has_location = problem.status == 422 or problem.code in EXAMPLE_LOCATIONS
+    has_location = problem.status == 422 or problem.code in EXAMPLE_ERROR_MEMBERS
     details = [_error_detail(problem)] if has_location else None
     if problem.code == "invalid":
         several = [errors.PROBLEM_TYPES[code] for code in ("required", "unknown-parameter")]
@@ -166,5 +207,5 @@ def example(problem: ProblemType) -> dict[str, Any]:
 
 
 def _error_detail(problem: ProblemType) -> errors.ErrorDetail:
-    location = EXAMPLE_LOCATIONS.get(problem.code, {"pointer": "#/name"})
-    return {**location, "code": problem.code, "detail": problem.example}
+    members = EXAMPLE_ERROR_MEMBERS.get(problem.code, {"pointer": "#/name"})
+    return {**members, "code": problem.code, "detail": problem.example}

@@ -15,23 +15,28 @@ def resolve_ref(node: Json, document: Json) -> Json:
     return target
 
 
-def example_value(schema: Json, document: Json, index: int = 0) -> Any:
+def example_value(
+    schema: Json, document: Json, index: int = 0, *, with_read_only: bool = True
+) -> Any:
     """Return a value that is valid for the schema, or None if it has no examples.
 
     `index` chooses among several examples of a field. An array gets one item for each alternative
-    (`anyOf`) of its items; elsewhere the first alternative is used.
+    (`oneOf`) of its items; elsewhere the first alternative is used.
     """
-    schema = resolve_ref(schema, document)
+
+    def value_of(part: Json) -> Any:
+        return example_value(part, document, index, with_read_only=with_read_only)
+
+    # Members beside a `$ref` go first.
+    schema = schema if "examples" in schema else resolve_ref(schema, document)
     if "examples" in schema:
         return schema["examples"][index]
     if "properties" in schema:
         return {
-            name: example_value(field, document, index)
+            name: value_of(field)
             for name, field in schema["properties"].items()
+            if with_read_only or not field.get("readOnly")
         }
     if "items" in schema:
-        alternatives = schema["items"].get("anyOf", [schema["items"]])
-        return [example_value(alternative, document, index) for alternative in alternatives]
-    if "anyOf" in schema:
-        return example_value(schema["anyOf"][0], document, index)
-    return None
+        return [value_of(part) for part in schema["items"].get("oneOf", [schema["items"]])]
+    return value_of(schema["oneOf"][0]) if "oneOf" in schema else None

@@ -8,6 +8,7 @@ from typing import Any
 from alchemist import v1
 from alchemist.api import Api, openapi
 
+from . import head_operations, problem_responses, shared_headers
 from .example_values import Json, example_value, resolve_ref
 from .guides import GUIDES
 
@@ -41,12 +42,17 @@ def build(api: Api, v1_sunset: str | None) -> Json:
         _move_path_parameters(path, document)
     for path, operation in _operations(document):
         _add_security(operation)
+        problem_responses.add(operation, document)
         _add_body_examples(operation, document)
         _add_header_examples(path, operation)
         _add_links(path, operation, document)
+    problem_responses.share_examples(document)
     _mark_all_required(document)
+    _drop_read_only(document)
     _add_deprecation_headers(document, v1_sunset)
     _shorten_tags(document, f"{api.version}-")
+    shared_headers.share(document)
+    head_operations.add(document)
     return document
 
 
@@ -68,8 +74,9 @@ def _move_path_parameters(path: str, document: Json) -> None:
         by_name = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
         in_path = [parameter | by_name.pop(parameter["name"], {}) for parameter in path_parameters]
         for parameter in by_name.values():
-            if parameter.get("required"):
-                parameter.setdefault("example", example_value(parameter["schema"], document))
+            example = example_value(parameter["schema"], document)
+            if parameter.get("required") and example is not None:
+                parameter.setdefault("example", example)
         operation["parameters"] = [*in_path, *by_name.values()]
 
 
@@ -105,10 +112,14 @@ def _response_fields(path: str, document: Json) -> Json:
 
 
 def _add_security(operation: Json) -> None:
-    """Document the permission and its errors; an invalid token is an error everywhere."""
+    """Document the permission and its errors; an invalid token is an error everywhere.
+
+    The description begins with the summary: some clients show only one of them.
+    """
     permission = operation["x-permission"]
     sentence = f"Needs the permission `{permission}`." if permission else "Public."
-    operation["description"] = "\n\n".join(filter(None, [operation.get("description"), sentence]))
+    texts = [f"{operation['summary']}.", operation.get("description"), sentence]
+    operation["description"] = "\n\n".join(filter(None, texts))
     operation["security"] = [BEARER] if permission else []
     statuses = ["401", "403"] if permission else ["401"]
     responses = operation["responses"] | {status: AUTH_RESPONSES[status] for status in statuses}
@@ -121,12 +132,16 @@ def _add_body_examples(operation: Json, document: Json) -> None:
     An update uses the last example of each field, so that it can be executed after a creation
     that used the first one of a unique field.
     """
-    for content in operation.get("requestBody", {}).get("content", {}).values():
-        is_update = content["schema"].get("$ref", "").endswith("Update")
-        content["example"] = example_value(content["schema"], document, -1 if is_update else 0)
-    for response in operation["responses"].values():
-        for content in response.get("content", {}).values():
-            content["example"] = example_value(content["schema"], document)
+    bodies = list(operation.get("requestBody", {}).get("content", {}).values())
+    is_update = any(body["schema"].get("$ref", "").endswith("Update") for body in bodies)
+    index = -1 if is_update else 0
+    for body in bodies:
+        body["example"] = example_value(body["schema"], document, index, with_read_only=False)
+    for status, response in operation["responses"].items():
+        for content in response.get("content", {}).values() if status < "400" else ():
+            changed_members = content.get("example", {})
+            example = example_value(content["schema"], document, index)
+            content["example"] = example | changed_members if changed_members else example
 
 
 def _add_header_examples(path: str, operation: Json) -> None:
@@ -182,6 +197,16 @@ def _mark_all_required(document: Json) -> None:
         schema["required"] = list(schema["properties"])
         schema.pop("additionalProperties", None)
         _drop_upper_bounds(schema)
+
+
+def _drop_read_only(document: Json) -> None:
+    """Drop `readOnly`: no component is both in requests and in responses.
+
+    Some generators leave read-only fields out of the types of responses.
+    """
+    for schema in document["components"]["schemas"].values():
+        for field in schema.get("properties", {}).values():
+            field.pop("readOnly", None)
 
 
 def _drop_upper_bounds(schema: Json) -> None:

@@ -1,6 +1,6 @@
 """The decorators of v1's views: whole lists, and no entity tags."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from json import dumps
@@ -15,7 +15,7 @@ from sqlalchemy.orm import aliased
 
 from alchemist import api, errors
 from alchemist import database as db
-from alchemist.api import JsonResponse, database_errors, openapi
+from alchemist.api import JsonResponse, database_errors, openapi, problem_codes
 from alchemist.api.blueprint import BaseBlueprint
 from alchemist.api.json_select import json_object
 from alchemist.api.operations import (
@@ -69,7 +69,7 @@ class Blueprint(BaseBlueprint):
                 return JsonResponse(body)
 
             responses = {200: ("All rows.", schema(many=True))}
-            return costly(with_responses(wrapper, view, responses))
+            return costly(with_responses(wrapper, view, responses, problems=["list-too-long"]))
 
         return decorator
 
@@ -98,10 +98,11 @@ class Blueprint(BaseBlueprint):
         in_session: bool = False,
         status: int = 201,
         conflict_detail: str | None = None,
+        problems: Iterable[str] = (),
     ) -> Callable[[View], View]:
         """Pass the view the values of the body, and answer with the row that it returns.
 
-        A view that stores the row itself does so `in_session`.
+        A view that stores the row itself does so `in_session`. `problems` are as in v2.
         """
         response_schema, request_schema = schema(), body()
 
@@ -118,9 +119,11 @@ class Blueprint(BaseBlueprint):
                     )
                 return JsonResponse(representation.body, status)
 
-            documented = with_body(wrapper, view, body.for_request_body())
+            documented = with_body(wrapper, view, request_schema, body.for_request_body())
             responses = {status: ("Created.", schema)}
-            create = with_responses(documented, documented, responses, 409, 413, 415)
+            create = with_responses(
+                documented, documented, responses, 409, 413, 415, problems=problems
+            )
             create.is_single_statement = not in_session  # type: ignore[attr-defined]
             return create
 
@@ -134,6 +137,7 @@ class Blueprint(BaseBlueprint):
         not_found_detail: str | None = None,
         conflict_detail: str | None = None,
         no_content: bool = False,
+        problems: Iterable[str] = (),
     ) -> Callable[[View], View]:
         """Pass the view the locked row and the values of the body; the last writer wins.
 
@@ -150,9 +154,11 @@ class Blueprint(BaseBlueprint):
                     return Response(status=204)
                 return JsonResponse(get_representation(response_schema, find(**path)).body)
 
-            documented = with_body(wrapper, view, schema.for_request_body(partial=True))
+            documented = with_body(wrapper, view, patch, schema.for_request_body(partial=True))
             responses = {204: ("Changed.", None)} if no_content else {200: ("The row.", schema)}
-            return with_responses(documented, documented, responses, 404, 409, 413, 415)
+            return with_responses(
+                documented, documented, responses, 404, 409, 413, 415, problems=problems
+            )
 
         return decorator
 
@@ -174,7 +180,7 @@ class Blueprint(BaseBlueprint):
                 return JsonResponse(dumps(answer)) if answer else Response(status=204)
 
             responses = {200 if answer else 204: ("Deleted.", schema)}
-            return with_responses(wrapper, view, responses, 404, 409)
+            return with_responses(wrapper, view, responses, 404, 409, problems=["in-use"])
 
         return decorator
 
@@ -201,13 +207,22 @@ def _lock_row_twice(query: db.Query) -> Any:
     return db.lock_row(query)
 
 
-def with_body(wrapper: View, view: View, schema: Schema) -> View:
-    """Document the body of a request."""
-    return openapi.with_openapi(wrapper, view, requestBody=openapi.request_body(schema, [JSON]))
+def with_body(wrapper: View, view: View, schema: Schema, documented: Schema) -> View:
+    """Document the body of a request by a schema, and the problems of the schema that loads it."""
+    return openapi.with_openapi(
+        wrapper,
+        view,
+        requestBody=openapi.request_body(documented, [JSON]),
+        **problem_codes.documented(*problem_codes.of_body(schema)),
+    )
 
 
 def with_responses(
-    wrapper: View, view: View, successes: Mapping[int, tuple[str, Any]], *errors: int
+    wrapper: View,
+    view: View,
+    successes: Mapping[int, tuple[str, Any]],
+    *errors: int,
+    problems: Iterable[str] = (),
 ) -> View:
     """Document responses: of a success the description and schema, of an error the status."""
     responses = {
@@ -215,7 +230,11 @@ def with_responses(
         for status, (description, schema) in successes.items()
     }
     return openapi.with_openapi(
-        wrapper, view, responses={**responses, **openapi.error_responses(*errors)}, deprecated=True
+        wrapper,
+        view,
+        responses={**responses, **openapi.error_responses(*errors)},
+        deprecated=True,
+        **problem_codes.documented(*problems),
     )
 
 

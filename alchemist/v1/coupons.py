@@ -67,7 +67,7 @@ class CouponSchema(Schema):
 class V1CouponList(Resource):
     permissions = {"post": "coupons:write"}
 
-    @blp.create(CouponSchema, service.by_pk, body=CouponSchema)
+    @blp.create(CouponSchema, service.by_pk, body=CouponSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> Coupon:
         """Issue a coupon"""
         return service.create(**values)

@@ -43,7 +43,10 @@ class HeroSchema(Schema):
         metadata={"description": NICKNAME_DESCRIPTION, "examples": list(NICKNAME_EXAMPLES)},
     )
     role = Enum(
-        *ROLES, allow_none=True, metadata={"description": ROLE_DESCRIPTION, "examples": ["priest"]}
+        *ROLES,
+        name="HeroRole",
+        allow_none=True,
+        metadata={"description": ROLE_DESCRIPTION, "examples": ["priest"]},
     )
 
 
@@ -60,7 +63,13 @@ class HeroDeletedSchema(Schema):
 class V1HeroList(Resource):
     permissions = {"post": auth.WRITE}
 
-    @blp.create(HeroSchema, service.by_pk, body=HeroSchema, conflict_detail=CONFLICT)
+    @blp.create(
+        HeroSchema,
+        service.by_pk,
+        body=HeroSchema,
+        conflict_detail=CONFLICT,
+        problems=["already-exists"],
+    )
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""
         return service.create(user_id=request.caller.user_id, **values)
@@ -80,6 +89,7 @@ class V1HeroItem(Resource):
         auth.writable_query,
         not_found_detail=NOT_FOUND,
         conflict_detail=CONFLICT,
+        problems=["already-exists"],
     )
     def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
         """Change a hero"""

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, literal_column
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.api import JsonResponse, openapi
+from alchemist.api import JsonResponse, openapi, problem_codes
 from alchemist.api.fields import UTC_ZONE, List, Nested, UtcDateTime
 from alchemist.api.rate_limits import costly
 from alchemist.api.request import request
@@ -160,7 +160,12 @@ def reject_several_currencies(view: Callable[..., Any]) -> Callable[..., Any]:
             raise errors.Conflict(detail, code="mixed-currencies", status=409) from None
         return response
 
-    return openapi.with_openapi(wrapper, view, responses=openapi.error_responses(409))
+    return openapi.with_openapi(
+        wrapper,
+        view,
+        responses=openapi.error_responses(409),
+        **problem_codes.documented("mixed-currencies", status=409),
+    )
 
 
 @blp.route("/")
@@ -177,7 +182,14 @@ class V1OrderList(Resource):
         return service.list_query(**auth.visibility(), single_currency=True)
 
     @costly
-    @blp.create(OrderDetailSchema, service.by_pk, body=OrderCreateSchema, in_session=True)
+    @blp.create(
+        OrderDetailSchema,
+        service.by_pk,
+        body=OrderCreateSchema,
+        in_session=True,
+        problems=["mixed-currencies", "out-of-stock"],
+    )
+    @blp.doc(**problem_codes.documented("unknown-reference", status=400))
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
 

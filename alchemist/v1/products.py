@@ -5,7 +5,7 @@ from uuid import UUID
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.api import PUBLIC
+from alchemist.api import PUBLIC, problem_codes
 from alchemist.api.fields import Nested
 from alchemist.api.request import request
 from alchemist.database import Query
@@ -94,7 +94,9 @@ class V1ProductList(Resource):
         body=ProductSchema,
         in_session=True,
         conflict_detail=CONFLICT,
+        problems=["already-exists"],
     )
+    @blp.doc(**problem_codes.documented("unknown-reference", status=400))
     def post(self, values: dict[str, Any]) -> Product:
         """Create a product
 
@@ -120,6 +122,7 @@ class V1ProductItem(Resource):
         not_found_detail=NOT_FOUND,
         conflict_detail=CONFLICT,
         no_content=True,
+        problems=["already-exists"],
     )
     def patch(self, product: Product, changes: dict[str, Any]) -> None:
         """Change a product"""

@@ -79,6 +79,7 @@ class StoreSchema(Schema):
     country = required_text("The country, as in a postal address.", "Belgium")
     currency = Currency(
         *CURRENCIES,
+        name="Currency",
         required=True,
         metadata={
             "description": f"{CURRENCY_DESCRIPTION} Accepted in any case, returned in upper case.",

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, String, cast, func
 
+from alchemist.api import problem_codes
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.users import service
@@ -80,6 +81,7 @@ class V1UserItem(Resource):
 
     @blp.arguments(UserQuery(), location="query")
     @blp.retrieve(UserSchema)
+    @blp.doc(**problem_codes.documented("required", "wrong-type"))
     def get(self, query: dict[str, Any]) -> Query:
         """Get a user"""
         return service.by_pk(query["id"], only_user_id=request.caller.owner_filter("users:read"))
@@ -90,7 +92,7 @@ class V1CreateUser(Resource):
     permissions = {"post": "users:write"}
     successor = "/api/v2/users"
 
-    @blp.create(UserSchema, service.by_pk, status=200, body=UserSchema)
+    @blp.create(UserSchema, service.by_pk, status=200, body=UserSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> User:
         """Create a user"""
         return service.create(request.caller.permissions, **values)

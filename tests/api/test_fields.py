@@ -78,7 +78,11 @@ def test_a_patch_may_set_any_of_the_other_fields():
 
 def test_a_request_body_is_documented_with_the_fields_that_it_may_set():
     assert set(Label.for_request_body().fields) == {"shelf", "text", "note"}
-    assert set(Label.for_request_body(partial=True).fields) == {"text", "note"}
+    assert set(Label.for_request_body(partial=True).load_fields) == {"text", "note"}
+
+
+def test_the_body_of_a_patch_is_documented_with_the_read_only_fields_that_it_may_repeat():
+    assert set(Label.for_request_body(partial=True).fields) == {"pk", "shelf", "text", "note"}
 
 
 def test_a_response_contains_immutable_fields():

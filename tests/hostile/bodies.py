@@ -222,9 +222,9 @@ def _texts(
     operation: Operation, schema: Json, value: Any, path: tuple[Step, ...]
 ) -> Iterator[tuple[tuple[Step, ...], Json]]:
     found = operation.part(schema)
-    if "anyOf" in found:
+    if "oneOf" in found:
         kind = "string" if isinstance(value, str) else "object"
-        forms = [operation.part(form) for form in found["anyOf"]]
+        forms = [operation.part(form) for form in found["oneOf"]]
         found = next((form for form in forms if kind in types(form)), forms[0])
     if isinstance(value, dict):
         for name, member in value.items():

@@ -62,7 +62,7 @@ def _orders(operation: Operation) -> list[str]:
     """Return the documented sort keys of a list; none if it has no pages."""
     for parameter in operation.parameters("query"):
         if parameter["name"] == "sort":
-            keys: list[str] = parameter["schema"]["items"]["enum"]
+            keys: list[str] = operation.part(parameter["schema"]["items"])["enum"]
             return keys
     return []
 

@@ -30,18 +30,24 @@ class Schema(marshmallow.Schema):
 
     @classmethod
     def for_request_body(cls, *, partial: bool = False) -> Self:
-        """Return the schema without read-only fields, to document a request body with.
+        """Return the schema that documents a request body: its `only` names the fields.
 
-        `partial` is for the body of a PATCH.
+        `partial` is for the body of a PATCH. It may repeat read-only fields, if the schema does not
+        ignore them.
         """
-        immutable = cls.immutable_fields if partial else ()
-        return cls(exclude=[*_read_only_fields(cls()), *immutable], partial=partial)
+        schema = cls.for_patch() if partial else cls()
+        is_repeatable = partial and cls.opts.unknown == RAISE
+        names = list(_request_fields(schema, with_read_only=is_repeatable))
+        return cls(only=names, partial=partial, dump_only=schema.dump_only)
 
 
-def _read_only_fields(schema: marshmallow.Schema) -> Iterator[str]:
+def _request_fields(schema: marshmallow.Schema, *, with_read_only: bool) -> Iterator[str]:
     for name, field in schema.fields.items():
         inner = field.inner if isinstance(field, fields.List) else field
-        if field.dump_only or field.metadata.get("readOnly"):
-            yield name
+        if name in schema.dump_fields and name not in schema.load_fields:
+            yield from [name] if with_read_only else []
         elif isinstance(inner, fields.Nested):
-            yield from (f"{name}.{nested}" for nested in _read_only_fields(inner.schema))
+            nested = _request_fields(inner.schema, with_read_only=False)
+            yield from (f"{name}.{each}" for each in nested)
+        else:
+            yield name

@@ -75,13 +75,14 @@ class NameReference(Text):
 
 
 class Enum(fields.String):
-    """One of a few strings."""
+    """One of a few strings; `name` is that of the enumeration in OpenAPI documents."""
 
     default_error_messages = DEFAULT_MESSAGES | {
         "invalid": CodedMessage("wrong-type", "Not a string."),
     }
 
-    def __init__(self, *choices: str, **kwargs: Any) -> None:
+    def __init__(self, *choices: str, name: str, **kwargs: Any) -> None:
+        self.enumeration = name
         error = CodedMessage("not-one-of", "Must be one of: {choices}.")
         super().__init__(validate=validate.OneOf(choices, error=error), **kwargs)
 

@@ -22,6 +22,7 @@ class Sort(fields.QueryList[SortOrder]):
 
     def __init__(self, *columns: InstrumentedAttribute[Any]) -> None:
         self.names = [column.key for column in columns]
+        self.enumeration = f"{columns[0].class_.__name__}SortKey"
         if any(column.nullable for column in columns):
             raise TypeError("A sort key must not be nullable.")
         keys = [f"{sign}{name}" for name in self.names for sign in ("", "-")]
@@ -69,10 +70,14 @@ class ListQuerySchema(fields.Schema):
     # Not validated here: every invalid cursor is the same error, `invalid-cursor`.
     cursor = marshmallow_fields.String(
         load_default=None,
-        metadata={"description": "Where to continue; opaque, from a `next` link."},
+        metadata={
+            "description": "Where the page begins: the `cursor` of the URL that the `Link` header "
+            'of the page before has as `rel="next"`. Leave it out for the first page.'
+        },
     )
     count = fields.Enum(
         "exact",
+        name="Count",
         load_default=None,
         metadata={
             "description": "`exact` adds `X-Total-Count`, exact up to 10,000. If there are "

@@ -53,6 +53,7 @@ class AuditEntrySchema(Schema):
     )
     action = Enum(
         *ACTIONS,
+        name="AuditAction",
         dump_only=True,
         metadata={"description": "What was done to the row.", "examples": ["update"]},
     )

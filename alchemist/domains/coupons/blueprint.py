@@ -34,7 +34,7 @@ class CouponList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.create(CouponSchema, service.by_pk, body=CouponSchema)
+    @blp.create(CouponSchema, service.by_pk, body=CouponSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> Coupon:
         """Create a coupon"""
         return service.create(**values)
@@ -49,7 +49,7 @@ class CouponItem(Resource):
         """Get a coupon"""
         return service.by_pk(pk)
 
-    @blp.update(CouponSchema, service.by_pk)
+    @blp.update(CouponSchema, service.by_pk, problems=["already-exists", "conflict"])
     def patch(self, coupon: Coupon, changes: dict[str, Any]) -> None:
         """Update a coupon
 
@@ -58,7 +58,7 @@ class CouponItem(Resource):
         """
         service.update(coupon, changes)
 
-    @blp.destroy(CouponSchema, service.by_pk)
+    @blp.destroy(CouponSchema, service.by_pk, problems=["in-use"])
     def delete(self, coupon: Coupon) -> None:
         """Delete a coupon
 
@@ -85,7 +85,13 @@ class RedemptionList(Resource):
         return service.list_redemptions_query(coupon_id, user_id=user_id)
 
     @idempotent
-    @blp.create(RedemptionSchema, readable_redemption_query, body=None, in_session=True)
+    @blp.create(
+        RedemptionSchema,
+        readable_redemption_query,
+        body=None,
+        in_session=True,
+        problems=["conflict", *service.REJECTION_CODES],
+    )
     @blp.doc(responses={404: openapi.response_component_name(404)})
     def post(self, coupon_id: UUID) -> Any:
         """Redeem a coupon without an order

@@ -51,6 +51,7 @@ errors.register(
     "The limit is 2 uses per user, and you have used it 2 times.",
 )
 
+REJECTION_CODES = ("coupon-exhausted", "coupon-not-valid", "coupon-limit-reached")
 # The coupon became valid between the rejected statement and the query for the reasons.
 NO_LONGER_INVALID = {"code": "coupon-not-valid", "detail": "It was not valid a moment ago."}
 

@@ -30,7 +30,7 @@ class HeroList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.create(HeroSchema, service.by_pk, body=HeroSchema)
+    @blp.create(HeroSchema, service.by_pk, body=HeroSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> Hero:
         """Create a hero"""
         auth.check_owner(values)
@@ -46,7 +46,7 @@ class HeroItem(Resource):
         """Get a hero"""
         return service.by_pk(pk)
 
-    @blp.update(HeroSchema, auth.writable_query)
+    @blp.update(HeroSchema, auth.writable_query, problems=["already-exists"])
     def patch(self, hero: Hero, changes: dict[str, Any]) -> None:
         """Change a hero
 
@@ -55,7 +55,7 @@ class HeroItem(Resource):
         auth.check_owner(changes)
         service.update(hero, changes)
 
-    @blp.destroy(HeroSchema, auth.writable_query)
+    @blp.destroy(HeroSchema, auth.writable_query, problems=["in-use"])
     def delete(self, hero: Hero) -> None:
         """Delete a hero"""
         service.delete(hero)

@@ -24,7 +24,10 @@ class HeroSchema(Schema):
         metadata={"description": NICKNAME_DESCRIPTION, "examples": list(NICKNAME_EXAMPLES)},
     )
     role = Enum(
-        *ROLES, allow_none=True, metadata={"description": ROLE_DESCRIPTION, "examples": ["priest"]}
+        *ROLES,
+        name="HeroRole",
+        allow_none=True,
+        metadata={"description": ROLE_DESCRIPTION, "examples": ["priest"]},
     )
     user_id = Pk(
         references=User,
@@ -38,6 +41,10 @@ class HeroSchema(Schema):
 
 class HeroListQuery(ListQuerySchema):
     sort = Sort(Hero.pk, Hero.nickname, Hero.created_at)
-    role = Enum(*ROLES, metadata={"description": "Heroes with this role.", "examples": ["mage"]})
+    role = Enum(
+        *ROLES,
+        name="HeroRole",
+        metadata={"description": "Heroes with this role.", "examples": ["mage"]},
+    )
     user_id = Pk(example=EXAMPLE_OWNER_PK, metadata={"description": "Heroes of this user."})
     q = SearchText("Heroes with all these words in the nickname.", example="kettles morwenna")

@@ -49,7 +49,7 @@ class IngredientItem(Resource):
         """Change an ingredient"""
         service.update(ingredient, changes)
 
-    @blp.destroy(IngredientSchema, service.by_pk)
+    @blp.destroy(IngredientSchema, service.by_pk, problems=["in-use"])
     def delete(self, ingredient: Ingredient) -> None:
         """Delete an ingredient
 

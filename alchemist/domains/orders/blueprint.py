@@ -5,12 +5,13 @@ from uuid import UUID
 
 from flask import Response
 
-from alchemist.api import Blueprint, Resource, openapi
+from alchemist.api import Blueprint, Resource, openapi, problem_codes
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation
 from alchemist.api.rate_limits import costly
 from alchemist.api.request import request
 from alchemist.database import Query, rolled_back
+from alchemist.domains.coupons import service as coupons
 
 from . import auth, service
 from .models import Order
@@ -18,6 +19,14 @@ from .schemas import EXAMPLE_PAID_PK, OrderCreateSchema, OrderListQuery, OrderSc
 
 blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="Orders of products.")
 ORDER_PARAMETER = OrderSchema()
+# `conflict` is for several reasons of different codes. A price may be too large for a total.
+PLACE_PROBLEMS = (
+    "conflict",
+    "out-of-range",
+    "out-of-stock",
+    "price-changed",
+    *coupons.REJECTION_CODES,
+)
 
 
 def place_order(values: dict[str, Any]) -> Order:
@@ -47,6 +56,7 @@ class OrderList(Resource):
         body=OrderCreateSchema,
         in_session=True,
         authorize=auth.check_hero,
+        problems=PLACE_PROBLEMS,
     )
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
@@ -71,7 +81,8 @@ class QuoteOrder(Resource):
                 "The order as it would be placed.", OrderSchema, openapi.ETAG_HEADERS
             ),
             **openapi.error_responses(406, 409, 413, 415),
-        }
+        },
+        **problem_codes.documented(*PLACE_PROBLEMS),
     )
     def post(self, values: dict[str, Any]) -> Response:
         """Quote an order
@@ -98,7 +109,12 @@ class PayOrder(Resource):
     permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.action(OrderSchema, auth.query_as_buyer)
+    @blp.action(
+        OrderSchema,
+        auth.query_as_buyer,
+        problems=["wrong-status"],
+        example={"status": "paid", "allowed_transitions": ["cancel"]},
+    )
     def post(self, order: Order) -> None:
         """Pay an order
 
@@ -112,8 +128,13 @@ class FulfilOrder(Resource):
     permissions = {"post": auth.FULFIL}
 
     @idempotent
+    @blp.action(
+        OrderSchema,
+        auth.query_as_sole_seller,
+        problems=["wrong-status"],
+        example={"pk": EXAMPLE_PAID_PK, "status": "fulfilled", "allowed_transitions": []},
+    )
     @blp.doc(parameters=[openapi.path_parameter_example("pk", EXAMPLE_PAID_PK)])
-    @blp.action(OrderSchema, auth.query_as_sole_seller)
     def post(self, order: Order) -> None:
         """Fulfil an order
 
@@ -128,7 +149,12 @@ class CancelOrder(Resource):
     permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.action(OrderSchema, auth.query_as_buyer)
+    @blp.action(
+        OrderSchema,
+        auth.query_as_buyer,
+        problems=["wrong-status"],
+        example={"status": "cancelled", "allowed_transitions": []},
+    )
     def post(self, order: Order) -> None:
         """Cancel an order
 

@@ -60,6 +60,7 @@ class OrderItemCreateSchema(Schema):
 class ExpectedTotalSchema(Schema):
     currency = Enum(
         *CURRENCIES,
+        name="Currency",
         required=True,
         metadata={"description": "The currency (ISO 4217).", "examples": ["EUR"]},
     )
@@ -167,7 +168,9 @@ class AllowedTransitions(List):
 class OrderSchema(Schema):
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     status = Enum(
-        *TRANSITIONS, metadata={"description": "The status of the order.", "examples": ["placed"]}
+        *TRANSITIONS,
+        name="OrderStatus",
+        metadata={"description": "The status of the order.", "examples": ["placed"]},
     )
     placed_at = UtcDateTime(
         metadata={"description": "When the order was placed, at the prices of that moment."}
@@ -198,7 +201,7 @@ class OrderSchema(Schema):
         Nested(TotalSchema), max=100, metadata={"description": "The totals, one for each currency."}
     )
     allowed_transitions = AllowedTransitions(
-        Enum(*ACTIONS),
+        Enum(*ACTIONS, name="OrderAction"),
         dump_only=True,
         attribute="status",
         metadata={
@@ -213,7 +216,9 @@ class OrderSchema(Schema):
 class OrderListQuery(ListQuerySchema):
     sort = Sort(Order.pk, Order.placed_at)
     status = Enum(
-        *TRANSITIONS, metadata={"description": "Orders of this status.", "examples": ["placed"]}
+        *TRANSITIONS,
+        name="OrderStatus",
+        metadata={"description": "Orders of this status.", "examples": ["placed"]},
     )
     user_id = Pk(example=EXAMPLE_OWNER_PK, metadata={"description": "Orders of this user."})
     product_id = Pk(

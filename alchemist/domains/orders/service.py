@@ -24,7 +24,7 @@ errors.register(
     "wrong-status",
     409,
     "The order's status does not allow this. `allowed_transitions` lists what it allows.",
-    "A fulfilled order cannot be cancelled.",
+    "The order is paid. Allowed actions: fulfil, cancel.",
 )
 
 

@@ -51,7 +51,7 @@ class PotionItem(Resource):
         """
         service.update(potion, changes)
 
-    @blp.destroy(PotionSchema, service.by_pk)
+    @blp.destroy(PotionSchema, service.by_pk, problems=["in-use"])
     def delete(self, potion: Potion) -> None:
         """Delete a potion"""
         service.delete(potion)

@@ -29,7 +29,13 @@ class ProductList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.create(ProductSchema, service.by_pk, body=ProductSchema, authorize=auth.check_store)
+    @blp.create(
+        ProductSchema,
+        service.by_pk,
+        body=ProductSchema,
+        authorize=auth.check_store,
+        problems=["already-exists"],
+    )
     def post(self, values: dict[str, Any]) -> Product:
         """Create a product
 
@@ -47,7 +53,7 @@ class ProductItem(Resource):
         """Get a product"""
         return service.by_pk(pk)
 
-    @blp.update(ProductSchema, auth.writable_query)
+    @blp.update(ProductSchema, auth.writable_query, problems=["already-exists"])
     def patch(self, product: Product, changes: dict[str, Any]) -> None:
         """Update a product
 
@@ -56,7 +62,7 @@ class ProductItem(Resource):
         """
         service.update(product, changes)
 
-    @blp.destroy(ProductSchema, auth.writable_query)
+    @blp.destroy(ProductSchema, auth.writable_query, problems=["in-use"])
     def delete(self, product: Product) -> None:
         """Delete a product
 
@@ -70,7 +76,13 @@ class RestockProduct(Resource):
     permissions = {"post": auth.WRITE}
 
     @idempotent
-    @blp.action(ProductSchema, auth.writable_query, body=RestockSchema)
+    @blp.action(
+        ProductSchema,
+        auth.writable_query,
+        body=RestockSchema,
+        problems=["conflict"],
+        example={"stock": 52},
+    )
     def post(self, product: Product, values: dict[str, Any]) -> None:
         """Add to the stock of a product
 

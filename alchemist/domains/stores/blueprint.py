@@ -54,7 +54,7 @@ class StoreItem(Resource):
         auth.check_owner(changes)
         service.update(store, changes)
 
-    @blp.destroy(StoreSchema, auth.writable_query)
+    @blp.destroy(StoreSchema, auth.writable_query, problems=["in-use"])
     def delete(self, store: Store) -> None:
         """Delete a store
 

@@ -53,6 +53,7 @@ class StoreSchema(Schema):
     country = required_text("The country, as in a postal address.", "Belgium")
     currency = Enum(
         *CURRENCIES,
+        name="Currency",
         required=True,
         metadata={"description": CURRENCY_DESCRIPTION, "examples": ["EUR"]},
     )
@@ -88,7 +89,9 @@ class StoreListQuery(ListQuerySchema):
         max=255, example="Belgium", metadata={"description": "Stores in exactly this country."}
     )
     currency = Enum(
-        *CURRENCIES, metadata={"description": "Stores with this currency.", "examples": ["EUR"]}
+        *CURRENCIES,
+        name="Currency",
+        metadata={"description": "Stores with this currency.", "examples": ["EUR"]},
     )
     owner_id = Pk(example=EXAMPLE_MERCHANT_PK, metadata={"description": "Stores of this user."})
     q = SearchText("Stores with all these words in name, street or city.", example="crooked ladle")

@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Response
 
 from alchemist import errors
-from alchemist.api import Blueprint, JsonResponse, Resource, idempotency, openapi
+from alchemist.api import Blueprint, JsonResponse, Resource, idempotency, openapi, problem_codes
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation, load_values
 from alchemist.api.request import request
@@ -16,6 +16,7 @@ from alchemist.database import Query, lock_row
 from . import auth, service
 from .models import Token, User
 from .schemas import (
+    EXAMPLE_PK,
     MeSchema,
     RevokedTokensSchema,
     TokenListQuery,
@@ -56,7 +57,7 @@ class UserList(Resource):
         return service.list_query(only_user_id=request.caller.owner_filter("users:read"), **filters)
 
     @idempotent
-    @blp.create(UserSchema, service.by_pk, body=UserSchema)
+    @blp.create(UserSchema, service.by_pk, body=UserSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> User:
         """Create a user
 
@@ -77,7 +78,7 @@ class UserItem(Resource):
         """
         return readable_query(pk)
 
-    @blp.update(UserSchema, readable_query)
+    @blp.update(UserSchema, readable_query, problems=["already-exists"])
     def patch(self, user: User, changes: dict[str, Any]) -> None:
         """Change a user
 
@@ -88,7 +89,7 @@ class UserItem(Resource):
         if user.email != former_email:
             idempotency.delete_responses_mentioning(former_email)
 
-    @blp.destroy(UserSchema, readable_query)
+    @blp.destroy(UserSchema, readable_query, problems=["in-use"])
     def delete(self, user: User) -> None:
         """Delete a user
 
@@ -104,7 +105,14 @@ class AnonymiseUser(Resource):
     permissions = {"post": "users:write"}
 
     @idempotent
-    @blp.action(UserSchema, readable_query)
+    @blp.action(
+        UserSchema,
+        readable_query,
+        example={
+            "email": f"{EXAMPLE_PK.replace('-', '')}{service.ANONYMOUS_DOMAIN}",
+            "full_name": "Anonymous",
+        },
+    )
     def post(self, user: User) -> None:
         """Anonymise a user
 
@@ -172,7 +180,8 @@ class TokenList(Resource):
                 openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS,
             ),
             **openapi.error_responses(404, 406, 409, 413, 415),
-        }
+        },
+        **problem_codes.documented("conflict"),
     )
     def post(self, values: dict[str, Any], user_id: UUID) -> Response:
         """Create a token
@@ -261,7 +270,8 @@ class Me(Resource):
         responses={
             200: openapi.response("The caller.", MeSchema, {}),
             **openapi.error_responses(406),
-        }
+        },
+        **problem_codes.documented(*problem_codes.QUERY_CODES),
     )
     def get(self) -> Response:
         """Get the caller's user and permissions

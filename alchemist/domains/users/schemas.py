@@ -79,6 +79,7 @@ class UserSchema(Schema):
     )
     role = Enum(
         *ROLES,
+        name="UserRole",
         metadata={
             "description": "Decides which permissions the user has; `customer` by default.",
             "examples": ["customer"],
@@ -102,7 +103,11 @@ class UserListQuery(ListQuerySchema):
         }
     )
     q = SearchText("Users with all these words in e-mail or name.", example="percival thorne")
-    role = Enum(*ROLES, metadata={"description": "Users with this role.", "examples": ["merchant"]})
+    role = Enum(
+        *ROLES,
+        name="UserRole",
+        metadata={"description": "Users with this role.", "examples": ["merchant"]},
+    )
 
 
 def in_the_future(moment: datetime) -> None:
@@ -134,7 +139,7 @@ class TokenSchema(Schema):
         metadata={"description": "A name by which the user recognises the token."},
     )
     permissions = List(
-        Enum(*ALL_PERMISSIONS),
+        Enum(*ALL_PERMISSIONS, name="Permission"),
         allow_none=True,
         max=100,
         metadata={
@@ -199,7 +204,7 @@ class MeSchema(Schema):
         UserSchema, allow_none=True, metadata={"description": "The caller; null with open access."}
     )
     permissions = List(
-        Enum(*ALL_PERMISSIONS),
+        Enum(*ALL_PERMISSIONS, name="Permission"),
         metadata={
             "description": "The permissions of the caller's role that the token has too.",
             "examples": [["heroes:write", "me:read", "tokens:read", "users:read"]],
