@@ -22,7 +22,7 @@ from alchemist.app import create_app
 from alchemist.config import database_url
 from alchemist.database import engines
 from alchemist.domains.users import auth
-from tests import databases
+from tests import databases, problem_contract
 from tests.servers import LONG_TIMEOUTS, Gunicorn
 
 DATABASES = pytest.StashKey[tuple[URL, URL]]()
@@ -220,7 +220,9 @@ class Client(FlaskClient):
     def open(self, *args: Any, **kwargs: Any) -> Any:
         db.session.commit()
         db.session.remove()
-        return super().open(*args, **kwargs)
+        response = super().open(*args, **kwargs)
+        problem_contract.check(self.application, response)
+        return response
 
 
 def _run(connection: Connection, command: str) -> None:

@@ -296,7 +296,7 @@ class Blueprint(BaseBlueprint):
 def _body_documentation(
     body: type[fields.Schema] | None, problems: Iterable[str] = ()
 ) -> dict[str, Any]:
-    codes = problem_codes.of_body((body or fields.Schema)())
+    codes = problem_codes.of_body(body()) if body else problem_codes.NO_BODY_CODES
     documented = problem_codes.documented(*codes, *problem_codes.QUERY_CODES, *problems)
     if body:
         documented["requestBody"] = openapi.request_body(body.for_request_body(), [JSON])

@@ -14,6 +14,8 @@ from .fields import CodedMessage, List
 GENERAL_MESSAGES = ("required", "null", "validator_failed")
 # Of every operation that rejects unknown parameters.
 QUERY_CODES = ("invalid", "repeated-parameter", "unknown-parameter")
+# Of an operation without a body, which accepts an empty object.
+NO_BODY_CODES = ("invalid", "unknown-field", "wrong-type")
 
 
 def documented(*codes: str, status: int | None = None) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def of_body(schema: Schema) -> set[str]:
     codes = {"invalid", "wrong-type", *_of_schema(schema)}
     if schema.opts.unknown == RAISE:
         codes |= {"read-only"} if schema.dump_fields.keys() - schema.load_fields else set()
-    return codes - {"required"} if schema.partial else codes
+    return codes
 
 
 def of_query(schema: Schema) -> set[str]:
@@ -42,14 +44,14 @@ def _of_schema(schema: Schema) -> Iterator[str]:
     yield from ["unknown-field"] if schema.opts.unknown == RAISE else []
     for field in schema.load_fields.values():
         yield from _of_field(field)
+        if field.required and not schema.partial:
+            yield "required"
 
 
 def _of_field(field: Field[Any]) -> Iterator[str]:
     messages = (text for key, text in field.error_messages.items() if key not in GENERAL_MESSAGES)
     validator_messages = (getattr(validator, "error", None) for validator in field.validators)
     yield from _codes([*messages, *validator_messages])
-    if field.required:
-        yield "required"
     if not field.allow_none:
         yield "not-nullable"
     if getattr(field, "references", None):

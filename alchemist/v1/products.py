@@ -94,7 +94,7 @@ class V1ProductList(Resource):
         body=ProductSchema,
         in_session=True,
         conflict_detail=CONFLICT,
-        problems=["already-exists"],
+        problems=["already-exists", "out-of-range"],
     )
     @blp.doc(**problem_codes.documented("unknown-reference", status=400))
     def post(self, values: dict[str, Any]) -> Product:
@@ -122,7 +122,7 @@ class V1ProductItem(Resource):
         not_found_detail=NOT_FOUND,
         conflict_detail=CONFLICT,
         no_content=True,
-        problems=["already-exists"],
+        problems=["already-exists", "out-of-range"],
     )
     def patch(self, product: Product, changes: dict[str, Any]) -> None:
         """Change a product"""

@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from alchemist.docs.example_values import resolve_ref
 from tests.factories import (
     make_coupon,
     make_hero,
@@ -105,6 +106,7 @@ def test_every_answer_says_when_version_1_ends_if_that_is_decided(make_committin
         answer = client.get(f"/api/v1{path}")
         assert answer.headers["Sunset"] == "Fri, 31 Dec 2027 00:00:00 GMT"
     assert "Sunset" not in client.get("/api/v2/stores").headers
-    operation = client.get("/api/v1/openapi.json").json["paths"]["/api/v1/stores/"]["get"]
-    header = operation["responses"]["200"]["headers"]["Sunset"]
+    document = client.get("/api/v1/openapi.json").json
+    operation = document["paths"]["/api/v1/stores/"]["get"]
+    header = resolve_ref(operation["responses"]["200"]["headers"]["Sunset"], document)
     assert header["example"] == "Fri, 31 Dec 2027 00:00:00 GMT"

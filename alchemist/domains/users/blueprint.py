@@ -78,7 +78,7 @@ class UserItem(Resource):
         """
         return readable_query(pk)
 
-    @blp.update(UserSchema, readable_query, problems=["already-exists"])
+    @blp.update(UserSchema, readable_query, problems=["already-exists", "last-admin"])
     def patch(self, user: User, changes: dict[str, Any]) -> None:
         """Change a user
 
@@ -89,7 +89,7 @@ class UserItem(Resource):
         if user.email != former_email:
             idempotency.delete_responses_mentioning(former_email)
 
-    @blp.destroy(UserSchema, readable_query, problems=["in-use"])
+    @blp.destroy(UserSchema, readable_query, problems=["in-use", "last-admin"])
     def delete(self, user: User) -> None:
         """Delete a user
 
@@ -108,6 +108,7 @@ class AnonymiseUser(Resource):
     @blp.action(
         UserSchema,
         readable_query,
+        problems=["already-exists", "last-admin"],
         example={
             "email": f"{EXAMPLE_PK.replace('-', '')}{service.ANONYMOUS_DOMAIN}",
             "full_name": "Anonymous",
@@ -132,7 +133,12 @@ class SuspendUser(Resource):
     permissions = {"post": "users:write"}
 
     @idempotent
-    @blp.action(UserSchema, readable_query)
+    @blp.action(
+        UserSchema,
+        readable_query,
+        problems=["last-admin"],
+        example={"suspended_at": "2026-11-20T07:15:00.123456+00:00"},
+    )
     def post(self, user: User) -> None:
         """Suspend a user
 
@@ -181,7 +187,7 @@ class TokenList(Resource):
             ),
             **openapi.error_responses(404, 406, 409, 413, 415),
         },
-        **problem_codes.documented("conflict"),
+        **problem_codes.documented("out-of-range", "token-limit-reached", "user-inactive"),
     )
     def post(self, values: dict[str, Any], user_id: UUID) -> Response:
         """Create a token
@@ -247,7 +253,8 @@ class RevokeTokens(Resource):
         responses={
             200: openapi.response("How many tokens were revoked.", RevokedTokensSchema, {}),
             **openapi.error_responses(404, 406, 409, 413, 415),
-        }
+        },
+        **problem_codes.documented(*problem_codes.NO_BODY_CODES, *problem_codes.QUERY_CODES),
     )
     def post(self, user_id: UUID) -> Response:
         """Revoke all tokens of a user
