@@ -142,7 +142,13 @@ class V1StoreItem(Resource):
         """Get a store"""
         return service.by_pk(pk)
 
-    @blp.update(StoreSchema, auth.writable_query, not_found_detail=NOT_FOUND, no_content=True)
+    @blp.update(
+        StoreSchema,
+        auth.writable_query,
+        not_found_detail=NOT_FOUND,
+        no_content=True,
+        problems=["conflict"],
+    )
     def patch(self, store: Store, changes: dict[str, Any]) -> None:
         """Change a store"""
         service.update(store, changes)

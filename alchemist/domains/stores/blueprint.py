@@ -43,7 +43,7 @@ class StoreItem(Resource):
         """Get a store"""
         return service.by_pk(pk)
 
-    @blp.update(StoreSchema, auth.writable_query)
+    @blp.update(StoreSchema, auth.writable_query, problems=["conflict"])
     def patch(self, store: Store, changes: dict[str, Any]) -> None:
         """Change a store
 
