@@ -23,6 +23,7 @@ LONG_TIMEOUTS = {
     "client_timeout": 60.0,
     "request_timeout": 60.0,
     "statement_timeout": 30.0,
+    "anonymous_search_timeout": 30.0,
     "lock_timeout": 20.0,
     "pool_timeout": 5.0,
 }

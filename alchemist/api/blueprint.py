@@ -11,7 +11,7 @@ from flask import Response
 
 from alchemist.api.pagination import MAX_TOTAL, ListQuerySchema, Page, paginate
 
-from . import etags, fields, openapi, problem_codes
+from . import etags, fields, openapi, problem_codes, rate_limits
 from .json_body import AuthorizeReferences, QueryParser
 from .operations import (
     QueryFactory,
@@ -90,6 +90,7 @@ class Blueprint(BaseBlueprint):
                     for name, value in values.items()
                     if name not in PAGINATION_PARAMETERS
                 }
+                rate_limits.limit_search_time()
                 # A cursor is valid for one path with one set of filters.
                 list_key = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 page = paginate(response_schema, view(self, filters, **path), list_key, values)

@@ -13,6 +13,7 @@ from flask import Flask, current_app
 
 from alchemist import errors
 from alchemist.config import Settings
+from alchemist.database import deadline
 
 from .request import Request, request
 from .trusted_proxies import parse_address
@@ -154,6 +155,12 @@ def _has_costly_parameters(request: Request) -> bool:
     return has_query and not COSTLY_PARAMETERS.isdisjoint(request.parameters())
 
 
+def limit_search_time() -> None:
+    """Limit the time that PostgreSQL may take, if this is a search or count without a token."""
+    if not request.caller.permissions and _has_costly_parameters(request):
+        deadline.limit_waits(current_app.extensions["anonymous_search_timeout"])
+
+
 def address() -> str | None:
     """Return the IPv4 address of the client, or its IPv6 network; None if it is unknown."""
     return network(request.client_address)
@@ -189,4 +196,5 @@ def init_app(app: Flask, settings: Settings) -> None:
         COSTLY_REQUESTS: settings.limit_costly_requests,
         FAILED_AUTHENTICATIONS: settings.limit_failed_authentications,
     }
+    app.extensions["anonymous_search_timeout"] = settings.anonymous_search_timeout
     app.extensions["rate_limiter"] = RateLimiter(limits, settings.limit_storage)

@@ -79,6 +79,11 @@ class Settings:
     statement_timeout: float = _setting(
         "Seconds after which PostgreSQL cancels a statement.", 4.0, validate=Range(0.01, 30)
     )
+    anonymous_search_timeout: float = _setting(
+        "Seconds that PostgreSQL may take for a search or a count without a token.",
+        0.5,
+        validate=Range(0.01, 30),
+    )
     # Longer than PostgreSQL's deadlock_timeout of 1 s: otherwise both transactions of a deadlock
     # fail, although one of them could continue.
     lock_timeout: float = _setting(

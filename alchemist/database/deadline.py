@@ -9,6 +9,8 @@ class _RequestState(threading.local):
     # Both in seconds of the monotonic clock.
     started_at = 0.0
     deadline = math.inf
+    # Seconds that one wait for the database may take.
+    max_wait = math.inf
     statements = 0
 
 
@@ -19,12 +21,28 @@ def start(seconds: float) -> None:
     """Start a request that may take this many seconds."""
     _state.started_at = monotonic()
     _state.deadline = _state.started_at + seconds
+    _state.max_wait = math.inf
     _state.statements = 0
 
 
 def clear(_error: object = None) -> None:
     """Remove the deadline: the request is over. Takes the argument of a Flask teardown function."""
-    _state.deadline = math.inf
+    _state.deadline = _state.max_wait = math.inf
+
+
+def limit_waits(seconds: float) -> None:
+    """Let each wait of the request for the database take this many seconds at most."""
+    _state.max_wait = seconds
+
+
+def expire() -> None:
+    """Move the deadline of the request to now: no other statement is started."""
+    _state.deadline = monotonic()
+
+
+def max_wait() -> float:
+    """Return the seconds that a wait for the database may take now, or infinity."""
+    return min(remaining(), _state.max_wait)
 
 
 def remaining() -> float:

@@ -73,13 +73,15 @@ class DeadlineConnection(psycopg.Connection[Any]):
     """
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        remaining = deadline.remaining()
-        if not isinf(remaining):
-            timeout = max(remaining, ROLLBACK_TIMEOUT)
+        longest = deadline.max_wait()
+        if not isinf(longest):
+            timeout = max(longest, ROLLBACK_TIMEOUT)
         try:
             return super().wait(gen, interval, timeout)
         except _WaitTimeout as error:
             self._cancel_and_close(gen)
+            # Another attempt would take as long.
+            deadline.expire()
             raise psycopg.OperationalError("No time is left to wait for an answer.") from error
 
     def _cancel_and_close(self, gen: PQGen[Any]) -> None:

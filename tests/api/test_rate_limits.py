@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 
 from alchemist.api import rate_limits
@@ -290,3 +292,39 @@ def test_a_storage_is_used_again_when_it_is_back(client, limit, tmp_path, monkey
     with redis_server(tmp_path, port):
         assert statuses(client, 2) == [200, 429]
     assert statuses(client, 1) == [429]
+
+
+# The time of a search
+
+
+@pytest.fixture
+def lock(fresh_database):
+    """A connection that locks the ingredients until it is rolled back."""
+    url = fresh_database.set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        connection.execute("LOCK TABLE ingredients IN ACCESS EXCLUSIVE MODE")
+        yield connection
+
+
+@pytest.mark.parametrize("query", ["q=moon", "count=exact"])
+def test_a_search_without_a_token_is_cancelled_after_its_timeout(
+    make_committing_app, lock, statements, query
+):
+    app = make_committing_app(open_access=False, anonymous_search_timeout=0.01)
+    with statements() as sent:
+        response = app.test_client().get(f"/api/v2/ingredients?{query}")
+    assert response.status_code == 503
+    assert response.json["detail"] == "The request took too long."
+    assert response.headers["Retry-After"] == "1"
+    assert len([each for each in sent if "ingredients" in each]) == 1
+
+
+@pytest.mark.parametrize("open_access", [False, True], ids=["no search", "open access"])
+def test_other_requests_wait_longer(make_committing_app, lock, open_access):
+    app = make_committing_app(open_access=open_access, anonymous_search_timeout=0.01)
+    query = "?q=moon" if open_access else ""
+    with ThreadPoolExecutor(1) as executor:
+        response = executor.submit(app.test_client().get, f"/api/v2/ingredients{query}")
+        assert not wait([response], timeout=0.3).done
+        lock.rollback()
+        assert response.result(TIMEOUT).status_code == 200
