@@ -16,7 +16,7 @@ from gunicorn.http import wsgi
 
 from alchemist.api import access_log
 from alchemist.api.trusted_proxies import TrustedProxies
-from alchemist.config import ConfigurationError, check_open_access, load, split_bind
+from alchemist.config import ConfigurationError, load, require_local_bind, split_bind
 from alchemist.database import privileges
 from alchemist.server import BufferingWorker, Clients, KeepAliveResponse, error_responses
 
@@ -55,7 +55,7 @@ class JsonLogger(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
-        access_log.configure(self.error_log.handlers, cfg.loglevel)
+        access_log.configure_logging(self.error_log.handlers, cfg.loglevel)
 
     def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
         # The 4xx response is logged already.
@@ -74,7 +74,7 @@ def on_starting(server: Arbiter) -> None:
     if _settings.open_access:
         try:
             for bind in server.cfg.bind:
-                check_open_access(bind)
+                require_local_bind(bind)
         except ConfigurationError as error:
             sys.exit(str(error))
 

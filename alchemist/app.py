@@ -55,7 +55,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.teardown_appcontext(deadline.clear)
     access_log.init_app(app)
     db.check_queries()
-    app.extensions["engines"] = db.connect(settings)
+    app.extensions["engines"] = db.configure_engines(settings)
     error_handlers.init_app(app, database_errors.to_api_error)
     app.extensions["trusted_proxies"] = TrustedProxies(settings.trusted_proxies)
     app.extensions["log_client_address"] = settings.log_client_address

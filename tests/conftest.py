@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection
 from alchemist import config
 from alchemist import database as db
 from alchemist.app import create_app
-from alchemist.config import database_url
+from alchemist.config import parse_database_url
 from alchemist.database import engines
 from alchemist.domains.users import auth
 from tests import databases, problem_contract
@@ -86,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         use_temporary_directory(config)
     if urls := getattr(config, "workerinput", {}).get("databases"):
-        server, template = map(database_url, urls)
+        server, template = map(parse_database_url, urls)
         config.stash[DATABASES] = server, template
 
 
@@ -181,7 +181,7 @@ def _app_factory(url: URL) -> Iterator[Callable[..., Flask]]:
 
     yield make
     db.session.remove()
-    db.use(before[1])
+    db.use_engines(before[1])
     db.session.configure(bind=before[0])
     for app in made:
         app.extensions["engines"].dispose()
@@ -265,12 +265,12 @@ def transaction(app: Flask) -> Iterator[None]:
         # However long a test thinks.
         _run(connection, "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
         shared: Any = SharedConnectionEngine(connection)
-        db.use(db.Engines(shared, shared))
+        db.use_engines(db.Engines(shared, shared))
         db.session.configure(bind=connection, join_transaction_mode="create_savepoint")
         yield
         db.session.remove()
         outer.rollback()
-    db.use(engines)
+    db.use_engines(engines)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from sqlalchemy import URL, NullPool, create_engine, text
 
-from alchemist.config import database_url
+from alchemist.config import parse_database_url
 from alchemist.database import PROJECT_ROOT, alembic_config
 from alchemist.embedded import EmbeddedPostgres, EmbeddedPostgresError
 
@@ -35,7 +35,7 @@ def start(stack: ExitStack, cache: Path | None) -> tuple[URL, URL]:
     The server is the one that ALCHEMIST_TEST_DATABASE_URL names, else an embedded one.
     """
     if url := os.environ.get("ALCHEMIST_TEST_DATABASE_URL"):
-        server = database_url(url)
+        server = parse_database_url(url)
         template = stack.enter_context(temporary_database(server))
         _migrate(template)
         return server, template

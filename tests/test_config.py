@@ -318,7 +318,7 @@ def test_a_setting_that_is_not_secret_has_no_file(environment):
 
 def test_an_override_replaces_the_variable_and_its_file(environment):
     environment(DATABASE_URL="nonsense", DATABASE_URL_FILE="/missing")
-    url = config.database_url(URL)
+    url = config.parse_database_url(URL)
     assert config.load(database_url=url).database_url == url
 
 

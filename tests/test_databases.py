@@ -4,10 +4,10 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from alchemist.config import database_url
+from alchemist.config import parse_database_url
 from tests import databases
 
-SERVER = database_url("postgresql://localhost/alchemist")
+SERVER = parse_database_url("postgresql://localhost/alchemist")
 
 
 class FakePostgres:

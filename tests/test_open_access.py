@@ -243,13 +243,13 @@ REACHABLE = [
 
 @pytest.mark.parametrize("bind", LOOPBACK)
 def test_a_loopback_address_or_a_unix_socket_is_fine(bind):
-    config.check_open_access(bind)
+    config.require_local_bind(bind)
 
 
 @pytest.mark.parametrize("bind", REACHABLE)
 def test_another_address_is_refused_by_its_name(bind):
     with pytest.raises(ConfigurationError) as refused:
-        config.check_open_access(bind)
+        config.require_local_bind(bind)
     [mistake] = refused.value.errors
     assert mistake.startswith("ALCHEMIST_OPEN_ACCESS: ")
     assert config.split_bind(bind)[-1] in mistake

@@ -127,7 +127,7 @@ def status_map(variable: str) -> dict[str, str]:
 def test_every_problem_of_nginx_is_a_registered_problem_type(status, code):
     problem = errors.PROBLEM_TYPES[code]
     assert problem.status == int(status.replace("default", "500"))
-    assert problem.title == status_map("problem_title")[status]
+    assert problem.status_phrase == status_map("problem_title")[status]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alchemist.cli import sample_data
-from alchemist.config import database_url
+from alchemist.config import parse_database_url
 from alchemist.database import PROJECT_ROOT
 from tests.servers import Gunicorn
 
@@ -53,8 +53,8 @@ def token(gunicorn_with_auth: Gunicorn) -> str:
 @pytest.fixture
 def with_sample_data(gunicorn_with_auth: Gunicorn, token: str) -> Gunicorn:
     """The service with the sample data, and enough ingredients for the longest recipe."""
-    url = database_url(gunicorn_with_auth.environment["DATABASE_URL"])
-    sample_data.load(url)
+    url = parse_database_url(gunicorn_with_auth.environment["DATABASE_URL"])
+    sample_data.load_missing(url)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     for number in range(40):
         body = f'{{"name": "Reserve {number}"}}'

@@ -41,11 +41,13 @@ class JsonFormatter(logging.Formatter):
                 line["client_request_id"] = request.client_request_id
         line |= getattr(record, "fields", {})
         if record.exc_info and (error := record.exc_info[1]):
-            line |= _exception_fields(error) | {"stack": "\n".join(_stack(error))}
+            line |= _exception_type_and_message(error) | {
+                "stack": "\n".join(_tracebacks_with_causes(error))
+            }
         return json.dumps(line, default=str)
 
 
-def _exception_fields(error: BaseException) -> dict[str, str]:
+def _exception_type_and_message(error: BaseException) -> dict[str, str]:
     """Return the type and message of an exception, without values of a statement or a row.
 
     PostgreSQL's DETAIL contains those of the row, and SQLAlchemy's message the statement.
@@ -60,16 +62,16 @@ def _exception_fields(error: BaseException) -> dict[str, str]:
     return fields | {"reason": message.partition("\n")[0][:MAX_MESSAGE_LENGTH]}
 
 
-def _stack(error: BaseException) -> Iterator[str]:
+def _tracebacks_with_causes(error: BaseException) -> Iterator[str]:
     """Yield the tracebacks of an exception and of its causes, without their messages."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause:
-        yield from _stack(cause)
+        yield from _tracebacks_with_causes(cause)
     frames = "".join(traceback.format_tb(error.__traceback__))
     yield f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}"
 
 
-def configure(handlers: Sequence[logging.Handler], level: str) -> None:
+def configure_logging(handlers: Sequence[logging.Handler], level: str) -> None:
     """Send all log records and warnings of this process to these handlers, as JSON."""
     for handler in handlers:
         handler.setFormatter(JsonFormatter())
@@ -78,7 +80,7 @@ def configure(handlers: Sequence[logging.Handler], level: str) -> None:
     logging.captureWarnings(True)
 
 
-def _level(status: int) -> int:
+def _log_level_for(status: int) -> int:
     if status == 503 or (status in (401, 403) and _known_caller()):
         return logging.WARNING
     return logging.INFO if status < 500 else logging.ERROR
@@ -87,12 +89,12 @@ def _level(status: int) -> int:
 def log_request(status: int, **fields: Any) -> None:
     """Log a request that was answered with this status."""
     extra = {"fields": {"status": status, **fields}}
-    access_logger.log(_level(status), "Answered %s.", status, extra=extra)
+    access_logger.log(_log_level_for(status), "Answered %s.", status, extra=extra)
 
 
 def _log_response(response: Response) -> Response:
-    if access_logger.isEnabledFor(_level(response.status_code)):
-        _log_request_fields(response)
+    if access_logger.isEnabledFor(_log_level_for(response.status_code)):
+        _log_answered_request(response)
     return response
 
 
@@ -102,7 +104,7 @@ def _known_caller() -> Any:
     return caller if caller and caller.token_id else None
 
 
-def _log_request_fields(response: Response) -> None:
+def _log_answered_request(response: Response) -> None:
     caller = _known_caller()
     address = request.logged_address
     log_request(
@@ -115,16 +117,16 @@ def _log_request_fields(response: Response) -> None:
         user_id=caller and caller.user_id,
         token_id=caller and caller.token_id,
         **({"client_address": address} if address else {}),
-        **_error_fields(response.status_code),
+        **_error_log_fields(response.status_code),
     )
 
 
-def _error_fields(status: int) -> dict[str, str]:
+def _error_log_fields(status: int) -> dict[str, str]:
     """Return the problem code of the response, and for a 5xx the exception that caused it."""
     error = request.error
     if status < 400 or error is None:
         return {}
-    cause_fields = _exception_fields(error.__cause__ or error) if status >= 500 else {}
+    cause_fields = _exception_type_and_message(error.__cause__ or error) if status >= 500 else {}
     missing = [each["permission"] for each in error.errors if "permission" in each]
     permission = {"permission": missing[0]} if missing else {}
     return {"code": error.problem_type.code} | permission | cause_fields

@@ -51,6 +51,10 @@ BEARER = {
 }
 
 
+def _register_nothing(_api: flask_smorest.Api) -> None:
+    """Replace a hook of flask-smorest."""
+
+
 class Api(flask_smorest.Api):
     """One version of the API and its document."""
 
@@ -68,7 +72,7 @@ class Api(flask_smorest.Api):
                 "version": f"{version.removeprefix('v')}.0",
                 "openapi_version": "3.1.0",
                 "marshmallow_plugin": MarshmallowPlugin(
-                    schema_name_resolver=field_docs.schema_name
+                    schema_name_resolver=field_docs.component_name
                 ),
                 "info": {
                     "description": description,
@@ -78,21 +82,20 @@ class Api(flask_smorest.Api):
             },
         )
 
-    def _register_error_handlers(self) -> None:
-        """Register none: `error_handlers` handles the errors of the whole application."""
-
-    def _register_etag_headers(self) -> None:
-        """Register none: the decorators document their headers."""
-
-    def _register_pagination_header(self) -> None:
-        """Register none: the decorators document their headers."""
+    # `error_handlers` handles the errors of the whole application, and the decorators document
+    # their headers.
+    _register_error_handlers = _register_nothing
+    _register_etag_headers = _register_nothing
+    _register_pagination_header = _register_nothing
 
     def _register_responses(self) -> None:
         for status in sorted({problem.status for problem in errors.PROBLEM_TYPES.values()}):
             # Every document contains 401 and 403, the others only if an operation has them.
             lazy = status not in (401, 403)
             self.spec.components.response(
-                openapi.response_component_name(status), _error_response(status), lazy=lazy
+                openapi.response_component_name(status),
+                _error_response_component(status),
+                lazy=lazy,
             )
 
     def _init_spec(self, **options: Any) -> None:
@@ -109,15 +112,18 @@ class Api(flask_smorest.Api):
         )
 
 
-def _error_response(status: int) -> dict[str, Any]:
+def _error_response_component(status: int) -> dict[str, Any]:
     problem_types = [each for each in errors.PROBLEM_TYPES.values() if each.status == status]
     examples = {
-        problem.code: {"description": problem.description, "value": openapi.example(problem)}
+        problem.code: {
+            "description": problem.description,
+            "value": openapi.example(problem),
+        }
         for problem in problem_types
     }
     content = {"schema": ProblemSchema, "examples": examples}
     return {
-        "description": f"{problem_types[0].title}.",
+        "description": f"{problem_types[0].status_phrase}.",
         "headers": openapi.COMMON_HEADERS | ERROR_HEADERS.get(status, {}),
         "content": {"application/problem+json": content},
     }
@@ -130,16 +136,16 @@ def init_app(app: Flask) -> None:
     app.make_default_options_response = _options_response  # type: ignore[method-assign]
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.before_request(_validate_target)
+    app.before_request(_check_host_and_url)
     app.before_request(_answer_server_options)
-    app.before_request(_method_not_allowed_without_slash)
-    app.after_request(_finalize)
+    app.before_request(_turn_404_without_slash_into_405)
+    app.after_request(_drain_body_and_set_request_id)
     app.teardown_appcontext(close_session)
 
 
-def _validate_target() -> None:
+def _check_host_and_url() -> None:
     request.check_host()
-    request.check_url()
+    request.check_url_encoding()
 
 
 def _answer_server_options() -> Response | None:
@@ -150,7 +156,7 @@ def _answer_server_options() -> Response | None:
     return _no_content_with_allow({method for rule in rules for method in rule.methods or ()})
 
 
-def _method_not_allowed_without_slash() -> None:
+def _turn_404_without_slash_into_405() -> None:
     """Turn werkzeug's 404 into 405 if the same path with a trailing slash has other methods."""
     if isinstance(request.routing_exception, NotFound):
         adapter = current_app.create_url_adapter(request)
@@ -158,8 +164,8 @@ def _method_not_allowed_without_slash() -> None:
             request.routing_exception = MethodNotAllowed(methods)
 
 
-def _finalize(response: Response) -> Response:
-    request.drain()
+def _drain_body_and_set_request_id(response: Response) -> Response:
+    request.drain_body()
     response.headers["X-Request-ID"] = request.id
     if request.client_request_id:
         response.headers["X-Client-Request-ID"] = request.client_request_id

@@ -12,14 +12,15 @@ from flask import Response
 from alchemist.api.pagination import MAX_TOTAL, ListQuerySchema, Page, paginate
 
 from . import etags, fields, openapi, problem_codes, rate_limits
-from .json_body import AuthorizeReferences, QueryParser
+from .json_body import AuthorizeReferences
 from .operations import (
     QueryFactory,
     create_row,
     get_representation,
-    load_values,
-    lock_and_check,
+    load_body_as_args,
+    lock_and_check_if_match,
 )
+from .query_string import QueryParser
 from .request import JSON, MERGE_PATCH, request
 from .resource import Resource
 from .response import JsonResponse
@@ -45,7 +46,7 @@ class BaseBlueprint(flask_smorest.Blueprint):
                     "operationId": view_func.operation_id(method),
                     "x-permission": permission,
                 }
-                setattr(view_func, method, openapi.with_openapi(view, view, **operation))
+                setattr(view_func, method, openapi.documented_like(view, view, **operation))
         super().add_url_rule(rule, endpoint, view_func, **options)
 
     def arguments(
@@ -66,9 +67,9 @@ class BaseBlueprint(flask_smorest.Blueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: Any) -> Any:
-                return view(self, *load_values(request_schema, authorize=authorize), **path)
+                return view(self, *load_body_as_args(request_schema, authorize=authorize), **path)
 
-            return openapi.with_openapi(wrapper, view, **_body_documentation(schema))
+            return openapi.documented_like(wrapper, view, **_request_body_documentation(schema))
 
         return decorator
 
@@ -101,7 +102,7 @@ class Blueprint(BaseBlueprint):
             codes = problem_codes.documented(
                 "invalid-cursor", *problem_codes.of_query(query_schema)
             )
-            operation = openapi.with_openapi(wrapper, view, responses=responses, **codes)
+            operation = openapi.documented_like(wrapper, view, responses=responses, **codes)
             # flask-smorest's documentation of parameters, without its wrapper in each request.
             documented: Any = self.arguments(query_schema, location="query")(operation)
             operation._apidoc = documented._apidoc  # type: ignore[attr-defined]
@@ -127,7 +128,7 @@ class Blueprint(BaseBlueprint):
                 304: openapi.response("The client has it already.", None, openapi.ETAG_HEADERS),
                 **openapi.error_responses(404, 406),
             }
-            return openapi.with_openapi(
+            return openapi.documented_like(
                 wrapper,
                 view,
                 responses=responses,
@@ -173,8 +174,8 @@ class Blueprint(BaseBlueprint):
             headers = openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS
             created = openapi.response("Created.", schema, headers)
             responses = {201: created, **openapi.error_responses(406, 409, 413, 415)}
-            documented = _body_documentation(body, problems)
-            create = openapi.with_openapi(wrapper, view, responses=responses, **documented)
+            documented = _request_body_documentation(body, problems)
+            create = openapi.documented_like(wrapper, view, responses=responses, **documented)
             create.is_single_statement = not in_session  # type: ignore[attr-defined]
             return create
 
@@ -191,15 +192,15 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                row, current = lock_and_check(response_schema, find(**path))
-                view(self, row, *load_values(patch, current))
+                row, current = lock_and_check_if_match(response_schema, find(**path))
+                view(self, row, *load_body_as_args(patch, current))
                 return get_representation(response_schema, find(**path)).to_response()
 
             responses = {
                 200: openapi.response("The row, changed.", schema, openapi.ETAG_HEADERS),
                 **openapi.error_responses(404, 406, 409, 412, 413, 415, 428),
             }
-            return openapi.with_openapi(
+            return openapi.documented_like(
                 wrapper,
                 view,
                 responses=responses,
@@ -235,8 +236,10 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                row, current = lock_and_check(response_schema, find(**path), require_if_match=False)
-                view(self, row, *load_values(request_schema, current))
+                row, current = lock_and_check_if_match(
+                    response_schema, find(**path), require_if_match=False
+                )
+                view(self, row, *load_body_as_args(request_schema, current))
                 return get_representation(response_schema, find(**path)).to_response()
 
             responses = {
@@ -246,8 +249,8 @@ class Blueprint(BaseBlueprint):
                 **openapi.error_responses(404, 406, 409, 412, 413, 415),
             }
             parameters = [openapi.OPTIONAL_IF_MATCH]
-            documented = _body_documentation(body, problems)
-            return openapi.with_openapi(
+            documented = _request_body_documentation(body, problems)
+            return openapi.documented_like(
                 wrapper, view, responses=responses, parameters=parameters, **documented
             )
 
@@ -269,7 +272,7 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                row, _ = lock_and_check(
+                row, _ = lock_and_check_if_match(
                     response_schema, find(**path), require_if_match=require_if_match
                 )
                 request.reject_parameters()
@@ -283,7 +286,7 @@ class Blueprint(BaseBlueprint):
                 **openapi.error_responses(404, 409, 412, *unconditional),
             }
             if_match = openapi.IF_MATCH if require_if_match else openapi.OPTIONAL_IF_MATCH
-            return openapi.with_openapi(
+            return openapi.documented_like(
                 wrapper,
                 view,
                 responses=responses,
@@ -294,7 +297,7 @@ class Blueprint(BaseBlueprint):
         return decorator
 
 
-def _body_documentation(
+def _request_body_documentation(
     body: type[fields.Schema] | None, problems: Iterable[str] = ()
 ) -> dict[str, Any]:
     codes = problem_codes.of_body(body()) if body else problem_codes.NO_BODY_CODES
@@ -310,7 +313,7 @@ def _pagination_headers(page: Page) -> dict[str, str]:
     The links are absolute if the URL of the request is known: many clients do not resolve them.
     """
     url = f"{request.public_origin}{request.path}"
-    query = _without_cursor(request.query_string)
+    query = _remove_cursor(request.query_string)
     links = [f'<{url}{query and f"?{query}"}>; rel="first"']
     if page.next_cursor:
         links.append(f'<{url}?{query and f"{query}&"}cursor={page.next_cursor}>; rel="next"')
@@ -327,6 +330,6 @@ def _total_headers(total: int | None) -> dict[str, str]:
 
 # Clients ask for the same lists again and again.
 @lru_cache(maxsize=256)
-def _without_cursor(query: bytes) -> str:
+def _remove_cursor(query: bytes) -> str:
     pairs = parse_qsl(query.decode(), keep_blank_values=True)
     return urlencode([pair for pair in pairs if pair[0] != "cursor"])

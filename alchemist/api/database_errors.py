@@ -11,7 +11,11 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.database.constraints import ConstraintError, constraint_errors, foreign_keys
+from alchemist.database.constraints import (
+    ConstraintError,
+    constraint_errors_by_name,
+    foreign_keys_by_name,
+)
 from alchemist.database.engines import DeadlineExceeded
 from alchemist.errors import PROBLEM_TYPES
 
@@ -61,16 +65,16 @@ def to_api_error(error: SQLAlchemyError) -> errors.ApiError | None:
         return errors.ServiceUnavailable("The request took too long.")
     if isinstance(error, PoolTimeout):
         return errors.ServiceUnavailable("Every connection to the database is in use.")
-    return _from_dbapi_error(error) if isinstance(error, DBAPIError) else None
+    return _dbapi_to_api_error(error) if isinstance(error, DBAPIError) else None
 
 
-def _from_dbapi_error(error: DBAPIError) -> errors.ApiError | None:
+def _dbapi_to_api_error(error: DBAPIError) -> errors.ApiError | None:
     # psycopg itself rejects NUL, without a SQLSTATE.
     state = sqlstate(error) or ("22021" if isinstance(error, DataError) else "")
     if state == "23502":
-        return _not_null_error(error)
+        return _not_null_violation_error(error)
     if state.startswith("23"):
-        return _constraint_violation(error)
+        return _constraint_violation_error(error)
     if state.startswith("22") or state in DATA_ERRORS:
         code, detail = DATA_ERRORS.get(state, OUT_OF_RANGE)
         return errors.UnprocessableContent(detail, code=code)
@@ -81,7 +85,7 @@ def _from_dbapi_error(error: DBAPIError) -> errors.ApiError | None:
     return errors.ServiceUnavailable("The database does not answer.") if is_lost else None
 
 
-def _not_null_error(error: DBAPIError) -> errors.ApiError | None:
+def _not_null_violation_error(error: DBAPIError) -> errors.ApiError | None:
     """Return the error for a null that the client sent; any other null is a bug."""
     column = error.orig.diag.column_name  # type: ignore[union-attr]
     body = getattr(request, "json_body", None)
@@ -92,23 +96,23 @@ def _not_null_error(error: DBAPIError) -> errors.ApiError | None:
     )
 
 
-def _constraint_violation(error: DBAPIError) -> errors.ApiError | None:
+def _constraint_violation_error(error: DBAPIError) -> errors.ApiError | None:
     name = error.orig.diag.constraint_name  # type: ignore[union-attr]
-    constraint = constraint_errors().get(name)
+    constraint = constraint_errors_by_name().get(name)
     if constraint is None:
         return None
     # PostgreSQL reports the same name for both sides of a foreign key. Only a DELETE violates it
     # on the referenced side.
-    if request.method == "DELETE" and name in foreign_keys():
-        return _still_referenced(name, constraint)
+    if request.method == "DELETE" and name in foreign_keys_by_name():
+        return _still_referenced_error(name, constraint)
     is_duplicate = constraint.code == "already-exists"
-    detail = _duplicate_detail(constraint) if is_duplicate else constraint.detail
+    detail = _already_exists_detail(constraint) if is_duplicate else constraint.detail
     is_conflict = PROBLEM_TYPES[constraint.code].status == 409
     error_class = errors.Conflict if is_conflict else errors.UnprocessableContent
     return error_class.at_location("pointer", constraint.pointer, detail, constraint.code)
 
 
-def _duplicate_detail(constraint: ConstraintError) -> str:
+def _already_exists_detail(constraint: ConstraintError) -> str:
     """Return the detail of a unique violation, with the value if the request contains it."""
     body = getattr(request, "json_body", None)
     name = constraint.pointer.removeprefix("#/")
@@ -118,9 +122,9 @@ def _duplicate_detail(constraint: ConstraintError) -> str:
     return f"{constraint.detail} It is {json.dumps(value, ensure_ascii=False)}."
 
 
-def _still_referenced(name: str, constraint: ConstraintError) -> errors.ApiError:
+def _still_referenced_error(name: str, constraint: ConstraintError) -> errors.ApiError:
     """Return the error of a DELETE, with up to ten of the rows that refer to the row."""
-    foreign_key = foreign_keys()[name]
+    foreign_key = foreign_keys_by_name()[name]
     table, column = foreign_key.table, foreign_key.columns[0]
     pk = (request.view_args or {})["pk"]
     referencing = table.c[constraint.referencing_column]

@@ -35,7 +35,7 @@ def problem_response(error: ApiError) -> Response:
     )
 
 
-def from_http_exception(exception: HTTPException) -> ApiError:
+def http_exception_to_api_error(exception: HTTPException) -> ApiError:
     """Return the ApiError for an exception of werkzeug, with its headers except Content-Type."""
     code = code_for_status(exception.code or 500)
     detail = DETAIL_OVERRIDES.get(code) or exception.description or PROBLEM_TYPES[code].example
@@ -57,7 +57,7 @@ def init_app(app: Flask, translate_db_error: Callable[[SQLAlchemyError], ApiErro
     def handle_http_exception(exception: HTTPException) -> Response:
         if exception.response:
             return exception.response  # type: ignore[return-value]
-        return problem_response(from_http_exception(exception))
+        return problem_response(http_exception_to_api_error(exception))
 
     app.register_error_handler(ApiError, problem_response)
     app.register_error_handler(SQLAlchemyError, handle_database_error)

@@ -23,7 +23,7 @@ errors.register(
 )
 
 
-def compute(body: str) -> str:
+def compute_etag(body: str) -> str:
     """Return the strong entity tag of a representation, quotes included."""
     return f'"{blake2b(body.encode(), digest_size=12).hexdigest()}"'
 

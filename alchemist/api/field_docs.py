@@ -13,7 +13,7 @@ COMMON_FIELD_DESCRIPTIONS = {
 }
 
 
-def schema_name(schema: type[Schema] | Schema) -> str:
+def component_name(schema: type[Schema] | Schema) -> str:
     """Return the component name of a schema: Potion, or PotionCreate and PotionUpdate in requests.
 
     They are different components because they require different fields. A schema without read-only

@@ -14,13 +14,13 @@ REVISION_AND_MODE = text(
 
 
 @blp.get("/livez")
-def live() -> Response:
+def respond_alive() -> Response:
     """Return 200: the process answers."""
     return jsonify(status="ok")
 
 
 @blp.get("/readyz")
-def ready() -> Response:
+def respond_if_migrated_and_writable() -> Response:
     """Return 200 if the database is at the revision of this code and writable, else 503."""
     revision, read_only = _database_state()
     if revision != db.latest_revision():

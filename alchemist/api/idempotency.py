@@ -103,19 +103,25 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
             raise errors.BadRequest.at_location("header", "Idempotency-Key", detail)
         # The response is stored in the transaction of its effect.
         with transaction_mode(TransactionMode.SESSION):
-            return _replay(key) or _store_response(key, _run_in_savepoint(view, *args, **path))
+            return _stored_response_or_lock(key) or _store_and_return_response(
+                key, _run_in_savepoint_answering_conflicts(view, *args, **path)
+            )
 
-    responses = {status: {"headers": REPLAYED_HEADER_DOC} for status in _success_statuses(view)}
+    responses = {
+        status: {"headers": REPLAYED_HEADER_DOC} for status in _documented_success_statuses(view)
+    }
     codes = problem_codes.documented("idempotency-key-reused", "request-in-progress")
-    return openapi.with_openapi(wrapper, view, parameters=[PARAMETER], responses=responses, **codes)
+    return openapi.documented_like(
+        wrapper, view, parameters=[PARAMETER], responses=responses, **codes
+    )
 
 
-def _success_statuses(view: Callable[..., Response]) -> list[int]:
+def _documented_success_statuses(view: Callable[..., Response]) -> list[int]:
     documented = view._apidoc["manual_doc"]["responses"]  # type: ignore[attr-defined]
     return [status for status in documented if 200 <= status < 300]
 
 
-def _replay(key: str) -> Response | None:
+def _stored_response_or_lock(key: str) -> Response | None:
     """Return the stored response; without one, lock the key until the transaction ends.
 
     The advisory lock never waits: the row lock of an INSERT would, for the whole first request.
@@ -127,7 +133,7 @@ def _replay(key: str) -> Response | None:
     stored = session.scalar(STORED, {"caller": str(request.caller), "key": key})
     if stored is None:
         return None
-    if stored.fingerprint != _fingerprint():
+    if stored.fingerprint != _request_fingerprint():
         detail = "This key was used for another request."
         raise errors.UnprocessableContent.at_location(
             "header", "Idempotency-Key", detail, "idempotency-key-reused"
@@ -135,7 +141,9 @@ def _replay(key: str) -> Response | None:
     return Response(stored.body, stored.status, stored.headers | {"Idempotent-Replayed": "true"})
 
 
-def _run_in_savepoint(view: Callable[..., Response], *args: Any, **path: Any) -> Response:
+def _run_in_savepoint_answering_conflicts(
+    view: Callable[..., Response], *args: Any, **path: Any
+) -> Response:
     """Return the response of the view, or that of a conflict with stored rows.
 
     Such a conflict is stored under the key as well, so its savepoint is rolled back, and the
@@ -153,10 +161,10 @@ def _run_in_savepoint(view: Callable[..., Response], *args: Any, **path: Any) ->
         raise
 
 
-def _store_response(key: str, response: Response) -> Response:
+def _store_and_return_response(key: str, response: Response) -> Response:
     body = response.get_data(as_text=True)
     values = {
-        "fingerprint": _fingerprint(),
+        "fingerprint": _request_fingerprint(),
         "status": response.status_code,
         "headers": {
             name: response.headers[name] for name in STORED_HEADERS if name in response.headers
@@ -172,7 +180,7 @@ def _store_response(key: str, response: Response) -> Response:
     return response
 
 
-def _fingerprint() -> str:
+def _request_fingerprint() -> str:
     """Return a hash of method, path, query and body; the order of members does not count."""
     parts = (request.method, request.path, request.query_string.decode("latin-1"))
     try:
@@ -203,7 +211,7 @@ def delete_responses_mentioning(*identifiers: UUID | str) -> None:
     session.execute(delete(IdempotencyKey).where(mentions), execution_options=NO_SYNC)
 
 
-def delete_expired() -> int:
+def delete_expired_responses() -> int:
     """Delete all stored responses that are older than the TTL; return how many."""
     result: Any = session.execute(
         delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - TTL),

@@ -1,21 +1,20 @@
-"""Reads JSON bodies and queries strictly, and reports every error with its location."""
+"""Reads JSON bodies strictly, and reports every error with its location."""
 
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError
-from webargs.flaskparser import FlaskParser
 
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
 from . import references
-from .fields import CodedMessage, QueryList
+from .fields import CodedMessage
 from .references import Reference
-from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter
+from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter_error
 
 MAX_NESTING = 32
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
@@ -26,7 +25,7 @@ MEDIA_TYPE = re.compile(
 )
 
 
-def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         counts = Counter(name for name, _ in pairs)
@@ -35,31 +34,31 @@ def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _reject_nan(name: str) -> None:
+def _reject_nan_or_infinity(name: str) -> None:
     raise errors.BadRequest(f"{name} is not JSON.")
 
 
-def _reject_overflow(text: str) -> float:
+def _parse_finite_float(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
         raise errors.BadRequest(f"The number {text[:40]} is too large.")
     return number
 
 
-def check_depth_and_text(value: Any, depth: int = 1) -> None:
+def check_depth_and_characters(value: Any, depth: int = 1) -> None:
     if isinstance(value, str):
-        _check_text(value)
+        _check_characters(value)
     elif isinstance(value, list | dict):
         if depth > MAX_NESTING:
             raise errors.BadRequest(f"The body is nested more than {MAX_NESTING} levels deep.")
         for member in value:
-            check_depth_and_text(member, depth + 1)
+            check_depth_and_characters(member, depth + 1)
         if isinstance(value, dict):
             for member in value.values():
-                check_depth_and_text(member, depth + 1)
+                check_depth_and_characters(member, depth + 1)
 
 
-def _check_text(text: str) -> None:
+def _check_characters(text: str) -> None:
     if "\0" in text:
         raise errors.BadRequest("A string holds a NUL character.")
     try:
@@ -69,9 +68,9 @@ def _check_text(text: str) -> None:
 
 
 DECODER = json.JSONDecoder(
-    object_pairs_hook=_reject_duplicate_keys,
-    parse_constant=_reject_nan,
-    parse_float=_reject_overflow,
+    object_pairs_hook=_object_with_unique_keys,
+    parse_constant=_reject_nan_or_infinity,
+    parse_float=_parse_finite_float,
 )
 
 
@@ -96,11 +95,11 @@ def loads_strict(raw: bytes) -> Any:
         raise errors.BadRequest("A number has too many digits.") from error
     # Only an escape makes a NUL or a lone surrogate, and only brackets make nesting.
     if "\\u" in text or text.count("[") + text.count("{") > MAX_NESTING:
-        check_depth_and_text(value)
+        check_depth_and_characters(value)
     return value
 
 
-def is_utf8(request: Request) -> bool:
+def has_utf8_media_type(request: Request) -> bool:
     """Return whether the media type is well-formed and names no other charset."""
     content_type = request.headers["Content-Type"].strip(" \t")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
@@ -114,7 +113,7 @@ def _check_media_type(request: Request) -> None:
     accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
     # The usual header needs no parsing.
     is_plain = request.content_type == JSON
-    if not is_plain and (request.mimetype not in accepted or not is_utf8(request)):
+    if not is_plain and (request.mimetype not in accepted or not has_utf8_media_type(request)):
         raise errors.UnsupportedMediaType(
             f"Send the body as {' or '.join(accepted)} in UTF-8.",
             headers={
@@ -132,7 +131,7 @@ def to_error_details(
     if isinstance(messages, dict):
         for key, inner in messages.items():
             yield from to_error_details(
-                inner, location, path if _is_schema_level(key, inner) else (*path, key)
+                inner, location, path if _is_about_whole_object(key, inner) else (*path, key)
             )
     elif isinstance(messages, list):
         for message in messages:
@@ -140,12 +139,12 @@ def to_error_details(
     else:
         code = messages.code if isinstance(messages, CodedMessage) else "invalid"
         if location == "query":
-            yield _parameter(str(path[0]), code, str(messages))
+            yield _parameter_error(str(path[0]), code, str(messages))
         else:
-            yield {"pointer": references.pointer(path), "code": code, "detail": str(messages)}
+            yield {"pointer": references.json_pointer(path), "code": code, "detail": str(messages)}
 
 
-def _is_schema_level(key: str | int, messages: Any) -> bool:
+def _is_about_whole_object(key: str | int, messages: Any) -> bool:
     """Return whether `_schema` is the whole object, and not a field of that name."""
     return key == "_schema" and not any(
         isinstance(message, CodedMessage) and message.code == "unknown-field"
@@ -153,41 +152,10 @@ def _is_schema_level(key: str | int, messages: Any) -> bool:
     )
 
 
-def _parameter(name: str, code: str, detail: str) -> ErrorDetail:
+def _parameter_error(name: str, code: str, detail: str) -> ErrorDetail:
     if code == "unknown-field":
-        return unknown_parameter(name)
+        return unknown_parameter_error(name)
     return {"parameter": name, "code": code, "detail": detail}
-
-
-class QueryParser(FlaskParser):
-    """webargs for query strings: unknown and repeated parameters are errors, all at once."""
-
-    DEFAULT_UNKNOWN_BY_LOCATION = {}
-
-    def load_querystring(self, req: Any, schema: Schema) -> Any:
-        return req.parameters(_list_names(schema))
-
-    def handle_error(
-        self, error: ValidationError, req: Any, schema: Schema, **_options: Any
-    ) -> NoReturn:
-        errors_found = to_error_details(error.messages_dict["query"], "query")
-        repeated = req.repeated_parameters(_list_names(schema))
-        raise errors.UnprocessableContent.from_errors([*repeated, *errors_found])
-
-    def parse(self, argmap: Any, req: Any = None, **options: Any) -> Any:
-        """Return the values of the query; raise UnprocessableContent for all of its errors."""
-        # The request itself, and not the proxy that stands for it in each thread.
-        proxy: Any = req or self.get_default_request()
-        request = proxy._get_current_object()
-        values = super().parse(argmap, request, **options)
-        if repeated := request.repeated_parameters(_list_names(argmap)):
-            raise errors.UnprocessableContent.from_errors(repeated)
-        return values
-
-
-def _list_names(schema: Schema) -> list[str]:
-    """Return the names of the parameters that may be repeated."""
-    return [name for name, field in schema.fields.items() if isinstance(field, QueryList)]
 
 
 AuthorizeReferences = Callable[[Sequence[Reference]], None]
@@ -220,22 +188,22 @@ def load_body(
     values that do not fit stored rows; without other errors, that is left to the service.
     """
     body = getattr(schema, "read_body", read_json)(request)
-    references_found = references.find(schema, body)
+    references_found = references.find_visible(schema, body)
     if authorize:
         authorize(references_found)
     try:
-        values = schema.load(_writable_members(schema, body, current or {}))
+        values = schema.load(_without_unchanged_read_only_members(schema, body, current or {}))
         errors_found = []
     except ValidationError as error:
         values = error.valid_data
         details = to_error_details(error.normalized_messages(), "json")
         errors_found = [_relabel_read_only(detail, schema) for detail in details]
-    errors_found = [*query_errors, *errors_found, *references.duplicates(schema, body)]
+    errors_found = [*query_errors, *errors_found, *references.duplicate_errors(schema, body)]
     if errors_found and hasattr(schema, "stored_errors"):
         errors_found += schema.stored_errors(values or {}, current or {})
     is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
     if errors_found or not is_deferred:
-        errors_found += references.reference_errors(references_found)
+        errors_found += references.find_reference_errors(references_found)
     if errors_found:
         raise errors.UnprocessableContent.from_errors(errors_found)
     return Body(values, references_found if is_deferred else [])
@@ -248,7 +216,9 @@ def read_json(request: Request) -> Any:
     return request.json_body
 
 
-def _writable_members(schema: Schema, body: Any, current: Mapping[str, Any]) -> Any:
+def _without_unchanged_read_only_members(
+    schema: Schema, body: Any, current: Mapping[str, Any]
+) -> Any:
     """Return the body without read-only members that equal those of the representation."""
     if not isinstance(body, dict):
         return body

@@ -63,13 +63,15 @@ def insert_returning_json(
     before the answer arrived.
     """
     row.pk = request.new_pk
-    values = _values_by_table(row)
+    values = _values_of_row_and_children(row)
     shape = tuple((name, tuple(columns)) for name, columns in values.items())
     lookup = lookup_of(references)
     model: Any = type(row)
-    statement = _statement(model, shape, schema, lookup.shape)
+    statement = _insert_statement(model, shape, schema, lookup.shape)
     try:
-        [(body, unknown)] = db.fetch_all(statement, _parameters(row, values) | lookup.parameters)
+        [(body, unknown)] = db.fetch_all(
+            statement, _insert_and_audit_parameters(row, values) | lookup.parameters
+        )
     except IntegrityError as error:
         if not _was_inserted_before(model, row.pk, error):
             raise
@@ -84,27 +86,27 @@ def _was_inserted_before(model: Any, pk: UUID, error: IntegrityError) -> bool:
     """
     if database_errors.sqlstate(error) != UNIQUE_VIOLATION or db.is_in_transaction():
         return False
-    return db.fetch_one(_select_by_pk(model), {"pk": pk}) is not None
+    return db.fetch_one(_select_pk(model), {"pk": pk}) is not None
 
 
 @cache
-def _select_by_pk(model: Any) -> Select[Any]:
+def _select_pk(model: Any) -> Select[Any]:
     key = db.table(model).c.pk
     return select(key).where(key == bindparam("pk"))
 
 
-def _values_by_table(row: Any) -> ValuesByTable:
-    values = {"inserted": _values(row)}
+def _values_of_row_and_children(row: Any) -> ValuesByTable:
+    values = {"inserted": _set_or_default_values(row)}
     for relationship in inspect(type(row)).relationships:
         if children := vars(row).get(relationship.key):
-            rows = [_values(child) for child in children]
+            rows = [_set_or_default_values(child) for child in children]
             # A value that only some of the children have is NULL for the others.
             names = dict.fromkeys(name for row in rows for name in row)
             values[relationship.key] = {name: [row.get(name) for row in rows] for name in names}
     return values
 
 
-def _values(row: Any) -> dict[str, Any]:
+def _set_or_default_values(row: Any) -> dict[str, Any]:
     """Return the values that were set, and the defaults that Python makes for the others."""
     columns = db.table(type(row)).columns
     given = vars(row)
@@ -120,7 +122,7 @@ def _python_default(column: Column[Any]) -> Any:
     return default.arg(None) if default.is_callable else default.arg
 
 
-def _parameters(row: Any, values: ValuesByTable) -> dict[str, Any]:
+def _insert_and_audit_parameters(row: Any, values: ValuesByTable) -> dict[str, Any]:
     _, audit_parameters = current_app.extensions["audit"]
     parameters: dict[str, Any] = audit_parameters(row)
     for table, columns in values.items():
@@ -129,26 +131,28 @@ def _parameters(row: Any, values: ValuesByTable) -> dict[str, Any]:
 
 
 @cache
-def _statement(model: Any, shape: InsertShape, schema: Schema, lookup: LookupShape) -> Select[Any]:
+def _insert_statement(
+    model: Any, shape: InsertShape, schema: Schema, lookup: LookupShape
+) -> Select[Any]:
     (_, names), *children = shape
-    unknown = _unknown_keys(lookup)
-    inserted = _parent_insert(db.table(model), names, unknown)
+    unknown = _unknown_keys_cte(lookup)
+    inserted = _parent_insert_cte(db.table(model), names, unknown)
     relationships = inspect(model).relationships
     sources = {
-        relationships[key].mapper.class_: _child_insert(inserted, relationships[key], names)
+        relationships[key].mapper.class_: _children_insert_cte(inserted, relationships[key], names)
         for key, names in children
     }
-    audit_insert, _ = current_app.extensions["audit"]
+    audit_insert_cte, _ = current_app.extensions["audit"]
     derived = {each.name for each in db.table(model).columns if db.is_derived(each)}
     fields = sorted({*names, *(key for key, _ in children)} - derived - {"pk"})
-    audit = audit_insert(inserted, model.__tablename__, fields)
+    audit = audit_insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()
-    pairs = null() if unknown is None else _json_pairs(unknown)
+    pairs = null() if unknown is None else _rows_as_json_arrays(unknown)
     return select(body, pairs).add_cte(inserted, audit, *sources.values())
 
 
-def _unknown_keys(lookup: LookupShape) -> CTE | None:
+def _unknown_keys_cte(lookup: LookupShape) -> CTE | None:
     """Return the numbers and keys of references that lead nowhere."""
     if not lookup:
         return None
@@ -156,11 +160,11 @@ def _unknown_keys(lookup: LookupShape) -> CTE | None:
     return select(found.c.number, found.c.key).where(found.c.columns.is_(None)).cte("unknown")
 
 
-def _json_pairs(rows: CTE) -> ScalarSelect[Any]:
+def _rows_as_json_arrays(rows: CTE) -> ScalarSelect[Any]:
     return select(func.json_agg(func.json_build_array(*rows.c))).scalar_subquery()
 
 
-def _parent_insert(table: Table, names: tuple[str, ...], unknown: CTE | None) -> CTE:
+def _parent_insert_cte(table: Table, names: tuple[str, ...], unknown: CTE | None) -> CTE:
     values = {name: bindparam(f"inserted_{name}", type_=table.c[name].type) for name in names}
     if unknown is None:
         statement = insert(table).values(values)
@@ -170,7 +174,7 @@ def _parent_insert(table: Table, names: tuple[str, ...], unknown: CTE | None) ->
     return statement.returning(*table.c).cte("inserted")
 
 
-def _child_insert(
+def _children_insert_cte(
     inserted: CTE, relationship: RelationshipProperty[Any], names: tuple[str, ...]
 ) -> CTE:
     """Return the statement that inserts the children of the new row, however many there are."""

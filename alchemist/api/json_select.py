@@ -32,23 +32,27 @@ def json_object(
     Nested values are correlated subqueries on a key, so each is an index lookup whatever the
     estimated size of the page. Raise TypeError for a field that has no SQL expression.
     """
-    return _row_to_json(select(*_columns(schema, row, overrides)).correlate(row).subquery())
+    return _row_to_json(
+        select(*_labelled_columns(schema, row, overrides)).correlate(row).subquery()
+    )
 
 
 def _row_to_json(columns: Subquery) -> ColumnElement[Any]:
     return select(func.row_to_json(columns.table_valued())).scalar_subquery()
 
 
-def _columns(schema: Schema, row: Alias, overrides: FromOverrides) -> list[ColumnElement[Any]]:
+def _labelled_columns(
+    schema: Schema, row: Alias, overrides: FromOverrides
+) -> list[ColumnElement[Any]]:
     return [
-        _column(field, (field.attribute or name).split("."), row, overrides).label(
+        _field_expression(field, (field.attribute or name).split("."), row, overrides).label(
             field.data_key or name
         )
         for name, field in schema.dump_fields.items()
     ]
 
 
-def _column(
+def _field_expression(
     field: fields.Field[Any], path: list[str], row: Alias, overrides: FromOverrides
 ) -> ColumnElement[Any]:
     """Return the value of `field`, following `path` from `row`: relationships, then a column.
@@ -65,25 +69,25 @@ def _column(
     model = relationship.entity.class_
     related = aliased(model, overrides.get(model))
     if len(path) > 1:
-        value = select(_column(field, path[1:], related, overrides))
-        return _related_scalar(value, relationship, row, related)
+        value = select(_field_expression(field, path[1:], related, overrides))
+        return _scalar_of_related_row(value, relationship, row, related)
     if isinstance(field, fields.Nested):
         value = select(json_object(field.schema, related, overrides))
-        return _related_scalar(value, relationship, row, related)
+        return _scalar_of_related_row(value, relationship, row, related)
     if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
-        columns = _columns(field.inner.schema, related, overrides)
-        return _json_array(columns, relationship, row, related)
+        columns = _labelled_columns(field.inner.schema, related, overrides)
+        return _json_array_of_related_rows(columns, relationship, row, related)
     raise TypeError(f"{type(field).__name__} cannot serialize the relationship {relationship}.")
 
 
-def _related_scalar(
+def _scalar_of_related_row(
     value: Select[Any], relationship: RelationshipProperty[Any], row: Alias, related: Alias
 ) -> ColumnElement[Any]:
     is_joined = _join_condition(relationship, row, related)
     return value.where(is_joined).correlate(row).scalar_subquery()
 
 
-def _json_array(
+def _json_array_of_related_rows(
     columns: list[ColumnElement[Any]],
     relationship: RelationshipProperty[Any],
     row: Alias,

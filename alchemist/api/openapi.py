@@ -88,7 +88,7 @@ OPTIONAL_IF_MATCH = IF_MATCH | {
 LISTS = ("parameters", "x-problem-codes")
 
 
-def with_openapi(wrapper: View, view: View, **operation: Any) -> View:
+def documented_like(wrapper: View, view: View, **operation: Any) -> View:
     """Return `wrapper` with the name, docstring and documentation of `view`, and with `operation`.
 
     `operation` is merged into the operation object of flask-smorest; its parameters and problem
@@ -196,16 +196,16 @@ EXAMPLE_EXTENSIONS: dict[str, dict[str, Any]] = {
 def example(problem: ProblemType) -> dict[str, Any]:
     """Return example problem details (RFC 9457 §3) of a problem type."""
     has_location = problem.status == 422 or problem.code in EXAMPLE_ERROR_MEMBERS
-    details = [_error_detail(problem)] if has_location else None
+    details = [_example_error_detail(problem)] if has_location else None
     if problem.code == "invalid":
         several = [errors.PROBLEM_TYPES[code] for code in ("required", "unknown-parameter")]
-        details = [_error_detail(each) for each in several]
+        details = [_example_error_detail(each) for each in several]
     extensions = EXAMPLE_EXTENSIONS.get(problem.code, {})
     return errors.problem_details(
         problem, problem.example, REQUEST_ID_EXAMPLE, errors=details, **extensions
     )
 
 
-def _error_detail(problem: ProblemType) -> errors.ErrorDetail:
+def _example_error_detail(problem: ProblemType) -> errors.ErrorDetail:
     members = EXAMPLE_ERROR_MEMBERS.get(problem.code, {"pointer": "#/name"})
     return {**members, "code": problem.code, "detail": problem.example}

@@ -36,10 +36,10 @@ def get_representation(schema: Schema, query: db.Query) -> Representation:
     row = db.fetch_one(json_select.select_json(query.select, schema), query.parameters)
     if row is None:
         raise errors.NotFound(f"{query.model.__name__} does not exist")
-    return Representation(row[0], etags.compute(row[0]))
+    return Representation(row[0], etags.compute_etag(row[0]))
 
 
-def lock_and_check(
+def lock_and_check_if_match(
     schema: Schema, query: db.Query, *, require_if_match: bool = True
 ) -> tuple[Any, dict[str, Any]]:
     """Lock the row, then compare If-Match with its representation; return both.
@@ -68,9 +68,9 @@ def create_row(
 ) -> tuple[Any, Representation]:
     """Call the view with the values of the body, store the row that it returns; return both."""
     if in_session:
-        row = view(*load_values(request_schema, authorize=authorize), **path)
+        row = view(*load_body_as_args(request_schema, authorize=authorize), **path)
         return row, get_representation(schema, find(pk=row.pk, **path))
-    query_errors = request.unexpected_parameters()
+    query_errors = request.unexpected_parameter_errors()
     body = load_body(
         request_schema or EMPTY_BODY_SCHEMA,
         query_errors=query_errors,
@@ -80,25 +80,27 @@ def create_row(
     try:
         row = view(body.values, **path)
     except errors.UnprocessableContent as error:
-        reference_errors = references.reference_errors(body.references)
-        raise errors.UnprocessableContent.from_errors(error.errors + reference_errors) from error
+        find_reference_errors = references.find_reference_errors(body.references)
+        raise errors.UnprocessableContent.from_errors(
+            error.errors + find_reference_errors
+        ) from error
     inserted = insert_returning_json(schema, row, body.references)
     if inserted is None:
         return row, get_representation(schema, find(pk=row.pk, **path))
     if inserted.body is None:
         details = [reference.error for reference in inserted.unknown]
         raise errors.UnprocessableContent.from_errors(details)
-    return row, Representation(inserted.body, etags.compute(inserted.body))
+    return row, Representation(inserted.body, etags.compute_etag(inserted.body))
 
 
-def load_values(
+def load_body_as_args(
     schema: Schema | None,
     current: Mapping[str, Any] | None = None,
     authorize: AuthorizeReferences | None = None,
 ) -> list[Any]:
     """Return the values of the body in a list; without a schema, it must be absent or `{}`."""
     if schema is not None or request.body:
-        query_errors = request.unexpected_parameters()
+        query_errors = request.unexpected_parameter_errors()
         body = load_body(
             schema or EMPTY_BODY_SCHEMA, current, query_errors=query_errors, authorize=authorize
         )

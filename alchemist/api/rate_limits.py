@@ -152,7 +152,7 @@ def count_request(view: Callable[..., Any]) -> None:
 
 def _has_costly_parameters(request: Request) -> bool:
     has_query = bool(request.environ.get("QUERY_STRING"))
-    return has_query and not COSTLY_PARAMETERS.isdisjoint(request.parameters())
+    return has_query and not COSTLY_PARAMETERS.isdisjoint(request.query_parameters())
 
 
 def limit_search_time() -> None:

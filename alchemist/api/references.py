@@ -61,7 +61,7 @@ class Reference:
     def error(self) -> ErrorDetail:
         """The error of a reference whose row does not exist."""
         detail = f"No {self.target.model.__name__.lower()} {self.key}."
-        return _error(self.path, "unknown-reference", detail)
+        return _error_detail(self.path, "unknown-reference", detail)
 
 
 class Lookup(NamedTuple):
@@ -82,7 +82,7 @@ class Lookup(NamedTuple):
 LookupShape = tuple[tuple[Target, frozenset[str]], ...]
 
 
-def restrict(model: type[Any], is_visible: Visibility) -> None:
+def restrict_lookup(model: type[Any], is_visible: Visibility) -> None:
     """Let only those callers learn whether a row of `model` exists for whom `is_visible` is true.
 
     For the others the lookup leaves its references out, and the foreign key decides.
@@ -93,9 +93,11 @@ def restrict(model: type[Any], is_visible: Visibility) -> None:
 _restrictions: dict[type[Any], Visibility] = {}
 
 
-def find(schema: Schema, body: Any) -> list[Reference]:
+def find_visible(schema: Schema, body: Any) -> list[Reference]:
     """Return the references in `body` that the caller may look up."""
-    return [reference for reference in _walk_object(schema, body, ()) if _is_visible(reference)]
+    return [
+        reference for reference in _references_in_object(schema, body, ()) if _is_visible(reference)
+    ]
 
 
 def _is_visible(reference: Reference) -> bool:
@@ -103,7 +105,7 @@ def _is_visible(reference: Reference) -> bool:
     return is_visible is None or is_visible(reference.key)
 
 
-def reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
+def find_reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
     """Look up all references in one statement, and return what is wrong with them.
 
     A row does not exist, or one of its read-only values is another than the body repeats.
@@ -147,7 +149,11 @@ def lookup_statement(shape: LookupShape) -> CompoundSelect[Any]:
 def _lookup_select(number: int, target: Target, columns: frozenset[str]) -> Select[Any]:
     model = target.model
     pairs = [item for name in sorted(columns) for item in (name, getattr(model, name))]
-    keys = func.unnest(_keys(number, target)).table_valued("key", name="keys").render_derived()
+    keys = (
+        func.unnest(_keys_parameter(number, target))
+        .table_valued("key", name="keys")
+        .render_derived()
+    )
     key = keys.c.key
     column = model.pk if target.name_column is None else target.name_column
     return select(
@@ -157,7 +163,7 @@ def _lookup_select(number: int, target: Target, columns: frozenset[str]) -> Sele
     ).join_from(keys, model, column == key, isouter=True)
 
 
-def _keys(number: int, target: Target) -> BindParameter[Any]:
+def _keys_parameter(number: int, target: Target) -> BindParameter[Any]:
     kind = Uuid() if target.name_column is None else String()
     return bindparam(f"keys_{number}", type_=ARRAY(kind))
 
@@ -170,48 +176,48 @@ def _errors_for(reference: Reference, row: dict[str, Any] | None) -> Iterator[Er
         # NFC takes quadratic time, and never makes a text shorter than a quarter.
         is_long = len(value) > 4 * len(row[column]) + 100
         if is_long or db.trim_invisible(normalize("NFC", value)) != row[column]:
-            yield _error(path, "read-only", "It is another, and cannot be changed here.")
+            yield _error_detail(path, "read-only", "It is another, and cannot be changed here.")
 
 
-def pointer(path: Path) -> str:
+def json_pointer(path: Path) -> str:
     """Return the URI fragment form of a JSON pointer (RFC 6901 §6), its own escapes only."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
     return "".join(["#", *(f"/{step}" for step in steps)])
 
 
-def _error(path: Path, code: str, detail: str) -> ErrorDetail:
-    return {"pointer": pointer(path), "code": code, "detail": detail}
+def _error_detail(path: Path, code: str, detail: str) -> ErrorDetail:
+    return {"pointer": json_pointer(path), "code": code, "detail": detail}
 
 
-def _walk_object(schema: Schema, body: Any, path: Path) -> Iterator[Reference]:
+def _references_in_object(schema: Schema, body: Any, path: Path) -> Iterator[Reference]:
     if isinstance(body, dict):
         for name, field in schema.load_fields.items():
             if name in body:
-                yield from _walk_value(field, body[name], (*path, name))
+                yield from _references_in_value(field, body[name], (*path, name))
 
 
-def _walk_value(field: Field[Any], value: Any, path: Path) -> Iterator[Reference]:
+def _references_in_value(field: Field[Any], value: Any, path: Path) -> Iterator[Reference]:
     if isinstance(field, List):
-        for index, item in enumerate(_items(field, value)):
-            yield from _walk_value(field.inner, item, (*path, index))
+        for index, item in enumerate(_items_unless_too_long(field, value)):
+            yield from _references_in_value(field.inner, item, (*path, index))
     elif isinstance(field, Nested) and isinstance(value, dict):
-        repeated = dict(_repeated_values(field.schema, value, path))
-        for reference in _walk_object(field.schema, value, path):
+        repeated = dict(_repeated_read_only_values(field.schema, value, path))
+        for reference in _references_in_object(field.schema, value, path):
             yield replace(reference, repeated_values=repeated)
     elif (
         isinstance(value, str)
         and (named := _reference_field(field))
-        and (key := _parse_key(named, value))
+        and (key := _parse_key_or_none(named, value))
     ):
         yield Reference(path, Target(named.references, getattr(named, "column", None)), key)
 
 
-def _items(field: List, value: Any) -> list[Any]:
+def _items_unless_too_long(field: List, value: Any) -> list[Any]:
     """Return the items of a list, none if it is too long to be looked at."""
     return value if isinstance(value, list) and len(value) <= field.max else []
 
 
-def _repeated_values(schema: Schema, value: dict[str, Any], path: Path) -> Iterator[Any]:
+def _repeated_read_only_values(schema: Schema, value: dict[str, Any], path: Path) -> Iterator[Any]:
     """Yield the read-only fields that a nested object repeats of the row that it refers to."""
     for name, field in schema.load_fields.items():
         # The schema reports a value that is no text.
@@ -226,7 +232,7 @@ def _reference_field(field: Field[Any]) -> Pk | NameReference | None:
     return key if isinstance(key, Pk | NameReference) and key.references else None
 
 
-def _parse_key(field: Pk | NameReference, value: str) -> UUID | str | None:
+def _parse_key_or_none(field: Pk | NameReference, value: str) -> UUID | str | None:
     """Return the key in the text, or None if it is not valid: the schema reports that."""
     with suppress(ValidationError):
         key: UUID | str = field.deserialize(value)
@@ -234,17 +240,17 @@ def _parse_key(field: Pk | NameReference, value: str) -> UUID | str | None:
     return None
 
 
-def duplicates(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
+def duplicate_errors(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
     """Yield an error for each item of a unique list whose key is in the list before it."""
     for name, field in schema.load_fields.items():
         if isinstance(field, List) and field.unique_by and isinstance(body, dict):
             reference = _reference_field(field.inner)
             seen: set[str] = set()
-            for index, item in enumerate(_items(field, body.get(name))):
+            for index, item in enumerate(_items_unless_too_long(field, body.get(name))):
                 key = item.get(field.unique_by) if isinstance(item, dict) else item
                 if isinstance(key, str):
-                    parsed = _parse_key(reference, key) if reference else None
+                    parsed = _parse_key_or_none(reference, key) if reference else None
                     key = str(parsed or key).lower()
                     if key in seen:
-                        yield _error((name, index), "duplicate", "It is given twice.")
+                        yield _error_detail((name, index), "duplicate", "It is given twice.")
                     seen.add(key)

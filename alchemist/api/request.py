@@ -107,7 +107,7 @@ class Request(flask.Request):
         target: str = self.environ.get("RAW_URI") or self.environ.get("REQUEST_URI") or ""
         return target
 
-    def check_url(self) -> None:
+    def check_url_encoding(self) -> None:
         """Raise BadRequest unless the URL is percent-encoded UTF-8 (RFC 3986 §2.1).
 
         WSGI would replace silently what it cannot decode.
@@ -124,7 +124,7 @@ class Request(flask.Request):
             raise errors.BadRequest("The URL has a % that is not followed by two hex digits.")
 
     @cached_property
-    def _pairs(self) -> list[tuple[str, str]]:
+    def _query_pairs(self) -> list[tuple[str, str]]:
         if self.is_lenient:
             return parse_qsl(self.query_string.decode(errors="replace"), keep_blank_values=True)
         query = self.query_string.decode()
@@ -133,7 +133,7 @@ class Request(flask.Request):
         except ValueError as error:
             raise errors.BadRequest("The query has too many parameters.") from error
 
-    def parameters(self, list_names: Collection[str] = ()) -> dict[str, str]:
+    def query_parameters(self, list_names: Collection[str] = ()) -> dict[str, str]:
         """Return the parameters of the query.
 
         The values of a repeated parameter in `list_names` are joined by commas. Any other repeated
@@ -141,32 +141,32 @@ class Request(flask.Request):
         if there are more than 100 parameters.
         """
         if self.is_lenient:
-            return dict(self._pairs)
+            return dict(self._query_pairs)
         parameters: dict[str, str] = {}
-        for name, value in self._pairs:
+        for name, value in self._query_pairs:
             if name in parameters and name in list_names:
                 parameters[name] += f",{value}"
             else:
                 parameters.setdefault(name, value)
         return parameters
 
-    def repeated_parameters(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
+    def repeated_parameter_errors(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
         """Return an error for each parameter that is repeated and not in `list_names`."""
         if self.is_lenient:
             return []
-        counts = Counter(name for name, _ in self._pairs if name not in list_names)
-        return [repeated_parameter(name) for name in sorted(counts) if counts[name] > 1]
+        counts = Counter(name for name, _ in self._query_pairs if name not in list_names)
+        return [repeated_parameter_error(name) for name in sorted(counts) if counts[name] > 1]
 
-    def unexpected_parameters(self) -> list[ErrorDetail]:
+    def unexpected_parameter_errors(self) -> list[ErrorDetail]:
         """Return the errors of the query of an operation that takes no parameters."""
         if self.is_lenient or not self.query_string:
             return []
-        unknown = [unknown_parameter(name) for name in self.parameters()]
-        return [*self.repeated_parameters(), *unknown]
+        unknown = [unknown_parameter_error(name) for name in self.query_parameters()]
+        return [*self.repeated_parameter_errors(), *unknown]
 
     def reject_parameters(self) -> None:
         """Raise UnprocessableContent if there is a query: the operation takes no parameters."""
-        if found := self.unexpected_parameters():
+        if found := self.unexpected_parameter_errors():
             raise errors.UnprocessableContent.from_errors(found)
 
     @cached_property
@@ -176,14 +176,14 @@ class Request(flask.Request):
         Raise ContentTooLarge beyond 1 MiB, and BadRequest if it is shorter than its Content-Length.
         """
         length = self.content_length or 0
-        body = self._read(MAX_BODY + 1) if length <= MAX_BODY else b""
+        body = self._read_body(MAX_BODY + 1) if length <= MAX_BODY else b""
         if max(len(body), length) > MAX_BODY:
             raise errors.ContentTooLarge("The body exceeds 1 MiB.")
         if len(body) < length:
             raise errors.BadRequest("The body ended before its Content-Length.")
         return body
 
-    def drain(self) -> None:
+    def drain_body(self) -> None:
         """Read the rest of the body, up to the largest size that is allowed.
 
         If the connection were closed while the client is still sending, the client, or the proxy in
@@ -191,9 +191,9 @@ class Request(flask.Request):
         """
         if "body" not in self.__dict__:
             with suppress(errors.BadRequest):
-                self._read(MAX_DRAINED)
+                self._read_body(MAX_DRAINED)
 
-    def _read(self, limit: int) -> bytes:
+    def _read_body(self, limit: int) -> bytes:
         length = self.content_length
         is_chunked = "HTTP_TRANSFER_ENCODING" in self.environ
         if length is None and not (is_chunked and self.environ.get("wsgi.input_terminated")):
@@ -211,12 +211,12 @@ class Request(flask.Request):
 request = cast(Request, flask.request)
 
 
-def unknown_parameter(name: str) -> ErrorDetail:
+def unknown_parameter_error(name: str) -> ErrorDetail:
     """Return the error for a query parameter that the operation does not have."""
     return {"parameter": name, "code": "unknown-parameter", "detail": "Unknown parameter."}
 
 
-def repeated_parameter(name: str) -> ErrorDetail:
+def repeated_parameter_error(name: str) -> ErrorDetail:
     """Return the error for a query parameter that appears more than once."""
     detail = "The parameter appears more than once."
     return {"parameter": name, "code": "repeated-parameter", "detail": detail}

@@ -31,6 +31,7 @@ class Resource(MethodView):
 
     init_every_request = False
     permissions: ClassVar[dict[str, str | None]]
+    ignores_accept: ClassVar[bool] = False
     # Names of operations, by method, that do not follow from the name of the class.
     operation_ids: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
@@ -66,8 +67,9 @@ class Resource(MethodView):
         request.caller = current_app.extensions["authenticate"]()
         rate_limits.count_request(view)
         request.caller.require(self.permissions[method])
-        self.check_accept(view)
-        with transaction_mode(mode_of(view, method)):
+        if not self.ignores_accept:
+            _check_accept(view)
+        with transaction_mode(transaction_mode_of(view, method)):
             for attempt in range(1, MAX_ATTEMPTS):
                 try:
                     response: ResponseReturnValue = view(**path)
@@ -77,21 +79,11 @@ class Resource(MethodView):
                     session.rollback()
                     time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
                 else:
-                    return _commit(response)
-            return _commit(view(**path))
-
-    def check_accept(self, view: Any) -> None:
-        """Raise NotAcceptable if the client excludes JSON (RFC 9110 §12.5.1).
-
-        Accepting problems is enough: some clients ask for `application/problem+json` alone.
-        """
-        if getattr(view, "has_no_content", False):
-            return
-        if request.headers.get("Accept", "*/*") not in ("*/*", JSON) and not _accepts_json():
-            raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
+                    return _commit_and_return(response)
+            return _commit_and_return(view(**path))
 
 
-def mode_of(view: Any, method: str) -> TransactionMode:
+def transaction_mode_of(view: Any, method: str) -> TransactionMode:
     """Return the declared mode: reads, and what is a single statement, need no transaction."""
     is_single = method == "get" or getattr(view, "is_single_statement", False)
     return TransactionMode.AUTOCOMMIT if is_single else TransactionMode.SESSION
@@ -112,7 +104,19 @@ def close_session(_error: BaseException | None = None) -> None:
         session.registry.clear()
 
 
-def _accepts_json() -> bool:
+def _check_accept(view: Any) -> None:
+    """Raise NotAcceptable if the client excludes JSON (RFC 9110 §12.5.1).
+
+    Accepting problems is enough: some clients ask for `application/problem+json` alone.
+    """
+    if getattr(view, "has_no_content", False):
+        return
+    accept = request.headers.get("Accept", "*/*")
+    if accept not in ("*/*", JSON) and not _accepts_json_or_problems():
+        raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
+
+
+def _accepts_json_or_problems() -> bool:
     """Return whether Accept includes JSON or problems, by the most specific range of each."""
     ranges: dict[str, float] = {}
     for value, quality in request.accept_mimetypes:
@@ -125,7 +129,7 @@ def _accepts_json() -> bool:
     return not ranges
 
 
-def _commit(response: ResponseReturnValue) -> ResponseReturnValue:
+def _commit_and_return(response: ResponseReturnValue) -> ResponseReturnValue:
     """Commit the session, if the view used it, before the response is sent."""
     if session.registry.has():
         session.commit()

@@ -78,8 +78,8 @@ def dev(host: str, port: int, data: Path) -> None:
     """
     _handle_termination_like_ctrl_c()
     with suppress(KeyboardInterrupt), errors.reported(), ExitStack() as stack:
-        listener = stack.enter_context(dev_server.listen(host, port))
-        address, port = dev_server.address(host, listener), listener.getsockname()[1]
+        listener = stack.enter_context(dev_server.listening_socket(host, port))
+        address, port = dev_server.format_address(host, listener), listener.getsockname()[1]
         processes: dict[str, Popen[bytes]] = {}
         server = _embedded_unless_configured(data)
         os.environ |= {"ALCHEMIST_BIND": address, "ALCHEMIST_OPEN_ACCESS": "true"}
@@ -87,12 +87,12 @@ def dev(host: str, port: int, data: Path) -> None:
         if server:
             stack.callback(server.stop)
             processes["PostgreSQL"] = server.start()
-        migrations.upgrade(settings.database_url)
-        processes["gunicorn"] = stack.enter_context(dev_server.gunicorn(listener))
+        migrations.upgrade_to_latest(settings.database_url)
+        processes["gunicorn"] = stack.enter_context(dev_server.running_gunicorn(listener))
         dev_server.await_ready(host, port, processes)
         click.echo(_banner(address, data, server))
         while True:
-            dev_server.check(processes)
+            dev_server.check_running(processes)
             sleep(0.1)
     click.echo("Stopped.")
 
@@ -114,7 +114,7 @@ def migrate() -> None:
     """
     with errors.reported():
         url = config.load().database_url
-        before, after = migrations.upgrade(url)
+        before, after = migrations.upgrade_to_latest(url)
         result = f"was migrated from {before or 'nothing'} to"
         if before == after:
             result = "is up to date at"
@@ -133,14 +133,14 @@ def load_examples(data: Path) -> None:
     Example:
         alchemist load-examples --data ~/apothecary
     """
-    with errors.reported(), _database(data) as url:
+    with errors.reported(), _migrated_database(data) as url:
         with click.progressbar(length=1, label="Loading examples") as bar:
 
             def update_bar(done: int, total: int) -> None:
                 bar.length = total
                 bar.update(done - bar.pos)
 
-            added = sample_data.load(url, update_bar)
+            added = sample_data.load_missing(url, update_bar)
         skipped = (bar.length or 0) - sum(added.values())
         counts = ", ".join(f"{count} to {name}" for name, count in added.items())
         click.echo(f"Added {counts}; skipped {skipped}.")
@@ -164,9 +164,9 @@ def verify(context: click.Context, data: Path) -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist verify
     """
-    with errors.reported(), _database(data) as url:
+    with errors.reported(), _migrated_database(data) as url:
         verdicts = []
-        for verdict in verification.run(url):
+        for verdict in verification.evaluate_all(url):
             click.echo(_format_verdict(verdict))
             verdicts.append(verdict)
     context.exit(0 if all(verdict.passed for verdict in verdicts) else 1)
@@ -194,28 +194,28 @@ def _embedded_unless_configured(data: Path) -> embedded.EmbeddedPostgres | None:
 
 
 @contextmanager
-def _database(data: Path) -> Iterator[URL]:
+def _migrated_database(data: Path) -> Iterator[URL]:
     """Yield the URL of a migrated database; run the embedded PostgreSQL for the time if needed."""
     server = _embedded_unless_configured(data)
     if server is None:
         url = config.load().database_url
-        migrations.check(url)
+        migrations.require_latest_revision(url)
         yield url
         return
     try:
-        url = _ensure_running(server)
-        migrations.upgrade(url)
+        url = _start_or_reuse(server)
+        migrations.upgrade_to_latest(url)
         yield url
     finally:
         server.stop()
 
 
-def _ensure_running(server: embedded.EmbeddedPostgres) -> URL:
+def _start_or_reuse(server: embedded.EmbeddedPostgres) -> URL:
     try:
         server.start()
     except embedded.DataDirectoryInUse as error:
-        url = embedded.url(error.socket_dir)
-        if not embedded.wait_until_ready(url, timeout=30):
+        url = embedded.socket_url(error.socket_dir)
+        if not embedded.becomes_ready(url, timeout=30):
             message = f"{error} The PostgreSQL of that process does not accept connections."
             raise embedded.EmbeddedPostgresError(message) from error
         return url

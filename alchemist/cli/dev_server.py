@@ -26,7 +26,7 @@ class DevServerError(Exception):
     """One line that says why the server does not run, and how to fix it."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens on a loopback address; raise DevServerError.
 
     gunicorn inherits it. It is opened first, so that no other process takes the port while the
@@ -46,7 +46,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _bind(listener, address)
+        _bind_with_retries(listener, address)
         listener.listen(2048)
     except OSError as error:
         listener.close()
@@ -56,7 +56,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _bind(listener: socket.socket, address: Any) -> None:
+def _bind_with_retries(listener: socket.socket, address: Any) -> None:
     deadline = monotonic() + PORT_TIMEOUT
     while True:
         try:
@@ -67,14 +67,14 @@ def _bind(listener: socket.socket, address: Any) -> None:
         sleep(0.05)
 
 
-def address(host: str, listener: socket.socket) -> str:
+def format_address(host: str, listener: socket.socket) -> str:
     """Return `host:port` in the syntax of URLs and of ALCHEMIST_BIND."""
     port = listener.getsockname()[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager
-def gunicorn(listener: socket.socket) -> Iterator[Popen[bytes]]:
+def running_gunicorn(listener: socket.socket) -> Iterator[Popen[bytes]]:
     """Serve the connections of a listener; at the end, finish requests and stop."""
     options = [
         f"--bind=fd://{listener.fileno()}",
@@ -103,7 +103,7 @@ def await_ready(host: str, port: int, processes: Processes) -> None:
     """Return when /livez answers 200; raise DevServerError after START_TIMEOUT."""
     deadline = monotonic() + START_TIMEOUT
     while not _is_live(host, port):
-        check(processes)
+        check_running(processes)
         if monotonic() > deadline:
             raise DevServerError(f"The server did not respond within {START_TIMEOUT} seconds.")
         sleep(0.02)
@@ -120,7 +120,7 @@ def _is_live(host: str, port: int) -> bool:
         connection.close()
 
 
-def check(processes: Processes) -> None:
+def check_running(processes: Processes) -> None:
     """Raise DevServerError if a process has ended."""
     for name, process in processes.items():
         if (code := process.poll()) is not None:

@@ -50,7 +50,7 @@ def grant(role: str, password: str | None) -> None:
     """
     with errors.reported():
         url = config.load().database_url
-        migrations.check(url)
+        migrations.require_latest_revision(url)
         with db.create_unpooled_engine(url).begin() as connection:
             _ensure_role(connection, role, password)
             if connection.scalar(IS_OWNER, {"role": role}):

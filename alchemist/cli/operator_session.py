@@ -15,7 +15,7 @@ def operator_session() -> Iterator[None]:
     """Bind the session to the database of DATABASE_URL, and commit at the end."""
     listeners.register_listeners()
     url = config.load().database_url
-    migrations.check(url)
+    migrations.require_latest_revision(url)
     db.session.configure(bind=db.create_unpooled_engine(url))
     try:
         with db.session.begin():

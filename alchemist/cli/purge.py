@@ -42,12 +42,12 @@ def purge(token_days: int, audit_days: int | None) -> None:
         alchemist purge --token-days 30 --audit-days 365
     """
     with errors.reported(), operator_session():
-        click.echo(f"{idempotency.delete_expired()} idempotency keys deleted.")
+        click.echo(f"{idempotency.delete_expired_responses()} idempotency keys deleted.")
         ended_at = func.least(Token.expires_at, Token.revoked_at)
-        tokens = _delete(Token, ended_at < _days_ago(token_days))
+        tokens = _delete_where(Token, ended_at < _days_ago(token_days))
         click.echo(f"{tokens} tokens deleted.")
         if audit_days is not None:
-            entries = _delete(AuditEntry, AuditEntry.created_at < _days_ago(audit_days))
+            entries = _delete_where(AuditEntry, AuditEntry.created_at < _days_ago(audit_days))
             click.echo(f"{entries} audit entries deleted.")
 
 
@@ -55,7 +55,7 @@ def _days_ago(days: int) -> datetime:
     return datetime.now(UTC) - timedelta(days=days)
 
 
-def _delete(model: type[db.Base], condition: ColumnElement[bool]) -> int:
+def _delete_where(model: type[db.Base], condition: ColumnElement[bool]) -> int:
     statement = delete(model).where(condition)
     result: Any = db.session.execute(statement, execution_options={"synchronize_session": False})
     return int(result.rowcount)

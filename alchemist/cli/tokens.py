@@ -114,7 +114,7 @@ def list_(email: str | None) -> None:
             tokens.where(User.email_folded == email) if email else tokens
         ).all()
     for row, user_email in rows:
-        click.echo(f"{row.pk}  {_state(row):<22}  {user_email}  {row.label}")
+        click.echo(f"{row.pk}  {_describe_state(row):<22}  {user_email}  {row.label}")
 
 
 @token.command()
@@ -161,7 +161,7 @@ def _get_or_create_user(email: str, role: str | None, name: str) -> User:
     return user
 
 
-def _state(row: Token) -> str:
+def _describe_state(row: Token) -> str:
     if row.revoked_at:
         return "revoked"
     return "expired" if row.expires_at < datetime.now(UTC) else f"until {row.expires_at:%Y-%m-%d}"

@@ -1,6 +1,12 @@
 """Settings from environment variables."""
 
-from .checks import check_open_access, database_url, hostname, is_loopback, split_bind
+from .checks import (
+    host_without_port,
+    is_loopback,
+    parse_database_url,
+    require_local_bind,
+    split_bind,
+)
 from .environment import ConfigurationError, env_name, file_variable, load_dotenv
 from .settings import TEST_ONLY_VARIABLES, TIMEOUT_ORDER, Settings, load, secret_names
 
@@ -9,14 +15,14 @@ __all__ = [
     "TIMEOUT_ORDER",
     "ConfigurationError",
     "Settings",
-    "check_open_access",
-    "database_url",
     "env_name",
     "file_variable",
-    "hostname",
+    "host_without_port",
     "is_loopback",
     "load",
     "load_dotenv",
+    "parse_database_url",
+    "require_local_bind",
     "secret_names",
     "split_bind",
 ]

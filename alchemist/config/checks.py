@@ -19,7 +19,7 @@ STORAGE_SCHEMES = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey
 URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
-def database_url(text: str) -> URL:
+def parse_database_url(text: str) -> URL:
     """Parse the URL of a PostgreSQL database; raise ValidationError."""
     try:
         text.encode()
@@ -37,7 +37,7 @@ def database_url(text: str) -> URL:
     return url.set(drivername="postgresql+psycopg").update_query_dict(last)
 
 
-def check_bind(text: str) -> None:
+def validate_bind(text: str) -> None:
     """Raise ValidationError unless gunicorn can parse it: addresses, separated by commas."""
     if not all(map(_is_bind, split_bind(text))):
         raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
@@ -80,7 +80,7 @@ def check_limit_storage(url: str) -> None:
         raise ValidationError("Must be like redis://host:6379/0 or valkey://host.")
 
 
-def hostname(address: str) -> str:
+def host_without_port(address: str) -> str:
     """Return the host of `host`, `host:port`, `[host]` or `[host]:port`."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
@@ -97,11 +97,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_open_access(bind: str) -> None:
+def require_local_bind(bind: str) -> None:
     """Raise ConfigurationError if other machines can reach an address with open access."""
     for address in split_bind(bind):
         is_local = address.startswith(("unix:", "fd://"))
-        if not is_local and not is_loopback(hostname(address.removeprefix("tcp://"))):
+        if not is_local and not is_loopback(host_without_port(address.removeprefix("tcp://"))):
             raise ConfigurationError(
                 [f"{env_name('open_access')}: other machines can reach {address}: use 127.0.0.1."]
             )

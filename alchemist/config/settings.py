@@ -12,13 +12,13 @@ from marshmallow.validate import OneOf, Range
 from sqlalchemy import URL
 
 from .checks import (
-    check_bind,
     check_limit_storage,
-    check_open_access,
     check_origins,
     check_proxies,
-    database_url,
+    parse_database_url,
+    require_local_bind,
     split_bind,
+    validate_bind,
 )
 from .environment import (
     ConfigurationError,
@@ -54,7 +54,7 @@ class Settings:
     bind: str = _setting(
         "Where gunicorn listens: `host:port` or `unix:path`, or several, separated by commas.",
         "127.0.0.1:8000",
-        validate=check_bind,
+        validate=validate_bind,
     )
     workers: int = _setting("Worker processes.", 2, validate=Range(1, 64))
     threads: int = _setting(
@@ -170,12 +170,16 @@ def load(**overrides: Any) -> Settings:
         values, invalid = _parse_settings(overrides)
     if invalid := invalid | file_errors:
         lines = [f"{_source(name)}: {error}" for name, error in invalid.items()]
-        raise ConfigurationError([*lines, *_unknown_variables()])
+        raise ConfigurationError([*lines, *_unknown_variable_errors()])
     settings = Settings(**values)
-    if errors := [*_timeout_errors(settings), *_limit_errors(settings), *_unknown_variables()]:
+    if errors := [
+        *_timeout_errors(settings),
+        *_limit_errors(settings),
+        *_unknown_variable_errors(),
+    ]:
         raise ConfigurationError(errors)
     if settings.open_access:
-        check_open_access(settings.bind)
+        require_local_bind(settings.bind)
     return settings
 
 
@@ -187,7 +191,7 @@ def _source(name: str) -> str:
 def _parse_settings(overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values by setting, and the errors by variable."""
     env = Env(eager=False)
-    env.add_parser("database_url", database_url)
+    env.add_parser("database_url", parse_database_url)
     values = {
         setting.name: _parse_setting(env, setting)
         for setting in fields(Settings)
@@ -247,7 +251,7 @@ def _limit_errors(settings: Settings) -> Iterator[str]:
         )
 
 
-def _unknown_variables() -> Iterator[str]:
+def _unknown_variable_errors() -> Iterator[str]:
     names = {env_name(setting.name) for setting in fields(Settings)} | TEST_ONLY_VARIABLES
     names |= {file_variable(name) for name in secret_names()}
     for name in sorted(environ.keys() - names):

@@ -1,6 +1,6 @@
 """PostgreSQL, without HTTP and without any domain."""
 
-from .constraints import ConstraintError, constraint_error, constraint_errors, not_blank
+from .constraints import ConstraintError, constraint_errors_by_name, error_info, not_blank
 from .derived_columns import folded, is_derived, searchable, sort_column, sortable
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .migrations import PROJECT_ROOT, alembic_config, latest_revision
@@ -10,8 +10,8 @@ from .session import (
     Engines,
     TransactionMode,
     audit,
-    begin_separate,
-    connect,
+    begin_separate_transaction,
+    configure_engines,
     current_engines,
     delete,
     fetch_all,
@@ -21,12 +21,12 @@ from .session import (
     is_in_transaction,
     lock_row,
     mark_modified,
-    modified_names,
+    names_marked_modified,
     rolled_back,
     session,
     transaction_mode,
     update,
-    use,
+    use_engines,
 )
 from .text_keys import fold
 from .text_search import matches_words
@@ -44,16 +44,16 @@ __all__ = [
     "Versioned",
     "alembic_config",
     "audit",
-    "begin_separate",
+    "begin_separate_transaction",
     "cached_query",
     "check_queries",
-    "connect",
-    "constraint_error",
-    "constraint_errors",
+    "configure_engines",
+    "constraint_errors_by_name",
     "create_unpooled_engine",
     "current_engines",
     "delete",
     "drop_invisible",
+    "error_info",
     "fetch_all",
     "fetch_autocommit",
     "fetch_one",
@@ -66,7 +66,7 @@ __all__ = [
     "lock_row",
     "mark_modified",
     "matches_words",
-    "modified_names",
+    "names_marked_modified",
     "not_blank",
     "rolled_back",
     "searchable",
@@ -77,5 +77,5 @@ __all__ = [
     "transaction_mode",
     "trim_invisible",
     "update",
-    "use",
+    "use_engines",
 ]

@@ -87,13 +87,13 @@ def execute(engine: Engine, statement: Executable, parameters: Mapping[str, Any]
         cursor.execute(sql, values, prepare=prepare, binary=binary)
         return cursor.fetchall()  # type: ignore[no-any-return]
     except psycopg.Error as error:
-        raise _as_dbapi_error(error, sql, engine, connection) from error
+        raise _convert_error_and_invalidate_if_lost(error, sql, engine, connection) from error
     finally:
         if connection is not None:
             connection.close()
 
 
-def _as_dbapi_error(
+def _convert_error_and_invalidate_if_lost(
     error: psycopg.Error, sql: str, engine: Engine, connection: PoolProxiedConnection | None
 ) -> BaseException:
     """Return SQLAlchemy's exception for the error; invalidate the connection if it is lost."""

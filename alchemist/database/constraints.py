@@ -32,14 +32,14 @@ class ConstraintError:
     referencing_column: str = "pk"
 
 
-def constraint_error(code: str, pointer: str, detail: str, **options: str) -> dict[str, Any]:
+def error_info(code: str, pointer: str, detail: str, **options: str) -> dict[str, Any]:
     """Return the `info` of a constraint in a model; `options` are fields of ConstraintError."""
     return {"error": ConstraintError(code, pointer, detail, **options)}
 
 
 def not_blank(name: str) -> CheckConstraint:
     """Return the constraint that a text column is not the empty string."""
-    info = constraint_error("too-short", f"#/{name}", "Must not be blank.")
+    info = error_info("too-short", f"#/{name}", "Must not be blank.")
     return CheckConstraint(f"{name} <> ''", name, info=info)
 
 
@@ -51,7 +51,7 @@ def _error_of(constraint: Constraint | Index) -> ConstraintError:
     return constraint.info["error"]  # type: ignore[no-any-return]
 
 
-def _named_constraints(table: Table) -> Iterator[tuple[str, Constraint | Index]]:
+def _constraints_and_unique_indexes(table: Table) -> Iterator[tuple[str, Constraint | Index]]:
     for constraint in table.constraints:
         yield str(constraint.name), constraint
     for index in table.indexes:
@@ -60,21 +60,21 @@ def _named_constraints(table: Table) -> Iterator[tuple[str, Constraint | Index]]
 
 
 @cache
-def constraint_errors() -> dict[str, ConstraintError]:
+def constraint_errors_by_name() -> dict[str, ConstraintError]:
     """Return the error of every constraint and unique index of the models, by its name."""
     return {
         name: _error_of(constraint)
         for table in Base.metadata.tables.values()
-        for name, constraint in _named_constraints(table)
+        for name, constraint in _constraints_and_unique_indexes(table)
     }
 
 
 @cache
-def foreign_keys() -> dict[str, ForeignKeyConstraint]:
+def foreign_keys_by_name() -> dict[str, ForeignKeyConstraint]:
     """Return every foreign key constraint of the models, by its name."""
     return {
         name: constraint
         for table in Base.metadata.tables.values()
-        for name, constraint in _named_constraints(table)
+        for name, constraint in _constraints_and_unique_indexes(table)
         if isinstance(constraint, ForeignKeyConstraint)
     }

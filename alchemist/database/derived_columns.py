@@ -11,7 +11,7 @@ from sqlalchemy.orm import MappedColumn, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .text_keys import MAX_FOLDED_LENGTH, MAX_SORT_KEY_SIZE, fold, sort_key
-from .text_search import search_vector
+from .text_search import search_vector_of
 
 
 class FoldedText(TypeDecorator[str]):
@@ -65,7 +65,7 @@ def sortable(source: str) -> MappedColumn[str]:
 
 def searchable(*sources: str) -> MappedColumn[str]:
     """Return the column with the words of text columns, for `matches_words`."""
-    return derived_column(TSVECTOR(), search_vector, *sources)
+    return derived_column(TSVECTOR(), search_vector_of, *sources)
 
 
 def sort_column(table: Table, name: str) -> Column[Any]:

@@ -51,15 +51,15 @@ class DeadlineCursor(psycopg.Cursor[Any]):
     """A cursor that counts its statements, and starts none after the deadline."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Self:
-        _check_deadline()
+        _check_deadline_and_count()
         return super().execute(*args, **kwargs)
 
     def executemany(self, *args: Any, **kwargs: Any) -> None:
-        _check_deadline()
+        _check_deadline_and_count()
         super().executemany(*args, **kwargs)
 
 
-def _check_deadline() -> None:
+def _check_deadline_and_count() -> None:
     if deadline.remaining() <= 0:
         raise DeadlineExceeded("No time is left for another statement.")
     deadline.count_statement()

@@ -32,12 +32,12 @@ class Base(DeclarativeBase):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for column in cls.__table__.columns:
-            if column.default is not None and not _is_plain(column.default):
+            if column.default is not None and not _is_value_or_function(column.default):
                 raise TypeError(f"{column}: use server_default for what PostgreSQL computes.")
         derived_columns.listen(cls)
 
 
-def _is_plain(default: Any) -> bool:
+def _is_value_or_function(default: Any) -> bool:
     """Return whether a default is a value, or made by a function."""
     return bool(default.is_scalar or default.is_callable)
 

@@ -65,8 +65,8 @@ def cached_query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
         return Query(build_cached(frozenset(values), frozenset(flags)), values)
 
     def build_smallest_and_largest() -> None:
-        for parameters in (_required(arguments), arguments.parameters):
-            flags = {(name, True) for name in parameters if _is_flag(arguments.parameters[name])}
+        for parameters in (_required_names(arguments), arguments.parameters):
+            flags = {(name, True) for name in parameters if _is_boolean(arguments.parameters[name])}
             values = set(parameters) - {name for name, _ in flags}
             build_cached(frozenset(values), frozenset(flags))
 
@@ -83,11 +83,11 @@ def check_queries() -> None:
         check()
 
 
-def _required(arguments: Signature) -> list[str]:
+def _required_names(arguments: Signature) -> list[str]:
     return [name for name, each in arguments.parameters.items() if each.default is each.empty]
 
 
-def _is_flag(parameter: Parameter) -> bool:
+def _is_boolean(parameter: Parameter) -> bool:
     return "bool" in str(parameter.annotation)
 
 

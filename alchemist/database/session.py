@@ -36,14 +36,14 @@ class Engines(NamedTuple):
 _engines: list[Engines] = []
 
 
-def connect(settings: Settings) -> Engines:
+def configure_engines(settings: Settings) -> Engines:
     """Create the engines that `settings` describe, and use them from now on; return them."""
     engines = Engines(*create_engines(settings))
-    use(engines)
+    use_engines(engines)
     return engines
 
 
-def use(engines: Engines) -> None:
+def use_engines(engines: Engines) -> None:
     """Run every statement of this process on these engines."""
     _engines[:] = [engines]
     session.configure(bind=engines.transaction)
@@ -54,7 +54,7 @@ def current_engines() -> Engines:
     return _engines[0]
 
 
-def begin_separate() -> AbstractContextManager[Connection]:
+def begin_separate_transaction() -> AbstractContextManager[Connection]:
     """Return a connection with a transaction of its own, committed at the end of the block."""
     return current_engines().transaction.begin()
 
@@ -106,12 +106,12 @@ def is_in_transaction() -> bool:
     return _mode.current is TransactionMode.SESSION
 
 
-def _check_mode(_session: Session, _transaction: object, _connection: object) -> None:
+def _check_session_is_allowed(_session: Session, _transaction: object, _connection: object) -> None:
     if not is_in_transaction():
         raise RuntimeError("The session is closed to an operation that is declared AUTOCOMMIT.")
 
 
-event.listen(session.session_factory, "after_begin", _check_mode)
+event.listen(session.session_factory, "after_begin", _check_session_is_allowed)
 
 
 def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
@@ -164,10 +164,10 @@ def update(row: Entity, values: Mapping[str, Any]) -> Entity:
 def mark_modified(row: Versioned, *names: str) -> None:
     """Mark a row as modified because its child rows changed; the audit log lists `names`."""
     row.updated_at = func.clock_timestamp()
-    row.__dict__["_modified_names"] = modified_names(row) | set(names)
+    row.__dict__["_modified_names"] = names_marked_modified(row) | set(names)
 
 
-def modified_names(row: object) -> set[str]:
+def names_marked_modified(row: object) -> set[str]:
     """Return the names with which the row was marked as modified."""
     names: set[str] = row.__dict__.get("_modified_names", set())
     return names

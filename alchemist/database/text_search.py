@@ -41,7 +41,7 @@ class SearchWords(TypeDecorator[str]):
         return _search_query(value or "")
 
 
-def search_vector(*texts: str | None) -> str:
+def search_vector_of(*texts: str | None) -> str:
     """Return the tsvector of texts: their words, and the beginnings of these."""
     lexemes: set[str] = set()
     for word, is_run in _words(" ".join(filter(None, texts))):

@@ -24,14 +24,14 @@ class Version:
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        return openapi_document.build(self.api, self.v1_sunset)
+        return openapi_document.build_document(self.api, self.v1_sunset)
 
     @cached_property
-    def response(self) -> CachedResponse:
+    def document_response(self) -> CachedResponse:
         return CachedResponse(openapi_document.serialize(self.document), JSON)
 
     @property
-    def links(self) -> dict[str, Any]:
+    def documentation_links(self) -> dict[str, Any]:
         return {
             "openapi": f"/api/{self.api.version}/openapi.json",
             "resources": openapi_document.paths_without_parameters(self.document),
@@ -61,12 +61,12 @@ def index() -> Response:
     if prefers_html():
         response = Response(status=302, headers={"Location": "/api/docs"})
     else:
-        response = CachedResponse(openapi_document.serialize(_index_body()), JSON).to_response()
+        response = CachedResponse(openapi_document.serialize(_index_links()), JSON).to_response()
     response.headers["Vary"] = "Accept"
     return response
 
 
-def _index_body() -> dict[str, Any]:
+def _index_links() -> dict[str, Any]:
     return {
         "name": "Alchemist",
         "version": __version__,
@@ -75,7 +75,7 @@ def _index_body() -> dict[str, Any]:
         "problems": "/problems",
         "livez": "/livez",
         "readyz": "/readyz",
-        **{name: version.links for name, version in _versions().items()},
+        **{name: version.documentation_links for name, version in _versions().items()},
     }
 
 
@@ -86,9 +86,9 @@ def openapi_json(name: str | None = None) -> Response:
     version = versions.get(name or next(iter(versions)))
     if version is None:
         raise errors.NotFound("The API has no such version.")
-    return version.response.to_response()
+    return version.document_response.to_response()
 
 
 @blp.get("/api/docs")
 def swagger_ui_page() -> Response:
-    return swagger_ui.render(list(_versions()))
+    return swagger_ui.render_page(list(_versions()))

@@ -123,15 +123,18 @@ replaced service, and [`/problems`](/problems) describes each `code`.
 """
 
 
-def _unwrap(text: str) -> str:
+def _join_lines_of_paragraphs(text: str) -> str:
     paragraphs = text.strip().split("\n\n")
     return "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
 
 
-def _collapse(markdown: str) -> str:
+def _as_collapsed_html(markdown: str) -> str:
     """Return an HTML block that hides the text until a reader opens it."""
     summary = "<summary>The rules that all operations share</summary>"
     return f"<details>\n{summary}\n\n{markdown}\n\n</details>"
 
 
-GUIDES = {"v1": _unwrap(V1), "v2": _collapse(_unwrap(V2))}
+GUIDES = {
+    "v1": _join_lines_of_paragraphs(V1),
+    "v2": _as_collapsed_html(_join_lines_of_paragraphs(V2)),
+}

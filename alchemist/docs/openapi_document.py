@@ -34,7 +34,7 @@ def serialize(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def build(api: Api, v1_sunset: str | None) -> Json:
+def build_document(api: Api, v1_sunset: str | None) -> Json:
     """Return the document of a version, with guide, security, examples and links."""
     document: Json = json.loads(json.dumps(api.spec.to_dict()))
     document["info"]["description"] = f"{api.description}\n\n{GUIDES[api.version]}"
@@ -67,7 +67,7 @@ def _move_path_parameters(path: str, document: Json) -> None:
     path_item = document["paths"][path]
     path_parameters = path_item.pop("parameters", [])
     for parameter in path_parameters:
-        field = _field_of_parameter(path, parameter["name"], document)
+        field = _response_field_of_parameter(path, parameter["name"], document)
         parameter.setdefault("description", field.get("description"))
         parameter.setdefault("example", example_value(field, document))
     for operation in path_item.values():
@@ -80,7 +80,7 @@ def _move_path_parameters(path: str, document: Json) -> None:
         operation["parameters"] = [*in_path, *by_name.values()]
 
 
-def _field_of_parameter(path: str, name: str, document: Json) -> Json:
+def _response_field_of_parameter(path: str, name: str, document: Json) -> Json:
     """Return the response field whose value a path parameter takes.
 
     Candidates, in this order: the field of the same name in what GET returns for the whole path,

@@ -23,7 +23,7 @@ blp = Blueprint("problems", __name__, url_prefix="/problems", template_folder="t
 @blp.get("")
 def list_problems() -> Response:
     problems = sorted(PROBLEM_TYPES.values(), key=lambda problem: (problem.status, problem.code))
-    return _negotiated("problems.html", [_summary(problem) for problem in problems])
+    return _html_or_json("problems.html", [_summary(problem) for problem in problems])
 
 
 @blp.get("/<code>")
@@ -31,7 +31,7 @@ def show_problem(code: str) -> Response:
     problem = PROBLEM_TYPES.get(code)
     if problem is None:
         raise errors.NotFound("No problem has this code. /problems lists all codes.")
-    return _negotiated("problem.html", _summary(problem) | {"example": openapi.example(problem)})
+    return _html_or_json("problem.html", _summary(problem) | {"example": openapi.example(problem)})
 
 
 def _summary(problem: ProblemType) -> dict[str, Any]:
@@ -39,12 +39,12 @@ def _summary(problem: ProblemType) -> dict[str, Any]:
         "type": f"/problems/{problem.code}",
         "code": problem.code,
         "status": problem.status,
-        "title": problem.title,
+        "title": problem.status_phrase,
         "description": problem.description,
     }
 
 
-def _negotiated(template: str, content: Any) -> Response:
+def _html_or_json(template: str, content: Any) -> Response:
     if prefers_html():
         html = render_template(template, content=content, assets_version=assets_version())
         return html_response(html, **VARY)

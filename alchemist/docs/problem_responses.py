@@ -35,7 +35,7 @@ def _response(status: int, codes: list[str], shared: Json) -> Json:
     if status == 409 and "request-in-progress" not in codes:
         del headers["Retry-After"]
     return {
-        "description": f"{PROBLEM_TYPES[codes[0]].title}: {_enumerate(codes)}.",
+        "description": f"{PROBLEM_TYPES[codes[0]].status_phrase}: {_enumerate(codes)}.",
         "headers": headers,
         "content": {
             "application/problem+json": {

@@ -1,12 +1,12 @@
 """The PostgreSQL of `alchemist dev` and of the tests, a child process that ends with its parent."""
 
 from .data_directory import DataDirectoryInUse, EmbeddedPostgresError
-from .postgres import EmbeddedPostgres, url, wait_until_ready
+from .postgres import EmbeddedPostgres, becomes_ready, socket_url
 
 __all__ = [
     "DataDirectoryInUse",
     "EmbeddedPostgres",
     "EmbeddedPostgresError",
-    "url",
-    "wait_until_ready",
+    "becomes_ready",
+    "socket_url",
 ]

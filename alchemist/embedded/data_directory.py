@@ -96,7 +96,7 @@ class DataDirectory:
                 f"Not enough disk: {self.path} has {free} MB left and needs {megabytes} MB."
             )
 
-    def is_traversable(self, *directories: Path) -> bool:
+    def is_reachable_by_server(self, *directories: Path) -> bool:
         """Return whether the server's user reaches this and other directories unprivileged."""
         return all(
             map(_is_traversable_by_group, (self.private_dir, self.socket_dir.parent, *directories))
@@ -136,7 +136,7 @@ class DataDirectory:
         for directory in (self.staging, self._real_socket_dir):
             if directory.exists():
                 shutil.rmtree(directory)
-        make_directory(self._real_socket_dir)
+        make_server_directory(self._real_socket_dir)
         if self.socket_dir != self._real_socket_dir:
             self.socket_dir.symlink_to(self._real_socket_dir)
 
@@ -156,7 +156,7 @@ def postgres_account() -> pwd.struct_passwd | None:
         ) from error
 
 
-def make_directory(directory: Path) -> None:
+def make_server_directory(directory: Path) -> None:
     """Make a directory that belongs to the user that PostgreSQL runs as."""
     directory.mkdir(0o700)
     if account := postgres_account():

@@ -19,7 +19,12 @@ import psycopg
 from sqlalchemy import URL
 
 from . import spawn
-from .data_directory import DataDirectory, EmbeddedPostgresError, make_directory, postgres_account
+from .data_directory import (
+    DataDirectory,
+    EmbeddedPostgresError,
+    make_server_directory,
+    postgres_account,
+)
 
 MAJOR = "18"
 # MB of disk. A new cluster takes 46 MB, and grows by WAL files of 16 MB.
@@ -60,7 +65,7 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> URL:
-        return url(self.directory.socket_dir)
+        return socket_url(self.directory.socket_dir)
 
     def __enter__(self) -> Self:
         self.start()
@@ -121,12 +126,12 @@ class EmbeddedPostgres:
 
     def _initdb(self) -> None:
         """Make the cluster in a staging directory, so that `cluster` is always complete."""
-        make_directory(self.directory.staging)
+        make_server_directory(self.directory.staging)
         self.process = self._spawn(
             "initdb", self.directory.staging, INITDB, death_signal=signal.SIGKILL
         )
         if self.process.wait():
-            raise self._failure()
+            raise self._error_from_log()
         self.process = None
         self.directory.staging.rename(self.directory.cluster)
 
@@ -137,9 +142,9 @@ class EmbeddedPostgres:
             "postgres", self.directory.cluster, options, death_signal=signal.SIGINT
         )
         self.process = process
-        server = url(self.directory.socket_dir, "postgres")
-        if not wait_until_ready(server, 60, lambda: process.poll() is None):
-            raise self._failure()
+        server = socket_url(self.directory.socket_dir, "postgres")
+        if not becomes_ready(server, 60, lambda: process.poll() is None):
+            raise self._error_from_log()
         with _connect(server) as connection:
             exists_sql = "SELECT FROM pg_database WHERE datname = 'alchemist'"
             if connection.execute(exists_sql).fetchone() is None:
@@ -155,7 +160,8 @@ class EmbeddedPostgres:
                 [bin_dir / program, "-D", cluster, *options],
                 death_signal,
                 user=account.pw_name if account else "",
-                enter_any_directory=bool(account) and not self.directory.is_traversable(bin_dir),
+                enter_any_directory=bool(account)
+                and not self.directory.is_reachable_by_server(bin_dir),
                 stdout=log,
                 stderr=log,
                 pass_fds=[self.directory.server_lock_fd],
@@ -164,7 +170,7 @@ class EmbeddedPostgres:
                 env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             )
 
-    def _failure(self) -> EmbeddedPostgresError:
+    def _error_from_log(self) -> EmbeddedPostgresError:
         lines = self.directory.log.read_text(errors="replace").splitlines()
         # "The database system is starting up" answers the connections that test its readiness.
         lines = [line for line in lines if line.strip() and "database system is" not in line]
@@ -178,15 +184,13 @@ class EmbeddedPostgres:
         )
 
 
-def url(socket_dir: Path, database: str = "alchemist") -> URL:
+def socket_url(socket_dir: Path, database: str = "alchemist") -> URL:
     """Return the URL of a database, on the server with its socket in a directory."""
     query = {"host": str(socket_dir), "port": POSTGRES["port"]}
     return URL.create("postgresql+psycopg", "alchemist", database=database, query=query)
 
 
-def wait_until_ready(
-    server: URL, timeout: float, is_alive: Callable[[], bool] = lambda: True
-) -> bool:
+def becomes_ready(server: URL, timeout: float, is_alive: Callable[[], bool] = lambda: True) -> bool:
     """Wait for a PostgreSQL; return False after `timeout` seconds, or if it is no longer alive."""
     deadline = monotonic() + timeout
     while is_alive() and monotonic() < deadline:

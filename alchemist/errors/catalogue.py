@@ -18,7 +18,7 @@ class ProblemType:
     example: str
 
     @property
-    def title(self) -> str:
+    def status_phrase(self) -> str:
         """The phrase of the status."""
         return STATUS_PHRASES.get(self.status, HTTPStatus(self.status).phrase)
 
@@ -37,7 +37,7 @@ def problem_details(
     """Return the members of a problem (RFC 9457 §3.1) and its extensions, without those of None."""
     members = {
         "type": f"/problems/{problem.code}",
-        "title": problem.title,
+        "title": problem.status_phrase,
         "status": problem.status,
         "code": problem.code,
         "detail": detail,

@@ -211,13 +211,13 @@ class Connection:
         """Leave the connection to a thread."""
         self.is_dispatched, self.deadline = True, inf
 
-    def skip_body(self) -> bool:
+    def skip_unread_body(self) -> bool:
         """Skip what is unread of the body; return whether the next request can be read."""
         with suppress(OSError, ParseException):
             return bool(self.parser.finish_body())
         return False
 
-    def await_next_request(self, seconds: float) -> None:
+    def keep_alive_for(self, seconds: float) -> None:
         """Keep the connection open for the next request, for a time."""
         self._unread_parser()
         self._skip_empty_lines()

@@ -18,7 +18,7 @@ ORIGIN_PATTERN = re.compile(rb"\norigin:[ \t]*([!-~]*)[ \t]*\r", re.IGNORECASE)
 cors_origins: tuple[str, ...] = ()
 
 
-def response(
+def logged_response_bytes(
     status: int,
     detail: str = "",
     *,
@@ -50,7 +50,7 @@ def response(
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "1"
     lines = [f"{name}: {value}" for name, value in headers.items()]
-    head = "\r\n".join([f"HTTP/1.1 {problem.status} {problem.title}", *lines, "", ""])
+    head = "\r\n".join([f"HTTP/1.1 {problem.status} {problem.status_phrase}", *lines, "", ""])
     return head.encode("ascii") + (body if include_body else b"")
 
 
@@ -62,4 +62,6 @@ def _cors_headers(request_head: bytes) -> dict[str, str]:
 def write_error(sock: socket, status_int: int, reason: str, mesg: str) -> None:
     """Send a problem, in place of gunicorn's HTML, for a request that gunicorn cannot parse."""
     request_head = getattr(sock, "request_head", b"")
-    gunicorn.util.write_nonblock(sock, response(status_int, mesg, request_head=request_head))
+    gunicorn.util.write_nonblock(
+        sock, logged_response_bytes(status_int, mesg, request_head=request_head)
+    )

@@ -67,9 +67,9 @@ class EventLoop(FairAcceptMixin):
                 self._cut(connection)
         elif monotonic() > self.last_sweep + SWEEP_INTERVAL:
             self.last_sweep = monotonic()
-            self.sweep()
+            self.close_overdue_connections()
 
-    def sweep(self) -> None:
+    def close_overdue_connections(self) -> None:
         """End the connections whose clients took too long."""
         expired = [each for each in self.connections if each.deadline < self.last_sweep]
         for connection in expired:
@@ -133,7 +133,7 @@ class EventLoop(FairAcceptMixin):
             self.log.error(message, connection.unsent_bytes)
         self._close(connection)
 
-    def _linger(self, connection: Connection) -> None:
+    def _lingering_close(self, connection: Connection) -> None:
         """Close a connection when its client has closed it too, or after a timeout."""
         connection.is_finishing = True
         connection.sock.recv_buffer.clear()
@@ -162,7 +162,7 @@ class EventLoop(FairAcceptMixin):
         if connection.is_finishing:
             self._cut(connection)
         elif connection.is_idle:
-            self._linger(connection)
+            self._lingering_close(connection)
         else:
             self._send_error_and_close(connection, 408)
 
@@ -219,15 +219,17 @@ class EventLoop(FairAcceptMixin):
                 self._send_error_and_close(connection, 503, error_responses.OVERLOADED)
 
     def _send_error_and_close(self, connection: Connection, status: int, detail: str = "") -> None:
-        response = error_responses.response(status, detail, request_head=connection.request_head)
+        response = error_responses.logged_response_bytes(
+            status, detail, request_head=connection.request_head
+        )
         connection.buffered_socket.sendall(response)
         self.flush_and_continue(connection)
 
     # Sending responses.
 
-    def await_next_request(self, connection: Connection) -> None:
+    def keep_alive(self, connection: Connection) -> None:
         announced = self.cfg.keepalive + KEEPALIVE_MARGIN
-        connection.await_next_request(announced if self.alive else STOP_KEEPALIVE_TIMEOUT)
+        connection.keep_alive_for(announced if self.alive else STOP_KEEPALIVE_TIMEOUT)
 
     def flush_and_continue(self, connection: Connection) -> None:
         """Send the rest of a response as fast as the client reads it, then go on or close."""
@@ -239,11 +241,11 @@ class EventLoop(FairAcceptMixin):
         self.received.count(connection)
         self.unsent.count(connection)
         if is_sent and connection.keep_alive:
-            self.await_next_request(connection)
+            self.keep_alive(connection)
             self._register(connection, EVENT_READ, self._read)
             self._process_input(connection)
         elif is_sent:
-            self._linger(connection)
+            self._lingering_close(connection)
         elif not connection.is_finishing:
             connection.is_finishing = True
             connection.deadline = monotonic() + self.client_timeout

@@ -38,18 +38,18 @@ class BufferingWorker(EventLoop):
         connection.mark_dispatched()
         clients = self.clients.of(connection) if self.clients else ()
         if not self.tpool.submit(connection, clients):
-            self._reject(connection)
+            self._reject_unless_liveness_probe(connection)
 
-    def sweep(self) -> None:
-        super().sweep()
+    def close_overdue_connections(self) -> None:
+        super().close_overdue_connections()
         submitted_before = self.last_sweep - QUEUE_TIMEOUT
         for connection in self.tpool.remove_expired(submitted_before):
-            self._reject(connection)
+            self._reject_unless_liveness_probe(connection)
         rejected, self.rejected = self.rejected, []
         for connection in rejected:
             self.flush_and_continue(connection)
 
-    def _reject(self, connection: Connection) -> None:
+    def _reject_unless_liveness_probe(self, connection: Connection) -> None:
         """Reject a request, unless it is a liveness probe or the preflight of a script.
 
         A process that fails the probe is restarted. A script sees the 503 to its request only if
@@ -66,8 +66,9 @@ class BufferingWorker(EventLoop):
         Clients that repeat at once would otherwise take the time that the others need.
         """
         request = connection.request
-        connection.keep_alive = self.alive and not request.should_close() and connection.skip_body()
-        response = error_responses.response(
+        can_continue = self.alive and not request.should_close()
+        connection.keep_alive = can_continue and connection.skip_unread_body()
+        response = error_responses.logged_response_bytes(
             503,
             error_responses.OVERLOADED,
             request_head=connection.request_head,
@@ -84,7 +85,7 @@ class BufferingWorker(EventLoop):
         request = connection.request
         try:
             keep_alive = self.handle_request(request, connection)
-            connection.keep_alive = keep_alive and connection.skip_body()
+            connection.keep_alive = keep_alive and connection.skip_unread_body()
         except StopIteration:
             # The app failed in the middle of its response; gunicorn has logged that.
             pass
@@ -105,7 +106,7 @@ class BufferingWorker(EventLoop):
         if not is_done:
             self.method_queue.defer(self.flush_and_continue, connection)
             return
-        self.await_next_request(connection)
+        self.keep_alive(connection)
         if connection.is_paused or connection.buffered_socket.recv_buffer:
             self.method_queue.defer(self.resume, connection)
 

@@ -22,7 +22,7 @@ from alchemist.api.operations import (
     QueryFactory,
     create_row,
     get_representation,
-    load_values,
+    load_body_as_args,
 )
 from alchemist.api.rate_limits import costly
 from alchemist.api.request import JSON
@@ -48,8 +48,7 @@ View = Callable[..., Any]
 class Resource(api.Resource):
     """A resource that ignores the Accept header."""
 
-    def check_accept(self, view: View) -> None:
-        pass
+    ignores_accept = True
 
 
 class Blueprint(BaseBlueprint):
@@ -69,7 +68,7 @@ class Blueprint(BaseBlueprint):
                 return JsonResponse(body)
 
             responses = {200: ("All rows.", schema(many=True))}
-            return costly(with_responses(wrapper, view, responses, problems=["list-too-long"]))
+            return costly(document_responses(wrapper, view, responses, problems=["list-too-long"]))
 
         return decorator
 
@@ -81,11 +80,11 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, *args: Any, **path: UUID) -> Response:
-                with _v1_details(not_found_detail):
+                with _replacing_details(not_found_detail):
                     query = view(self, *args, **path)
                     return JsonResponse(get_representation(response_schema, query).body)
 
-            return with_responses(wrapper, view, {200: ("The row.", schema)}, 404)
+            return document_responses(wrapper, view, {200: ("The row.", schema)}, 404)
 
         return decorator
 
@@ -108,7 +107,7 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any) -> Response:
-                with _v1_details(conflict_detail=conflict_detail):
+                with _replacing_details(conflict_detail=conflict_detail):
                     _, representation = create_row(
                         partial(view, self),
                         response_schema,
@@ -119,9 +118,9 @@ class Blueprint(BaseBlueprint):
                     )
                 return JsonResponse(representation.body, status)
 
-            documented = with_body(wrapper, view, request_schema, body.for_request_body())
+            documented = document_body(wrapper, view, request_schema, body.for_request_body())
             responses = {status: ("Created.", schema)}
-            create = with_responses(
+            create = document_responses(
                 documented, documented, responses, 409, 413, 415, problems=problems
             )
             create.is_single_statement = not in_session  # type: ignore[attr-defined]
@@ -147,16 +146,16 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                with _v1_details(not_found_detail, conflict_detail):
+                with _replacing_details(not_found_detail, conflict_detail):
                     row = _lock_row_twice(find(**path))
-                    view(self, row, *load_values(patch))
+                    view(self, row, *load_body_as_args(patch))
                 if no_content:
                     return Response(status=204)
                 return JsonResponse(get_representation(response_schema, find(**path)).body)
 
-            documented = with_body(wrapper, view, patch, schema.for_request_body(partial=True))
+            documented = document_body(wrapper, view, patch, schema.for_request_body(partial=True))
             responses = {204: ("Changed.", None)} if no_content else {200: ("The row.", schema)}
-            return with_responses(
+            return document_responses(
                 documented, documented, responses, 404, 409, 413, 415, problems=problems
             )
 
@@ -174,19 +173,19 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                with _v1_details(not_found_detail):
+                with _replacing_details(not_found_detail):
                     row = _lock_row_twice(find(**path))
                 view(self, row)
                 return JsonResponse(dumps(answer)) if answer else Response(status=204)
 
             responses = {200 if answer else 204: ("Deleted.", schema)}
-            return with_responses(wrapper, view, responses, 404, 409, problems=["in-use"])
+            return document_responses(wrapper, view, responses, 404, 409, problems=["in-use"])
 
         return decorator
 
 
 @contextmanager
-def _v1_details(
+def _replacing_details(
     not_found_detail: str | None = None, conflict_detail: str | None = None
 ) -> Iterator[None]:
     """Replace the detail of NotFound, and of a Conflict with a unique constraint."""
@@ -207,9 +206,9 @@ def _lock_row_twice(query: db.Query) -> Any:
     return db.lock_row(query)
 
 
-def with_body(wrapper: View, view: View, schema: Schema, documented: Schema) -> View:
+def document_body(wrapper: View, view: View, schema: Schema, documented: Schema) -> View:
     """Document the body of a request by a schema, and the problems of the schema that loads it."""
-    return openapi.with_openapi(
+    return openapi.documented_like(
         wrapper,
         view,
         requestBody=openapi.request_body(documented, [JSON]),
@@ -217,7 +216,7 @@ def with_body(wrapper: View, view: View, schema: Schema, documented: Schema) -> 
     )
 
 
-def with_responses(
+def document_responses(
     wrapper: View,
     view: View,
     successes: Mapping[int, tuple[str, Any]],
@@ -229,7 +228,7 @@ def with_responses(
         status: openapi.response(description, schema, {})
         for status, (description, schema) in successes.items()
     }
-    return openapi.with_openapi(
+    return openapi.documented_like(
         wrapper,
         view,
         responses={**responses, **openapi.error_responses(*errors)},

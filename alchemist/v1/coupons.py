@@ -20,33 +20,33 @@ from alchemist.domains.coupons.schemas import (
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import MAX_INT4, Integer, Pk, Text
+from .fields import MAX_INT4, IntegerOrText, TextOrNumber, UuidOrHex
 from .schema import Schema
 
 blp = Blueprint("v1-coupons", __name__, url_prefix=f"{PREFIX}/coupons", description="Coupons.")
 
 
 class CouponSchema(Schema):
-    id = Pk(
+    id = UuidOrHex(
         dump_only=True,
         attribute="pk",
         example=EXAMPLE_PK,
         metadata={"description": "The primary key of the coupon."},
     )
-    code = Text(
+    code = TextOrNumber(
         required=True,
         min=1,
         max=64,
         is_code=True,
         metadata={"description": CODE_DESCRIPTION, "examples": list(CODE_EXAMPLES)},
     )
-    init_count = Integer(
+    init_count = IntegerOrText(
         required=True,
         min=0,
         max=MAX_INT4,
         metadata={"description": INIT_COUNT_DESCRIPTION, "examples": [1000]},
     )
-    remaining_count = Integer(
+    remaining_count = IntegerOrText(
         min=0,
         max=MAX_INT4,
         allow_none=True,

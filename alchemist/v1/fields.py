@@ -45,23 +45,23 @@ def parse_number(value: Any) -> Decimal | None:
     return Decimal(text.strip()) if abs(int(exponent or 0)) <= MAX_NUMBER_LENGTH else None
 
 
-def request_types(field: marshmallow_fields.Field[Any], *types: str) -> list[str]:
+def json_types(field: marshmallow_fields.Field[Any], *types: str) -> list[str]:
     return [*types, "null"] if field.allow_none else [*types]
 
 
-class Text(fields.Text):
+class TextOrNumber(fields.Text):
     """Text, for which a number may stand: its digits become the text."""
 
     @property
     def request_schema(self) -> dict[str, Any]:
-        return {"type": request_types(self, "string", "number")}
+        return {"type": json_types(self, "string", "number")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(value) if is_number(value) else value
         return super()._deserialize(text, attr, data, **kwargs)
 
 
-class Email(users.Email):
+class EmailWithDisplayName(users.Email):
     """An e-mail address, which a display name may precede (RFC 5322 §3.4); the name is dropped."""
 
     request_schema = {"maxLength": None}
@@ -71,12 +71,12 @@ class Email(users.Email):
         return super()._deserialize(match[1] if match else value, attr, data, **kwargs)
 
 
-class Integer(fields.StrictInteger):
+class IntegerOrText(fields.StrictInteger):
     """An integer, which may be written as text or with a fraction of zero: "2", 2.0."""
 
     @property
     def request_schema(self) -> dict[str, Any]:
-        return {"type": request_types(self, "integer", "string"), "pattern": NUMBER_PATTERN}
+        return {"type": json_types(self, "integer", "string"), "pattern": NUMBER_PATTERN}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         number = parse_number(value)
@@ -85,7 +85,7 @@ class Integer(fields.StrictInteger):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class MoneyNumber(marshmallow_fields.Decimal):
+class MoneyNumberOrText(marshmallow_fields.Decimal):
     """An amount of money as a JSON number, for which text may stand; never rounded.
 
     The field knows no currency: services check the decimals.
@@ -110,7 +110,7 @@ class MoneyNumber(marshmallow_fields.Decimal):
 
     @property
     def request_schema(self) -> dict[str, Any]:
-        return {"type": request_types(self, "number", "string"), "pattern": NUMBER_PATTERN}
+        return {"type": json_types(self, "number", "string"), "pattern": NUMBER_PATTERN}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         number = parse_number(value)
@@ -133,7 +133,7 @@ def _shortest_decimal(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-class Pk(fields.Pk):
+class UuidOrHex(fields.Pk):
     """A primary key, which may be written without dashes."""
 
     request_schema = {"format": None, "pattern": UUID_PATTERN.pattern}

@@ -20,7 +20,7 @@ from alchemist.domains.heroes.schemas import (
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import Pk, Text
+from .fields import TextOrNumber, UuidOrHex
 from .schema import Schema
 
 blp = Blueprint("v1-heroes", __name__, url_prefix=f"{PREFIX}/heroes", description="Heroes.")
@@ -30,13 +30,13 @@ DELETED = {"status": True, "message": "The hero has been deleted!"}
 
 
 class HeroSchema(Schema):
-    uuid = Pk(
+    uuid = UuidOrHex(
         dump_only=True,
         attribute="pk",
         example=EXAMPLE_PK,
         metadata={"description": "The primary key of the hero."},
     )
-    nickname = Text(
+    nickname = TextOrNumber(
         required=True,
         min=1,
         max=255,
@@ -52,7 +52,7 @@ class HeroSchema(Schema):
 
 class HeroDeletedSchema(Schema):
     status = Boolean(metadata={"description": "Always true.", "examples": [True]})
-    message = Text(
+    message = TextOrNumber(
         max=100,
         example="The hero has been deleted!",
         metadata={"description": "The confirmation."},

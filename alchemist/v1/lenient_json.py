@@ -13,7 +13,7 @@ from marshmallow.fields import Field
 
 from alchemist import errors
 from alchemist.api.fields import List, Nested
-from alchemist.api.json_body import check_depth_and_text, is_utf8
+from alchemist.api.json_body import check_depth_and_characters, has_utf8_media_type
 from alchemist.api.request import JSON, Request
 
 # What the framework of the v1 services said.
@@ -37,14 +37,14 @@ def _mark_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _parse_int(digits: str) -> Any:
+def _parse_int_or_malformed(digits: str) -> Any:
     try:
         return int(digits)
     except ValueError:
         return Malformed("A number has too many digits.")
 
 
-def _parse_float(text: str) -> Any:
+def _parse_float_or_malformed(text: str) -> Any:
     number = float(text)
     is_finite = number not in (float("inf"), float("-inf"))
     return number if is_finite else Malformed("A number is too large.")
@@ -53,26 +53,26 @@ def _parse_float(text: str) -> Any:
 DECODER = json.JSONDecoder(
     object_pairs_hook=_mark_repeated_keys,
     parse_constant=lambda name: Malformed(f"{name} is not JSON."),
-    parse_float=_parse_float,
-    parse_int=_parse_int,
+    parse_float=_parse_float_or_malformed,
+    parse_int=_parse_int_or_malformed,
 )
 
 
-def read_json(request: Request, schema: marshmallow.Schema) -> Any:
+def read_lenient_json(request: Request, schema: marshmallow.Schema) -> Any:
     """Return the parts of the request's body that `schema` reads.
 
     Raises UnsupportedMediaType, ContentTooLarge or BadRequest.
     """
     _check_media_type(request)
     request.json_body = select_fields(schema, loads_lenient(request.body))
-    check_depth_and_text(request.json_body)
+    check_depth_and_characters(request.json_body)
     return request.json_body
 
 
 def _check_media_type(request: Request) -> None:
     """Raise UnsupportedMediaType for a type other than JSON in UTF-8; no type means JSON."""
     is_json = request.mimetype == JSON or request.mimetype.endswith("+json")
-    if request.content_type and not (is_json and is_utf8(request)):
+    if request.content_type and not (is_json and has_utf8_media_type(request)):
         detail = f"Send the body as {JSON} in UTF-8."
         raise errors.UnsupportedMediaType(detail, headers={"Accept": JSON})
     if request.headers.get("Content-Encoding", "").lower() not in NO_CODINGS:
@@ -88,15 +88,15 @@ def loads_lenient(raw: bytes) -> Any:
     try:
         return DECODER.decode(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise malformed_body("The body is not UTF-8.") from error
+        raise malformed_body_error("The body is not UTF-8.") from error
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno}"
-        raise malformed_body(f"The body is not JSON: {error.msg} at {position}.") from error
+        raise malformed_body_error(f"The body is not JSON: {error.msg} at {position}.") from error
     except RecursionError as error:
-        raise malformed_body("The body is nested too deeply.") from error
+        raise malformed_body_error("The body is nested too deeply.") from error
 
 
-def malformed_body(reason: str) -> errors.BadRequest:
+def malformed_body_error(reason: str) -> errors.BadRequest:
     error = {"pointer": "#", "code": "malformed-request", "detail": reason}
     return errors.BadRequest(MALFORMED_BODY, [error])
 
@@ -107,17 +107,19 @@ def select_fields(node: marshmallow.Schema | Field[Any], value: Any) -> Any:
     Raises BadRequest if one of them is malformed.
     """
     if isinstance(value, Malformed):
-        raise malformed_body(value.reason)
+        raise malformed_body_error(value.reason)
     if isinstance(node, Nested):
         return select_fields(node.schema, value)
     if isinstance(node, marshmallow.Schema) and isinstance(value, dict):
-        return {name: select_fields(field, value[name]) for name, field in fields_in(node, value)}
+        return {
+            name: select_fields(field, value[name]) for name, field in named_fields_in(node, value)
+        }
     if isinstance(node, List) and isinstance(value, list):
         return [select_fields(node.inner, item) for item in value]
     return value
 
 
-def fields_in(
+def named_fields_in(
     schema: marshmallow.Schema, body: Mapping[str, Any]
 ) -> Iterator[tuple[str, Field[Any]]]:
     """Yield the writable fields that a body has, each with the name that it has there.

@@ -23,7 +23,7 @@ from alchemist.errors import ErrorDetail
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import MAX_INT4, MAX_ITEMS, Integer, MoneyNumber, Pk
+from .fields import MAX_INT4, MAX_ITEMS, IntegerOrText, MoneyNumberOrText, UuidOrHex
 from .products import ProductSchema
 from .schema import Schema
 from .stores import NOT_FOUND
@@ -56,7 +56,7 @@ class NaiveUtcDateTime(UtcDateTime):
         return func.to_char(func.timezone(UTC_ZONE, column), NaiveUtcDateTime.sql_format)
 
 
-class Total(MoneyNumber):
+class Total(MoneyNumberOrText):
     """The total of an order in a single currency."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -65,13 +65,13 @@ class Total(MoneyNumber):
 
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return MoneyNumber.to_sql(
+        return MoneyNumberOrText.to_sql(
             column[0]["total"].as_numeric(MAX_DIGITS + MAX_DECIMALS, MAX_DECIMALS)
         )
 
 
 class OrderSchema(Schema):
-    order_id = Pk(
+    order_id = UuidOrHex(
         dump_only=True,
         attribute="pk",
         data_key="orderId",
@@ -83,7 +83,7 @@ class OrderSchema(Schema):
 
 
 class ItemSchema(Schema):
-    quantity = Integer(min=1, max=MAX_INT4, metadata=QUANTITY)
+    quantity = IntegerOrText(min=1, max=MAX_INT4, metadata=QUANTITY)
     product = Nested(
         ProductSchema, metadata={"description": "The product as it is now, with its current price."}
     )
@@ -99,7 +99,7 @@ class OrderDetailSchema(OrderSchema):
 
 class OrderItemCreateSchema(Schema):
     # Not a reference for the parser: v1 has its own error for an unknown product.
-    product_id = Pk(
+    product_id = UuidOrHex(
         required=True,
         data_key="productId",
         example=PRODUCT,
@@ -108,7 +108,7 @@ class OrderItemCreateSchema(Schema):
             "`product_id` is accepted, too."
         },
     )
-    quantity = Integer(required=True, min=1, max=MAX_INT4, metadata=QUANTITY)
+    quantity = IntegerOrText(required=True, min=1, max=MAX_INT4, metadata=QUANTITY)
 
 
 class OrderCreateSchema(Schema):
@@ -123,7 +123,7 @@ class OrderCreateSchema(Schema):
     )
 
 
-def place(items: Sequence[Mapping[str, Any]]) -> Order:
+def place_with_v1_errors(items: Sequence[Mapping[str, Any]]) -> Order:
     """Place an order; raise BadRequest for unknown products, with the detail of v1."""
     try:
         return service.place(request.caller.user_id, items=items, single_currency=True)
@@ -160,7 +160,7 @@ def reject_several_currencies(view: Callable[..., Any]) -> Callable[..., Any]:
             raise errors.Conflict(detail, code="mixed-currencies", status=409) from None
         return response
 
-    return openapi.with_openapi(
+    return openapi.documented_like(
         wrapper,
         view,
         responses=openapi.error_responses(409),
@@ -179,7 +179,7 @@ class V1OrderList(Resource):
         Your own orders. With the permission `sales:read` also orders with products of your stores,
         with `orders:read:any` all orders. Orders in several currencies are left out.
         """
-        return service.list_query(**auth.visibility(), single_currency=True)
+        return service.list_query(**auth.visibility_arguments(), single_currency=True)
 
     @costly
     @blp.create(
@@ -195,7 +195,7 @@ class V1OrderList(Resource):
 
         All of its products must be in one currency.
         """
-        return place(values["items"])
+        return place_with_v1_errors(values["items"])
 
 
 @blp.route("/<uuid_or_hex:pk>")

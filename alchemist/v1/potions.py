@@ -16,40 +16,40 @@ from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import MAX_ITEMS, Pk
+from .fields import MAX_ITEMS, UuidOrHex
 from .schema import Schema
 
 blp = Blueprint("v1-potions", __name__, url_prefix=PREFIX, description="Ingredients and potions.")
 
 
 # Names of ingredients and potions are strict: their v1 service did not accept numbers either.
-def ingredient_name(example: str, **kwargs: Any) -> Text:
+def ingredient_name_field(example: str, **kwargs: Any) -> Text:
     metadata = {"description": "The name of the ingredient."}
     return Text(max=127, example=example, metadata=metadata, **kwargs)
 
 
-def potion_name(**kwargs: Any) -> Text:
+def potion_name_field(**kwargs: Any) -> Text:
     metadata = {"description": "The name of the potion."}
     return Text(max=127, example="Draught of Quiet Evenings", metadata=metadata, **kwargs)
 
 
 class IngredientSchema(Schema):
-    pk = Pk(dump_only=True, example=INGREDIENT)
-    name = ingredient_name("Mandrake root", required=True, min=1)
+    pk = UuidOrHex(dump_only=True, example=INGREDIENT)
+    name = ingredient_name_field("Mandrake root", required=True, min=1)
 
 
 class PotionIngredientSchema(Schema):
-    pk = Pk(
+    pk = UuidOrHex(
         attribute="ingredient_id",
         example=EXAMPLE_HONEY_PK,
         metadata={"description": "The primary key of the ingredient."},
     )
-    name = ingredient_name("Heather honey", attribute="ingredient.name")
+    name = ingredient_name_field("Heather honey", attribute="ingredient.name")
 
 
 class PotionSchema(Schema):
-    pk = Pk(dump_only=True, example=POTION)
-    name = potion_name()
+    pk = UuidOrHex(dump_only=True, example=POTION)
+    name = potion_name_field()
     ingredients = List(
         Nested(PotionIngredientSchema),
         max=MAX_ITEMS,
@@ -58,9 +58,9 @@ class PotionSchema(Schema):
 
 
 class PotionCreateSchema(Schema):
-    name = potion_name(required=True, min=1)
+    name = potion_name_field(required=True, min=1)
     ingredients = List(
-        Pk(references=Ingredient, example=EXAMPLE_HONEY_PK),
+        UuidOrHex(references=Ingredient, example=EXAMPLE_HONEY_PK),
         required=True,
         min=1,
         max=MAX_ITEMS,

@@ -17,7 +17,7 @@ from alchemist.domains.stores.schemas import EXAMPLE_PK as STORE
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import MoneyNumber, Pk, Text
+from .fields import MoneyNumberOrText, TextOrNumber, UuidOrHex
 from .schema import Schema
 from .stores import NOT_FOUND, StoreSchema
 
@@ -28,7 +28,7 @@ CONFLICT = "Conflict Error"
 class ProductSchema(Schema):
     immutable_fields = ("store_id",)
 
-    product_id = Pk(
+    product_id = UuidOrHex(
         dump_only=True,
         attribute="pk",
         data_key="productId",
@@ -36,7 +36,7 @@ class ProductSchema(Schema):
         metadata={"description": "The primary key of the product."},
     )
     # Not a reference for the parser: v1 has its own error for an unknown store.
-    store_id = Pk(
+    store_id = UuidOrHex(
         required=True,
         data_key="storeId",
         example=STORE,
@@ -45,19 +45,19 @@ class ProductSchema(Schema):
             "`store_id` is accepted, too."
         },
     )
-    name = Text(
+    name = TextOrNumber(
         required=True,
         min=1,
         max=255,
         example="Beekeeper's Apology, small bottle",
         metadata={"description": NAME_DESCRIPTION},
     )
-    price = MoneyNumber(
+    price = MoneyNumberOrText(
         required=True,
         description="The price of one piece, in the currency of the store.",
         example=12.5,
     )
-    description = Text(
+    description = TextOrNumber(
         max=2000,
         allow_none=True,
         example="Corked and sealed with yellow wax.",

@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
 
-from alchemist.api.error_handlers import from_http_exception
+from alchemist.api.error_handlers import http_exception_to_api_error
 
 from . import DEPRECATION_DATE, PREFIX
 from .fields import UUID_PATTERN
@@ -36,7 +36,7 @@ def init_app(app: Flask, sunset: date | None) -> None:
     app.config["LENIENT_URL_PREFIX"] = f"{PREFIX}/"
     app.before_request(_raise_routing_error)
     app.config["V1_SUNSET"] = sunset and http_date(datetime.combine(sunset, time(), UTC))
-    app.after_request(_add_headers)
+    app.after_request(_add_v1_headers)
 
 
 def _is_v1() -> bool:
@@ -47,21 +47,21 @@ def _raise_routing_error() -> None:
     """Raise the routing error with the phrase of its status as detail, as the v1 services did."""
     exception = request.routing_exception
     if _is_v1() and isinstance(exception, HTTPException):
-        error = from_http_exception(exception)
+        error = http_exception_to_api_error(exception)
         error.detail = exception.name
         raise error
 
 
-def _add_headers(response: Response) -> Response:
+def _add_v1_headers(response: Response) -> Response:
     if _is_v1():
         response.headers["Deprecation"] = DEPRECATION_DATE
-        response.headers.add("Link", f'<{_successor()}>; rel="successor-version"')
+        response.headers.add("Link", f'<{_successor_path()}>; rel="successor-version"')
         if sunset := current_app.config["V1_SUNSET"]:
             response.headers["Sunset"] = sunset
     return response
 
 
-def _successor() -> str:
+def _successor_path() -> str:
     """Return the path in v2 of the same resource; some views declare one."""
     view = current_app.view_functions.get(request.endpoint or "")
     path_arguments = request.view_args or {}

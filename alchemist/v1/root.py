@@ -46,7 +46,10 @@ class V1Root(Resource):
 
     @blp.doc(
         deprecated=True,
-        responses={200: openapi.response("It runs.", RootSchema, {}), **openapi.error_responses()},
+        responses={
+            200: openapi.response("It runs.", RootSchema, {}),
+            **openapi.error_responses(),
+        },
     )
     def get(self) -> Response:
         """Get the name, version and status of the service"""

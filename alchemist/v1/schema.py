@@ -8,7 +8,7 @@ from marshmallow import EXCLUDE, ValidationError, pre_load
 from alchemist.api import fields
 from alchemist.api.request import Request
 
-from .lenient_json import fields_in, read_json
+from .lenient_json import named_fields_in, read_lenient_json
 
 
 class Schema(fields.Schema):
@@ -18,17 +18,19 @@ class Schema(fields.Schema):
         unknown = EXCLUDE
 
     def read_body(self, request: Request) -> Any:
-        return read_json(request, self)
+        return read_lenient_json(request, self)
 
     @pre_load
     def rename_to_camel_case(self, body: Any, **_: Any) -> Any:
         if not isinstance(body, Mapping):
             return body
-        return {field.data_key or field.name: body[name] for name, field in fields_in(self, body)}
+        return {
+            field.data_key or field.name: body[name] for name, field in named_fields_in(self, body)
+        }
 
     def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
         """Let the errors name each field as the client spelled it."""
         if isinstance(data, Mapping):
-            for name, field in fields_in(self, data):
+            for name, field in named_fields_in(self, data):
                 if field.data_key in error.messages_dict:
                     error.messages_dict[name] = error.messages_dict.pop(field.data_key)

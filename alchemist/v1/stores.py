@@ -20,7 +20,7 @@ from alchemist.domains.stores.schemas import (
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import Email, Pk, Text
+from .fields import EmailWithDisplayName, TextOrNumber, UuidOrHex
 from .schema import Schema
 
 blp = Blueprint("v1-stores", __name__, url_prefix=f"{PREFIX}/stores", description="Stores.")
@@ -33,7 +33,7 @@ _CODES = "|".join("".join(f"[{letter}{letter.lower()}]" for letter in code) for 
 CURRENCY_PATTERN = f"^({_CODES})$"
 
 
-class Currency(Enum):
+class CurrencyInAnyCase(Enum):
     """A currency code in any case, stored in upper case."""
 
     request_schema = {"enum": None, "pattern": CURRENCY_PATTERN}
@@ -68,16 +68,16 @@ def _to_ascii(host: str) -> str:
         return host
 
 
-def required_text(description: str, example: str) -> Text:
+def required_text(description: str, example: str) -> TextOrNumber:
     metadata = {"description": description}
-    return Text(required=True, min=1, max=255, example=example, metadata=metadata)
+    return TextOrNumber(required=True, min=1, max=255, example=example, metadata=metadata)
 
 
 class StoreSchema(Schema):
     name = required_text(NAME_DESCRIPTION, "The Crooked Ladle")
     city = required_text("The city or town.", "Brassel")
     country = required_text("The country, as in a postal address.", "Belgium")
-    currency = Currency(
+    currency = CurrencyInAnyCase(
         *CURRENCIES,
         name="Currency",
         required=True,
@@ -94,19 +94,19 @@ class StoreSchema(Schema):
     )
     zipcode = required_text("The postal code.", "90210")
     street = required_text("Street and number.", "7 Tallow Lane")
-    phone = Text(
+    phone = TextOrNumber(
         max=64,
         allow_none=True,
         example="+32 2 555 01 23",
         metadata={"description": "The phone number."},
     )
-    email = Email(
+    email = EmailWithDisplayName(
         allow_none=True,
         metadata={
             "description": "The e-mail address of the store. A display name before it is dropped."
         },
     )
-    store_id = Pk(
+    store_id = UuidOrHex(
         dump_only=True,
         attribute="pk",
         data_key="storeId",

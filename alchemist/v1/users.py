@@ -18,13 +18,13 @@ from alchemist.domains.users.schemas import (
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import Email, Pk, Text
+from .fields import EmailWithDisplayName, TextOrNumber, UuidOrHex
 from .schema import Schema
 
 blp = Blueprint("v1-users", __name__, url_prefix=f"{PREFIX}/user", description="Users.")
 
 
-class HexPk(Pk):
+class HexPk(UuidOrHex):
     """A primary key, serialized as 32 hex digits."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -46,11 +46,11 @@ class HexPk(Pk):
 
 class UserSchema(Schema):
     id = HexPk(dump_only=True, attribute="pk")
-    email = Email(
+    email = EmailWithDisplayName(
         required=True,
         metadata={"description": f"{EMAIL_DESCRIPTION} A display name before it is dropped."},
     )
-    full_name = Text(
+    full_name = TextOrNumber(
         required=True,
         min=1,
         max=255,

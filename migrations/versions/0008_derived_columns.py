@@ -15,7 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from alchemist.database.text_keys import fold, sort_key
-from alchemist.database.text_search import search_vector
+from alchemist.database.text_search import search_vector_of
 
 revision = "0008"
 down_revision = "0007"
@@ -77,7 +77,7 @@ def derivations(table: str) -> dict[str, Derivation]:
     if table in FOLDED:
         columns[f"{FOLDED[table]}_folded"] = ((FOLDED[table],), fold)
     if table in SEARCHED:
-        columns["search_words"] = (SEARCHED[table], search_vector)
+        columns["search_words"] = (SEARCHED[table], search_vector_of)
     return columns
 
 

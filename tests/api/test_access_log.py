@@ -327,7 +327,7 @@ def test_no_request_forges_a_line(shared_gunicorn, logged):
 def test_a_query_is_not_repeated_where_gunicorn_itself_fails(monkeypatch, caplog):
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/alchemist")
     monkeypatch.setattr(gunicorn.util, "write_error", gunicorn.util.write_error)
-    monkeypatch.setattr(access_log, "configure", lambda *_: None)
+    monkeypatch.setattr(access_log, "configure_logging", lambda *_: None)
     log = runpy.run_path(str(db.PROJECT_ROOT / "gunicorn.conf.py"))["JsonLogger"](Config())
     monkeypatch.setattr(log.error_log, "handlers", [caplog.handler])
     log.exception("Error handling request %s %s", "GET", "/livez?swordfish")

@@ -50,7 +50,7 @@ def assert_problem(answer, status):
     assert told.keys() - {"errors", "current"} == MEMBERS
     problem = PROBLEM_TYPES[told["code"]]
     assert (told["type"], told["status"]) == (f"/problems/{problem.code}", status)
-    assert (problem.status, problem.title) == (status, told["title"])
+    assert (problem.status, problem.status_phrase) == (status, told["title"])
     assert told["detail"]
     assert told["request_id"] == answer.headers["X-Request-ID"]
     for entry in told.get("errors", ()):
@@ -212,7 +212,7 @@ def test_a_statement_that_takes_too_long_is_503(make_committing_app, fresh_datab
 @pytest.mark.parametrize("problem", PROBLEM_TYPES.values(), ids=PROBLEM_TYPES)
 def test_a_documented_code_has_a_status_a_title_and_whole_sentences(problem):
     assert 400 <= problem.status <= 599
-    assert problem.title
+    assert problem.status_phrase
     assert problem.description.endswith(".")
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", problem.code)
 

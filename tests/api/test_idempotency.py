@@ -199,5 +199,5 @@ def test_expired_keys_are_deleted_and_others_kept(client):
     make_older(hours=24.1)
     post_ingredient(client, "valid", name="Stem")
     post_ingredient(client, "newest", name="Leaf")
-    assert idempotency.delete_expired() == 30
+    assert idempotency.delete_expired_responses() == 30
     assert set(db.session.scalars(text("SELECT key FROM idempotency_keys"))) == {"valid", "newest"}

@@ -115,15 +115,17 @@ TARGETS = {
     "hero_id": "heroes",
     "order_id": "orders",
 }
-RECIPE_ITEMS = [item for potion in sample_data.rows("potions") for item in potion["ingredients"]]
-PRODUCTS = {row["pk"]: row for row in sample_data.rows("products")}
-COUPONS = {row["pk"]: row for row in sample_data.rows("coupons")}
+RECIPE_ITEMS = [
+    item for potion in sample_data.sample_rows("potions") for item in potion["ingredients"]
+]
+PRODUCTS = {row["pk"]: row for row in sample_data.sample_rows("products")}
+COUPONS = {row["pk"]: row for row in sample_data.sample_rows("coupons")}
 REDEMPTIONS = {
     redemption["pk"]: redemption | {"coupon_id": pk}
     for pk in COUPONS
     for redemption in COUPONS[pk]["redemptions"]
 }
-ORDERS = {row["pk"]: row for row in sample_data.rows("orders")}
+ORDERS = {row["pk"]: row for row in sample_data.sample_rows("orders")}
 ITEMS = [item for order in ORDERS.values() for item in order["items"]]
 CHILD_MODELS = {"redemptions": Redemption, "items": OrderItem}
 
@@ -151,35 +153,35 @@ def test_every_table_is_described_here():
 
 @pytest.mark.parametrize(("table_name", "count"), COUNTS.items())
 def test_every_table_has_its_number_of_rows(table_name: str, count: int):
-    assert len(sample_data.rows(table_name)) == count
+    assert len(sample_data.sample_rows(table_name)) == count
 
 
 @every_table
 def test_every_row_has_the_fields_of_its_table(table_name: str):
-    assert all(row.keys() == FIELDS[table_name] for row in sample_data.rows(table_name))
+    assert all(row.keys() == FIELDS[table_name] for row in sample_data.sample_rows(table_name))
 
 
 @every_table
 def test_keys_are_uuids_of_version_7_in_ascending_order(table_name: str):
-    keys = [UUID(row["pk"]) for row in sample_data.rows(table_name)]
+    keys = [UUID(row["pk"]) for row in sample_data.sample_rows(table_name)]
     assert {(key.version, key.variant) for key in keys} == {(7, RFC_4122)}
     assert all(earlier < later for earlier, later in pairwise(keys))
 
 
 @every_table
 def test_keys_are_canonical(table_name: str):
-    assert all(row["pk"] == str(UUID(row["pk"])) for row in sample_data.rows(table_name))
+    assert all(row["pk"] == str(UUID(row["pk"])) for row in sample_data.sample_rows(table_name))
 
 
 @every_table
 def test_keys_are_from_the_past(table_name: str):
-    seconds = [(UUID(row["pk"]).int >> 80) / 1000 for row in sample_data.rows(table_name)]
+    seconds = [(UUID(row["pk"]).int >> 80) / 1000 for row in sample_data.sample_rows(table_name)]
     assert all(1_700_000_000 < moment < time.time() for moment in seconds)
 
 
 @every_named_table
 def test_names_are_short_and_unique(table_name: str):
-    names = [row[NAME_COLUMNS[table_name]] for row in sample_data.rows(table_name)]
+    names = [row[NAME_COLUMNS[table_name]] for row in sample_data.sample_rows(table_name)]
     assert all(1 <= len(name) <= 127 and is_trimmed_nfc(name) for name in names)
     assert len({name.casefold() for name in names}) == len(names)
 
@@ -187,20 +189,22 @@ def test_names_are_short_and_unique(table_name: str):
 @every_described_table
 def test_descriptions_are_short_and_unique(table_name: str):
     texts = [
-        row["description"] for row in sample_data.rows(table_name) if row["description"] is not None
+        row["description"]
+        for row in sample_data.sample_rows(table_name)
+        if row["description"] is not None
     ]
     assert all(1 <= len(text) <= 400 and is_trimmed_nfc(text) for text in texts)
     assert len(set(texts)) == len(texts)
 
 
 def test_some_ingredients_have_no_description():
-    missing = [row for row in sample_data.rows("ingredients") if row["description"] is None]
+    missing = [row for row in sample_data.sample_rows("ingredients") if row["description"] is None]
     assert 1 <= len(missing) <= 8
 
 
 @pytest.mark.parametrize("table_name", ["ingredients", "potions", "users", "heroes", "products"])
 def test_names_contain_non_ascii_letters_and_punctuation(table_name: str):
-    names = " ".join(row[NAME_COLUMNS[table_name]] for row in sample_data.rows(table_name))
+    names = " ".join(row[NAME_COLUMNS[table_name]] for row in sample_data.sample_rows(table_name))
     assert not names.isascii()
     assert {"'", "-"} <= set(names)
 
@@ -212,14 +216,14 @@ def test_files_contain_no_unicode_escapes(table_name: str):
 
 
 def test_recipes_have_two_to_nine_different_ingredients():
-    for potion in sample_data.rows("potions"):
+    for potion in sample_data.sample_rows("potions"):
         keys = [item["pk"] for item in potion["ingredients"]]
         assert 2 <= len(keys) <= 9, potion["name"]
         assert len(set(keys)) == len(keys), potion["name"]
 
 
 def test_recipes_refer_to_ingredients_by_their_key_and_name():
-    names = {row["pk"]: row["name"] for row in sample_data.rows("ingredients")}
+    names = {row["pk"]: row["name"] for row in sample_data.sample_rows("ingredients")}
     assert all(names.get(item["pk"]) == item["name"] for item in RECIPE_ITEMS)
 
 
@@ -241,67 +245,71 @@ def test_some_recipe_items_have_no_amount_or_unit():
 
 def test_nearly_all_ingredients_are_used():
     used = {item["name"] for item in RECIPE_ITEMS}
-    unused = {row["name"] for row in sample_data.rows("ingredients")} - used
+    unused = {row["name"] for row in sample_data.sample_rows("ingredients")} - used
     assert "Moonstone dust" in unused
     assert len(unused) <= 5
 
 
 def test_users_have_lower_case_addresses_in_a_reserved_domain():
-    for row in sample_data.rows("users"):
+    for row in sample_data.sample_rows("users"):
         assert re.fullmatch(r"[a-z]+@alchemist\.example", row["email"])
         assert UserSchema().load({"email": row["email"]}, partial=True) == {"email": row["email"]}
-    assert len({row["email"] for row in sample_data.rows("users")}) == COUNTS["users"]
+    assert len({row["email"] for row in sample_data.sample_rows("users")}) == COUNTS["users"]
 
 
 def test_there_are_users_of_every_role():
-    assert {row["role"] for row in sample_data.rows("users")} == set(ROLE_PERMISSIONS)
+    assert {row["role"] for row in sample_data.sample_rows("users")} == set(ROLE_PERMISSIONS)
 
 
 def test_some_heroes_have_no_role_and_some_no_user():
-    heroes = sample_data.rows("heroes")
+    heroes = sample_data.sample_rows("heroes")
     assert {row["role"] for row in heroes} == {*HERO_ROLES, None}
     assert 1 <= len([row for row in heroes if row["user_id"] is None]) <= 4
 
 
 @every_table
 def test_rows_and_their_children_refer_to_sample_rows(table_name: str):
-    keys = {name: {row["pk"] for row in sample_data.rows(name)} for name in set(TARGETS.values())}
-    for row in sample_data.rows(table_name):
+    keys = {
+        name: {row["pk"] for row in sample_data.sample_rows(name)} for name in set(TARGETS.values())
+    }
+    for row in sample_data.sample_rows(table_name):
         for referrer in (row, *row.get("items", ()), *row.get("redemptions", ())):
             for name, target in TARGETS.items():
                 assert referrer.get(name) in {*keys[target], None}
 
 
 def test_the_example_user_has_no_heroes_and_can_be_deleted():
-    [customer] = [row for row in sample_data.rows("users") if row["pk"] == EXAMPLE_PK]
+    [customer] = [row for row in sample_data.sample_rows("users") if row["pk"] == EXAMPLE_PK]
     assert customer["role"] == "customer"
-    assert EXAMPLE_PK not in {row["user_id"] for row in sample_data.rows("heroes")}
-    assert EXAMPLE_PK in {row["user_id"] for row in sample_data.rows("tokens")}
+    assert EXAMPLE_PK not in {row["user_id"] for row in sample_data.sample_rows("heroes")}
+    assert EXAMPLE_PK in {row["user_id"] for row in sample_data.sample_rows("tokens")}
 
 
 def test_tokens_have_digests_that_look_random():
-    digests = [row["digest"] for row in sample_data.rows("tokens")]
+    digests = [row["digest"] for row in sample_data.sample_rows("tokens")]
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
     assert all(len(set(digest)) > 8 for digest in digests)
     assert len(set(digests)) == len(digests)
 
 
 def test_tokens_have_only_permissions_of_their_users():
-    roles = {row["pk"]: row["role"] for row in sample_data.rows("users")}
-    for row in sample_data.rows("tokens"):
+    roles = {row["pk"]: row["role"] for row in sample_data.sample_rows("users")}
+    for row in sample_data.sample_rows("tokens"):
         assert set(row["permissions"] or ()) <= ROLE_PERMISSIONS[roles[row["user_id"]]]
         assert datetime.fromisoformat(row["expires_at"]) > datetime(2090, 1, 1, tzinfo=UTC)
 
 
 def test_audit_entries_refer_to_sample_rows_and_their_fields():
-    for row in sample_data.rows("audit_log"):
-        assert row["resource_pk"] in {other["pk"] for other in sample_data.rows(row["resource"])}
+    for row in sample_data.sample_rows("audit_log"):
+        assert row["resource_pk"] in {
+            other["pk"] for other in sample_data.sample_rows(row["resource"])
+        }
         assert set(row["fields"]) <= FIELDS[row["resource"]]
         assert row["action"] in ACTIONS
 
 
 def test_stores_have_many_currencies_and_addresses_in_a_reserved_domain():
-    stores = sample_data.rows("stores")
+    stores = sample_data.sample_rows("stores")
     assert len({row["currency"] for row in stores} & set(CURRENCIES)) >= 6
     for row in stores:
         for field, name in ((HttpUrl(max=255), "domain"), (Email(), "email")):
@@ -310,8 +318,8 @@ def test_stores_have_many_currencies_and_addresses_in_a_reserved_domain():
 
 
 def test_stores_belong_to_merchants_except_for_one_without_owner():
-    roles = {row["pk"]: row["role"] for row in sample_data.rows("users")}
-    owners = [row["owner_id"] for row in sample_data.rows("stores")]
+    roles = {row["pk"]: row["role"] for row in sample_data.sample_rows("users")}
+    owners = [row["owner_id"] for row in sample_data.sample_rows("stores")]
     assert owners.count(None) == 1
     assert {roles[owner] for owner in owners if owner} == {"merchant"}
 
@@ -420,7 +428,7 @@ def test_an_order_has_the_prices_that_placing_it_would_give(order: dict[str, Any
 
 @every_order
 def test_an_item_has_the_price_and_currency_of_its_product(order: dict[str, Any]):
-    currencies = {row["pk"]: row["currency"] for row in sample_data.rows("stores")}
+    currencies = {row["pk"]: row["currency"] for row in sample_data.sample_rows("stores")}
     for item in order["items"]:
         product = PRODUCTS[item["product_id"]]
         assert (item["name"], item["unit_price"]) == (product["name"], product["price"])
@@ -430,7 +438,7 @@ def test_an_item_has_the_price_and_currency_of_its_product(order: dict[str, Any]
 
 @every_order
 def test_an_order_is_for_a_hero_of_its_user_and_its_key_has_the_time_of_placing(order):
-    owners = {row["pk"]: row["user_id"] for row in sample_data.rows("heroes")}
+    owners = {row["pk"]: row["user_id"] for row in sample_data.sample_rows("heroes")}
     assert order["hero_id"] is None or owners[order["hero_id"]] == order["user_id"]
     placed = datetime.fromisoformat(order["placed_at"]).timestamp()
     assert UUID(order["pk"]).int >> 80 == int(placed * 1000)
@@ -461,11 +469,11 @@ def recipe_rows(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def test_ingredients_and_potions_are_inserted_as_in_the_files(url: URL, engine: Engine):
-    assert sample_data.load(url) == COUNTS
+    assert sample_data.load_missing(url) == COUNTS
     with engine.connect() as connection:
         assert ingredient_rows(connection) == [
             (UUID(row["pk"]), row["name"], row["description"])
-            for row in sample_data.rows("ingredients")
+            for row in sample_data.sample_rows("ingredients")
         ]
         assert recipe_rows(connection) == [
             (
@@ -476,18 +484,18 @@ def test_ingredients_and_potions_are_inserted_as_in_the_files(url: URL, engine: 
                 item["amount"] and Decimal(item["amount"]),
                 item["unit"],
             )
-            for potion in sample_data.rows("potions")
+            for potion in sample_data.sample_rows("potions")
             for item in potion["ingredients"]
         ]
 
 
 def test_all_other_tables_are_inserted_as_in_the_files(url: URL, engine: Engine):
-    sample_data.load(url)
+    sample_data.load_missing(url)
     with engine.connect() as connection:
         for table_name in FIELDS.keys() - {"ingredients", "potions"}:
             fields = FIELDS[table_name] - CHILD_MODELS.keys()
             expected = [
-                {name: row[name] for name in fields} for row in sample_data.rows(table_name)
+                {name: row[name] for name in fields} for row in sample_data.sample_rows(table_name)
             ]
             assert (
                 stored_rows(connection, sample_data.SAMPLE_TABLES[table_name].model, fields)
@@ -499,8 +507,8 @@ def test_all_other_tables_are_inserted_as_in_the_files(url: URL, engine: Engine)
 def test_redemptions_and_items_are_inserted_as_in_the_files(
     url: URL, engine: Engine, table_name: str, name: str
 ):
-    sample_data.load(url)
-    children = [child for row in sample_data.rows(table_name) for child in row[name]]
+    sample_data.load_missing(url)
+    children = [child for row in sample_data.sample_rows(table_name) for child in row[name]]
     fields = children[0].keys() - {"name"}
     expected = [{field: child[field] for field in fields} for child in children]
     with engine.connect() as connection:
@@ -526,17 +534,17 @@ def to_json_value(value: Any) -> Any:
 
 
 def test_loading_again_changes_nothing(url: URL, engine: Engine):
-    sample_data.load(url)
+    sample_data.load_missing(url)
     with engine.connect() as connection:
         before = ingredient_rows(connection), recipe_rows(connection)
-    assert sample_data.load(url) == NOTHING
+    assert sample_data.load_missing(url) == NOTHING
     with engine.connect() as connection:
         assert (ingredient_rows(connection), recipe_rows(connection)) == before
 
 
 def test_progress_increases_up_to_the_total(url: URL):
     calls: list[tuple[int, int]] = []
-    sample_data.load(url, lambda done, total: calls.append((done, total)))
+    sample_data.load_missing(url, lambda done, total: calls.append((done, total)))
     done = [call[0] for call in calls]
     assert len(done) > 5
     assert done == sorted(set(done))
@@ -550,43 +558,45 @@ def test_interrupted_loading_inserts_nothing(url: URL, engine: Engine):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sample_data.load(url, interrupt)
+        sample_data.load_missing(url, interrupt)
     with engine.connect() as connection:
         assert (ingredient_rows(connection), recipe_rows(connection)) == ([], [])
 
 
 def test_an_edited_potion_is_not_changed(url: URL, engine: Engine):
-    sample_data.load(url)
-    key = next(UUID(row["pk"]) for row in sample_data.rows("potions") if row["name"] == "Slow Tea")
+    sample_data.load_missing(url)
+    key = next(
+        UUID(row["pk"]) for row in sample_data.sample_rows("potions") if row["name"] == "Slow Tea"
+    )
     with engine.begin() as connection:
         connection.execute(update(Potion).where(Potion.pk == key).values(name="Quick Tea"))
         last_items = (PotionIngredient.potion_id == key, PotionIngredient.position > 1)
         connection.execute(delete(PotionIngredient).where(*last_items))
         edited = recipe_rows(connection)
-    assert sample_data.load(url) == NOTHING
+    assert sample_data.load_missing(url) == NOTHING
     with engine.connect() as connection:
         assert recipe_rows(connection) == edited
 
 
 def test_a_deleted_potion_is_inserted_again_with_its_ingredients(url: URL, engine: Engine):
-    sample_data.load(url)
+    sample_data.load_missing(url)
     with engine.begin() as connection:
         before = recipe_rows(connection)
         connection.execute(delete(Potion).where(Potion.pk == UUID(UNSOLD_POTION)))
-    assert sample_data.load(url) == NOTHING | {"potions": 1}
+    assert sample_data.load_missing(url) == NOTHING | {"potions": 1}
     with engine.connect() as connection:
         assert recipe_rows(connection) == before
 
 
 def test_deleted_potions_and_ingredients_are_inserted_again_together(url: URL, engine: Engine):
-    sample_data.load(url)
+    sample_data.load_missing(url)
     with engine.begin() as connection:
         before = recipe_rows(connection)
         for model in (Order, Product, Potion):
             connection.execute(delete(model))
         connection.execute(delete(Ingredient).where(Ingredient.name == "Blackcurrant leaf"))
     deleted = {"potions": 50, "products": COUNTS["products"], "orders": COUNTS["orders"]}
-    assert sample_data.load(url) == NOTHING | {"ingredients": 1} | deleted
+    assert sample_data.load_missing(url) == NOTHING | {"ingredients": 1} | deleted
     with engine.connect() as connection:
         assert recipe_rows(connection) == before
 
@@ -596,7 +606,7 @@ def test_another_ingredient_with_a_sample_name_is_not_changed(url: URL, engine: 
     with engine.begin() as connection:
         values = dict(zip(("pk", "name", "description"), ingredient, strict=True))
         connection.execute(insert(Ingredient).values(values))
-    assert sample_data.load(url) == COUNTS
+    assert sample_data.load_missing(url) == COUNTS
     with engine.connect() as connection:
         assert ingredient in ingredient_rows(connection)
 
@@ -619,16 +629,16 @@ def test_another_user_with_a_sample_address_is_kept_and_unrelated_rows_are_inser
         if REDEMPTIONS[pk]["user_id"] == EXAMPLE_OWNER_PK
     }
     assert (
-        sample_data.load(url)
+        sample_data.load_missing(url)
         == COUNTS | {"users": 9, "coupons": 8 - len(skipped_coupons)} | expected
     )
-    assert sample_data.load(url) == NOTHING
+    assert sample_data.load_missing(url) == NOTHING
     with engine.connect() as connection:
         assert connection.scalar(select(User.pk).where(User.email == address)) == pk
 
 
 def count_of_other_users(table_name: str, user_id: str) -> int:
-    return len([row for row in sample_data.rows(table_name) if row["user_id"] != user_id])
+    return len([row for row in sample_data.sample_rows(table_name) if row["user_id"] != user_id])
 
 
 CONFLICTING_ROWS = [
@@ -648,11 +658,11 @@ def test_conflicting_rows_leave_consistent_data_and_loading_completes_without_th
     row = {"pk": uuid7(), **values}
     with engine.begin() as connection:
         connection.execute(insert(model).values(row))
-    first = sample_data.load(url)
+    first = sample_data.load_missing(url)
     with engine.begin() as connection:
         assert inconsistencies(connection) == []
         connection.execute(delete(model).where(model.pk == row["pk"]))
-    second = sample_data.load(url)
+    second = sample_data.load_missing(url)
     assert 0 < second["orders"] < COUNTS["orders"]
     assert {table_name: first[table_name] + second[table_name] for table_name in first} == COUNTS
     with engine.connect() as connection:
@@ -671,41 +681,41 @@ def inconsistencies(connection: Connection) -> list[UUID]:
 
 
 def test_the_stock_of_a_sold_product_is_not_changed(url: URL, engine: Engine):
-    sample_data.load(url)
+    sample_data.load_missing(url)
     sold = update(Product).where(Product.pk == UUID(UNSOLD)).values(stock=Product.stock - 1)
     with engine.begin() as connection:
         connection.execute(sold)
-    assert sample_data.load(url) == NOTHING
+    assert sample_data.load_missing(url) == NOTHING
     with engine.connect() as connection:
         stock = connection.scalar(select(Product.stock).where(Product.pk == UUID(UNSOLD)))
     assert stock == PRODUCTS[UNSOLD]["stock"] - 1
 
 
 def test_a_deleted_store_is_inserted_again(url: URL, engine: Engine):
-    sample_data.load(url)
+    sample_data.load_missing(url)
     with engine.begin() as connection:
         connection.execute(delete(Store).where(Store.pk == UUID(EMPTY_STORE)))
-    assert sample_data.load(url) == NOTHING | {"stores": 1}
+    assert sample_data.load_missing(url) == NOTHING | {"stores": 1}
 
 
 def test_another_hero_with_a_sample_nickname_is_kept(url: URL, engine: Engine):
     pk = uuid7()
     with engine.begin() as connection:
         connection.execute(insert(Hero).values(pk=pk, nickname="Old Jory"))
-    assert sample_data.load(url) == COUNTS | {"heroes": 7}
+    assert sample_data.load_missing(url) == COUNTS | {"heroes": 7}
     with engine.connect() as connection:
         assert connection.scalar(select(Hero.pk).where(Hero.nickname == "Old Jory")) == pk
 
 
 def test_a_deleted_user_is_inserted_again_with_their_tokens(url: URL, engine: Engine):
-    sample_data.load(url)
+    sample_data.load_missing(url)
     with engine.begin() as connection:
         connection.execute(delete(User).where(User.pk == UUID(EXAMPLE_PK)))
-    assert sample_data.load(url) == NOTHING | {"users": 1, "tokens": 2}
+    assert sample_data.load_missing(url) == NOTHING | {"users": 1, "tokens": 2}
 
 
 def test_concurrent_loads_insert_every_row_once(url: URL):
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(sample_data.load, [url, url])
+        first, second = pool.map(sample_data.load_missing, [url, url])
     added = {table_name: first[table_name] + second[table_name] for table_name in first}
     assert added == COUNTS

@@ -206,11 +206,11 @@ def catalogue(url):
 
 
 def test_the_map_knows_every_constraint_and_no_other(template):
-    assert db.constraint_errors().keys() == catalogue(template)
+    assert db.constraint_errors_by_name().keys() == catalogue(template)
 
 
 def test_every_rule_has_a_documented_code_a_pointer_and_a_sentence():
-    for name, rule in db.constraint_errors().items():
+    for name, rule in db.constraint_errors_by_name().items():
         assert PROBLEM_TYPES[rule.code].status in (409, 422), name
         assert rule.pointer.startswith("#"), name
         assert rule.detail.endswith("."), name
@@ -227,7 +227,7 @@ def test_every_constraint_of_the_catalogue_is_broken_here(template):
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_constraint_is_its_refusal(breaking, name):
     answer = breaking(*BROKEN[name], name)
-    rule = db.constraint_errors()[name]
+    rule = db.constraint_errors_by_name()[name]
     assert (answer.status_code, answer.json["code"]) == (PROBLEM_TYPES[rule.code].status, rule.code)
     [entry] = answer.json["errors"]
     assert (entry["pointer"], entry["code"]) == (rule.pointer, rule.code)

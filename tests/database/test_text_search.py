@@ -5,7 +5,7 @@ from sqlalchemy import cast, literal, select
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from alchemist import database as db
-from alchemist.database.text_search import search_vector
+from alchemist.database.text_search import search_vector_of
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import make_ingredient
 from tests.properties import given, settings, st
@@ -93,6 +93,6 @@ def test_words_of_a_changed_row_are_found(client, found):
 @given(text=st.text(min_size=1, max_size=127).filter(lambda text: "\0" not in text))
 def test_every_text_finds_itself_if_it_has_words(client, text):
     vector = Ingredient(name=text).search_words
-    assert vector == search_vector(text)
+    assert vector == search_vector_of(text)
     matches = db.matches_words(cast(literal(vector), TSVECTOR), text)
     assert db.session.scalar(select(matches)) is bool(vector)

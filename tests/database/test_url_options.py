@@ -26,10 +26,10 @@ def test_the_service_uses_the_schema_that_was_migrated(
     url = shop_database
     if source in options:
         url = url.update_query_dict({"options": options[source]})
-        url = config.database_url(url.render_as_string(hide_password=False))
+        url = config.parse_database_url(url.render_as_string(hide_password=False))
     else:
         monkeypatch.setenv("PGOPTIONS", SEARCH_PATH)
-    migrations.upgrade(url)
+    migrations.upgrade_to_latest(url)
     client = make_committing_app(database_url=url).test_client()
     assert client.get("/readyz").status_code == 200
     assert client.post("/api/v2/ingredients", json={"name": "Mandrake"}).status_code == 201

@@ -45,7 +45,7 @@ def load_sample_data(fresh_database: URL) -> Callable[[], None]:
     """Load the sample data, and return the function that restores deleted rows."""
 
     def load() -> None:
-        sample_data.load(fresh_database)
+        sample_data.load_missing(fresh_database)
 
     load()
     return load

@@ -185,7 +185,7 @@ def test_a_problem_has_a_page(client, code):
     html = client.get(f"/problems/{code}", headers=BROWSER).text
     problem = PROBLEM_TYPES[code]
     text = re.sub(r"<[^>]+>", "", html)
-    for expected in (code, f"{problem.status} {problem.title}", "request_id"):
+    for expected in (code, f"{problem.status} {problem.status_phrase}", "request_id"):
         assert expected in text
     assert "`" not in text
     for name in re.findall("`([^`]+)`", problem.description):

@@ -298,7 +298,7 @@ def test_any_path_works(tmp_path, public_dir, name, monkeypatch):
             assert execute(server, "SHOW data_directory") == [(str(data / "postgres/cluster"),)]
             with pytest.raises(embedded.DataDirectoryInUse) as raised:
                 serve(data).start()
-            assert embedded.wait_until_ready(embedded.url(raised.value.socket_dir), timeout=1)
+            assert embedded.becomes_ready(embedded.socket_url(raised.value.socket_dir), timeout=1)
     assert list(public_dir.iterdir()) == []
 
 
@@ -358,7 +358,7 @@ def test_in_a_private_directory_it_bypasses_permissions_where_root_has_no_other_
 @only_root
 def test_in_a_public_directory_it_runs_without_capabilities(public_dir):
     with serve(public_dir / "data") as server:
-        if not server.directory.is_traversable(postgres._bin_dir()):
+        if not server.directory.is_reachable_by_server(postgres._bin_dir()):
             pytest.skip("the programs of PostgreSQL are in a private directory")
         assert user_and_capabilities(server.process.pid) == ("nobody", 0)
 

@@ -164,7 +164,7 @@ def _lost(connection: Connection, acts: list[Any]) -> Iterator[str]:
 
 
 def _damage(url: URL) -> Iterator[str]:
-    for verdict in verify.run(url):
+    for verdict in verify.evaluate_all(url):
         if not verdict.passed:
             yield f"{verdict.assertion.name}: {verdict.count} violations, {verdict.keys}"
 

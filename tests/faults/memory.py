@@ -70,7 +70,7 @@ def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
         embedded.EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
     ):
         alembic.command.upgrade(db.alembic_config(server.url), "head")
-        sample_data.load(server.url)
+        sample_data.load_missing(server.url)
         known = _issue(server.url)
         environment = {
             "ALCHEMIST_LOG_LEVEL": "warning",
@@ -85,7 +85,7 @@ def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
 def _issue(url: URL) -> list[str]:
     """Give an admin many tokens."""
     known = [token_format.generate() for _ in range(TOKENS)]
-    admin = next(row["pk"] for row in sample_data.rows("users") if row["role"] == "admin")
+    admin = next(row["pk"] for row in sample_data.sample_rows("users") if row["role"] == "admin")
     common = {"user_id": admin, "label": "Till", "expires_at": "2099-01-01T00:00:00Z"}
     rows = [{**common, "digest": token_format.digest(secret)} for secret in known]
     with create_engine(url, poolclass=NullPool).begin() as connection:

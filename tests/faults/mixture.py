@@ -52,7 +52,7 @@ class Client:
     def __init__(self, port: int, seed: int, secrets: list[str]) -> None:
         self.connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         self.random, self.secrets = random.Random(seed), secrets
-        self.keys = {kind: [row["pk"] for row in sample_data.rows(kind)] for kind in KINDS}
+        self.keys = {kind: [row["pk"] for row in sample_data.sample_rows(kind)] for kind in KINDS}
         self.told: Counter[int] = Counter()
         self.wrong: list[str] = []
         self.seen: Ask | None = None

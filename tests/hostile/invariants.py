@@ -97,7 +97,7 @@ def _of_problem(request: Request, answer: Answer, told: object) -> Iterator[str]
     if request.target.startswith("/api/v1") and problem.code in V1_STATUSES:
         is_v1_status = answer.status == V1_STATUSES[problem.code]
         problem = replace(problem, status=answer.status) if is_v1_status else problem
-    expected = (problem.status, problem.title, f"/problems/{problem.code}")
+    expected = (problem.status, problem.status_phrase, f"/problems/{problem.code}")
     if (answer.status, told.get("title"), told.get("type")) != expected:
         yield f"Status, title or type do not belong to {problem.code}."
     if told.get("status") != answer.status:

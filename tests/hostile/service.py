@@ -14,7 +14,7 @@ from sqlalchemy import URL, NullPool, create_engine, text
 from alchemist import database as db
 from alchemist import embedded
 from alchemist.cli import sample_data
-from alchemist.config import database_url
+from alchemist.config import parse_database_url
 from tests.servers import Gunicorn, ProductionGunicorn
 
 NAME = "alchemist_hostile"
@@ -37,7 +37,7 @@ def opened() -> Iterator[tuple[Gunicorn, str]]:
 
 def insert_sample_data(server: Gunicorn) -> None:
     """Insert the rows of the sample data that are missing."""
-    sample_data.load(database_url(server.environment["DATABASE_URL"]))
+    sample_data.load_missing(parse_database_url(server.environment["DATABASE_URL"]))
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def _database(directory: str) -> Iterator[URL]:
     if server is not None:
         server.start()
     try:
-        url = database_url(given) if given else server.url  # type: ignore[union-attr]
+        url = parse_database_url(given) if given else server.url  # type: ignore[union-attr]
         _administer(url, f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)", f"CREATE DATABASE {NAME}")
         yield url.set(database=NAME)
         _administer(url, f"DROP DATABASE {NAME} WITH (FORCE)")

@@ -72,7 +72,7 @@ REVISIONS = [
 @pytest.fixture
 def full_database(fresh_database, make_committing_app):
     """A database with rows in every table."""
-    sample_data.load(fresh_database)
+    sample_data.load_missing(fresh_database)
     headers = {"Idempotency-Key": "one"}
     client = make_committing_app().test_client()
     assert (

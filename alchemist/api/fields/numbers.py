@@ -30,8 +30,8 @@ class DecimalString(fields.Field[Decimal]):
         self.positive = positive
         digits = rf"[0-9]{{1,{integer_digits}}}(\.[0-9]{{1,{scale}}})?"
         positive_digits = (
-            rf"(({_nonzero(integer_digits)})(\.[0-9]{{1,{scale}}})?"
-            rf"|0{{1,{integer_digits}}}\.({_nonzero(scale)}))"
+            rf"(({_nonzero_digits_pattern(integer_digits)})(\.[0-9]{{1,{scale}}})?"
+            rf"|0{{1,{integer_digits}}}\.({_nonzero_digits_pattern(scale)}))"
         )
         self.pattern = re.compile(digits, re.ASCII)
         self.range_message = (
@@ -57,7 +57,7 @@ class DecimalString(fields.Field[Decimal]):
         return cast(column, String)
 
 
-def _nonzero(length: int) -> str:
+def _nonzero_digits_pattern(length: int) -> str:
     """Return a pattern of 1 to `length` digits, not all of them zero, without a look-ahead.
 
     RE2, and so Go, has none.

@@ -42,7 +42,7 @@ PARSERS: dict[type, Callable[[str], Any]] = {
 }
 
 
-def _fingerprint(list_key: str, order: SortOrder, values: Sequence[str]) -> str:
+def _checksum(list_key: str, order: SortOrder, values: Sequence[str]) -> str:
     return blake2b(repr((list_key, order, list(values))).encode(), digest_size=9).hexdigest()
 
 
@@ -51,7 +51,7 @@ def encode_cursor(values: Sequence[str], list_key: str, order: SortOrder) -> str
 
     `list_key` identifies the list and its filters. The cursor is valid for them and for `order`.
     """
-    content = SEPARATOR.join([_fingerprint(list_key, order, values), *values])
+    content = SEPARATOR.join([_checksum(list_key, order, values), *values])
     return urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 

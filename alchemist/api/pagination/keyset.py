@@ -45,7 +45,7 @@ def keyset_select(
     Its parameters are `limit_plus_one` and, with a cursor, `after_<name>` for each sort key.
     """
     model = query.column_descriptions[0]["entity"]
-    conditions = leading_index.where_clauses(query)
+    conditions = leading_index.conditions_of(query)
     columns = [db.sort_column(db.table(model), key.name) for key in order]
     prefix_order: list[ColumnElement[Any]] = []
     if index_prefix:

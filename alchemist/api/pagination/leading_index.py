@@ -21,7 +21,7 @@ from alchemist import database as db
 RANGE_START_OPERATORS = {False: (operators.ge, operators.gt), True: (operators.le, operators.lt)}
 
 
-def where_clauses(query: Select[Any]) -> list[ColumnElement[Any]]:
+def conditions_of(query: Select[Any]) -> list[ColumnElement[Any]]:
     """Return the conditions of the query that are combined by AND."""
     if query.whereclause is None:
         return []
@@ -57,11 +57,11 @@ def find_index_prefix(query: Select[Any], names: Sequence[str]) -> IndexPrefix |
     alone, it would read all orders ever placed to find the few recent ones that are paid.
     """
     table = db.table(query.column_descriptions[0]["entity"])
-    for condition in where_clauses(query):
+    for condition in conditions_of(query):
         column = _compared_column(condition, operators.eq)
         if column is not None:
             keys = _sort_columns(column, table, names)
-            if _has_index([column, *keys.values()]):
+            if _has_index_on([column, *keys.values()]):
                 return IndexPrefix(condition, column, condition.right, keys)
     return None
 
@@ -92,17 +92,17 @@ def _sort_columns(
     return {"pk": foreign_keys[0]} if foreign_keys and list(names) == ["pk"] else {}
 
 
-def _has_index(columns: Sequence[Column[Any]]) -> bool:
+def _has_index_on(columns: Sequence[Column[Any]]) -> bool:
     """Return whether an index of two or more columns is on these, or on all but the last.
 
     The last one is the tie-breaker.
     """
     names = [column.name for column in columns]
-    candidates = [index for index in _indexes(columns[0].table) if len(index) > 1]
+    candidates = [index for index in _indexed_column_names(columns[0].table) if len(index) > 1]
     return any(index in (names, names[:-1]) for index in candidates)
 
 
-def _indexes(table: Any) -> Iterator[list[str]]:
+def _indexed_column_names(table: Any) -> Iterator[list[str]]:
     for index in table.indexes:
         yield [getattr(column, "name", "") for column in index.expressions]
     for constraint in table.constraints:

@@ -100,7 +100,7 @@ def _page_statement(
     statement = select(*columns)
     # Prepare only if a generic plan suits every value: without filters, or with an index prefix.
     # Other filters need a plan for the actual value, which may be frequent or rare.
-    can_use_generic_plan = len(leading_index.where_clauses(query)) == bool(index_prefix)
+    can_use_generic_plan = len(leading_index.conditions_of(query)) == bool(index_prefix)
     return statement if can_use_generic_plan else statement.execution_options(prepare=False)
 
 

@@ -52,13 +52,13 @@ def _redemptions(coupon: Row) -> Iterator[Row]:
 
 def _order_items(order: Row) -> Iterator[Row]:
     for position, item in enumerate(order["items"]):
-        yield {"order_id": order["pk"], "position": position, **_columns_of(OrderItem, item)}
+        yield {"order_id": order["pk"], "position": position, **_column_values(OrderItem, item)}
 
 
 def _orders_with_coupon(coupon: Row) -> Iterator[tuple[SampleTable, Row]]:
     """Yield the orders with a coupon: without all of them its remaining count would be wrong."""
     order_pks = {redemption["order_id"] for redemption in coupon["redemptions"]}
-    for order in rows("orders"):
+    for order in sample_rows("orders"):
         if order["pk"] in order_pks:
             yield SAMPLE_TABLES["orders"], order
 
@@ -79,7 +79,7 @@ SAMPLE_TABLES = {
 }
 
 
-def rows(table_name: str) -> list[Row]:
+def sample_rows(table_name: str) -> list[Row]:
     """Return the sample rows of a table, in the order of their primary keys."""
     file = resources.files(__name__) / f"{table_name}.json"
     sample_rows: list[Row] = json.loads(file.read_text("utf-8"))
@@ -90,7 +90,7 @@ def ignore_progress(_done: int, _total: int) -> None:
     """Do nothing with the progress."""
 
 
-def load(url: URL, progress: Progress = ignore_progress) -> dict[str, int]:
+def load_missing(url: URL, progress: Progress = ignore_progress) -> dict[str, int]:
     """Insert missing sample rows into a migrated database, in one transaction.
 
     Return the counts by table. Raise IntegrityError if a referenced row is deleted meanwhile: then
@@ -109,7 +109,7 @@ def insert_missing(connection: Connection, progress: Progress = ignore_progress)
     batches = list(_batches())
     added, done, total = dict.fromkeys(SAMPLE_TABLES, 0), 0, sum(len(batch) for _, batch in batches)
     for name, batch in batches:
-        added[name] += _insert(connection, SAMPLE_TABLES[name], batch)
+        added[name] += _insert_batch(connection, SAMPLE_TABLES[name], batch)
         done += len(batch)
         progress(done, total)
     return added
@@ -117,16 +117,16 @@ def insert_missing(connection: Connection, progress: Progress = ignore_progress)
 
 def _batches() -> Iterator[tuple[str, list[Row]]]:
     for name in SAMPLE_TABLES:
-        sample_rows = rows(name)
-        for start in range(0, len(sample_rows), BATCH_SIZE):
-            yield name, sample_rows[start : start + BATCH_SIZE]
+        rows = sample_rows(name)
+        for start in range(0, len(rows), BATCH_SIZE):
+            yield name, rows[start : start + BATCH_SIZE]
 
 
-def _insert(connection: Connection, sample_table: SampleTable, batch: list[Row]) -> int:
-    batch = _without_dangling(connection, sample_table, batch)
+def _insert_batch(connection: Connection, sample_table: SampleTable, batch: list[Row]) -> int:
+    batch = _without_dangling_references(connection, sample_table, batch)
     if not batch:
         return 0
-    values = [_columns_of(sample_table.model, row) for row in batch]
+    values = [_column_values(sample_table.model, row) for row in batch]
     # For a conflict on any column: another row may have the same e-mail address or nickname.
     statement = insert(sample_table.model).on_conflict_do_nothing()
     pks = connection.scalars(statement.returning(table(sample_table.model).c.pk), values)
@@ -140,12 +140,12 @@ def _insert(connection: Connection, sample_table: SampleTable, batch: list[Row])
     return len(inserted)
 
 
-def _columns_of(model: type[Base], row: Row) -> Row:
+def _column_values(model: type[Base], row: Row) -> Row:
     """Return the values of columns, without children and names that are only for readers."""
     return {name: row[name] for name in table(model).columns.keys() & row.keys()}
 
 
-def _without_dangling(
+def _without_dangling_references(
     connection: Connection, sample_table: SampleTable, batch: list[Row]
 ) -> list[Row]:
     """Return the rows whose references exist.
@@ -153,12 +153,12 @@ def _without_dangling(
     A sample user is missing if another user has their e-mail address. Then their heroes, stores and
     orders are skipped, too.
     """
-    references = {row["pk"]: set(_references(sample_table, row)) for row in batch}
-    existing = _existing(connection, set().union(*references.values()))
+    references = {row["pk"]: set(_outside_references(sample_table, row)) for row in batch}
+    existing = _existing_references(connection, set().union(*references.values()))
     return [row for row in batch if references[row["pk"]] <= existing]
 
 
-def _existing(connection: Connection, references: set[Reference]) -> set[Reference]:
+def _existing_references(connection: Connection, references: set[Reference]) -> set[Reference]:
     existing: set[Reference] = set()
     for target in {target for target, _ in references}:
         pks = [pk for table_, pk in references if table_ is target]
@@ -167,19 +167,23 @@ def _existing(connection: Connection, references: set[Reference]) -> set[Referen
     return existing
 
 
-def _references(sample_table: SampleTable, row: Row) -> Iterator[Reference]:
+def _outside_references(sample_table: SampleTable, row: Row) -> Iterator[Reference]:
     """Yield what a row, its children and its dependents refer to, except for each other."""
     models = (sample_table.model, sample_table.child_model)
     tables = {table(model) for model in models if model}
-    references = [*_targets(sample_table.model, row)]
+    references = [*_foreign_key_references(sample_table.model, row)]
     for child in sample_table.children(row):
-        references += _targets(sample_table.child_model, child) if sample_table.child_model else ()
+        references += (
+            _foreign_key_references(sample_table.child_model, child)
+            if sample_table.child_model
+            else ()
+        )
     for dependent_table, dependent in sample_table.dependents(row):
-        references += _references(dependent_table, dependent)
+        references += _outside_references(dependent_table, dependent)
     yield from (reference for reference in references if reference[0] not in tables)
 
 
-def _targets(model: type[Base], row: Row) -> Iterator[Reference]:
+def _foreign_key_references(model: type[Base], row: Row) -> Iterator[Reference]:
     for foreign_key in table(model).foreign_keys:
         if foreign_key.column.primary_key and (pk := row.get(foreign_key.parent.name)) is not None:
             yield foreign_key.column.table, pk

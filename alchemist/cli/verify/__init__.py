@@ -27,7 +27,7 @@ class Verdict:
         return not self.count
 
 
-def run(url: URL) -> Iterator[Verdict]:
+def evaluate_all(url: URL) -> Iterator[Verdict]:
     """Yield the verdict on each assertion.
 
     All of them read one snapshot, so that on a live service none sees half of a transaction.
@@ -35,10 +35,10 @@ def run(url: URL) -> Iterator[Verdict]:
     # Without statement_timeout: to read a large table takes long.
     engine = create_unpooled_engine(url, isolation_level="REPEATABLE READ")
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
-        yield from evaluate(connection)
+        yield from evaluate_on_connection(connection)
 
 
-def evaluate(connection: Connection) -> Iterator[Verdict]:
+def evaluate_on_connection(connection: Connection) -> Iterator[Verdict]:
     """Yield the verdict on each assertion in the transaction of a connection."""
     for assertion in ASSERTIONS:
         violations = assertion.violations.subquery()

@@ -53,7 +53,7 @@ PARAMETER_TYPES: dict[str, TypeEngine[Any]] = {
 SYSTEM_COLUMNS = {"pk", "created_at", "updated_at", "version"}
 
 
-def _write_flushed(session: Session, *_: object) -> None:
+def _write_flushed_and_pending(session: Session, *_: object) -> None:
     """Write the pending entries, and those of the rows that were flushed."""
     _write(session, [*_pop_pending(session), *_flushed_changes(session)])
 
@@ -77,7 +77,7 @@ def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> N
 
 def _write(session: Session, changes: list[Change]) -> None:
     if changes:
-        actor = _actor()
+        actor = _actor_columns()
         entries = [dict(zip(CHANGE_COLUMNS, change, strict=True)) | actor for change in changes]
         session.connection().execute(INSERT, entries)
 
@@ -89,16 +89,16 @@ def _pop_pending(session: Session) -> list[Change]:
 def _flushed_changes(session: Session) -> Iterator[Change]:
     """Yield the change of each row that was flushed."""
     # Python generates primary keys, so new rows have theirs.
-    for row in _versioned(session.new):
+    for row in _only_versioned(session.new):
         yield "create", row.__tablename__, row.pk, _changed_fields(row), _value_changes(row)
-    for row in _versioned(session.dirty):
+    for row in _only_versioned(session.dirty):
         if fields := _changed_fields(row):
             yield "update", row.__tablename__, row.pk, fields, _value_changes(row)
-    for row in _versioned(session.deleted):
+    for row in _only_versioned(session.deleted):
         yield "delete", row.__tablename__, row.pk, [], []
 
 
-def _versioned(rows: Iterable[object]) -> Iterator[Any]:
+def _only_versioned(rows: Iterable[object]) -> Iterator[Any]:
     return (row for row in rows if isinstance(row, Versioned))
 
 
@@ -108,7 +108,7 @@ def _changed_fields(row: Any) -> list[str]:
     columns = state.mapper.column_attrs.keys()
     changed = {name for name in columns if state.attrs[name].history.has_changes()}
     hidden = SYSTEM_COLUMNS | {column.name for column in row.__table__.c if db.is_derived(column)}
-    return sorted((changed - hidden) | db.modified_names(row))
+    return sorted((changed - hidden) | db.names_marked_modified(row))
 
 
 def _value_changes(row: Any) -> list[ValueChange]:
@@ -134,7 +134,7 @@ def _text(values: Sequence[Any]) -> str | None:
     return " ".join(value) if isinstance(value, list) else value
 
 
-def _actor() -> dict[str, Any]:
+def _actor_columns() -> dict[str, Any]:
     """Return who makes the change: the caller of the request, or else a command's user."""
     if not has_request_context():
         return dict.fromkeys(PARAMETER_TYPES.keys() - {"pk"}) | {"os_user": _os_user()}
@@ -158,7 +158,7 @@ def _os_user() -> str:
         return str(os.getuid())
 
 
-def audit_insert(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
+def audit_insert_cte(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
     """Return a CTE that writes the audit entry of an INSERT in the same statement.
 
     `audit_parameters` returns the values of its parameters. The rest is the same for all rows with
@@ -179,13 +179,13 @@ def audit_insert(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
 
 
 def audit_parameters(row: Any) -> dict[str, Any]:
-    """Return the parameters of `audit_insert` for a row that the current request inserts."""
-    parameters = _actor() | {"pk": uuid7(), "changes": json.dumps(_value_changes(row))}
+    """Return the parameters of `audit_insert_cte` for a row that the current request inserts."""
+    parameters = _actor_columns() | {"pk": uuid7(), "changes": json.dumps(_value_changes(row))}
     return {f"audit_{name}": value for name, value in parameters.items()}
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["audit"] = audit_insert, audit_parameters
+    app.extensions["audit"] = audit_insert_cte, audit_parameters
     register_listeners()
 
 
@@ -193,7 +193,7 @@ def register_listeners() -> None:
     """Write the audit log from now on, for every session of this process."""
     factory = db.session.session_factory
     for event_name, listener in (
-        ("after_flush", _write_flushed),
+        ("after_flush", _write_flushed_and_pending),
         ("before_commit", _write_pending),
         ("after_soft_rollback", _discard_rolled_back),
     ):

@@ -6,7 +6,7 @@ from sqlalchemy import JSON, CheckConstraint, Index, String
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, constraint_error
+from alchemist.database import Base, Versioned, error_info
 
 ACTIONS = ("create", "update", "delete")
 
@@ -37,7 +37,7 @@ class AuditEntry(Versioned, Base):
         CheckConstraint(
             "action IN ('create', 'update', 'delete')",
             "action",
-            info=constraint_error("not-one-of", "#/action", "Unknown action."),
+            info=error_info("not-one-of", "#/action", "Unknown action."),
         ),
         Index(None, "resource", "resource_pk", "pk"),
         Index(None, "resource_pk", "pk"),

@@ -56,7 +56,7 @@ class CouponItem(Resource):
         A new `init_count` changes `remaining_count` by the same difference. An `init_count` below
         the number of uses is a conflict (409).
         """
-        service.update(coupon, changes)
+        service.update_with_remaining_count(coupon, changes)
 
     @blp.destroy(CouponSchema, service.by_pk, problems=["in-use"])
     def delete(self, coupon: Coupon) -> None:

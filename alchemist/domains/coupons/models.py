@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error, folded, not_blank, sortable
+from alchemist.database import Base, Versioned, error_info, folded, not_blank, sortable
 from alchemist.domains.users.models import User
 
 
@@ -45,44 +45,42 @@ class Coupon(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "code_folded",
-            info=constraint_error("already-exists", "#/code", "Another coupon has this code."),
+            info=error_info("already-exists", "#/code", "Another coupon has this code."),
         ),
         not_blank("code"),
         CheckConstraint(
             "init_count >= 0",
             "init_count",
-            info=constraint_error("out-of-range", "#/init_count", "Must be 0 or more."),
+            info=error_info("out-of-range", "#/init_count", "Must be 0 or more."),
         ),
         CheckConstraint(
             "remaining_count BETWEEN 0 AND init_count",
             "remaining_count",
-            info=constraint_error(
+            info=error_info(
                 "out-of-range", "#/remaining_count", "Must be between 0 and the initial count."
             ),
         ),
         CheckConstraint(
             "used_before BETWEEN 0 AND init_count",
             "used_before",
-            info=constraint_error(
+            info=error_info(
                 "out-of-range", "#/init_count", "Must not be less than the number of uses."
             ),
         ),
         CheckConstraint(
             "percent_off BETWEEN 0 AND 100",
             "percent_off",
-            info=constraint_error("out-of-range", "#/percent_off", "Must be between 0 and 100."),
+            info=error_info("out-of-range", "#/percent_off", "Must be between 0 and 100."),
         ),
         CheckConstraint(
             "valid_from < valid_until",
             "valid_until",
-            info=constraint_error(
-                "out-of-range", "#/valid_until", "Must be later than valid_from."
-            ),
+            info=error_info("out-of-range", "#/valid_until", "Must be later than valid_from."),
         ),
         CheckConstraint(
             "per_user_limit >= 1",
             "per_user_limit",
-            info=constraint_error("out-of-range", "#/per_user_limit", "Must be 1 or more."),
+            info=error_info("out-of-range", "#/per_user_limit", "Must be 1 or more."),
         ),
         Index(None, "created_at", "pk"),
         Index(None, "code_sort", "pk"),
@@ -114,7 +112,7 @@ class Redemption(Versioned, Base):
     coupon_id: Mapped[UUID] = mapped_column(
         ForeignKey(
             Coupon.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#",
                 "The coupon does not exist.",
@@ -125,7 +123,7 @@ class Redemption(Versioned, Base):
     user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             User.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
@@ -141,7 +139,7 @@ class Redemption(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "order_id",
-            info=constraint_error("conflict", "#", "The order has already redeemed a coupon."),
+            info=error_info("conflict", "#", "The order has already redeemed a coupon."),
         ),
         Index(None, "coupon_id", "pk"),
         Index(None, "coupon_id", "created_at", "pk"),

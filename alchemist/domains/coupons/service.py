@@ -82,11 +82,11 @@ def list_query(*, code: str | None = None, active: bool | None = None) -> Select
     if code is not None:
         query = query.where(Coupon.code_folded == code)
     if active is not None:
-        query = query.where(_is_active() if active else ~_is_active())
+        query = query.where(_active_condition() if active else ~_active_condition())
     return query
 
 
-def _is_active() -> ColumnElement[bool]:
+def _active_condition() -> ColumnElement[bool]:
     """Return the condition IS_REDEEMABLE for a SELECT: its stable clock permits an index scan."""
     now = func.statement_timestamp()
     return and_(now < USABLE_UNTIL, or_(Coupon.valid_from.is_(None), Coupon.valid_from <= now))
@@ -114,7 +114,7 @@ def create(*, init_count: int, remaining_count: int | None = None, **values: Any
     return Coupon(**counts, used_before=init_count - remaining, **values)
 
 
-def update(coupon: Coupon, changes: Mapping[str, Any]) -> None:
+def update_with_remaining_count(coupon: Coupon, changes: Mapping[str, Any]) -> None:
     """Update a locked coupon; a new `init_count` changes `remaining_count` by the difference.
 
     Raises Conflict if `init_count` is less than the number of uses.
@@ -191,7 +191,7 @@ def _redeem_statement(*, has_user: bool) -> ReturningInsert[tuple[UUID]]:
     It does neither, and returns no row, if the coupon is not redeemable.
     """
     user_id = bindparam("user_id", type_=Uuid())
-    use_count = _use_count(user_id if has_user else None).scalar_subquery()
+    use_count = _use_count_select(user_id if has_user else None).scalar_subquery()
     is_below_limit = or_(Coupon.per_user_limit.is_(None), Coupon.per_user_limit > use_count)
     decremented = (
         sqlalchemy.update(Coupon)
@@ -206,7 +206,7 @@ def _redeem_statement(*, has_user: bool) -> ReturningInsert[tuple[UUID]]:
     return insert(redemptions).from_select(columns, row).returning(redemptions.c.pk)
 
 
-def _use_count(user_id: ColumnElement[UUID] | None) -> Select[tuple[int]]:
+def _use_count_select(user_id: ColumnElement[UUID] | None) -> Select[tuple[int]]:
     """Return the number of unreleased redemptions by a user, or if None with open access."""
     return select(func.count()).where(
         Redemption.coupon_id == bindparam("coupon_id"),
@@ -217,7 +217,7 @@ def _use_count(user_id: ColumnElement[UUID] | None) -> Select[tuple[int]]:
 
 def _rejection_reasons(coupon: Coupon, user_id: UUID | None) -> Iterator[ErrorDetail]:
     user_parameter = bindparam("user_id", type_=Uuid()) if user_id else None
-    query = select(NOW, _use_count(user_parameter).scalar_subquery())
+    query = select(NOW, _use_count_select(user_parameter).scalar_subquery())
     parameters = {"coupon_id": coupon.pk, "user_id": user_id}
     now, use_count = db.session.execute(query, parameters).one()
     if coupon.remaining_count == 0:

@@ -18,7 +18,7 @@ READ, READ_SALES = "orders:read", "sales:read"
 WRITE, FULFIL = "orders:write", "orders:fulfil"
 
 
-def visibility() -> dict[str, Any]:
+def visibility_arguments() -> dict[str, Any]:
     """Return the arguments of `service.by_pk` and `list_query` for orders the caller may read.
 
     These are the orders that the caller placed, and with `sales:read` those that the caller sells.
@@ -29,7 +29,7 @@ def visibility() -> dict[str, Any]:
 
 
 def readable_query(pk: UUID, *, single_currency: bool = False) -> Query:
-    return service.by_pk(pk, **visibility(), single_currency=single_currency)
+    return service.by_pk(pk, **visibility_arguments(), single_currency=single_currency)
 
 
 def query_as_buyer(pk: UUID) -> Query:
@@ -42,7 +42,7 @@ def query_as_sole_seller(pk: UUID) -> Query:
     return query.or_forbidden(readable_query(pk), f"{FULFIL}:any")
 
 
-def check_hero(references: Iterable[Reference]) -> None:
+def check_hero_owner(references: Iterable[Reference]) -> None:
     """Raise Forbidden if an order refers to the hero of another user."""
     user_id = request.caller.owner_filter(heroes_auth.WRITE)
     for reference in references:

@@ -46,7 +46,7 @@ class OrderList(Resource):
         Your own orders. With the permission `sales:read` also orders with products of your stores,
         with `orders:read:any` all orders.
         """
-        return service.list_query(**filters | auth.visibility())
+        return service.list_query(**filters | auth.visibility_arguments())
 
     @costly
     @idempotent
@@ -55,7 +55,7 @@ class OrderList(Resource):
         service.by_pk,
         body=OrderCreateSchema,
         in_session=True,
-        authorize=auth.check_hero,
+        authorize=auth.check_hero_owner,
         problems=PLACE_PROBLEMS,
     )
     def post(self, values: dict[str, Any]) -> Order:
@@ -74,7 +74,7 @@ class QuoteOrder(Resource):
 
     @costly
     @idempotent
-    @blp.arguments(OrderCreateSchema, authorize=auth.check_hero)
+    @blp.arguments(OrderCreateSchema, authorize=auth.check_hero_owner)
     @blp.doc(
         responses={
             200: openapi.response(

@@ -49,7 +49,9 @@ class CartItem(NamedTuple):
     is_reserved: bool
 
 
-def merge_items(items: Iterable[Mapping[str, Any]]) -> tuple[dict[UUID, int], dict[UUID, int]]:
+def quantities_and_first_indexes(
+    items: Iterable[Mapping[str, Any]],
+) -> tuple[dict[UUID, int], dict[UUID, int]]:
     """Return by product its total quantity, and the index of the first item that has it."""
     quantities: dict[UUID, int] = {}
     first_indexes: dict[UUID, int] = {}

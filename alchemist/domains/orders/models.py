@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error
+from alchemist.database import Base, Versioned, error_info
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.heroes.models import Hero
 from alchemist.domains.products.models import Product
@@ -38,7 +38,7 @@ class Order(Versioned, Base):
     user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             User.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
@@ -49,7 +49,7 @@ class Order(Versioned, Base):
     hero_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Hero.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#/hero_id",
                 "The hero does not exist.",
@@ -60,7 +60,7 @@ class Order(Versioned, Base):
     redemption_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Redemption.pk,
-            info=constraint_error("conflict", "#/coupon_code", "The redemption does not exist."),
+            info=error_info("conflict", "#/coupon_code", "The redemption does not exist."),
         )
     )
     status: Mapped[str] = mapped_column(String(16), server_default="placed")
@@ -77,12 +77,12 @@ class Order(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "redemption_id",
-            info=constraint_error("conflict", "#", "The redemption belongs to another order."),
+            info=error_info("conflict", "#", "The redemption belongs to another order."),
         ),
         CheckConstraint(
             "status IN ('placed', 'paid', 'fulfilled', 'cancelled')",
             "status",
-            info=constraint_error("not-one-of", "#/status", "Not an order status."),
+            info=error_info("not-one-of", "#/status", "Not an order status."),
         ),
         Index(None, "placed_at", "pk"),
         Index(None, "status", "pk"),
@@ -107,7 +107,7 @@ class OrderItem(Base):
         ForeignKey(
             Order.pk,
             ondelete="CASCADE",
-            info=constraint_error("conflict", "#", "The order was deleted at the same time."),
+            info=error_info("conflict", "#", "The order was deleted at the same time."),
         ),
         primary_key=True,
     )
@@ -115,7 +115,7 @@ class OrderItem(Base):
     product_id: Mapped[UUID] = mapped_column(
         ForeignKey(
             Product.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#/items",
                 "A product does not exist.",
@@ -138,17 +138,17 @@ class OrderItem(Base):
         UniqueConstraint(
             "order_id",
             "product_id",
-            info=constraint_error("duplicate", "#/items", "A product occurs twice."),
+            info=error_info("duplicate", "#/items", "A product occurs twice."),
         ),
         CheckConstraint(
             "quantity >= 1",
             "quantity",
-            info=constraint_error("out-of-range", "#/items", "A quantity must be 1 or more."),
+            info=error_info("out-of-range", "#/items", "A quantity must be 1 or more."),
         ),
         CheckConstraint(
             "taken IN (0, quantity)",
             "taken",
-            info=constraint_error(
+            info=error_info(
                 "out-of-range", "#/items", "An item reserves all of its quantity or nothing."
             ),
         ),
@@ -156,6 +156,6 @@ class OrderItem(Base):
             "unit_price >= 0 AND discount >= 0 AND total >= 0"
             " AND total = quantity * unit_price - discount",
             "total",
-            info=constraint_error("out-of-range", "#/items", "An item has a wrong total."),
+            info=error_info("out-of-range", "#/items", "An item has a wrong total."),
         ),
     )

@@ -14,7 +14,7 @@ from alchemist import errors
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.products.models import Product
-from alchemist.domains.products.service import store_pks_of_owner
+from alchemist.domains.products.service import store_pks_of_owner_select
 from alchemist.errors import ErrorDetail
 
 from . import cart, pricing, stock
@@ -42,7 +42,7 @@ def by_pk(
     With `sole_seller_id`, select it only if that user owns the stores of all items, with
     `single_currency`, only if all items have the same currency.
     """
-    query = _visible_to(select(Order).where(Order.pk == pk), buyer_id, seller_id)
+    query = _restrict_to_visible(select(Order).where(Order.pk == pk), buyer_id, seller_id)
     if single_currency:
         query = query.where(func.json_array_length(Order.totals) == 1)
     if sole_seller_id is not None:
@@ -62,7 +62,7 @@ def list_query(
     placed_before: datetime | None = None,
     single_currency: bool = False,
 ) -> Select[Any]:
-    query = _visible_to(select(Order), buyer_id, seller_id)
+    query = _restrict_to_visible(select(Order), buyer_id, seller_id)
     if single_currency:
         query = query.where(func.json_array_length(Order.totals) == 1)
     if status is not None:
@@ -80,7 +80,9 @@ def list_query(
     return query
 
 
-def _visible_to(query: Select[Any], buyer_id: UUID | None, seller_id: UUID | None) -> Select[Any]:
+def _restrict_to_visible(
+    query: Select[Any], buyer_id: UUID | None, seller_id: UUID | None
+) -> Select[Any]:
     if buyer_id is None:
         return query
     if seller_id is None:
@@ -88,18 +90,19 @@ def _visible_to(query: Select[Any], buyer_id: UUID | None, seller_id: UUID | Non
     # UNION, not OR: the planner would evaluate an OR for every order in the table.
     bought = aliased(Order)
     bought_by = select(bought.pk).where(bought.user_id == buyer_id)
-    return query.where(Order.pk.in_(bought_by.union(_sold_by(seller_id))))
+    return query.where(Order.pk.in_(bought_by.union(_order_pks_sold_by(seller_id))))
 
 
-def _sold_by(seller_id: Any) -> Select[Any]:
+def _order_pks_sold_by(seller_id: Any) -> Select[Any]:
     items = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
-    return items.where(Product.store_id.in_(store_pks_of_owner(seller_id)))
+    return items.where(Product.store_id.in_(store_pks_of_owner_select(seller_id)))
 
 
 def _has_items_of_other_sellers(seller_id: Any) -> Any:
     items = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
     sold_by_others = items.where(
-        OrderItem.order_id == Order.pk, Product.store_id.not_in(store_pks_of_owner(seller_id))
+        OrderItem.order_id == Order.pk,
+        Product.store_id.not_in(store_pks_of_owner_select(seller_id)),
     )
     return exists(sold_by_others.correlate(Order))
 
@@ -122,8 +125,8 @@ def place(
     order_id = uuid7()
     coupon = _lock_coupon(coupon_code) if coupon_code else None
     redemption_id, conflicts = _redeem(coupon, user_id, order_id)
-    quantities, first_indexes = cart.merge_items(items)
-    cart_items = stock.reserve(quantities)
+    quantities, first_indexes = cart.quantities_and_first_indexes(items)
+    cart_items = stock.reserve_available(quantities)
     percent_off = (coupon and coupon.percent_off) or 0
     prices = cart.price_items(cart_items, first_indexes, percent_off)
     totals = pricing.calculate_totals(prices)

@@ -35,7 +35,7 @@ NOW = func.clock_timestamp()
 PRODUCT_IDS = bindparam("product_ids", type_=ARRAY(Uuid))
 
 
-def reserve(quantities: Mapping[UUID, int]) -> list[CartItem]:
+def reserve_available(quantities: Mapping[UUID, int]) -> list[CartItem]:
     """Lock the products and decrement their stock; return an item for each, in the same order.
 
     A product without enough stock is not changed: its item is not `is_reserved`.
@@ -68,7 +68,7 @@ def return_stock(order_id: UUID) -> None:
     db.session.execute(RETURN_STOCK, {"order_id": order_id})
 
 
-def _requested_items() -> Any:
+def _requested_items_table() -> Any:
     """Return the table of the requested products and quantities."""
     items = func.unnest(PRODUCT_IDS, bindparam("quantities", type_=ARRAY(Integer)))
     return items.table_valued(
@@ -86,7 +86,7 @@ def _reserve_statement() -> Select[Any]:
     join the planner chooses. The new stock is computed from the locked row: the UPDATE's own
     snapshot is older than the wait for the lock, and an update based on it would be lost or fail.
     """
-    requested = _requested_items()
+    requested = _requested_items_table()
     locked = (
         select(Product.pk, Product.name, Product.price, Product.currency, Product.stock)
         .where(Product.pk == func.any(PRODUCT_IDS))
@@ -148,7 +148,7 @@ def _insert_items_statement() -> Any:
     return insert(db.table(OrderItem)).from_select(["order_id", "position", *types], rows)
 
 
-def _return_statement() -> Any:
+def _return_stock_statement() -> Any:
     """Return the statement that locks the products of an order by pk and restores their stocks."""
     locked = (
         select(Product.pk, OrderItem.taken)
@@ -169,4 +169,4 @@ def _return_statement() -> Any:
 
 RESERVE_STOCK = _reserve_statement()
 INSERT_ITEMS = _insert_items_statement()
-RETURN_STOCK = _return_statement()
+RETURN_STOCK = _return_stock_statement()

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
+from alchemist.database import Base, Versioned, error_info, not_blank, searchable, sortable
 from alchemist.domains.ingredients.models import Ingredient
 
 
@@ -39,7 +39,7 @@ class PotionIngredient(Base):
         ForeignKey(
             Potion.pk,
             ondelete="CASCADE",
-            info=constraint_error("conflict", "#", "The potion was deleted at the same time."),
+            info=error_info("conflict", "#", "The potion was deleted at the same time."),
         ),
         primary_key=True,
     )
@@ -47,7 +47,7 @@ class PotionIngredient(Base):
     ingredient_id: Mapped[UUID] = mapped_column(
         ForeignKey(
             Ingredient.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#/ingredients",
                 "An ingredient does not exist.",
@@ -66,18 +66,16 @@ class PotionIngredient(Base):
         UniqueConstraint(
             "potion_id",
             "ingredient_id",
-            info=constraint_error("duplicate", "#/ingredients", "An ingredient occurs twice."),
+            info=error_info("duplicate", "#/ingredients", "An ingredient occurs twice."),
         ),
         CheckConstraint(
             "amount > 0",
             "amount",
-            info=constraint_error(
-                "out-of-range", "#/ingredients", "An amount must be greater than 0."
-            ),
+            info=error_info("out-of-range", "#/ingredients", "An amount must be greater than 0."),
         ),
         CheckConstraint(
             "unit <> ''",
             "unit",
-            info=constraint_error("too-short", "#/ingredients", "A unit must not be blank."),
+            info=error_info("too-short", "#/ingredients", "A unit must not be blank."),
         ),
     )

@@ -39,14 +39,14 @@ def list_query(
     if q is not None:
         query = query.where(matches_words(Potion.search_words, q))
     if ingredient is not None:
-        query = _containing_all(query, ingredient)
+        query = _restrict_to_containing_all(query, ingredient)
     if brewable_with is not None:
-        query = query.where(Potion.pk.in_(_containing_any(brewable_with)))
+        query = query.where(Potion.pk.in_(_potion_pks_containing_any(brewable_with)))
         query = query.where(~_needs_more_than(brewable_with))
     return query
 
 
-def _containing_any(pks: list[UUID]) -> Select[Any]:
+def _potion_pks_containing_any(pks: list[UUID]) -> Select[Any]:
     """Select the pks of potions with any of the ingredients.
 
     DISTINCT makes PostgreSQL evaluate it before the page, with the index on `ingredient_id`.
@@ -55,7 +55,7 @@ def _containing_any(pks: list[UUID]) -> Select[Any]:
     return select(PotionIngredient.potion_id).where(contains).distinct()
 
 
-def _containing_all(query: Select[Any], pks: Any) -> Select[Any]:
+def _restrict_to_containing_all(query: Select[Any], pks: Any) -> Select[Any]:
     """Restrict the query to the potions that contain all of the ingredients, which are distinct.
 
     The first and the last ingredient are separate conditions: PostgreSQL estimates how frequent

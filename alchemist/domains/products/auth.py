@@ -20,7 +20,7 @@ def writable_query(pk: UUID) -> Query:
     return query.or_forbidden(service.by_pk(pk), f"{WRITE}:any")
 
 
-def check_store(references: Iterable[Reference]) -> None:
+def check_store_owner(references: Iterable[Reference]) -> None:
     """Raise Forbidden if a product refers to the store of another user."""
     user_id = request.caller.owner_filter(WRITE)
     for reference in references:

@@ -33,7 +33,7 @@ class ProductList(Resource):
         ProductSchema,
         service.by_pk,
         body=ProductSchema,
-        authorize=auth.check_store,
+        authorize=auth.check_store_owner,
         problems=["already-exists"],
     )
     def post(self, values: dict[str, Any]) -> Product:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
+from alchemist.database import Base, Versioned, error_info, not_blank, searchable, sortable
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.stores.currencies import is_amount_sql
 from alchemist.domains.stores.models import Store
@@ -34,7 +34,7 @@ class Product(Versioned, Base):
     potion_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Potion.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#/potion_id",
                 "The potion does not exist.",
@@ -61,7 +61,7 @@ class Product(Versioned, Base):
             ["store_id", "currency"],
             [Store.pk, Store.currency],
             onupdate="CASCADE",
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#/store_id",
                 "The store does not exist.",
@@ -72,27 +72,25 @@ class Product(Versioned, Base):
         CheckConstraint(
             is_amount_sql(column("price"), column("currency")),
             "currency",
-            info=constraint_error(
+            info=error_info(
                 "conflict", "#/currency", "The currency lacks the amount of a product."
             ),
         ),
         UniqueConstraint(
             "store_id",
             "name",
-            info=constraint_error(
-                "already-exists", "#/name", "The store has a product of this name."
-            ),
+            info=error_info("already-exists", "#/name", "The store has a product of this name."),
         ),
         not_blank("name"),
         CheckConstraint(
             "price >= 0",
             "price",
-            info=constraint_error("out-of-range", "#/price", "Must be 0 or more."),
+            info=error_info("out-of-range", "#/price", "Must be 0 or more."),
         ),
         CheckConstraint(
             "stock >= 0",
             "stock",
-            info=constraint_error("out-of-range", "#/stock", "Must be 0 or more."),
+            info=error_info("out-of-range", "#/stock", "Must be 0 or more."),
         ),
         Index(None, "name_sort", "pk"),
         Index(None, "price", "pk"),

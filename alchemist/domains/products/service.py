@@ -24,11 +24,11 @@ MAX_STOCK = 1_000_000_000
 def by_pk(pk: UUID, *, owner_id: UUID | None = None) -> Select[Any]:
     query = select(Product).where(Product.pk == pk)
     if owner_id is not None:
-        query = query.where(Product.store_id.in_(store_pks_of_owner(owner_id)))
+        query = query.where(Product.store_id.in_(store_pks_of_owner_select(owner_id)))
     return query
 
 
-def store_pks_of_owner(owner_id: Any) -> Select[Any]:
+def store_pks_of_owner_select(owner_id: Any) -> Select[Any]:
     """Select the primary keys of the stores of an owner."""
     return select(Store.pk).where(Store.owner_id == owner_id)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, constraint_error, not_blank, searchable, sortable
+from alchemist.database import Base, Versioned, error_info, not_blank, searchable, sortable
 from alchemist.domains.users.models import User
 
 
@@ -15,7 +15,7 @@ class Store(Versioned, Base):
     owner_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             User.pk,
-            info=constraint_error(
+            info=error_info(
                 "unknown-reference",
                 "#/owner_id",
                 "The user does not exist.",
@@ -38,7 +38,7 @@ class Store(Versioned, Base):
     __table_args__ = (
         # Products refer to both: their currency follows that of the store.
         UniqueConstraint(
-            "pk", "currency", info=constraint_error("already-exists", "#/pk", "The key is taken.")
+            "pk", "currency", info=error_info("already-exists", "#/pk", "The key is taken.")
         ),
         not_blank("name"),
         not_blank("street"),
@@ -48,7 +48,7 @@ class Store(Versioned, Base):
         CheckConstraint(
             "currency ~ '^[A-Z]{3}$'",
             "currency",
-            info=constraint_error("not-one-of", "#/currency", "Not a currency of ISO 4217."),
+            info=error_info("not-one-of", "#/currency", "Not a currency of ISO 4217."),
         ),
         Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),

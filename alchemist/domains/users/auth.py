@@ -120,9 +120,9 @@ def authenticate() -> Caller:
     With open access a caller without a token has all permissions; a token that is sent counts.
     """
     if not current_app.extensions["open_access"]:
-        return _token_caller()
+        return _caller_from_token()
     _check_is_local()
-    return _token_caller() if "Authorization" in request.headers else OPEN_ACCESS_CALLER
+    return _caller_from_token() if "Authorization" in request.headers else OPEN_ACCESS_CALLER
 
 
 def _check_is_local() -> None:
@@ -134,7 +134,7 @@ def _check_is_local() -> None:
     # A unix socket has no peer address.
     is_local = not request.remote_addr or config.is_loopback(request.remote_addr)
     hosts = (request.host, request.authority)
-    has_local_host = all(config.is_loopback(config.hostname(host)) for host in hosts)
+    has_local_host = all(config.is_loopback(config.host_without_port(host)) for host in hosts)
     if not (is_local and has_local_host) or _is_cross_site() or is_forwarded(request.environ):
         raise errors.Forbidden("Open access is limited to this machine.", code="not-local")
 
@@ -153,7 +153,7 @@ def _is_cross_site() -> bool:
     return origin.lower() != own.lower() and origin not in current_app.extensions["cors_origins"]
 
 
-def _token_caller() -> Caller:
+def _caller_from_token() -> Caller:
     header = request.headers.get("Authorization")
     if header is None:
         return ANONYMOUS
@@ -232,7 +232,7 @@ def revalidate_token(permission: str) -> Caller:
 
 def _update_last_used(token_id: UUID | None) -> None:
     """Record the use of the token. A locked row is skipped, and a database error is ignored."""
-    with suppress(SQLAlchemyError), db.begin_separate() as connection:
+    with suppress(SQLAlchemyError), db.begin_separate_transaction() as connection:
         connection.execute(_UPDATE_LAST_USED, {"token_id": token_id})
 
 
@@ -249,7 +249,7 @@ def _flag_token_statement(state: ORMExecuteState) -> None:
         state.session.info["tokens_changed"] = True
 
 
-def _invalidate_cache(session: Session, transaction: SessionTransaction) -> None:
+def _invalidate_caches_if_flagged(session: Session, transaction: SessionTransaction) -> None:
     """Invalidate the token caches of all workers when a flagged transaction ends."""
     if transaction.parent is None and session.info.pop("tokens_changed", False):
         _cache_generation[:8] = urandom(8)
@@ -266,7 +266,7 @@ def init_app(app: Flask, settings: config.Settings) -> None:
     app.extensions["cors_origins"] = settings.cors_origins
     app.extensions["max_token_ttl"] = timedelta(days=settings.max_token_days)
     app.extensions["authenticate"] = authenticate
-    references.restrict(User, _is_visible_user)
+    references.restrict_lookup(User, _is_visible_user)
 
 
 def _is_visible_user(pk: UUID | str) -> bool:
@@ -276,4 +276,4 @@ def _is_visible_user(pk: UUID | str) -> bool:
 
 event.listen(db.session.session_factory, "after_flush", _flag_token_change)
 event.listen(db.session.session_factory, "do_orm_execute", _flag_token_statement)
-event.listen(db.session.session_factory, "after_transaction_end", _invalidate_cache)
+event.listen(db.session.session_factory, "after_transaction_end", _invalidate_caches_if_flagged)

@@ -9,7 +9,7 @@ from flask import Response
 from alchemist import errors
 from alchemist.api import Blueprint, JsonResponse, Resource, idempotency, openapi, problem_codes
 from alchemist.api.idempotency import idempotent
-from alchemist.api.operations import get_representation, load_values
+from alchemist.api.operations import get_representation, load_body_as_args
 from alchemist.api.request import request
 from alchemist.database import Query, lock_row
 
@@ -264,7 +264,7 @@ class RevokeTokens(Resource):
         permission `tokens:write:any`.
         """
         user = lock_row(_token_owner_query(user_id, "tokens:write"))
-        load_values(None)
+        load_body_as_args(None)
         return JsonResponse(json.dumps({"revoked": service.revoke_tokens(user)}))
 
 

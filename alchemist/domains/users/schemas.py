@@ -110,7 +110,7 @@ class UserListQuery(ListQuerySchema):
     )
 
 
-def in_the_future(moment: datetime) -> None:
+def check_in_future(moment: datetime) -> None:
     if moment <= datetime.now(UTC):
         raise ValidationError(CodedMessage("out-of-range", "Must be in the future."))
 
@@ -150,7 +150,7 @@ class TokenSchema(Schema):
     )
     expires_at = UtcDateTime(
         allow_none=True,
-        validate=in_the_future,
+        validate=check_in_future,
         metadata={
             "description": "When the token expires; 90 days from now by default. The service "
             "shortens it to its maximum, a year unless configured otherwise, and to the expiry of "

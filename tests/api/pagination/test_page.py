@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.api import pagination
-from alchemist.api.pagination.cursor import SEPARATOR, _fingerprint
+from alchemist.api.pagination.cursor import SEPARATOR, _checksum
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import (
@@ -290,7 +290,7 @@ def test_a_forged_cursor_with_values_that_fit_no_column_is_refused(client, sort,
 
 def forged(url, order, values):
     """Return a cursor with a valid fingerprint."""
-    content = SEPARATOR.join([_fingerprint(f"{url} []", order, values), *values])
+    content = SEPARATOR.join([_checksum(f"{url} []", order, values), *values])
     return urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 

@@ -24,7 +24,7 @@ def client(shared_gunicorn):
 def consistent(module_database):
     """Fail the test if `verify` finds an inconsistency after it."""
     yield
-    assert [verdict for verdict in verify.run(module_database) if not verdict.passed] == []
+    assert [verdict for verdict in verify.evaluate_all(module_database) if not verdict.passed] == []
 
 
 def redemption(coupon):
@@ -73,7 +73,7 @@ def test_the_limit_per_user_applies_to_concurrent_requests(make_committing_app, 
     for user in range(2):
         statuses = [answer.status for answer in answers[user::2]]
         assert statuses.count(201) == 7
-    assert [verdict for verdict in verify.run(database) if not verdict.passed] == []
+    assert [verdict for verdict in verify.evaluate_all(database) if not verdict.passed] == []
 
 
 def test_a_coupon_is_deleted_or_redeemed_but_not_both(shared_gunicorn, client, consistent):

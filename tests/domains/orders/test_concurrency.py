@@ -48,7 +48,7 @@ def consistent(module_database):
 
 
 def failed_verdicts(database):
-    return [verdict for verdict in verify.run(database) if not verdict.passed]
+    return [verdict for verdict in verify.evaluate_all(database) if not verdict.passed]
 
 
 def create_products(client, number, currency="EUR", **values):

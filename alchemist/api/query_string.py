@@ -1,0 +1,42 @@
+"""Reads query strings strictly, and reports every error with its parameter."""
+
+from typing import Any, NoReturn
+
+from marshmallow import Schema, ValidationError
+from webargs.flaskparser import FlaskParser
+
+from alchemist import errors
+
+from .fields import QueryList
+from .json_body import to_error_details
+
+
+class QueryParser(FlaskParser):
+    """webargs for query strings: unknown and repeated parameters are errors, all at once."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {}
+
+    def load_querystring(self, req: Any, schema: Schema) -> Any:
+        return req.query_parameters(_repeatable_parameters(schema))
+
+    def handle_error(
+        self, error: ValidationError, req: Any, schema: Schema, **_options: Any
+    ) -> NoReturn:
+        errors_found = to_error_details(error.messages_dict["query"], "query")
+        repeated = req.repeated_parameter_errors(_repeatable_parameters(schema))
+        raise errors.UnprocessableContent.from_errors([*repeated, *errors_found])
+
+    def parse(self, argmap: Any, req: Any = None, **options: Any) -> Any:
+        """Return the values of the query; raise UnprocessableContent for all of its errors."""
+        # The request itself, and not the proxy that stands for it in each thread.
+        proxy: Any = req or self.get_default_request()
+        request = proxy._get_current_object()
+        values = super().parse(argmap, request, **options)
+        if repeated := request.repeated_parameter_errors(_repeatable_parameters(argmap)):
+            raise errors.UnprocessableContent.from_errors(repeated)
+        return values
+
+
+def _repeatable_parameters(schema: Schema) -> list[str]:
+    """Return the names of the parameters that may be repeated."""
+    return [name for name, field in schema.fields.items() if isinstance(field, QueryList)]
