@@ -29,7 +29,11 @@ def run() -> None:
     url = context.config.attributes.get("url") or config.load().database_url
     with create_unpooled_engine(url).connect() as connection:
         acquire_lock(connection)
-        context.configure(connection=connection, target_metadata=Base.metadata)
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            on_version_apply=context.config.attributes.get("on_version_apply"),
+        )
         migrate_with_retries()
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import traceback
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +46,18 @@ class JsonFormatter(logging.Formatter):
                 "stack": "\n".join(_tracebacks_with_causes(error))
             }
         return json.dumps(line, default=str)
+
+
+def printable(text: str) -> str:
+    """Return the text with control and format characters escaped, which could forge output."""
+    if text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else ascii(char)[1:-1] for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    category = unicodedata.category(char)
+    return not category.startswith("C") and category not in ("Zl", "Zp")
 
 
 def _exception_type_and_message(error: BaseException) -> dict[str, str]:

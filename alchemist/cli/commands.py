@@ -1,34 +1,30 @@
 """The `alchemist` command."""
 
-import os
-import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import json
 from pathlib import Path
-from subprocess import Popen
-from time import sleep
+from typing import Any
 
 import click
-from sqlalchemy import URL
 
-from alchemist import config, embedded
+from alchemist import __version__, config
 
-from . import dev_server, errors, migrations, sample_data, tokens
+from . import errors, migrations, sample_data, tokens
 from . import verify as verification
+from .dev import dev
 from .grant import grant
+from .output import echo
 from .purge import purge
-
-_data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=Path(".alchemist"),
-    show_default=True,
-    help="The data directory of the embedded PostgreSQL, used when DATABASE_URL is not set.",
+from .target_database import (
+    TargetDatabase,
+    data_option,
+    load_settings,
+    running_database,
+    select_server,
 )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """The back end of an apothecary: its ingredients, its potions, and a shop around them.
 
@@ -50,61 +46,22 @@ def main() -> None:
 
     \b
     Environment variables, also read from `.env` in the current directory:
-        DATABASE_URL   the PostgreSQL database; without it, `dev`,
-                       `load-examples` and `verify` use an embedded PostgreSQL
+        DATABASE_URL   the PostgreSQL database; without it, commands use the
+                       embedded PostgreSQL that `dev` and `load-examples` create
         ALCHEMIST_…    workers, threads, timeouts: see the table in the README
     """
 
 
-@main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="The port to listen on; 0 selects a free port.",
-)
-@_data_option
-def dev(host: str, port: int, data: Path) -> None:
-    """Run a development server until Ctrl-C.
-
-    Starts an embedded PostgreSQL, or uses the database of DATABASE_URL, and migrates it. Access is
-    open: every caller on this machine has every permission, without a token.
-
-    \b
-    Example:
-        alchemist dev --port 8080 --data ~/apothecary
-    """
-    _handle_termination_like_ctrl_c()
-    with suppress(KeyboardInterrupt), errors.reported(), ExitStack() as stack:
-        listener = stack.enter_context(dev_server.listening_socket(host, port))
-        address, port = dev_server.format_address(host, listener), listener.getsockname()[1]
-        processes: dict[str, Popen[bytes]] = {}
-        server = _embedded_unless_configured(data)
-        os.environ |= {"ALCHEMIST_BIND": address, "ALCHEMIST_OPEN_ACCESS": "true"}
-        settings = config.load()
-        if server:
-            stack.callback(server.stop)
-            processes["PostgreSQL"] = server.start()
-        migrations.upgrade_to_latest(settings.database_url)
-        processes["gunicorn"] = stack.enter_context(dev_server.running_gunicorn(listener))
-        dev_server.await_ready(host, port, processes)
-        click.echo(_banner(address, data, server))
-        while True:
-            dev_server.check_running(processes)
-            sleep(0.1)
-    click.echo("Stopped.")
-
-
+main.add_command(dev)
 main.add_command(tokens.token)
 main.add_command(purge)
 main.add_command(grant)
 
 
 @main.command()
-def migrate() -> None:
-    """Migrate the database of DATABASE_URL to the latest revision.
+@data_option
+def migrate(data: Path | None) -> None:
+    """Migrate the database to the latest revision.
 
     It is safe to run this several times, also concurrently: one process migrates, the others wait.
 
@@ -112,44 +69,60 @@ def migrate() -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist migrate
     """
-    with errors.reported():
-        url = config.load().database_url
-        before, after = migrations.upgrade_to_latest(url)
+    with errors.reported(), running_database(data, migrates=True) as database:
+        name = database.location[0].upper() + database.location[1:]
+        before, after = migrations.upgrade_to_latest(database.url)
         result = f"was migrated from {before or 'nothing'} to"
         if before == after:
             result = "is up to date at"
-        click.echo(f"The database {url.database} {result} {after}.")
+        echo(f"{name} {result} {after}.")
 
 
 @main.command()
-@_data_option
-def load_examples(data: Path) -> None:
+@data_option
+@click.option("--yes", is_flag=True, help="Do not ask before writing to another database.")
+def load_examples(data: Path | None, yes: bool) -> None:
     """Load an example shop into the database.
 
-    Inserts missing examples and does not change existing rows, so it is safe to run again. Uses
-    DATABASE_URL, or the embedded PostgreSQL, whether or not `alchemist dev` is running.
+    Inserts missing examples, two admins among them, and does not change existing rows, so it is
+    safe to run again. It asks first, unless the database is the embedded PostgreSQL, whether or not
+    `alchemist dev` is running.
 
     \b
     Example:
         alchemist load-examples --data ~/apothecary
     """
-    with errors.reported(), _migrated_database(data) as url:
-        with click.progressbar(length=1, label="Loading examples") as bar:
+    with (
+        errors.reported(),
+        running_database(data, creates=True, migrates=True) as database,
+    ):
+        if database.is_embedded:
+            migrations.upgrade_to_latest(database.url)
+        else:
+            migrations.require_latest_revision(database.url)
+            echo(f"This loads example data, with two admins, into {database.location}.")
+            yes or click.confirm("Continue? (--yes skips this question.)", abort=True)
+        _load_examples(database)
 
-            def update_bar(done: int, total: int) -> None:
-                bar.length = total
-                bar.update(done - bar.pos)
 
-            added = sample_data.load_missing(url, update_bar)
-        skipped = (bar.length or 0) - sum(added.values())
-        counts = ", ".join(f"{count} to {name}" for name, count in added.items())
-        click.echo(f"Added {counts}; skipped {skipped}.")
+def _load_examples(database: TargetDatabase) -> None:
+    with click.progressbar(length=1, label=f"Loading examples into {database.location}") as bar:
+
+        def update_bar(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        added = sample_data.load_missing(database.url, update_bar)
+    skipped = (bar.length or 0) - sum(added.values())
+    counts = ", ".join(f"{count} to {name}" for name, count in added.items())
+    echo(f"Added {counts}; skipped {skipped}.")
 
 
 @main.command()
-@_data_option
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.pass_context
-def verify(context: click.Context, data: Path) -> None:
+def verify(context: click.Context, data: Path | None, as_json: bool) -> None:
     """Check the consistency of the stored data.
 
     Checks that every declared constraint exists, and the rules that no constraint can express: a
@@ -164,11 +137,14 @@ def verify(context: click.Context, data: Path) -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist verify
     """
-    with errors.reported(), _migrated_database(data) as url:
+    with errors.reported(), running_database(data) as database:
         verdicts = []
-        for verdict in verification.evaluate_all(url):
-            click.echo(_format_verdict(verdict))
+        for verdict in verification.evaluate_all(database.url):
             verdicts.append(verdict)
+            if not as_json:
+                echo(_format_verdict(verdict))
+    if as_json:
+        click.echo(json.dumps([_to_json(verdict) for verdict in verdicts], indent=2))
     context.exit(0 if all(verdict.passed for verdict in verdicts) else 1)
 
 
@@ -183,67 +159,29 @@ def _format_verdict(verdict: verification.Verdict) -> str:
     return "\n".join([f"FAILED  {line} {violations}:", *keys])
 
 
-def _embedded_unless_configured(data: Path) -> embedded.EmbeddedPostgres | None:
-    """Return an embedded PostgreSQL and set DATABASE_URL to it; None if DATABASE_URL is set."""
-    config.load_dotenv()
-    if "DATABASE_URL" in os.environ:
-        return None
-    server = embedded.EmbeddedPostgres(data)
-    os.environ["DATABASE_URL"] = server.url.render_as_string(hide_password=False)
-    return server
+def _to_json(verdict: verification.Verdict) -> dict[str, Any]:
+    """Return a verdict with the number of violations and the keys of the first ones."""
+    return {
+        "name": verdict.assertion.name,
+        "description": verdict.assertion.description,
+        "passed": verdict.passed,
+        "violations": verdict.count,
+        "keys": verdict.keys,
+    }
 
 
-@contextmanager
-def _migrated_database(data: Path) -> Iterator[URL]:
-    """Yield the URL of a migrated database; run the embedded PostgreSQL for the time if needed."""
-    server = _embedded_unless_configured(data)
-    if server is None:
-        url = config.load().database_url
-        migrations.require_latest_revision(url)
-        yield url
-        return
-    try:
-        url = _start_or_reuse(server)
-        migrations.upgrade_to_latest(url)
-        yield url
-    finally:
-        server.stop()
+@main.command("config")
+@data_option
+def show_config(data: Path | None) -> None:
+    """Print the settings that are in effect, without passwords.
 
+    The lines have the format of `.env`. A setting without a value is a comment.
 
-def _start_or_reuse(server: embedded.EmbeddedPostgres) -> URL:
-    try:
-        server.start()
-    except embedded.DataDirectoryInUse as error:
-        url = embedded.socket_url(error.socket_dir)
-        if not embedded.becomes_ready(url, timeout=30):
-            message = f"{error} The PostgreSQL of that process does not accept connections."
-            raise embedded.EmbeddedPostgresError(message) from error
-        return url
-    return server.url
-
-
-def _handle_termination_like_ctrl_c() -> None:
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        # `nohup` ignores SIGHUP; keep it ignored.
-        if signal.getsignal(signum) == signal.SIG_DFL:
-            signal.signal(signum, signal.default_int_handler)
-
-
-def _banner(address: str, data: Path, server: embedded.EmbeddedPostgres | None) -> str:
-    option = "" if data == Path(".alchemist") else f" --data {shlex.quote(str(data))}"
-    location = f"{server.directory.path}" if server else "the database of DATABASE_URL"
-    lines = [
-        "Ready.",
-        f"  API   http://{address}/api/v2/",
-        f"  Docs  http://{address}/api/docs",
-        f"  Data  {location}",
-        "Access is open: every caller on this machine has every permission.",
-    ]
-    if server:
-        lines += [
-            "The embedded PostgreSQL is for development and tests only: it does not get every",
-            "security release of PostgreSQL.",
-        ]
-    return "\n".join(
-        [*lines, f"Run `alchemist load-examples{option}` for example data. Stop with Ctrl-C."]
-    )
+    \b
+    Example:
+        alchemist config
+    """
+    with errors.reported():
+        settings = load_settings(select_server(data))
+        for name, text in config.as_variables(settings).items():
+            echo(f"{name}={text}" if text else f"# {name}=")

@@ -13,6 +13,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from alchemist import database as db
+from alchemist.config.checks import TCP_BIND
 from alchemist.embedded import spawn
 
 # Seconds: a killed server may need a moment to release the port, and gunicorn's workers have 10 s
@@ -24,6 +25,22 @@ Processes = Mapping[str, Popen[bytes]]
 
 class DevServerError(Exception):
     """One line that says why the server does not run, and how to fix it."""
+
+
+def choose_address(host: str | None, port: int | None, bind: str) -> tuple[str, int]:
+    """Return the host and port of the options, or of ALCHEMIST_BIND; raise DevServerError."""
+    default = TCP_BIND.fullmatch(bind)
+    if default is None and None in (host, port):
+        raise DevServerError(
+            f"ALCHEMIST_BIND={bind}: `alchemist dev` listens on one host and port: use --host and "
+            "--port."
+        )
+    if host is None and default:
+        # Without a host gunicorn listens on all addresses.
+        host = default[1].strip("[]") or "0.0.0.0"  # noqa: S104
+    if port is None and default:
+        port = int(default[2])
+    return host or "", port or 0
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -38,8 +55,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
         raise DevServerError(f"--host {host}: there is no such address.") from error
     if not all(ip_address(address[0]).is_loopback for *_, address in addresses):
         raise DevServerError(
-            f"--host {host}: every caller has every permission, so only a loopback address is "
-            "allowed, such as 127.0.0.1."
+            f"--host {host}: only a loopback address is allowed, such as 127.0.0.1. (Without "
+            "--host, ALCHEMIST_BIND sets the address.)"
         )
     # IPv4 first: `localhost` has both, and every client tries IPv4.
     family, *_, address = min(addresses, key=lambda entry: entry[0] != socket.AF_INET)
@@ -74,18 +91,24 @@ def format_address(host: str, listener: socket.socket) -> str:
 
 
 @contextmanager
-def running_gunicorn(listener: socket.socket) -> Iterator[Popen[bytes]]:
-    """Serve the connections of a listener; at the end, finish requests and stop."""
+def running_gunicorn(
+    listener: socket.socket, variables: Mapping[str, str], *, reload: bool
+) -> Iterator[Popen[bytes]]:
+    """Serve the connections of a listener; at the end, finish requests and stop.
+
+    `variables` are added to the environment. With `reload` workers restart when the code changes.
+    """
     options = [
         f"--bind=fd://{listener.fileno()}",
         "--worker-class=alchemist.cli.parent_bound_worker.ParentBoundWorker",
+        *(["--reload"] if reload else []),
     ]
     process = spawn.spawn(
         [sys.executable, "-m", "gunicorn", "wsgi:app", *options],
         signal.SIGKILL,
         # The directory of wsgi.py and gunicorn.conf.py. A `.env` there does not apply.
         cwd=db.PROJECT_ROOT,
-        env=os.environ | {"PYTHON_DOTENV_DISABLED": "1"},
+        env={**os.environ, **variables, "PYTHON_DOTENV_DISABLED": "1"},
         pass_fds=[listener.fileno()],
     )
     listener.close()

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from alchemist import config, embedded, errors
 
 from . import dev_server
+from .output import escape
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -17,6 +18,15 @@ INSUFFICIENT_PRIVILEGE = "42501"
 @contextmanager
 def reported() -> Iterator[None]:
     """Turn expected errors into ClickException; any other exception is a bug and passes."""
+    try:
+        with _as_click_exception():
+            yield
+    except click.ClickException as error:
+        raise click.ClickException(escape(error.message)) from error
+
+
+@contextmanager
+def _as_click_exception() -> Iterator[None]:
     try:
         yield
     except (

@@ -1,14 +1,17 @@
 """`alchemist grant`: limit a role of PostgreSQL to what the service needs."""
 
+from pathlib import Path
+
 import click
 import psycopg
 from sqlalchemy import Connection, text
 
-from alchemist import config
 from alchemist import database as db
 from alchemist.domains.audit.models import AuditEntry
 
-from . import errors, migrations
+from . import errors
+from .output import echo
+from .target_database import data_option, running_database
 
 # A role with the rights of the owner of the tables, or a superuser, cannot be limited.
 IS_OWNER = text("""
@@ -36,7 +39,8 @@ GRANTS = f"""
     envvar="SERVICE_PASSWORD",
     help="Create the role if it does not exist, and set its password. [env: SERVICE_PASSWORD]",
 )
-def grant(role: str, password: str | None) -> None:
+@data_option
+def grant(role: str, password: str | None, data: Path | None) -> None:
     """Let a database role run the service, and nothing else.
 
     ROLE may read and write every table, but it can only read and extend the audit log. Run this as
@@ -48,10 +52,8 @@ def grant(role: str, password: str | None) -> None:
     Example:
         DATABASE_URL=postgresql://owner@db/alchemist alchemist grant alchemist_service
     """
-    with errors.reported():
-        url = config.load().database_url
-        migrations.require_latest_revision(url)
-        with db.create_unpooled_engine(url).begin() as connection:
+    with errors.reported(), running_database(data) as database:
+        with db.create_unpooled_engine(database.url).begin() as connection:
             _ensure_role(connection, role, password)
             if connection.scalar(IS_OWNER, {"role": role}):
                 message = f"{role} has the rights of the owner of the tables: use another role."
@@ -59,7 +61,8 @@ def grant(role: str, password: str | None) -> None:
             schema = connection.scalar(text("SELECT current_schema()"))
             names = {"role": _quote(connection, role), "schema": _quote(connection, schema)}
             connection.exec_driver_sql(GRANTS.format(**names))
-    click.echo(f"{role} may run the service. It can read and extend the audit log, not change it.")
+        echo(f"In {database.location}, {role} may run the service.")
+        echo("It can read and extend the audit log, not change it.")
 
 
 def _ensure_role(connection: Connection, role: str, password: str | None) -> None:

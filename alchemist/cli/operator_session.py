@@ -3,19 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alchemist import config
+from sqlalchemy import URL
+
 from alchemist import database as db
 from alchemist.domains.audit import listeners
 
-from . import migrations
-
 
 @contextmanager
-def operator_session() -> Iterator[None]:
-    """Bind the session to the database of DATABASE_URL, and commit at the end."""
+def operator_session(url: URL) -> Iterator[None]:
+    """Bind the session to a database, and commit at the end."""
     listeners.register_listeners()
-    url = config.load().database_url
-    migrations.require_latest_revision(url)
     db.session.configure(bind=db.create_unpooled_engine(url))
     try:
         with db.session.begin():

@@ -1,6 +1,7 @@
 """`alchemist purge`: delete expired idempotency keys, old tokens and old audit entries."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,8 @@ from alchemist.domains.users.models import Token
 
 from . import errors
 from .operator_session import operator_session
+from .output import echo
+from .target_database import data_option, running_database
 
 MAX_DAYS = 36500
 
@@ -30,25 +33,26 @@ MAX_DAYS = 36500
     type=click.IntRange(1, MAX_DAYS),
     help="Delete audit entries that are this many days old. [default: none]",
 )
-def purge(token_days: int, audit_days: int | None) -> None:
+@data_option
+def purge(token_days: int, audit_days: int | None, data: Path | None) -> None:
     """Delete expired idempotency keys, old tokens and old audit entries.
 
     An idempotency key expires after 24 hours. Run this once a day, for example with cron. The
-    service may be running. It uses the database of DATABASE_URL; with --audit-days as the role that
-    owns the tables.
+    service may be running. With --audit-days, DATABASE_URL must name the role that owns the tables.
 
     \b
     Example:
         alchemist purge --token-days 30 --audit-days 365
     """
-    with errors.reported(), operator_session():
-        click.echo(f"{idempotency.delete_expired_responses()} idempotency keys deleted.")
+    with errors.reported(), running_database(data) as database, operator_session(database.url):
+        echo(f"Deleting from {database.location}.")
+        echo(f"{idempotency.delete_expired_responses()} idempotency keys deleted.")
         ended_at = func.least(Token.expires_at, Token.revoked_at)
         tokens = _delete_where(Token, ended_at < _days_ago(token_days))
-        click.echo(f"{tokens} tokens deleted.")
+        echo(f"{tokens} tokens deleted.")
         if audit_days is not None:
             entries = _delete_where(AuditEntry, AuditEntry.created_at < _days_ago(audit_days))
-            click.echo(f"{entries} audit entries deleted.")
+            echo(f"{entries} audit entries deleted.")
 
 
 def _days_ago(days: int) -> datetime:

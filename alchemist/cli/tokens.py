@@ -1,14 +1,14 @@
 """`alchemist token`: create, list and revoke API tokens."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import click
 from marshmallow import ValidationError
-from sqlalchemy import select
+from sqlalchemy import URL, func, select
 
-from alchemist import config
 from alchemist import database as db
 from alchemist.domains.users import permissions, service
 from alchemist.domains.users.models import ROLES, Token, User
@@ -16,6 +16,10 @@ from alchemist.domains.users.schemas import Email
 
 from . import errors
 from .operator_session import operator_session
+from .output import echo, echo_table
+from .target_database import data_option, running_database
+
+DEV_EMAIL, DEV_LABEL = "admin@alchemist.example", "alchemist dev"
 
 
 class EmailType(click.ParamType[str]):
@@ -32,7 +36,7 @@ class EmailType(click.ParamType[str]):
 def token() -> None:
     """Create, list and revoke API tokens.
 
-    Uses the database of DATABASE_URL. A running service rejects a revoked token within a second.
+    A running service rejects a revoked token within a second.
 
     \b
     Example:
@@ -73,7 +77,10 @@ def token() -> None:
     show_default=True,
     help="The number of days until the token expires, up to ALCHEMIST_MAX_TOKEN_DAYS.",
 )
-def create(email: str, role: str | None, name: str, days: int, **values: Any) -> None:
+@data_option
+def create(
+    email: str, role: str | None, name: str, days: int, data: Path | None, **values: Any
+) -> None:
     """Create a token and print its secret, which cannot be shown again.
 
     To replace a token without an interruption, create a new one, use it everywhere, and then revoke
@@ -83,8 +90,8 @@ def create(email: str, role: str | None, name: str, days: int, **values: Any) ->
     Example:
         alchemist token create --email ada@alchemist.example --role admin
     """
-    with errors.reported(), operator_session():
-        max_days = config.load().max_token_days
+    with errors.reported(), running_database(data) as database, operator_session(database.url):
+        max_days = database.settings.max_token_days
         if days > max_days:
             raise click.ClickException(f"--days: ALCHEMIST_MAX_TOKEN_DAYS is {max_days}.")
         user = _get_or_create_user(email, role, name)
@@ -95,44 +102,70 @@ def create(email: str, role: str | None, name: str, days: int, **values: Any) ->
             permissions=_requested_permissions(user, **values),
             expires_at=datetime.now(UTC) + timedelta(days=days),
         )
-    click.echo(f"A token for {email} ({user.role}), valid for {days} days:", err=True)
-    click.echo(secret)
+    description = f"A token for {email} ({user.role}) in {database.location}"
+    echo(f"{description}, valid for {days} days:", err=True)
+    echo(secret)
 
 
 @token.command("list")
 @click.option("--email", type=EmailType(), help="Only the tokens of this user.")
-def list_(email: str | None) -> None:
+@data_option
+def list_(email: str | None, data: Path | None) -> None:
     """List tokens without their secrets.
+
+    A permission list of `all` means all permissions of the role. The time of the last use is exact
+    to five minutes.
 
     \b
     Example:
         alchemist token list --email ada@alchemist.example
     """
-    tokens = select(Token, User.email).join(User).order_by(Token.pk)
-    with errors.reported(), operator_session():
+    tokens = select(Token, User).join(User).order_by(Token.pk)
+    with errors.reported(), running_database(data) as database, operator_session(database.url):
         rows = db.session.execute(
             tokens.where(User.email_folded == email) if email else tokens
         ).all()
-    for row, user_email in rows:
-        click.echo(f"{row.pk}  {_describe_state(row):<22}  {user_email}  {row.label}")
+    header = ("PK", "STATE", "LAST USED", "ROLE", "EMAIL", "LABEL", "PERMISSIONS")
+    echo_table(header, [_cells(*row) for row in rows])
+
+
+def _cells(row: Token, user: User) -> tuple[str, ...]:
+    last_used = (
+        f"{row.last_used_at.astimezone(UTC):%Y-%m-%d %H:%M}Z" if row.last_used_at else "never"
+    )
+    scope = "all" if row.permissions is None else " ".join(row.permissions) or "none"
+    return (str(row.pk), _describe_state(row), last_used, user.role, user.email, row.label, scope)
 
 
 @token.command()
 @click.argument("pk", type=click.UUID)
-def revoke(pk: UUID) -> None:
+@data_option
+def revoke(pk: UUID, data: Path | None) -> None:
     """Revoke a token, and the tokens that were made with it.
 
     \b
     Example:
         alchemist token revoke 01935f2e-7c1a-7b3e-9d3c-0123456789ab
     """
-    with errors.reported(), operator_session():
+    with errors.reported(), running_database(data) as database, operator_session(database.url):
         row = db.session.get(Token, pk)
         if row is None:
             raise click.ClickException(f"There is no token {pk}.")
         count = service.revoke(row)
     others = f", and {count - 1} made with it" if count > 1 else ""
-    click.echo(f"Revoked: {pk}{others}.")
+    echo(f"Revoked: {pk}{others}, in {database.location}.")
+
+
+def create_dev_token(url: URL) -> str | None:
+    """Return the secret of an admin's new token, or None if an earlier one is still valid."""
+    with operator_session(url):
+        is_valid = Token.revoked_at.is_(None) & (Token.expires_at > func.now())
+        if db.session.scalar(select(Token.pk).where(Token.label == DEV_LABEL, is_valid).limit(1)):
+            return None
+        user = _get_or_create_user(DEV_EMAIL, "admin", "Admin of the development server")
+        return service.issue(
+            user, permissions.ADMIN, label=DEV_LABEL, permissions=permissions.ALL_PERMISSIONS
+        )[1]
 
 
 def _requested_permissions(

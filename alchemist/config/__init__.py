@@ -8,13 +8,21 @@ from .checks import (
     split_bind,
 )
 from .environment import ConfigurationError, env_name, file_variable, load_dotenv
-from .settings import TEST_ONLY_VARIABLES, TIMEOUT_ORDER, Settings, load, secret_names
+from .settings import (
+    TEST_ONLY_VARIABLES,
+    TIMEOUT_ORDER,
+    Settings,
+    as_variables,
+    load,
+    secret_names,
+)
 
 __all__ = [
     "TEST_ONLY_VARIABLES",
     "TIMEOUT_ORDER",
     "ConfigurationError",
     "Settings",
+    "as_variables",
     "env_name",
     "file_variable",
     "host_without_port",

@@ -1,5 +1,6 @@
 """The settings, read from the environment and `.env`, and validated together."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import date
@@ -36,6 +37,8 @@ TIMEOUT_ORDER = (
 # Requests in a minute; 0 switches a limit off.
 LIMIT = Range(0, 1_000_000)
 LIMITS = ("limit_requests", "limit_costly_requests", "limit_failed_authentications")
+# Of a URL: before the host, or a parameter.
+PASSWORD = re.compile(r"((?<=://)[^:@/?#]*:(?=.*@)|[?&]\w*password=)([^@&]*(?=@)|[^&]*)")
 # The test suite reads them, not the service.
 TEST_ONLY_VARIABLES = {"ALCHEMIST_TEST_DATABASE_URL"}
 
@@ -259,3 +262,21 @@ def _unknown_variable_errors() -> Iterator[str]:
             matches = get_close_matches(name, names, n=1)
             hint = f" Did you mean {matches[0]}?" if matches else ""
             yield f"{name}: There is no such setting.{hint}"
+
+
+def as_variables(settings: Settings) -> dict[str, str]:
+    """Return the settings as the variables that set them, with passwords replaced by `***`."""
+    return {
+        env_name(setting.name): _as_text(getattr(settings, setting.name))
+        for setting in fields(Settings)
+    }
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, URL):
+        value = value.render_as_string(hide_password=True)
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value is None else PASSWORD.sub(r"\1***", str(value))

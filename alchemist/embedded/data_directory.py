@@ -60,6 +60,9 @@ class DataDirectory:
         self.socket_dir = _safe_socket_dir(self._real_socket_dir)
         self._lock_fd = -1
 
+    def has_cluster(self) -> bool:
+        return os.path.isdir(self.cluster)
+
     def claim(self) -> None:
         """Lock the directory, and wait until the former server has ended.
 

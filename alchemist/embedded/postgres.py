@@ -79,12 +79,16 @@ class EmbeddedPostgres:
     ) -> None:
         self.stop()
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Return the process of a server that accepts connections; raise EmbeddedPostgresError."""
+    def start(self, report: Callable[[str], None] = lambda _step: None) -> subprocess.Popen[bytes]:
+        """Return the process of a server that accepts connections; raise EmbeddedPostgresError.
+
+        `report` is called with a description of each step that may take a second.
+        """
         try:
             _bin_dir()
+            report(f"Starting PostgreSQL in {self.directory.path}")
             self.directory.claim()
-            self._prepare()
+            self._prepare(report)
             return self._run()
         except psycopg.Error as error:
             self.stop()
@@ -111,9 +115,10 @@ class EmbeddedPostgres:
                 self.process = None
         self.directory.release()
 
-    def _prepare(self) -> None:
+    def _prepare(self, report: Callable[[str], None]) -> None:
         """Ensure that there is a cluster of this version, and disk space."""
-        if not self.directory.cluster.exists():
+        if not self.directory.has_cluster():
+            report("Creating its files, which is done once")
             self.directory.check_free_space(MIN_FREE_MB_FIRST)
             self._initdb()
         version = (self.directory.cluster / "PG_VERSION").read_text().strip()

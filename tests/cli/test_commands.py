@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from http.client import HTTPConnection, HTTPException
 from time import monotonic, sleep
 
@@ -17,7 +18,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from alchemist import cli, embedded
+import alchemist
+from alchemist import cli, config, embedded
 from alchemist.embedded import postgres, spawn
 from tests import processes
 from tests.servers import TIMEOUT
@@ -130,10 +132,11 @@ def dev(*arguments):
         service.process.stdout.close()
 
 
-def request(port, method, path, body=None):
+def request(port, method, path, body=None, token=None):
     connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         headers = {"Content-Type": "application/json"} if body else {}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
         connection.request(method, path, json.dumps(body) if body else None, headers)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
@@ -145,6 +148,42 @@ def test_help_shows_a_session_the_commands_and_the_environment():
     output = CliRunner().invoke(cli.main, ["--help"]).output
     for text in ("alchemist dev", "alchemist load-examples", "alchemist migrate", "DATABASE_URL"):
         assert text in output
+
+
+def test_the_version_is_that_of_the_package():
+    result = CliRunner().invoke(cli.main, ["--version"], prog_name="alchemist")
+    assert result.output == f"alchemist {alchemist.__version__}\n"
+
+
+def test_config_prints_the_settings_without_passwords(directory, monkeypatch):
+    monkeypatch.setenv(
+        "DATABASE_URL", "postgresql://ada:swordfish@db.example/x?sslpassword=swordfish"
+    )
+    monkeypatch.setenv("ALCHEMIST_LIMIT_STORAGE", "redis://:swordfish@cache.example/0")
+    (directory / ".env").write_text("ALCHEMIST_WORKERS=3\n")
+    lines = run("config").splitlines()
+    url = "postgresql+psycopg://ada:***@db.example/x?sslpassword=***"
+    assert lines[0] == f"DATABASE_URL={url}"
+    assert "ALCHEMIST_LIMIT_STORAGE=redis://:***@cache.example/0" in lines
+    assert {"ALCHEMIST_WORKERS=3", "ALCHEMIST_OPEN_ACCESS=false", "# ALCHEMIST_V1_SUNSET="} < set(
+        lines
+    )
+    names = {re.match(r"(?:# )?([A-Z0-9_]+)=", line)[1] for line in lines}
+    assert names == {config.env_name(setting.name) for setting in fields(config.Settings)}
+
+
+def test_config_of_an_embedded_database_creates_nothing(directory):
+    assert run("config").startswith("DATABASE_URL=postgresql+psycopg://alchemist@/alchemist?host=")
+    assert list(directory.iterdir()) == []
+
+
+def test_what_config_prints_is_a_dotenv_file(directory, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/x")
+    expected = config.load()
+    output = run("config")
+    monkeypatch.delenv("DATABASE_URL")
+    (directory / ".env").write_text(output)
+    assert config.load() == expected
 
 
 @pytest.mark.parametrize("command", cli.main.commands)
@@ -284,7 +323,7 @@ def test_dev_uses_the_database_url_in_dotenv(directory, postgresql):
     (directory / ".env").write_text(f"DATABASE_URL={postgresql}\nALCHEMIST_WORKERS=1\n")
     with dev() as service:
         assert request(service.await_ready().port, "GET", "/readyz")[0] == 200
-    assert "the database of DATABASE_URL" in service.output
+    assert re.search(r"Data +database alchemist on \S+:5432\n", service.output)
     assert "embedded" not in service.output
     assert not (directory / ".alchemist").exists()
 
@@ -295,6 +334,57 @@ def test_load_examples_into_a_running_service_is_idempotent(directory):
         assert "Added 80 to ingredients, 50 to potions, " in run("load-examples")
         assert "; skipped 249." in run("load-examples")
         assert len(request(service.port, "GET", "/api/v2/potions?limit=100")[1]) == 50
+
+
+def test_tokens_of_the_embedded_database_with_and_without_a_running_service(directory):
+    create = ("token", "create", "--email", "ada@alchemist.example", "--role", "customer")
+    with dev("--closed", "--data", "data") as service:
+        port = service.await_ready().port
+        assert request(port, "GET", "/api/v2/me")[0] == 401
+        admin = re.search(r"alc_\S+", service.output)[0]
+        status, me = request(port, "GET", "/api/v2/me", token=admin)
+        assert (status, me["user"]["role"]) == (200, "admin")
+        assert "tokens:write" in me["permissions"]
+        options = {"capture_output": True, "text": True, "env": processes.environment()}
+        result = subprocess.run([*COMMAND, *create, "--data", "data"], check=True, **options)
+        assert f"in the embedded PostgreSQL in {directory / 'data'}" in result.stderr
+        customer = result.stdout.strip()
+        assert request(port, "GET", "/api/v2/me", token=customer)[1]["user"]["role"] == "customer"
+        service.press_ctrl_c()
+        service.wait()
+    assert "ada@alchemist.example" in run("token", "list", "--data", "data")
+    os.environ["ALCHEMIST_OPEN_ACCESS"] = "false"
+    with dev("--data", "data") as service:
+        port = service.await_ready().port
+        assert request(port, "GET", "/api/v2/me")[0] == 401
+        assert request(port, "GET", "/api/v2/me", token=admin)[0] == 200
+    assert "alchemist token create --data data --email" in service.output
+    assert "alc_" not in service.output
+
+
+def test_dev_listens_on_alchemist_bind(directory, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        monkeypatch.setenv("ALCHEMIST_BIND", f"127.0.0.1:{port}")
+        (line,) = run_failing("dev")
+    assert line.startswith(f"Port {port} of 127.0.0.1 is not free")
+
+
+@pytest.mark.parametrize(
+    "bind", ["0.0.0.0:8000", ":8000", "unix:x.sock", "127.0.0.1:1,127.0.0.1:2"]
+)
+def test_dev_rejects_an_alchemist_bind_that_it_cannot_use(directory, monkeypatch, bind):
+    monkeypatch.setenv("ALCHEMIST_BIND", bind)
+    (line,) = run_failing("dev")
+    assert "ALCHEMIST_BIND" in line
+
+
+def test_dev_reports_what_it_does_before_it_is_done(directory):
+    with dev("--data", "data") as service:
+        output = service.await_ready().output
+    steps = ["Starting PostgreSQL", "Creating its files", "Migrating the tables", "Starting the"]
+    places = [output.index(step) for step in [*steps, "Ready."]]
+    assert places == sorted(places)
 
 
 def test_load_examples_without_a_running_service(directory):
@@ -308,6 +398,13 @@ def count(url, table):
     dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(dsn) as connection:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
+NEEDS_A_DATABASE = [
+    *(["migrate"], ["verify"], ["purge"], ["token", "list"], ["grant", "alchemist_service"]),
+    ["token", "create", "--email", "ada@alchemist.example", "--role", "admin"],
+    ["token", "revoke", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"],
+]
 
 
 REQUIRES_TABLES = [
@@ -328,8 +425,10 @@ def test_an_unmigrated_database_is_one_clear_line(directory, unmigrated, monkeyp
 def test_migrate_prints_the_revisions(directory, monkeypatch):
     with embedded.EmbeddedPostgres(directory / "empty", durable=False) as server:
         monkeypatch.setenv("DATABASE_URL", server.url.render_as_string(hide_password=False))
-        assert re.search(r"alchemist was migrated from nothing to \d{4}\.", run("migrate"))
-        assert re.search(r"alchemist is up to date at \d{4}\.", run("migrate"))
+        assert re.search(
+            r"Database alchemist on \S+:5432 was migrated from nothing to \d{4}\.", run("migrate")
+        )
+        assert re.search(r"Database alchemist on \S+:5432 is up to date at \d{4}\.", run("migrate"))
 
 
 def test_a_used_port_is_one_clear_line(directory):
@@ -384,7 +483,7 @@ def test_every_error_of_the_environment_is_a_line(directory, monkeypatch):
 
 @pytest.mark.parametrize(
     "command",
-    [["dev", "--port", "0"], ["migrate"], ["load-examples"], ["verify"], ["token", "list"]],
+    [["dev", "--port", "0"], ["load-examples"], ["config"], *NEEDS_A_DATABASE],
 )
 def test_a_dotenv_that_is_not_utf_8_is_one_clear_line(directory, command):
     (directory / ".env").write_bytes("DATABASE_URL=postgresql://localhost/x".encode("utf-16"))
@@ -392,9 +491,52 @@ def test_a_dotenv_that_is_not_utf_8_is_one_clear_line(directory, command):
     assert not (directory / ".alchemist").exists()
 
 
-def test_migrate_without_a_database_is_one_clear_line(directory):
-    (line,) = run_failing("migrate")
-    assert line.startswith("DATABASE_URL: ")
+@pytest.mark.parametrize("option", [[], ["--data", "typo"]], ids=["default", "--data"])
+@pytest.mark.parametrize("command", NEEDS_A_DATABASE, ids=" ".join)
+def test_a_missing_database_is_one_clear_line_and_is_not_created(directory, command, option):
+    (line,) = run_failing(*command, *option)
+    path = directory / (option[-1] if option else ".alchemist")
+    assert line.startswith(f"There is no database in {path}: set DATABASE_URL, ")
+    assert list(directory.iterdir()) == []
+
+
+def test_data_comes_before_the_database_url(directory, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost:1/nowhere")
+    (line,) = run_failing("verify", "--data", "typo")
+    assert line.startswith(f"There is no database in {directory / 'typo'}: ")
+
+
+def test_load_examples_asks_before_it_writes_to_another_database(
+    directory, monkeypatch, fresh_database
+):
+    url = fresh_database.set(password="swordfish")
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    for answer, exit_code in (("", 1), ("n\n", 1), ("y\n", 0)):
+        result = CliRunner().invoke(cli.main, ["load-examples"], input=answer)
+        assert result.exit_code == exit_code
+        assert f"into database {url.database} on {url.query['host']}:" in result.output
+        assert "swordfish" not in result.output
+        assert count(url, "potions") == (50 if exit_code == 0 else 0)
+    result = CliRunner().invoke(cli.main, ["load-examples", "--yes"])
+    assert result.exit_code == 0
+    assert "Continue?" not in result.output
+
+
+WRITES = [
+    ["migrate"],
+    ["purge"],
+    ["token", "create", "--email", "ada@alchemist.example", "--role", "admin"],
+]
+
+
+@pytest.mark.parametrize("command", WRITES, ids=" ".join)
+def test_a_command_that_writes_says_where(directory, monkeypatch, fresh_database, command):
+    url = fresh_database.set(password="swordfish")
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    result = CliRunner().invoke(cli.main, command)
+    assert result.exit_code == 0
+    assert f"database {url.database} on {url.query['host']}:5432" in result.output.lower()
+    assert "swordfish" not in result.output
 
 
 @pytest.mark.parametrize(

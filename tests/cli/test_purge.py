@@ -55,7 +55,7 @@ def test_it_deletes_expired_keys_and_old_tokens(run_purge):
     assert keys == ["1 hour", "23 hours"]
     assert labels == ["expired", "live", "revoked"]
     assert entries == 2
-    assert lines == ["2 idempotency keys deleted.", "2 tokens deleted."]
+    assert lines[1:] == ["2 idempotency keys deleted.", "2 tokens deleted."]
 
 
 def test_it_deletes_old_audit_entries_with_the_option(run_purge):

@@ -34,7 +34,7 @@ def query(fresh_database) -> Any:
     engine = create_engine(fresh_database, poolclass=NullPool)
 
     def run(statement: str) -> list[tuple[Any, ...]]:
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             return [tuple(row) for row in connection.execute(text(statement))]
 
     return run
@@ -92,6 +92,32 @@ def test_list_shows_the_state_and_filters_by_user(run_token):
     [pk] = re.findall(r"^[0-9a-f-]{36}", run_token("list", "--email", ADA).output, re.MULTILINE)
     run_token("revoke", pk)
     assert "revoked" in run_token("list", "--email", ADA).output
+
+
+def test_list_has_a_header_and_the_last_use(run_token, query):
+    run_token("create", "--email", ADA, "--role", "admin", "--permission", "me:read")
+    used = query("UPDATE tokens SET last_used_at = '2026-11-20 07:15Z' RETURNING 1")
+    assert used == [(1,)]
+    header, line = run_token("list").stdout.splitlines()
+    for name, value in {
+        "STATE": "until",
+        "LAST USED": "2026-11-20 07:15Z",
+        "ROLE": "admin",
+        "EMAIL": ADA,
+        "PERMISSIONS": "me:read",
+    }.items():
+        assert line[header.index(name) :].startswith(value)
+
+
+CONTROLS = "\x1b[2J\x9b\u202e\u200b\u2028\n"
+
+
+def test_no_text_of_a_row_controls_the_terminal(run_token):
+    run_token("create", "--email", ADA, "--role", "admin", "--label", f"a{CONTROLS}b")
+    output = run_token("list").stdout
+    assert len(output.splitlines()) == 2
+    assert all(line.isprintable() for line in output.splitlines())
+    assert r"\x1b[2J\x9b\u202e\u200b\u2028\n" in output
 
 
 def test_revoke_reports_an_unknown_token(run_token):

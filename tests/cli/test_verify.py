@@ -1,5 +1,6 @@
 """`alchemist verify`: consistent data pass, and each kind of damage is reported."""
 
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -127,9 +128,9 @@ def failed_verdicts(connection: Connection) -> dict[str, verify.Verdict]:
     return {verdict.assertion.name: verdict for verdict in verdicts if not verdict.passed}
 
 
-def run_verify(database: URL, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run_verify(database: URL, monkeypatch: pytest.MonkeyPatch, *options: str) -> Any:
     monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
-    return CliRunner().invoke(cli.main, ["verify"])
+    return CliRunner().invoke(cli.main, ["verify", *options])
 
 
 def test_an_empty_database_passes(fresh_database, monkeypatch):
@@ -224,12 +225,18 @@ def test_all_assertions_read_one_snapshot(fresh_database):
     assert all(verdict.passed for verdict in verdicts)
 
 
-def test_it_uses_the_embedded_database(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    result = CliRunner().invoke(cli.main, ["verify", "--data", "data"])
-    monkeypatch.delenv("DATABASE_URL")
-    assert result.exit_code == 0, result.output
+def test_it_prints_json(fresh_database, monkeypatch):
+    with create_engine(fresh_database, poolclass=NullPool).begin() as connection:
+        connection.execute(text("INSERT INTO potions (pk, name) VALUES (gen_random_uuid(), 'Air')"))
+    result = run_verify(fresh_database, monkeypatch, "--json")
+    verdicts = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert [verdict["name"] for verdict in verdicts] == [item.name for item in verify.ASSERTIONS]
+    [failed] = [verdict for verdict in verdicts if not verdict["passed"]]
+    assert (failed["name"], failed["violations"], len(failed["keys"])) == (
+        *("potion-ingredients", 1),
+        1,
+    )
 
 
 def test_it_requires_a_migrated_database(empty_database, monkeypatch):

@@ -63,7 +63,9 @@ def test_the_service_asks_for_utf_8(make_committing_app, fresh_database, monkeyp
     assert row["name"] == PIZZA
 
 
-@pytest.mark.parametrize("command", [["migrate"], ["load-examples"], ["verify"], ["token", "list"]])
+@pytest.mark.parametrize(
+    "command", [["migrate"], ["load-examples", "--yes"], ["verify"], ["token", "list"]]
+)
 def test_commands_ask_for_utf_8(fresh_database, monkeypatch, command):
     with monkeypatch.context() as patch:
         patch.setenv("PGCLIENTENCODING", "SQL_ASCII")
