@@ -61,15 +61,17 @@ FROM nginx:1.30-alpine AS proxy
 COPY --chmod=644 <<'EOF' /etc/nginx/nginx.conf
 # One worker is enough: it needs much less CPU than the service for the same requests.
 worker_processes 1;
-# Up to four descriptors per request: client, upstream, and a temporary file for each body.
-worker_rlimit_nofile 4096;
+# Three descriptors per request: client, upstream, and a temporary file for the response.
+worker_rlimit_nofile 16384;
 # Shorter than the stop_grace_period of the container.
 worker_shutdown_timeout 20s;
 pid /tmp/nginx.pid;
 error_log stderr error;
 
 events {
-    worker_connections 1024;
+    # An unfinished request head occupies one until client_header_timeout; limit_conn counts only
+    # requests whose head is complete.
+    worker_connections 8192;
 }
 
 http {
@@ -92,19 +94,22 @@ http {
     access_log /dev/stdout json if=$logged;
     server_tokens off;
 
-    # Buffer complete requests and responses, so that a slow client occupies a connection here, but no
-    # thread of the service. Temporary files are in the size-limited tmpfs on /tmp.
+    # Responses are buffered, so that a slow client occupies no memory of the service. Temporary files
+    # are in the size-limited tmpfs on /tmp. Request bodies are passed on as they arrive: the service
+    # gives a thread to complete requests only, and unlike nginx it limits the time of a whole body.
+    # Buffered here, the bodies of slow clients would fill the tmpfs.
     client_body_temp_path /tmp/client_body;
     proxy_temp_path /tmp/proxy;
     fastcgi_temp_path /tmp/fastcgi;
     uwsgi_temp_path /tmp/uwsgi;
     scgi_temp_path /tmp/scgi;
-    client_body_buffer_size 16k;
-    proxy_request_buffering on;
+    client_body_buffer_size 8k;
+    proxy_request_buffering off;
     proxy_buffering on;
     proxy_buffer_size 16k;
     proxy_buffers 8 16k;
-    proxy_max_temp_file_size 64m;
+    # Above the largest list of version 1.
+    proxy_max_temp_file_size 17m;
 
     # The service itself rejects bodies over 1 MiB, so the limit here is slightly higher. The service
     # responds without reading the body and drains the connection for two seconds only: after that a
@@ -116,8 +121,32 @@ http {
     client_header_timeout 10s;
     client_body_timeout 10s;
     send_timeout 10s;
-    keepalive_timeout 60s;
+    # Announced, and kept open a little longer: a request may be on its way.
+    keepalive_timeout 65s 60s;
+    # For reading the rest of a body that is rejected. By default a slow client has 30 s.
+    lingering_time 5s;
+    lingering_timeout 2s;
     reset_timedout_connection on;
+
+    # The client's address is that which a proxy in front of this one reports. The port is published
+    # on the loopback address of the host, so requests arrive from the host's private address.
+    # For proxies with other addresses, mount a file with more set_real_ip_from directives.
+    set_real_ip_from 10.0.0.0/8;
+    set_real_ip_from 172.16.0.0/12;
+    set_real_ip_from 192.168.0.0/16;
+    set_real_ip_from fc00::/7;
+    include /etc/nginx/real_ip.d/*.conf;
+    real_ip_header X-Forwarded-For;
+    real_ip_recursive on;
+
+    # One address must not use up the connections, or all threads of the service.
+    limit_conn_zone $binary_remote_addr zone=connections:4m;
+    limit_req_zone $binary_remote_addr zone=requests:4m rate=100r/s;
+    limit_conn_status 429;
+    limit_req_status 429;
+    # The log has the status of each rejected request.
+    limit_conn_log_level info;
+    limit_req_log_level info;
 
     # gzip would make ETags weak (W/"…"), and If-Match uses the strong comparison (RFC 9110 §13.1.1).
     gzip off;
@@ -152,6 +181,7 @@ http {
         404 not-found;
         413 content-too-large;
         414 uri-too-long;
+        429 rate-limited;
         431 headers-too-large;
         501 not-implemented;
         502 bad-gateway;
@@ -164,6 +194,7 @@ http {
         404 "Not Found";
         413 "Content Too Large";
         414 "URI Too Long";
+        429 "Too Many Requests";
         431 "Request Header Fields Too Large";
         501 "Not Implemented";
         502 "Bad Gateway";
@@ -176,6 +207,7 @@ http {
         404 "There is no resource at this path.";
         413 "The body exceeds 1 MiB.";
         414 "The URL is too long.";
+        429 "There are too many requests or connections from this address.";
         431 "The headers are too large.";
         501 "The server does not support this method or protocol version.";
         502 "The service closed the connection without a complete response. The request may or may not have taken effect.";
@@ -184,8 +216,15 @@ http {
         default "The proxy failed to handle the request.";
     }
     map $status $problem_retry_after {
+        429 1;
         503 1;
         default "";
+    }
+    # Scripts of every origin may read the errors of this proxy, which contain no data. The origin is
+    # unknown if the head of the request could not be parsed.
+    map $http_origin $problem_cors_origin {
+        "~^https?://[A-Za-z0-9.:\[\]-]+$" $http_origin;
+        default "*";
     }
 
     upstream service {
@@ -205,6 +244,8 @@ http {
             if ($request_line_too_long) {
                 return 414;
             }
+            limit_conn connections 64;
+            limit_req zone=requests burst=200 nodelay;
             proxy_pass http://service;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -219,7 +260,7 @@ http {
 
         # A path, not a named location: those fail for a request whose URL is invalid. A request for
         # this path itself gets 404.
-        error_page 400 404 413 414 500 501 503 504 /.problem;
+        error_page 400 404 413 414 429 500 501 503 504 /.problem;
         # TRACE and CONNECT, which nginx rejects for every path, and unknown HTTP versions.
         error_page 405 505 =501 /.problem;
         error_page 494 =431 /.problem;
@@ -229,7 +270,10 @@ http {
         location = /.problem {
             internal;
             default_type application/problem+json;
+            add_header Access-Control-Allow-Origin $problem_cors_origin always;
+            add_header Access-Control-Expose-Headers "Retry-After, X-Request-ID" always;
             add_header Cache-Control no-store always;
+            add_header Vary Origin always;
             add_header Retry-After $problem_retry_after always;
             add_header X-Request-ID $answer_request_id always;
             add_header X-Client-Request-ID $client_request_id always;

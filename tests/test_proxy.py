@@ -4,8 +4,8 @@ import http.client
 import json
 import os
 import re
+import select
 import shutil
-import signal
 import socket
 import socketserver
 import subprocess
@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,11 +25,10 @@ import pytest
 from alchemist import errors
 from alchemist.api import request
 from alchemist.database import PROJECT_ROOT
-from alchemist.embedded import spawn
 from tests.dockerfile import document
-from tests.servers import TIMEOUT
+from tests.nginx import NGINX_CONF, TRUSTED_SOURCE, serving_nginx
+from tests.servers import TIMEOUT, Gunicorn
 
-NGINX_CONF = document("proxy", "nginx.conf")
 PROBLEM = "application/problem+json"
 
 
@@ -55,6 +54,10 @@ class EchoHandler(BaseHTTPRequestHandler):
 class UnixServer(socketserver.ThreadingUnixStreamServer):
     paths: list[str]
     daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Some clients do not wait for the response."""
 
 
 @pytest.fixture(scope="module")
@@ -142,41 +145,8 @@ def nginx() -> str:
 @pytest.fixture(scope="module")
 def proxy(nginx: str, directory: Path, backend: UnixServer) -> Iterator[SimpleNamespace]:
     """nginx with the configuration of the image, on a free port, in front of the backend."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    replacements = {
-        "/tmp/": f"{directory}/",
-        "/dev/stdout": f"{directory}/access.log",
-        "/run/alchemist/": f"{directory}/",
-        "listen 8080": f"listen 127.0.0.1:{port}",
-    }
-    text = NGINX_CONF
-    for original, replacement in replacements.items():
-        text = text.replace(original, replacement)
-    conf = directory / "nginx.conf"
-    conf.write_text(text)
-    # Workers of a master that runs as root change their user, which cannot read the directory.
-    user = "user root;" if os.geteuid() == 0 else ""
-    command = [nginx, "-e", "stderr", "-c", str(conf), "-g", f"daemon off; {user}"]
-    check = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-    assert check.returncode == 0, check.stderr
-    log_file = directory / "nginx.log"
-    with log_file.open("wb") as log, spawn.spawn(command, signal.SIGTERM, stderr=log) as process:
-        try:
-            wait_for_port(port)
-            yield SimpleNamespace(port=port, directory=directory)
-        finally:
-            process.terminate()
-
-
-def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while True:
-        with closing(socket.socket()) as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    with serving_nginx(nginx, directory) as server:
+        yield SimpleNamespace(port=server.port, directory=directory)
 
 
 def send(
@@ -185,9 +155,12 @@ def send(
     path: str = "/",
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
+    source: str = "127.0.0.1",
 ) -> SimpleNamespace:
     with closing(
-        http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=TIMEOUT)
+        http.client.HTTPConnection(
+            "127.0.0.1", proxy.port, timeout=TIMEOUT, source_address=(source, 0)
+        )
     ) as connection:
         connection.request(method, path, body, headers or {})
         response = connection.getresponse()
@@ -251,14 +224,54 @@ def test_a_much_too_large_body_is_rejected_by_nginx(proxy, backend):
     assert len(backend.paths) == count
 
 
-def test_a_request_is_forwarded_when_it_is_complete(proxy, backend):
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=TIMEOUT) as client:
-        client.sendall(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
-        time.sleep(0.3)
-        assert "/slow" not in backend.paths
-        client.sendall(b"2")
-        assert client.recv(12) == b"HTTP/1.1 200"
-        assert backend.paths[-1] == "/slow"
+def start_body(proxy: SimpleNamespace, source: str, **headers: str) -> socket.socket:
+    """Begin a request whose body does not end."""
+    client = socket.create_connection(("127.0.0.1", proxy.port), TIMEOUT, (source, 0))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST /slow HTTP/1.1\r\nHost: x\r\n{lines}Content-Length: 9\r\n\r\n1"
+    client.sendall(head.encode())
+    return client
+
+
+def await_limit(proxy: SimpleNamespace, source: str) -> SimpleNamespace:
+    """Send requests until one is rejected; return that answer."""
+    deadline = time.monotonic() + TIMEOUT
+    while (answer := send(proxy, source=source)).status == 200:
+        assert time.monotonic() < deadline
+    return answer
+
+
+def test_an_address_has_a_limited_number_of_requests_at_once(proxy):
+    with ExitStack() as stack:
+        for _ in range(64):
+            stack.enter_context(start_body(proxy, "127.0.0.3"))
+        answer = await_limit(proxy, "127.0.0.3")
+        assert (answer.status, answer.json["code"]) == (429, "rate-limited")
+        assert answer.headers["Content-Type"] == PROBLEM
+        assert answer.headers["Retry-After"] == "1"
+        assert send(proxy, source="127.0.0.4").status == 200
+
+
+def test_an_address_has_a_limited_number_of_requests_a_second(proxy):
+    statuses = [send(proxy, source="127.0.0.5").status for _ in range(1000)]
+    assert statuses[:200] == [200] * 200
+    assert set(statuses) == {200, 429}
+    assert send(proxy, source="127.0.0.6").status == 200
+
+
+def test_clients_behind_a_proxy_on_a_private_address_have_limits_of_their_own(proxy):
+    with ExitStack() as stack:
+        for _ in range(64):
+            headers = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1"}
+            stack.enter_context(start_body(proxy, TRUSTED_SOURCE, **headers))
+        deadline = time.monotonic() + TIMEOUT
+        limited = {"X-Forwarded-For": "203.0.113.10, 198.51.100.1"}
+        while send(proxy, headers=limited, source=TRUSTED_SOURCE).status == 200:
+            assert time.monotonic() < deadline
+        other = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+        answer = send(proxy, headers=other, source=TRUSTED_SOURCE)
+        assert answer.status == 200
+        assert answer.json["headers"]["X-Forwarded-For"].endswith(", 203.0.113.9")
 
 
 def test_an_error_of_the_service_is_forwarded_unchanged(proxy):
@@ -292,3 +305,69 @@ def test_an_invalid_request_is_answered_with_a_problem(proxy, data, status, code
     response_status, media_type, problem = send_raw(proxy, data)
     assert (response_status, media_type) == (status, PROBLEM)
     assert (problem["status"], problem["code"]) == (status, code)
+
+
+ORIGIN = "https://shop.example"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"), [(ORIGIN, ORIGIN), (None, "*"), ("null", "*"), ('https://a"b', "*")]
+)
+def test_scripts_can_read_the_errors_of_nginx(proxy, origin, allowed):
+    headers = {"Origin": origin} if origin else {}
+    response = send(proxy, "POST", body=b"x" * 2 * request.MAX_BODY, headers=headers)
+    assert response.status == 413
+    assert response.headers.get_all("Access-Control-Allow-Origin") == [allowed]
+    assert "X-Request-ID" in response.headers["Access-Control-Expose-Headers"]
+    assert response.headers["Vary"] == "Origin"
+
+
+def test_nginx_adds_no_headers_to_the_answers_of_the_service(proxy):
+    response = send(proxy, path="/unhealthy", headers={"Origin": ORIGIN})
+    assert response.status == 503
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Vary" not in response.headers
+
+
+@pytest.fixture
+def shop(nginx, fresh_database, tmp_path):
+    """nginx in front of the service itself, with clients that have a second for a request."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = Gunicorn(
+            fresh_database,
+            tmp_path,
+            ALCHEMIST_CLIENT_TIMEOUT="1",
+            ALCHEMIST_OPEN_ACCESS="false",
+            ALCHEMIST_TRUSTED_PROXIES="unix",
+        )
+        server.environment["ALCHEMIST_BIND"] += f",unix:{directory}/http.sock"
+        with server, serving_nginx(nginx, Path(directory)) as proxy:
+            yield proxy
+
+
+def test_the_time_of_a_whole_body_is_limited(shop):
+    started = time.monotonic()
+    with start_body(shop, "127.0.0.1") as client:
+        while not select.select([client], [], [], 0.1)[0]:
+            with suppress(OSError):
+                client.sendall(b"1" if time.monotonic() < started + 0.5 else b"")
+        response = http.client.HTTPResponse(client)
+        response.begin()
+        assert response.status == 408
+        assert json.loads(response.read())["code"] == "request-timeout"
+    assert time.monotonic() - started < 8
+
+
+def test_links_have_the_scheme_and_host_of_the_client(shop):
+    headers = {"Host": "shop.example", "X-Forwarded-Proto": "https"}
+    response = send(shop, path="/api/v2/potions", headers=headers)
+    assert response.headers["Link"] == '<https://shop.example/api/v2/potions>; rel="first"'
+    assert send(shop, path="/livez").status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["//api/v2/potions", "/%2fapi/v2/potions", "/api%2Fv2/potions", "//livez"]
+)
+def test_a_path_that_rules_for_another_path_would_miss_is_404(shop, path):
+    response = send(shop, path=path)
+    assert (response.status, response.json["code"]) == (404, "not-found")

@@ -139,6 +139,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_check_host_and_url)
     app.before_request(_answer_server_options)
     app.before_request(_turn_404_without_slash_into_405)
+    app.before_request(_reject_ambiguous_slashes)
     app.after_request(_drain_body_and_set_request_id)
     app.teardown_appcontext(close_session)
 
@@ -162,6 +163,16 @@ def _turn_404_without_slash_into_405() -> None:
         adapter = current_app.create_url_adapter(request)
         if adapter and (methods := adapter.allowed_methods(f"{request.path}/")):
             request.routing_exception = MethodNotAllowed(methods)
+
+
+def _reject_ambiguous_slashes() -> None:
+    """Let a path that other software would read as another one be 404.
+
+    For a proxy with rules for paths, `//api` and `/%2fapi` need not be `/api`.
+    """
+    path = request.raw_target.partition("?")[0].lower()
+    if request.environ["PATH_INFO"].startswith("//") or "%2f" in path:
+        request.routing_exception, request.url_rule = NotFound(), None
 
 
 def _drain_body_and_set_request_id(response: Response) -> Response:

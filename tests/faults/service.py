@@ -1,13 +1,13 @@
 """The service of a fault: a real gunicorn on an embedded PostgreSQL, with some rows in it."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import alembic.command
+from sqlalchemy import URL, NullPool, create_engine, text
 
 from alchemist import database as db
 from alchemist import embedded
@@ -17,8 +17,10 @@ ROWS = 200
 
 
 @contextmanager
-def serving(*options: str, **environment: str) -> Iterator[tuple[Gunicorn, str]]:
-    """Yield the server and the path of an ingredient."""
+def serving(
+    *options: str, sockets: Sequence[str] = (), **environment: str
+) -> Iterator[tuple[Gunicorn, str]]:
+    """Yield the server, which also listens on `sockets`, and the path of an ingredient."""
     with (
         TemporaryDirectory(prefix="alchemist-faults-") as directory,
         embedded.EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
@@ -26,19 +28,25 @@ def serving(*options: str, **environment: str) -> Iterator[tuple[Gunicorn, str]]
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         environment = {"ALCHEMIST_LOG_LEVEL": "warning", **environment}
         arguments = {"GUNICORN_CMD_ARGS": " ".join(options)}
-        with ProductionGunicorn(
-            server.url, Path(directory), **environment, **arguments
-        ) as gunicorn:
-            yield gunicorn, _fill(gunicorn)
+        gunicorn = ProductionGunicorn(server.url, Path(directory), **environment, **arguments)
+        gunicorn.environment["ALCHEMIST_BIND"] = ",".join(
+            [gunicorn.environment["ALCHEMIST_BIND"], *sockets]
+        )
+        with gunicorn:
+            yield gunicorn, _fill(server.url)
 
 
-def _fill(gunicorn: Gunicorn) -> str:
-    for number in range(ROWS):
-        body = json.dumps({"name": f"ingredient {number}", "description": "x" * 500})
-        headers = {"Content-Type": "application/json"}
-        answer = gunicorn.request("POST", "/api/v2/ingredients", body, **headers)
-        assert answer.status == 201, answer.body
-    return str(answer.headers["Location"])
+FILL = """
+    INSERT INTO ingredients (pk, name, description)
+    SELECT gen_random_uuid(), 'ingredient ' || n, repeat('x', 500) FROM generate_series(1, :rows) n
+    RETURNING pk
+"""
+
+
+def _fill(url: URL) -> str:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        [pk, *_] = connection.execute(text(FILL), {"rows": ROWS}).scalars()
+    return f"/api/v2/ingredients/{pk}"
 
 
 def report(violations: list[str]) -> None:
