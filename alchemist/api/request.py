@@ -37,6 +37,8 @@ class Request(flask.Request):
 
     # The authenticated caller; `str(caller)` identifies it, for example in idempotency keys.
     caller: Any
+    # Whether the operation needs no permission: its responses have no personal data.
+    is_public = True
     # The error that the request was answered with.
     error: errors.ApiError | None = None
     # The JSON value of the body, once it was read.

@@ -64,6 +64,7 @@ class Resource(MethodView):
         """
         method = "get" if request.method == "HEAD" else request.method.lower()
         view = getattr(self, method)
+        request.is_public = self.permissions[method] is PUBLIC
         request.caller = current_app.extensions["authenticate"]()
         rate_limits.count_request(view)
         request.caller.require(self.permissions[method])

@@ -331,3 +331,34 @@ def test_what_is_no_origin_is_refused_at_the_start(origins, value):
     with pytest.raises(ConfigurationError) as refused:
         origins(value)
     assert any(line.startswith("ALCHEMIST_CORS_ORIGINS: ") for line in refused.value.errors)
+
+
+V1_USERS, V1_ORDERS = "/api/v1/user/get-users", "/api/v1/orders/"
+PERSONAL = ["users", "me", "orders", "audit", "coupons"]
+
+
+@pytest.mark.parametrize("path", [f"/api/v2/{name}" for name in PERSONAL] + [V1_USERS, V1_ORDERS])
+def test_a_response_that_needs_a_permission_is_not_stored_in_any_cache(client_with_auth, path):
+    admin = sign_in(make_user(role="admin"))
+    for headers, status in ((admin, 200), ({}, 401)):
+        response = client_with_auth.get(path, headers=headers)
+        assert response.status_code == status
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_an_item_an_error_and_an_unchanged_item_are_not_stored_either(client_with_auth):
+    user = make_user(role="admin")
+    headers, url = sign_in(user), f"/api/v2/users/{user.pk}"
+    found = client_with_auth.get(url, headers=headers)
+    unchanged = client_with_auth.get(
+        url, headers=headers | {"If-None-Match": found.headers["ETag"]}
+    )
+    stale = client_with_auth.patch(url, json={}, headers=headers | {"If-Match": '"x"'})
+    responses = [found, unchanged, stale]
+    assert [each.status_code for each in responses] == [200, 304, 412]
+    assert {each.headers["Cache-Control"] for each in responses} == {"no-store"}
+
+
+@pytest.mark.parametrize("path", ["/api/v2/potions", "/api/v2/heroes", "/api/v1/potions"])
+def test_a_public_response_may_be_stored_and_is_validated_before_each_use(client, path):
+    assert client.get(path).headers["Cache-Control"] == "private, no-cache"

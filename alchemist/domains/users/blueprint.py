@@ -216,7 +216,6 @@ class TokenList(Resource):
         headers = {
             "Location": f"{request.path.rstrip('/')}/{token.pk}",
             "ETag": stored.etag,
-            "Cache-Control": "no-store",
         }
         return JsonResponse(_with_secret(stored.body, secret), 201, headers)
 
