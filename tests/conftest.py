@@ -21,7 +21,7 @@ from alchemist import database as db
 from alchemist.app import create_app
 from alchemist.config import parse_database_url
 from alchemist.database import engines
-from alchemist.domains.users import auth
+from alchemist.domains.users import auth, last_use
 from tests import databases, problem_contract
 from tests.servers import LONG_TIMEOUTS, Gunicorn
 
@@ -212,6 +212,12 @@ def app(database: URL) -> Iterator[Flask]:
 @pytest.fixture(autouse=True)
 def _push_request_context() -> None:
     """Replace pytest-flask's, in which all requests of a test would share one `g`."""
+
+
+@pytest.fixture(autouse=True)
+def _no_background_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only the tests that call `flush` record uses: they share the connection of a test."""
+    monkeypatch.setattr(last_use.LastUseRecorder, "_run", lambda _: None)
 
 
 class Client(FlaskClient):

@@ -1,6 +1,5 @@
 """Authenticates the caller of a request by its bearer token, and checks their permissions."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from mmap import mmap
@@ -9,8 +8,7 @@ from time import monotonic
 from uuid import UUID
 
 from flask import Flask, current_app
-from sqlalchemy import and_, bindparam, event, func, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import and_, bindparam, event, func, select
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from alchemist import config, errors
@@ -20,13 +18,12 @@ from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, limiter
 from alchemist.api.request import request
 from alchemist.api.trusted_proxies import is_forwarded
 
-from . import permissions, token_format
+from . import last_use, permissions, token_format
 from .models import Token, User
 
 # Seconds for which a valid token is accepted without another look-up in the database.
 TOKEN_CACHE_TTL = 1.0
 TOKEN_CACHE_SIZE = 4096
-LAST_USED_INTERVAL = timedelta(minutes=5)
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="alchemist"'}
 
 
@@ -90,22 +87,6 @@ _TOKENS = select(
 _IS_LIVE = and_(Token.revoked_at.is_(None), Token.expires_at > func.clock_timestamp())
 _BY_DIGEST = _TOKENS.add_columns(_IS_LIVE).where(Token.digest == bindparam("digest"))
 _BY_PK_LOCKED = _TOKENS.where(Token.pk == bindparam("pk"), _IS_LIVE).with_for_update(read=True)
-_LAST_USED_IS_STALE = or_(
-    Token.last_used_at.is_(None), Token.last_used_at < func.clock_timestamp() - LAST_USED_INTERVAL
-)
-_UPDATE_LAST_USED = (
-    update(Token)
-    .where(
-        Token.pk.in_(
-            select(Token.pk)
-            .where(Token.pk == bindparam("token_id"), _LAST_USED_IS_STALE)
-            .with_for_update(skip_locked=True)
-        )
-    )
-    # `updated_at` stays: a use does not change the token.
-    .values(last_used_at=func.clock_timestamp(), updated_at=Token.updated_at)
-)
-
 # Shared-memory generation of the token caches. Every update of a user or a token changes it, which
 # invalidates the caches of all workers that were forked after this module was imported. Processes
 # on other machines notice the update after TOKEN_CACHE_TTL at the latest.
@@ -193,8 +174,8 @@ def _load_caller(digest: str) -> Caller | None:
         _token_cache.clear()
     ttl = min(TOKEN_CACHE_TTL, (expires_at - now).total_seconds())
     _token_cache[digest] = (caller, monotonic() + ttl, generation)
-    if last_used_at is None or now - last_used_at > LAST_USED_INTERVAL:
-        _update_last_used(caller.token_id)
+    if last_used_at is None or now - last_used_at > last_use.INTERVAL:
+        last_use.recorder.record(token[0])
     return caller
 
 
@@ -228,12 +209,6 @@ def revalidate_token(permission: str) -> Caller:
         caller = _caller_from_row(*token)
         caller.require(permission)
     return caller
-
-
-def _update_last_used(token_id: UUID | None) -> None:
-    """Record the use of the token. A locked row is skipped, and a database error is ignored."""
-    with suppress(SQLAlchemyError), db.begin_separate_transaction() as connection:
-        connection.execute(_UPDATE_LAST_USED, {"token_id": token_id})
 
 
 def _flag_token_change(session: Session, _context: object) -> None:

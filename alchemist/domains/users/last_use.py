@@ -56,7 +56,7 @@ class LastUseRecorder:
         with self._lock:
             token_ids, self._token_ids = self._token_ids, set()
         if token_ids:
-            with suppress(SQLAlchemyError), db.begin_separate() as connection:
+            with suppress(SQLAlchemyError), db.begin_separate_transaction() as connection:
                 connection.execute(_UPDATE, {"token_ids": list(token_ids)})
 
     def _run(self) -> None:

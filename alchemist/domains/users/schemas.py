@@ -166,7 +166,7 @@ class TokenSchema(Schema):
     last_used_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
-        metadata={"description": "The last use, accurate to five minutes; null before the first."},
+        metadata={"description": "The last use, accurate to a minute; null before the first."},
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import URL, Connection, NullPool, create_engine
 from werkzeug.test import TestResponse
 
-from alchemist.domains.users import auth, service
+from alchemist.domains.users import auth, last_use, service
 from alchemist.domains.users.models import Token, User
 from alchemist.domains.users.permissions import ADMIN
 from tests.domains.users.tokens import tokens_url
@@ -96,5 +96,6 @@ def token(client_with_auth: FlaskClient) -> tuple[Token, str]:
     """A token that was used just now, and its secret."""
     token, secret = service.issue(make_user(), ADMIN, label="Till")
     client_with_auth.get("/api/v2/me", headers=bearer(secret))
+    last_use.recorder.flush()
     auth._token_cache.clear()
     return token, secret
