@@ -18,6 +18,7 @@ from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.database import deadline
 from alchemist.domains.audit import listeners
 from alchemist.domains.audit.blueprint import blp as audit_log
+from alchemist.domains.audit.blueprint import changes_blp as changes
 from alchemist.domains.coupons.blueprint import blp as coupons
 from alchemist.domains.heroes.blueprint import blp as heroes
 from alchemist.domains.ingredients.blueprint import blp as ingredients
@@ -38,7 +39,7 @@ from alchemist.v1.root import blp as v1_root
 from alchemist.v1.stores import blp as v1_stores
 from alchemist.v1.users import blp as v1_users
 
-V2 = (ingredients, potions, users, heroes, stores, products, coupons, orders, audit_log)
+V2 = (ingredients, potions, users, heroes, stores, products, coupons, orders, audit_log, changes)
 V1 = (
     *(v1_root, v1_potions, v1_users, v1_heroes),
     *(v1_stores, v1_products, v1_coupons, v1_orders),

@@ -94,6 +94,7 @@ TABLE = {
     "DELETE /api/v2/heroes/{pk}": OWNERS[204],
     "GET /api/v2/audit": ADMINS[200],
     "GET /api/v2/audit/{pk}": ADMINS[200],
+    "GET /api/v2/changes": ADMINS[200],
     "GET /api/v2/stores": ANYBODY,
     "POST /api/v2/stores": SELLERS[201],
     "GET /api/v2/stores/{pk}": ANYBODY,

@@ -151,7 +151,7 @@ def _add_header_examples(path: str, operation: Json) -> None:
     )
     for response in operation["responses"].values():
         headers = response.get("headers", {})
-        if "Link" in headers:
+        if "Link" in headers and not headers["Link"]["example"]:
             url = f"http://127.0.0.1:8000{path}?limit=2"
             headers["Link"]["example"] = (
                 f'<{url}>; rel="first", <{url}&cursor=WyI1YzE4Il0>; rel="next"'

@@ -109,7 +109,12 @@ def test_the_examples_can_be_executed(client_with_sample_data, operation):
         assert set(documented["headers"]) - OPTIONAL_HEADERS <= set(response.headers.keys())
 
 
-READING = [name for name in OPERATION_IDS["v2"] if name.startswith(("get", "list"))]
+# The feed of changes has only what is committed, and the sample data of a test never is.
+READING = [
+    name
+    for name in OPERATION_IDS["v2"]
+    if name.startswith(("get", "list")) and name != "listChanges"
+]
 
 
 @pytest.mark.parametrize("operation_id", READING)

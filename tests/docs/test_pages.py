@@ -72,6 +72,7 @@ def test_the_index_sends_links_to_programs(client, accept):
         "/api/v2/coupons",
         "/api/v2/orders",
         "/api/v2/audit",
+        "/api/v2/changes",
     ], "Add a new resource to this list."
     assert set(response.vary) == {"Accept", "Authorization"}
 

@@ -2,13 +2,17 @@
 
 from uuid import UUID
 
-from sqlalchemy import JSON, CheckConstraint, Index, String
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, String, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.database import Base, Versioned, error_info
 
 ACTIONS = ("create", "update", "delete")
+TRANSACTION_ID = text(
+    "greatest(pg_current_xact_id()::text::bigint,"
+    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)"
+)
 
 
 class AuditEntry(Versioned, Base):
@@ -32,6 +36,11 @@ class AuditEntry(Versioned, Base):
     client_request_id: Mapped[str | None] = mapped_column(String(64))
     client_address: Mapped[str | None] = mapped_column(String(45))
     os_user: Mapped[str | None] = mapped_column(String(255))
+    # The feed of changes sorts by these two. Both never decrease from one version of a row to the
+    # next, because each writer locks the row before its entry is inserted. `transaction_id` is the
+    # transaction of the change, or the newest that has ended, if that is newer.
+    sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    transaction_id: Mapped[int] = mapped_column(BigInteger, server_default=TRANSACTION_ID)
 
     __table_args__ = (
         CheckConstraint(
@@ -43,4 +52,6 @@ class AuditEntry(Versioned, Base):
         Index(None, "resource_pk", "pk"),
         Index(None, "user_id", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "sequence"),
+        Index(None, "transaction_id"),
     )

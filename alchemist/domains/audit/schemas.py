@@ -1,6 +1,6 @@
 """Schemas of the audit log: the representation and the list query."""
 
-from alchemist.api.fields import Enum, List, Nested, Pk, Schema, Text, UtcDateTime
+from alchemist.api.fields import Enum, List, Nested, Pk, QueryInteger, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, Sort
 
 from .models import ACTIONS, AuditEntry
@@ -129,3 +129,30 @@ class AuditListQuery(ListQuerySchema):
     )
     pk = Pk(example=EXAMPLE_HERO_PK, metadata={"description": "Changes of the row with this `pk`."})
     user_id = Pk(example=EXAMPLE_USER_PK, metadata={"description": "Changes by this user."})
+
+
+class ChangeEntrySchema(AuditEntrySchema):
+    class Meta:
+        fields = ("pk", "resource", "resource_pk", "action", "names", "user_id", "created_at")
+
+
+class ChangeQuery(Schema):
+    after = Text(
+        max=60,
+        min=1,
+        load_default=None,
+        metadata={
+            "description": "Where to continue: opaque, from a `next` link. `start` is the oldest "
+            "change that the feed has. Without it, the feed begins now.",
+            "examples": ["start"],
+        },
+    )
+    resource = Text(
+        max=63, example="heroes", metadata={"description": "Changes of rows of this resource."}
+    )
+    limit = QueryInteger(
+        min=1,
+        max=1000,
+        load_default=100,
+        metadata={"description": "The maximum number of changes."},
+    )

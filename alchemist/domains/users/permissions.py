@@ -20,6 +20,7 @@ CUSTOMER = frozenset(
 MERCHANT = CUSTOMER | {"orders:fulfil", "products:write", "sales:read", "stores:write"}
 ADMIN = MERCHANT | {
     "audit:read",
+    "changes:read",
     "coupons:read",
     "coupons:write",
     "heroes:write:any",
