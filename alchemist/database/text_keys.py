@@ -1,7 +1,8 @@
 """Keys that Python makes of texts, so that every server compares and sorts them in one way."""
 
+import re
 from hashlib import blake2b
-from unicodedata import combining, normalize
+from unicodedata import category, combining, normalize
 
 from .visible_text import NON_SPACE_RUN, drop_invisible
 
@@ -11,6 +12,8 @@ MAX_FOLDED_LENGTH = 600
 MAX_SORT_KEY_SIZE = 600
 # A control character: less than every character of the parts that it separates.
 PART_SEPARATOR = "\x01"
+# Marks are no part of `\w` either.
+NO_WORD = re.compile(r"[^\w\s]|_")
 # Letters that Unicode does not decompose into a base letter and a mark, after case folding.
 BASE_LETTERS = str.maketrans(
     {
@@ -49,8 +52,15 @@ def base_letters(text: str) -> str:
     folded = normalize("NFKD", NON_SPACE_RUN.sub("", text)).casefold().translate(BASE_LETTERS)
     if folded.isascii():
         return folded
-    letters = "".join(letter for letter in normalize("NFKD", folded) if not _is_accent(letter))
+    # The Cyrillic short i is a letter, and no i with an accent.
+    decomposed = normalize("NFKD", folded).replace("и\u0306", "й")
+    letters = "".join(letter for letter in decomposed if not _is_accent(letter))
     return normalize("NFC", letters)
+
+
+def _put_before_digits(match: re.Match[str]) -> str:
+    """Return a punctuation mark or symbol behind a sign that is less than any digit."""
+    return f"!{match[0]}" if category(match[0])[0] in "PS" else match[0]
 
 
 def _is_accent(character: str) -> bool:
@@ -62,10 +72,12 @@ def _is_accent(character: str) -> bool:
 def sort_key(text: str) -> str:
     """Return the key whose code points order texts by letters, then by accents, then by case.
 
-    Lower case comes first. A long key is cut, so equal beginnings of long texts are a tie.
+    Signs come before digits, digits before letters, and lower case before upper case. A long key is
+    cut, so equal beginnings of long texts are a tie.
     """
     letters, folded = base_letters(text), normalize("NFC", text.casefold())
     accents = "" if folded == letters else folded
     case = "" if text == folded else text.swapcase()
-    key = PART_SEPARATOR.join((letters, accents, case)).rstrip(PART_SEPARATOR)
+    signs_first = NO_WORD.sub(_put_before_digits, letters)
+    key = PART_SEPARATOR.join((signs_first, accents, case)).rstrip(PART_SEPARATOR)
     return key.encode()[:MAX_SORT_KEY_SIZE].decode(errors="ignore")

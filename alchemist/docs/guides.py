@@ -41,9 +41,10 @@ next page as `rel="next"`. Follow it without changes: its `cursor` is valid only
 and filters. Every page takes the same time, however deep in the list it is. An unknown, repeated or
 malformed parameter is an error.
 
-Text is sorted by its letters, then by accents, then by case. A long text is sorted by its beginning
-(at most 600 bytes). `q` searches for words: `te` finds "tea", and `genepi` finds "génépi". In
-scripts without spaces, such as Chinese, it finds any part of a text.
+Text is sorted by its letters, then by accents, then by case; signs and digits come before letters.
+A long text is sorted by its beginning (at most 600 bytes). `q` searches for words: `te` finds
+"tea", and `genepi` finds "génépi". In scripts without spaces, such as Chinese, it finds any part of
+a text.
 
 ## Changing a row
 

@@ -91,7 +91,7 @@ class Reader:
         with patch.object(blueprint, "paginate", wraps=blueprint.paginate) as paginate:
             self.get(start)
         _schema, _query, place, args = paginate.call_args.args
-        # A text of lower-case ASCII is its sort key.
+        # `rows.fill` makes each text its own sort key.
         cursor = encode_cursor([row[part.name] for part in args["sort"]], place, args["sort"])
         return f"{start}&{urlencode({'cursor': cursor})}"
 

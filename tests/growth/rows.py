@@ -142,7 +142,7 @@ def fill(connection: Connection, rows: int) -> None:
 
 @contextmanager
 def derived_by_triggers(connection: Connection) -> Iterator[None]:
-    """Let PostgreSQL derive what Python derives: it is equal for texts of `a` to `z` and digits."""
+    """Let PostgreSQL derive what Python derives; each text, in lower case, is its own sort key."""
     tables = [table for table in Base.metadata.tables.values() if any(map(is_derived, table.c))]
     for table in tables:
         connection.exec_driver_sql(
