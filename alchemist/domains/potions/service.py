@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import sqlalchemy
-from sqlalchemy import Select, Uuid, cast, exists, func, insert, select
+from sqlalchemy import Select, Uuid, cast, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import Grouping
@@ -14,10 +13,6 @@ from alchemist import database as db
 from alchemist.database import matches_words
 
 from .models import Potion, PotionIngredient
-
-RecipeLine = Mapping[str, Any]
-# Into the table, not the model: it is faster, and nothing needs the rows as objects.
-INSERT_RECIPE_LINES = insert(db.table(PotionIngredient))
 
 
 @db.cached_query
@@ -85,53 +80,19 @@ def _needs_more_than(pks: list[UUID]) -> Any:
     return exists().where(belongs_to_potion, line.ingredient_id != func.all(pks))
 
 
-def brew(*, ingredients: Sequence[RecipeLine], **values: Any) -> Potion:
+def brew(*, ingredients: Sequence[Mapping[str, Any]], **values: Any) -> Potion:
     """Return a new potion with its ingredients."""
-    lines = [PotionIngredient(**line) for line in _with_positions(ingredients)]
+    lines = [PotionIngredient(position=n, **line) for n, line in enumerate(ingredients)]
     return Potion(ingredients=lines, **values)
 
 
 def update(potion: Potion, changes: Mapping[str, Any]) -> None:
     """Update a locked potion; `ingredients`, if changed, are replaced as a whole."""
     values = dict(changes)
-    recipe = values.pop("ingredients", None)
-    if recipe is not None and _lines(potion, recipe) != _stored_lines(potion):
-        _delete_lines(potion)
-        _insert_lines(potion, recipe)
-        db.mark_modified(potion, "ingredients")
+    if "ingredients" in values:
+        db.replace_children(potion, "ingredients", values.pop("ingredients"))
     db.update(potion, values)
 
 
 def delete(potion: Potion) -> None:
     db.delete(potion)
-
-
-def _lines(potion: Potion, recipe: Sequence[RecipeLine]) -> list[dict[str, Any]]:
-    return [{"potion_id": potion.pk} | line for line in _with_positions(recipe)]
-
-
-def _with_positions(recipe: Sequence[RecipeLine]) -> list[dict[str, Any]]:
-    return [
-        {
-            "position": position,
-            "ingredient_id": line["ingredient_id"],
-            "amount": line.get("amount"),
-            "unit": line.get("unit"),
-        }
-        for position, line in enumerate(recipe)
-    ]
-
-
-def _stored_lines(potion: Potion) -> list[dict[str, Any]]:
-    lines = PotionIngredient.__table__
-    query = select(lines).where(lines.c.potion_id == potion.pk).order_by(lines.c.position)
-    return [dict(row) for row in db.session.execute(query).mappings()]
-
-
-def _delete_lines(potion: Potion) -> None:
-    belongs_to_potion = PotionIngredient.potion_id == potion.pk
-    db.session.execute(sqlalchemy.delete(PotionIngredient).where(belongs_to_potion))
-
-
-def _insert_lines(potion: Potion, recipe: Sequence[RecipeLine]) -> None:
-    db.session.execute(INSERT_RECIPE_LINES, _lines(potion, recipe))
