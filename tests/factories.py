@@ -21,6 +21,7 @@ from alchemist.domains.users.models import User
 from alchemist.domains.users.permissions import ADMIN, ROLE_PERMISSIONS
 
 _serial = count(1)
+MODELS = {mapper.local_table.name: mapper.class_ for mapper in db.Base.registry.mappers}
 
 
 def reload(row: Any) -> Any:
@@ -86,6 +87,13 @@ def make_token(user: User, **values: Any) -> str:
     named = {"label": "Test", "permissions": sorted(ROLE_PERMISSIONS[user.role or "customer"])}
     secret: str = users.issue(user, ADMIN, **named | values)[1]
     return secret
+
+
+def make_row(table: str) -> Any:
+    """Make a row of a table by its own function: `make_potion` for potions."""
+    name = f"make_{MODELS[table].__name__.lower()}"
+    assert name in globals(), f"Write {name}() in tests/factories.py."
+    return globals()[name]()
 
 
 def bearer(secret: str, **headers: str) -> dict[str, str]:
