@@ -114,8 +114,9 @@ def check_collisions() -> None:
         more = len(collisions) - MAX_COLLISIONS
         lines = collisions[:MAX_COLLISIONS] + ([f"… and {more} more"] if more > 0 else [])
         raise CommandError(
-            "Nothing was changed. These rows differ only in what is ignored from now on, such as "
-            "upper and lower case: change or delete all but one of each.\n" + "\n".join(lines)
+            f"migration {revision} did not start. These rows differ only in what is ignored from "
+            "now on, such as upper and lower case: change or delete all but one of each.\n"
+            + "\n".join(lines)
         )
 
 

@@ -150,7 +150,7 @@ REQUIRED = [
     (table.name, column.name)
     for table in db.Base.metadata.sorted_tables
     for column in table.columns
-    if not column.nullable and not column.computed
+    if not (column.nullable or column.computed or column.identity)
 ]
 
 
