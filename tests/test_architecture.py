@@ -124,6 +124,7 @@ LAYERS: dict[str, list[str]] = {
         "tokens",
         "grant",
         "purge",
+        "restore",
         "sample_data",
         "verify",
         "dev",

@@ -14,6 +14,7 @@ from .dev import dev
 from .grant import grant
 from .output import echo
 from .purge import purge
+from .restore import after_restore, revocations
 from .target_database import (
     TargetDatabase,
     data_option,
@@ -56,6 +57,8 @@ main.add_command(dev)
 main.add_command(tokens.token)
 main.add_command(purge)
 main.add_command(grant)
+main.add_command(revocations)
+main.add_command(after_restore)
 
 
 @main.command()

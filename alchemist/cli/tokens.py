@@ -113,8 +113,8 @@ def create(
 def list_(email: str | None, data: Path | None) -> None:
     """List tokens without their secrets.
 
-    A permission list of `all` means all permissions of the role. The time of the last use is exact
-    to five minutes.
+    A permission list of `all` means all permissions of the role but `tokens:write`. The time of the
+    last use is exact to a minute.
 
     \b
     Example:

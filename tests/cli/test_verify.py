@@ -24,6 +24,8 @@ from alchemist.cli.verify.assertion import sql_assertion
 from alchemist.cli.verify.constraints import DECLARED
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.orders import service as orders
+from alchemist.domains.users import service as users
+from alchemist.domains.users.permissions import ADMIN
 from tests.factories import (
     make_coupon,
     make_hero,
@@ -31,7 +33,6 @@ from tests.factories import (
     make_potion,
     make_product,
     make_store,
-    make_token,
     make_user,
 )
 
@@ -47,6 +48,13 @@ DAMAGES: dict[str, list[str]] = {
     "constraints: dropped unique index": [
         "ALTER TABLE coupons DROP CONSTRAINT coupons_code_folded_key"
     ],
+    "token-makers: expires later": [
+        "UPDATE tokens SET expires_at = 'infinity' WHERE made_with_id IS NOT NULL"
+    ],
+    "token-makers: not revoked": [
+        "UPDATE tokens SET revoked_at = now() WHERE made_with_id IS NULL"
+    ],
+    "anonymised-users": ["UPDATE users SET email = repeat('0', 32) || '@anonymous.invalid'"],
     "coupon-counts: count too low": ["UPDATE coupons SET remaining_count = remaining_count - 1"],
     "coupon-counts: missing redemption": ["DELETE FROM redemptions WHERE order_id IS NULL"],
     "coupon-limits": [
@@ -91,7 +99,9 @@ DAMAGES: dict[str, list[str]] = {
 def insert_rows() -> None:
     """Insert rows of every kind, and coupons with every kind of redemption."""
     user = make_user()
-    make_token(user)
+    maker, _ = users.issue(user, ADMIN, label="Maker")
+    expires_at = {"latest_expiry": maker.expires_at}
+    users.issue(user, ADMIN, label="Child", made_with_id=maker.pk, **expires_at)
     hero = make_hero(user_id=user.pk)
     coupon = make_coupon(percent_off=33, per_user_limit=2)
     dollars = make_product(make_store(currency="USD"), price=Decimal("0.99"))

@@ -108,7 +108,29 @@ POTION_INGREDIENTS_SQL = """
     HAVING count(potion_id) = 0 OR min(position) <> 0 OR max(position) <> count(*) - 1
 """
 
+OUTLIVED_MAKERS_SQL = """
+    SELECT tokens.pk::text AS key
+    FROM tokens JOIN tokens AS makers ON makers.pk = tokens.made_with_id
+    WHERE tokens.expires_at > makers.expires_at
+        OR (tokens.revoked_at IS NULL AND makers.revoked_at IS NOT NULL)
+"""
+
+ANONYMISED_USERS_SQL = """
+    SELECT DISTINCT users.pk::text AS key FROM users JOIN tokens ON user_id = users.pk
+    WHERE email LIKE '%@anonymous.invalid' AND revoked_at IS NULL
+"""
+
 ASSERTIONS = [
+    sql_assertion(
+        "token-makers",
+        "A token ends at the latest with the token that it was made with.",
+        OUTLIVED_MAKERS_SQL,
+    ),
+    sql_assertion(
+        "anonymised-users",
+        "All tokens of an anonymised user are revoked.",
+        ANONYMISED_USERS_SQL,
+    ),
     sql_assertion(
         "coupon-counts",
         "The initial count of a coupon is its earlier uses, remaining uses and redemptions.",

@@ -106,10 +106,11 @@ def delete(user: User) -> None:
     db.delete(user)
 
 
-def suspend(user: User) -> None:
+def suspend(user: User, *, keep_last_admin: bool = True) -> None:
     """Reject every request of the user until `reinstate`; their tokens stay."""
     if user.suspended_at is None:
-        _check_not_last_admin(user)
+        if keep_last_admin:
+            _check_not_last_admin(user)
         db.update(user, {"suspended_at": datetime.now(UTC)})
 
 
@@ -117,13 +118,14 @@ def reinstate(user: User) -> None:
     db.update(user, {"suspended_at": None})
 
 
-def anonymise(user: User) -> User:
+def anonymise(user: User, *, keep_last_admin: bool = True) -> User:
     """Replace the e-mail and the name, and revoke all tokens; rows of the user stay theirs.
 
     Labels of tokens are replaced too, and so is what other domains store about the user: each of
     them has a function in `on_anonymise`.
     """
-    _check_not_last_admin(user)
+    if keep_last_admin:
+        _check_not_last_admin(user)
     db.update(user, {"email": f"{user.pk.hex}{ANONYMOUS_DOMAIN}", "full_name": "Anonymous"})
     revoke_tokens(user)
     token_updates.clear_labels(user.pk)
