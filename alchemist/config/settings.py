@@ -64,7 +64,8 @@ class Settings:
         "Threads of each worker; its connection pools are as large.", 4, validate=Range(1, 64)
     )
     client_timeout: float = _setting(
-        "Seconds that a client has to send a request, and to receive the response.",
+        "Seconds that a client has to send a request, and to receive the response; large responses "
+        "have another second for each 512 KiB.",
         10.0,
         validate=Range(0.1, 300),
     )

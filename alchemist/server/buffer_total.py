@@ -5,6 +5,11 @@ from threading import Event, Lock
 
 from .connection import Connection
 
+# Bytes. While all connections have received more, a request that is larger than the second is
+# rejected.
+MAX_RECEIVED, SMALL_REQUEST = 32 * 1024 * 1024, 64 * 1024
+# Bytes. While all responses have more to send, no thread begins another.
+MAX_UNSENT = 64 * 1024 * 1024
 # Bytes. Smaller changes of a connection are not counted: most messages are smaller than that.
 MIN_CHANGE = 4096
 

@@ -12,7 +12,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from . import error_responses
-from .buffer_total import BufferTotal
+from .buffer_total import MAX_RECEIVED, MAX_UNSENT, SMALL_REQUEST, BufferTotal
 from .connection import RECV_SIZE, BadRequest, Connection
 from .eviction import EvictionOrder
 from .fair_accept import FairAcceptMixin
@@ -22,16 +22,11 @@ SWEEP_INTERVAL = 0.5
 # Seconds for which a client may go on sending after the last response. If the connection was closed
 # at once, the reset could overtake that response (RFC 9112 §9.6).
 LINGERING_CLOSE_TIMEOUT = 2.0
-# Seconds for which a connection is kept open longer than its client was told, so that a request
-# which the client sends just in time is not lost.
-KEEPALIVE_MARGIN = 1.0
-# Seconds for which a stopping worker keeps idle connections open: a request may be on its way.
-STOP_KEEPALIVE_TIMEOUT = 2.0
-# Bytes. While all connections have received more, a request that is larger than the second is
-# rejected.
-MAX_RECEIVED, SMALL_REQUEST = 32 * 1024 * 1024, 64 * 1024
-# Bytes. While all responses have more to send, no thread begins another.
-MAX_UNSENT = 64 * 1024 * 1024
+# Seconds for which idle connections stay open longer than announced, and in all while the worker
+# stops: a request may be on its way.
+KEEPALIVE_MARGIN, STOP_KEEPALIVE_TIMEOUT = 1.0, 2.0
+# Bytes a second: clients that read a large response faster have as long as they need.
+MIN_READ_RATE = 512 * 1024
 
 
 class EventLoop(FairAcceptMixin):
@@ -233,6 +228,7 @@ class EventLoop(FairAcceptMixin):
 
     def flush_and_continue(self, connection: Connection) -> None:
         """Send the rest of a response as fast as the client reads it, then go on or close."""
+        unsent_before = connection.unsent_bytes
         try:
             is_sent = connection.flush()
         except OSError:
@@ -246,7 +242,9 @@ class EventLoop(FairAcceptMixin):
             self._process_input(connection)
         elif is_sent:
             self._lingering_close(connection)
-        elif not connection.is_finishing:
+        elif connection.is_finishing:
+            connection.deadline += (unsent_before - connection.unsent_bytes) / MIN_READ_RATE
+        else:
             connection.is_finishing = True
             connection.deadline = monotonic() + self.client_timeout
             self._register(connection, EVENT_WRITE, self.flush_and_continue)

@@ -32,8 +32,8 @@ FILL = """
         INSERT INTO stores (pk, name, street, zipcode, city, country, currency)
         SELECT gen_random_uuid(), 'S', 'S', '1', 'C', 'C', 'EUR' RETURNING pk
     )
-    INSERT INTO products (pk, store_id, name, price, description)
-    SELECT gen_random_uuid(), store.pk, '\U0001f36f' || n, 1, repeat('x', :length)
+    INSERT INTO products (pk, store_id, currency, name, price, description)
+    SELECT gen_random_uuid(), store.pk, 'EUR', '\U0001f36f' || n, 1, repeat('x', :length)
     FROM store, generate_series(1, 10000) AS n
 """
 

@@ -30,3 +30,19 @@ def test_lists_that_clients_begin_to_read_late_are_complete(fresh_database, tmp_
         # More than the limit of 64 MiB, by what the threads had begun.
         assert 4 <= statuses.count(200) <= 9
         assert server.request("GET", "/api/v2/products?limit=1").status == 200
+
+
+def test_a_client_that_reads_a_large_list_steadily_has_as_long_as_it_needs(
+    fresh_database, tmp_path
+):
+    large_lists.fill(fresh_database)
+    with Gunicorn(fresh_database, tmp_path, ALCHEMIST_CLIENT_TIMEOUT="0.5") as server:
+        connection = HTTPConnection("127.0.0.1", server.port, TIMEOUT)
+        connection.request("GET", large_lists.PATH)
+        response = connection.getresponse()
+        length = 0
+        while part := response.read(256 * 1024):
+            length += len(part)
+            sleep(0.1)
+        assert length == int(response.headers["Content-Length"])
+        connection.close()
