@@ -11,6 +11,7 @@ from alchemist.api import (
     database_errors,
     error_handlers,
     health,
+    idempotency,
     rate_limits,
     security_headers,
 )
@@ -62,6 +63,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.extensions["log_client_address"] = settings.log_client_address
     api.init_app(app)
     rate_limits.init_app(app, settings)
+    idempotency.init_app(app, settings.max_idempotency_keys)
     listeners.init_app(app)
     auth.init_app(app, settings)
     security_headers.init_app(app, settings.cors_origins)

@@ -116,7 +116,7 @@ def test_every_container_is_hardened_and_limited(name):
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is (name != "test")
     assert service["init"] is True
-    permanent = {"database", "service", "proxy", "development"}
+    permanent = {"database", "service", "purge", "proxy", "development"}
     assert service["restart"] == ("unless-stopped" if name in permanent else "no")
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
@@ -144,8 +144,17 @@ def test_only_the_owner_of_the_tables_migrates_and_the_service_is_another_role()
     }
     owner = SERVICES["database"]["environment"]["POSTGRES_USER"]
     role = SERVICES["grant"]["command"][2]
-    assert users == {"migrate": owner, "grant": owner, "service": role, "development": role}
+    assert users == {"migrate": owner, "grant": owner} | dict.fromkeys(
+        ("service", "purge", "development"), role
+    )
     assert role != owner
+
+
+def test_expired_rows_are_deleted_once_a_day():
+    shell, option, loop = SERVICES["purge"]["command"]
+    assert (shell, option) == ("sh", "-c")
+    purge, pause = re.fullmatch(r"while :; do (.+); sleep (\d+) & wait \$\$!; done", loop).groups()
+    assert (purge, int(pause)) == ("alchemist purge", 24 * 60 * 60)
 
 
 def test_the_log_of_postgresql_has_no_values_of_rows():

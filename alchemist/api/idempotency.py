@@ -9,8 +9,8 @@ from typing import Any
 from unicodedata import normalize
 from uuid import UUID
 
-from flask import Response
-from sqlalchemy import Index, String, Text, bindparam, delete, func, select, text
+from flask import Flask, Response, current_app
+from sqlalchemy import Index, Integer, String, Text, bindparam, delete, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
@@ -74,10 +74,13 @@ class IdempotencyKey(Base):
     body: Mapped[str]
     # The primary keys and e-mail addresses in the body: whose data it may contain.
     identifiers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    # The permissions of the caller that the response needed.
+    permissions: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
         Index(None, "created_at"),
+        Index(None, "caller", "created_at"),
         Index(None, "identifiers", postgresql_using="gin"),
     )
 
@@ -86,6 +89,27 @@ STORED = select(IdempotencyKey).where(
     IdempotencyKey.caller == bindparam("caller"),
     IdempotencyKey.key == bindparam("key"),
     IdempotencyKey.created_at >= func.now() - TTL,
+)
+# Those of the caller that are older than the newest `most`. A locked row is left to the request
+# that has locked it.
+_of_caller = IdempotencyKey.caller == bindparam("of_caller")
+_oldest_kept = (
+    select(IdempotencyKey.created_at)
+    .where(_of_caller)
+    .order_by(IdempotencyKey.created_at.desc())
+    .offset(bindparam("most", type_=Integer()) - 1)
+    .limit(1)
+    .scalar_subquery()
+)
+_too_old = (
+    select(IdempotencyKey.key)
+    .where(_of_caller, IdempotencyKey.created_at < _oldest_kept)
+    .with_for_update(skip_locked=True)
+)
+DELETE_OLDEST = (
+    delete(IdempotencyKey)
+    .where(_of_caller, IdempotencyKey.key.in_(_too_old))
+    .execution_options(synchronize_session=False)
 )
 NO_SYNC = {"synchronize_session": False}
 
@@ -124,6 +148,9 @@ def _documented_success_statuses(view: Callable[..., Response]) -> list[int]:
 def _stored_response_or_lock(key: str) -> Response | None:
     """Return the stored response; without one, lock the key until the transaction ends.
 
+    Raise Forbidden if the caller has lost a permission that the response needed, or the token is
+    limited to others.
+
     The advisory lock never waits: the row lock of an INSERT would, for the whole first request.
     """
     lock = int.from_bytes(sha256(f"{request.caller} {key}".encode()).digest()[:8], signed=True)
@@ -138,6 +165,8 @@ def _stored_response_or_lock(key: str) -> Response | None:
         raise errors.UnprocessableContent.at_location(
             "header", "Idempotency-Key", detail, "idempotency-key-reused"
         )
+    for permission in stored.permissions:
+        request.caller.require(permission)
     return Response(stored.body, stored.status, stored.headers | {"Idempotent-Replayed": "true"})
 
 
@@ -171,12 +200,15 @@ def _store_and_return_response(key: str, response: Response) -> Response:
         },
         "body": body,
         "identifiers": _identifiers(body),
+        "permissions": sorted(request.used_permissions),
         "created_at": func.now(),
     }
     statement = insert(IdempotencyKey).values(caller=str(request.caller), key=key, **values)
     # An expired row of the same key is replaced.
     identity = [IdempotencyKey.caller, IdempotencyKey.key]
     session.execute(statement.on_conflict_do_update(index_elements=identity, set_=values))
+    most = current_app.extensions["max_idempotency_keys"]
+    session.execute(DELETE_OLDEST, {"of_caller": str(request.caller), "most": most})
     return response
 
 
@@ -218,3 +250,8 @@ def delete_expired_responses() -> int:
         execution_options=NO_SYNC,
     )
     return int(result.rowcount)
+
+
+def init_app(app: Flask, max_keys: int) -> None:
+    """Keep at most so many responses of each caller."""
+    app.extensions["max_idempotency_keys"] = max_keys

@@ -45,6 +45,11 @@ class Request(flask.Request):
     json_body: Any = None
 
     @cached_property
+    def used_permissions(self) -> set[str]:
+        """The permissions that this request needed so far, and that its caller has."""
+        return set()
+
+    @cached_property
     def id(self) -> str:
         """The X-Request-ID of the response: a new one, so that no client can choose it."""
         return uuid4().hex

@@ -103,6 +103,11 @@ class Settings:
     max_token_days: int = _setting(
         "Days after which a token expires at the latest.", 365, validate=Range(1, 3650)
     )
+    max_idempotency_keys: int = _setting(
+        "Idempotency keys of a user whose responses are stored; the oldest give way.",
+        10_000,
+        validate=Range(10, 1_000_000),
+    )
     log_client_address: bool = _setting(
         "Whether the logs and the audit log have the addresses of clients.", False
     )

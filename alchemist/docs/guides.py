@@ -59,7 +59,8 @@ may be sent if their values are unchanged.
 
 A `POST` may have an `Idempotency-Key` of 1 to 255 visible ASCII characters. If the same request is
 sent again with the same key within 24 hours, it has no further effect. The answer is the first
-answer again, with the header `Idempotent-Replayed: true`.
+answer again, with the header `Idempotent-Replayed: true`. A token that lacks a permission which the
+first request needed gets 403. If a caller uses very many keys, only the newest answers are kept.
 
 ## Orders
 

@@ -1,5 +1,7 @@
 """A repeat with its key is answered as the first was, whatever happened to what its body names."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import text
 
@@ -7,8 +9,8 @@ from alchemist import database as db
 from alchemist.api import idempotency
 from tests.factories import (
     make_coupon,
-    make_hero,
     make_ingredient,
+    make_order,
     make_potion,
     make_product,
     make_store,
@@ -17,6 +19,7 @@ from tests.factories import (
 )
 
 KEY = {"Idempotency-Key": "once"}
+STEP = {"step": timedelta(seconds=1)}
 ANY = {"If-Match": "*"}
 
 
@@ -58,13 +61,6 @@ def test_a_refusal_stands_though_its_product_is_gone(client):
     product = make_product(stock=0)
     gone = f"products/{product.pk}"
     repeated(client, "orders", of(product), lambda _: delete(client, gone), 409)
-
-
-def test_a_quote_stands_though_its_hero_is_gone(client):
-    hero = make_hero()
-    gone = f"heroes/{hero.pk}"
-    body = of(make_product(), hero_id=str(hero.pk))
-    repeated(client, "orders/quote", body, lambda _: delete(client, gone), 200)
 
 
 def test_a_product_stands_though_its_potion_is_gone(client):
@@ -201,3 +197,63 @@ def test_expired_keys_are_deleted_and_others_kept(client):
     post_ingredient(client, "newest", name="Leaf")
     assert idempotency.delete_expired_responses() == 30
     assert set(db.session.scalars(text("SELECT key FROM idempotency_keys"))) == {"valid", "newest"}
+
+
+def post_order(client, headers, **values):
+    body = {"items": [], **values}
+    return client.post("/api/v2/orders", json=body, headers=headers | KEY)
+
+
+def test_a_repetition_needs_the_permissions_of_the_first_request(client_with_auth):
+    """Also those that no operation names: here the permission to redeem coupons."""
+    make_coupon(code="SAGE")
+    order, buyer = of(make_product(), coupon_code="SAGE"), make_user()
+    first = post_order(client_with_auth, sign_in(buyer), **order)
+    assert first.status_code == 201
+    narrow = post_order(client_with_auth, sign_in(buyer, "orders:write"), **order)
+    assert narrow.status_code == 403
+    assert narrow.json["errors"][0]["permission"] == "coupons:redeem"
+    wide = sign_in(buyer, "orders:write", "coupons:redeem", "me:read")
+    again = post_order(client_with_auth, wide, **order)
+    assert (again.status_code, again.text) == (201, first.text)
+
+
+def test_a_repetition_needs_the_permission_for_rows_of_others(client_with_auth):
+    admin, order = make_user(role="admin"), make_order()
+    url = f"/api/v2/orders/{order.pk}/pay"
+    first = client_with_auth.post(url, headers=sign_in(admin) | KEY)
+    assert first.status_code == 200
+    narrow = sign_in(admin, "orders:write", "orders:read:any")
+    refused = client_with_auth.post(url, headers=narrow | KEY)
+    assert refused.status_code == 403
+    assert refused.json["errors"][0]["permission"] == "orders:write:any"
+
+
+def test_the_oldest_keys_of_a_caller_give_way(app, client_with_auth, monkeypatch):
+    monkeypatch.setitem(app.extensions, "max_idempotency_keys", 10)
+    admin, other = sign_in(make_user(role="admin")), sign_in(make_user(role="admin"))
+
+    def post(number, headers):
+        headers = headers | {"Idempotency-Key": f"key {number}".replace(" ", "-")}
+        body = {"name": f"Ingredient {number}"}
+        answer = client_with_auth.post("/api/v2/ingredients", json=body, headers=headers)
+        assert answer.status_code == 201
+        # All times within a test are the same: PostgreSQL has the time of the transaction.
+        db.session.execute(
+            text("UPDATE idempotency_keys SET created_at = created_at - :step"), STEP
+        )
+        return "Idempotent-Replayed" in answer.headers
+
+    assert not any(post(number, each) for number in range(12) for each in (admin, other))
+    assert all(post(number, admin) for number in range(2, 12))
+    assert not any(post(number, admin) for number in range(2))
+
+
+def test_a_quote_is_computed_again(client):
+    """Its answer changes nothing, so it needs no key, and none is stored."""
+    product = make_product(price="1.00")
+    assert client.post("/api/v2/orders/quote", json=of(product), headers=KEY).status_code == 200
+    patch(client, f"products/{product.pk}", price="2.00")
+    again = client.post("/api/v2/orders/quote", json=of(product), headers=KEY)
+    assert again.json["totals"][0]["total"] == "2.00"
+    assert "Idempotent-Replayed" not in again.headers

@@ -73,7 +73,6 @@ class QuoteOrder(Resource):
     permissions = {"post": auth.WRITE}
 
     @costly
-    @idempotent
     @blp.arguments(OrderCreateSchema, authorize=auth.check_hero_owner)
     @blp.doc(
         responses={

@@ -43,7 +43,10 @@ class Caller:
 
     def require(self, permission: str | None) -> None:
         """Raise Unauthorized or Forbidden if the caller lacks the permission; None is public."""
-        if permission is None or permission in self.permissions:
+        if permission is None:
+            return
+        if permission in self.permissions:
+            request.used_permissions.add(permission)
             return
         if self is ANONYMOUS:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
@@ -52,6 +55,7 @@ class Caller:
     def owner_filter(self, permission: str) -> UUID | None:
         """Return the user id to filter rows by, or None if the caller has `<permission>:any`."""
         if f"{permission}:any" in self.permissions:
+            request.used_permissions.add(f"{permission}:any")
             return None
         if self.user_id is None:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
