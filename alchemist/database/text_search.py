@@ -67,7 +67,7 @@ def _search_query(text: str) -> str:
     # Each term twice: the same rows, but a lower row estimate. PostgreSQL takes a word without
     # statistics for one in 200 rows, and would scan in key order until it had found enough of them;
     # with the lower estimate it uses the GIN index.
-    return " & ".join(terms * 2)
+    return " & ".join(list(dict.fromkeys(terms)) * 2)
 
 
 def _quote(word: str) -> str:

@@ -143,6 +143,27 @@ def test_the_family_emoji_keeps_its_joiners():
     assert Text(max=5).deserialize(f" {family} ") == family
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Tea \U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "\u2764\ufe0f",
+        "1\ufe0f\u20e3",
+    ],
+    ids=["flag of England", "red heart", "keycap"],
+)
+def test_a_text_that_ends_in_an_emoji_is_stored_whole(client, text):
+    response = client.post("/api/v2/ingredients", json={"name": f" {text}\u200b"})
+    assert response.json["name"] == text
+
+
+def test_invisible_characters_are_dropped_from_the_inside_of_a_code():
+    text = "a\u200b\u3164 b\u00adc"
+    assert Text(max=9, is_code=True).deserialize(text) == "a bc"
+    assert Text(max=9).deserialize(text) == text
+    assert code(Text(max=9, min=1, is_code=True), "\u200b\u3164") == "too-short"
+
+
 # Names in place of keys
 
 

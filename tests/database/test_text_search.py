@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from alchemist import database as db
 from alchemist.database.text_search import search_vector_of
 from alchemist.domains.ingredients.models import Ingredient
+from tests.api.pagination import plans
 from tests.factories import make_ingredient
 from tests.properties import given, settings, st
 
@@ -87,6 +88,12 @@ def test_words_of_a_changed_row_are_found(client, found):
     client.patch(url, json={"description": None}, headers=headers)
     assert found("Thyme", "thyme")
     assert not found("Thyme", "summer")
+
+
+def test_a_repeated_word_is_searched_once(client):
+    query = select(Ingredient.pk).where(db.matches_words(Ingredient.search_words, "茶 " * 100))
+    _statement, parameters = plans.recorded(lambda: db.session.execute(query))
+    assert list(parameters.values()) == ["'茶' & '茶'"]
 
 
 @settings(max_examples=200)
