@@ -61,6 +61,7 @@ LAYERS: dict[str, list[str]] = {
         *(
             "references",
             "problem_codes",
+            "json_values",
             "json_body",
             "query_string",
             "json_select",

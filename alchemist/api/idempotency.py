@@ -19,7 +19,8 @@ from alchemist import errors
 from alchemist.database import Base, TransactionMode, session, transaction_mode
 
 from . import database_errors, error_handlers, openapi, problem_codes
-from .json_body import canonical_json, loads_strict
+from .json_body import loads_strict
+from .json_values import canonical_json
 from .request import request
 
 TTL = timedelta(hours=24)

@@ -13,6 +13,7 @@ from alchemist.errors import ErrorDetail
 
 from . import references
 from .fields import CodedMessage
+from .json_values import is_equal
 from .references import Reference
 from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter_error
 
@@ -228,13 +229,8 @@ def _without_unchanged_read_only_members(
         if name not in schema.dump_fields
         or name in schema.load_fields
         or name not in current
-        or canonical_json(current[name]) != canonical_json(value)
+        or not is_equal(schema.dump_fields[name], current[name], value)
     }
-
-
-def canonical_json(value: Any) -> str:
-    """Return the same text for equal JSON values; in Python, `True == 1 == 1.0`."""
-    return json.dumps(value, sort_keys=True)
 
 
 def _relabel_read_only(entry: ErrorDetail, schema: Schema) -> ErrorDetail:

@@ -222,3 +222,24 @@ def test_a_read_only_field_on_create_is_refused(client, name):
     answer = client.post(URL, json={"name": "a", name: None})
     assert answer.status_code == 422
     assert pointers_and_codes(answer) == {(f"#/{name}", "read-only")}
+
+
+@pytest.mark.parametrize(
+    ("name", "rewrite"),
+    [
+        ("created_at", lambda text: text.replace("+00:00", "Z")),
+        ("created_at", lambda text: text.replace("+00:00", "000Z")),
+        ("pk", str.upper),
+    ],
+)
+def test_a_patch_may_repeat_a_read_only_value_in_another_form(client, name, rewrite):
+    url = client.post("/api/v2/ingredients", json={"name": "Mandrake"}).headers["Location"]
+    body = {name: rewrite(client.get(url).json[name])}
+    assert client.patch(url, json=body, headers={"If-Match": "*"}).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["2026-11-20T07:15:00Z", "yesterday", None, 1, {}])
+def test_a_patch_must_not_change_a_read_only_time(client, value):
+    url = client.post("/api/v2/ingredients", json={"name": "Mandrake"}).headers["Location"]
+    answer = client.patch(url, json={"created_at": value}, headers={"If-Match": "*"})
+    assert pointers_and_codes(answer) == {("#/created_at", "read-only")}
