@@ -51,11 +51,11 @@ M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 1024 * 1024
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
-    """Logs JSON, without query strings and without headers that gunicorn cannot parse."""
+    """Logs JSON or text, without query strings and without headers that gunicorn cannot parse."""
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
-        access_log.configure_logging(self.error_log.handlers, cfg.loglevel)
+        access_log.configure_logging(self.error_log.handlers, cfg.loglevel, _settings.log_format)
 
     def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
         # The 4xx response is logged already.

@@ -55,7 +55,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.before_request(partial(deadline.start, settings.request_timeout))
     app.teardown_appcontext(deadline.clear)
-    access_log.init_app(app)
+    access_log.init_app(app, log_user_agent=settings.log_user_agent)
     db.check_queries()
     app.extensions["engines"] = db.configure_engines(settings)
     error_handlers.init_app(app, database_errors.to_api_error)

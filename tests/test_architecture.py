@@ -79,6 +79,7 @@ LAYERS: dict[str, list[str]] = {
             "api",
             "idempotency",
             "security_headers",
+            "log_formats",
             "access_log",
             "health",
         ),

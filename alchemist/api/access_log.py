@@ -1,93 +1,39 @@
-"""Logging: one line of JSON for each request, and for every other log record."""
+"""The access log: one record for each request, and the configuration of all logging."""
 
-import json
 import logging
-import traceback
-import unicodedata
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
-from flask import Flask, Response, has_request_context
-from sqlalchemy.exc import DBAPIError
+from flask import Flask, Response, current_app, has_request_context
 
 from alchemist.database import deadline
 
+from . import log_formats
+from .log_formats import exception_type_and_message
 from .request import request
 
-# Characters of the message of an exception.
-MAX_MESSAGE_LENGTH = 500
+# Characters of a path and of the User-Agent header.
+MAX_PATH_LENGTH, MAX_USER_AGENT_LENGTH = 500, 200
+# Those of a path that need no percent-encoding (RFC 3986 §3.3).
+PATH_CHARACTERS = "/!$&'()*+,;=:@"
 
 access_logger = logging.getLogger("alchemist.requests")
 
 
-class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON in ASCII, so that no input can forge a line.
+def configure_logging(
+    handlers: Sequence[logging.Handler], level: str, log_format: str = "json"
+) -> None:
+    """Send all log records and warnings of this process to these handlers.
 
-    Packages that do this would still need a subclass that removes values from exceptions.
+    The text for people leaves out what only an operator needs.
     """
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line; `extra={"fields": {...}}` of the log call adds members to it."""
-        line: dict[str, Any] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "process": record.process,
-            "message": record.getMessage(),
-        }
-        if has_request_context():
-            line["request_id"] = request.id
-            if request.client_request_id:
-                line["client_request_id"] = request.client_request_id
-        line |= getattr(record, "fields", {})
-        if record.exc_info and (error := record.exc_info[1]):
-            line |= _exception_type_and_message(error) | {
-                "stack": "\n".join(_tracebacks_with_causes(error))
-            }
-        return json.dumps(line, default=str)
-
-
-def printable(text: str) -> str:
-    """Return the text with control and format characters escaped, which could forge output."""
-    if text.isprintable():
-        return text
-    return "".join(char if _is_harmless(char) else ascii(char)[1:-1] for char in text)
-
-
-def _is_harmless(char: str) -> bool:
-    category = unicodedata.category(char)
-    return not category.startswith("C") and category not in ("Zl", "Zp")
-
-
-def _exception_type_and_message(error: BaseException) -> dict[str, str]:
-    """Return the type and message of an exception, without values of a statement or a row.
-
-    PostgreSQL's DETAIL contains those of the row, and SQLAlchemy's message the statement.
-    """
-    fields = {"exception": f"{type(error).__module__}.{type(error).__qualname__}"}
-    message = str(error)
-    if isinstance(error, DBAPIError):
-        diagnostic = getattr(error.orig, "diag", None)
-        message = getattr(diagnostic, "message_primary", None) or str(error.orig)
-        if sqlstate := getattr(error.orig, "sqlstate", None):
-            fields["sqlstate"] = sqlstate
-    return fields | {"reason": message.partition("\n")[0][:MAX_MESSAGE_LENGTH]}
-
-
-def _tracebacks_with_causes(error: BaseException) -> Iterator[str]:
-    """Yield the tracebacks of an exception and of its causes, without their messages."""
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause:
-        yield from _tracebacks_with_causes(cause)
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    yield f"Traceback (most recent call last):\n{frames}{type(error).__qualname__}"
-
-
-def configure_logging(handlers: Sequence[logging.Handler], level: str) -> None:
-    """Send all log records and warnings of this process to these handlers, as JSON."""
     for handler in handlers:
-        handler.setFormatter(JsonFormatter())
+        stream = getattr(handler, "stream", None)
+        is_terminal = stream is not None and stream.isatty()
+        handler.setFormatter(log_formats.formatter(log_format, is_terminal=is_terminal))
+        if isinstance(handler.formatter, log_formats.TextFormatter):
+            handler.addFilter(lambda record: not log_formats.is_probe(record))
     logging.root.handlers[:] = handlers
     logging.getLogger("alchemist").setLevel(level.upper())
     logging.captureWarnings(True)
@@ -99,9 +45,9 @@ def _log_level_for(status: int) -> int:
     return logging.INFO if status < 500 else logging.ERROR
 
 
-def log_request(status: int, **fields: Any) -> None:
-    """Log a request that was answered with this status."""
-    extra = {"fields": {"status": status, **fields}}
+def log_request(status: int, *, url_path: str | None = None, **fields: Any) -> None:
+    """Log a request that was answered with this status. Only the text for people has the path."""
+    extra = {"fields": {"status": status, **fields}, "url_path": url_path}
     access_logger.log(_log_level_for(status), "Answered %s.", status, extra=extra)
 
 
@@ -119,19 +65,34 @@ def _known_caller() -> Any:
 
 def _log_answered_request(response: Response) -> None:
     caller = _known_caller()
-    address = request.logged_address
+    path = quote(request.path, safe=PATH_CHARACTERS)[:MAX_PATH_LENGTH]
     log_request(
         response.status_code,
+        url_path=path,
         method=request.method,
-        # Not the path or the query: they may contain personal data.
-        route=request.url_rule.rule if request.url_rule else None,
+        # Not the query, and the path only without a route: they may contain personal data.
+        **_route_fields(path),
         ms=round(deadline.elapsed_ms(), 2),
         statements=deadline.statement_count(),
         user_id=caller and caller.user_id,
         token_id=caller and caller.token_id,
-        **({"client_address": address} if address else {}),
+        **_client_fields(),
         **_error_log_fields(response.status_code),
     )
+
+
+def _route_fields(path: str) -> dict[str, str | None]:
+    return {"route": request.url_rule.rule} if request.url_rule else {"route": None, "path": path}
+
+
+def _client_fields() -> dict[str, str]:
+    """Return the address and the program of the client, as far as they are configured."""
+    fields = {}
+    if address := request.logged_address:
+        fields["client_address"] = address
+    if current_app.extensions["log_user_agent"]:
+        fields["user_agent"] = request.headers.get("User-Agent", "")[:MAX_USER_AGENT_LENGTH]
+    return fields
 
 
 def _error_log_fields(status: int) -> dict[str, str]:
@@ -139,12 +100,13 @@ def _error_log_fields(status: int) -> dict[str, str]:
     error = request.error
     if status < 400 or error is None:
         return {}
-    cause_fields = _exception_type_and_message(error.__cause__ or error) if status >= 500 else {}
+    cause_fields = exception_type_and_message(error.__cause__ or error) if status >= 500 else {}
     missing = [each["permission"] for each in error.errors if "permission" in each]
     permission = {"permission": missing[0]} if missing else {}
     return {"code": error.problem_type.code} | permission | cause_fields
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, *, log_user_agent: bool) -> None:
     """Log each request. Call this first: Flask runs `after_request` functions in reverse order."""
+    app.extensions["log_user_agent"] = log_user_agent
     app.after_request(_log_response)

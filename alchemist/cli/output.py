@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from alchemist.api.access_log import printable
+from alchemist.api.log_formats import printable
 
 
 def escape(text: Any) -> str:

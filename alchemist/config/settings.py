@@ -151,6 +151,12 @@ class Settings:
             "(RFC 8594)."
         },
     )
+    log_user_agent: bool = _setting("Whether the log has the User-Agent of clients.", False)
+    log_format: str = _setting(
+        "Lines of JSON or of text for people; `auto` is text on a terminal, and otherwise JSON.",
+        "auto",
+        validate=OneOf(["auto", "json", "text"]),
+    )
     log_level: str = _setting(
         "The lowest level that is logged.",
         "info",

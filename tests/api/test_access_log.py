@@ -17,7 +17,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from alchemist import database as db
-from alchemist.api import access_log
+from alchemist.api import access_log, log_formats
 from alchemist.domains.ingredients import service
 from alchemist.domains.users import token_format
 from alchemist.domains.users.models import Token
@@ -36,7 +36,7 @@ def lines(caplog):
     """Return what parses the lines so far: of requests, or of another logger."""
     stream = StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(access_log.JsonFormatter())
+    handler.setFormatter(log_formats.JsonFormatter())
     caplog.set_level(logging.INFO, "alchemist")
     logging.getLogger("alchemist").addHandler(handler)
 
@@ -52,7 +52,7 @@ def formatted(message, *args, **how):
     record = logging.getLogger("x").makeRecord(
         "x", logging.ERROR, __file__, 1, message, args, **{"exc_info": None} | how
     )
-    return access_log.JsonFormatter().format(record)
+    return log_formats.JsonFormatter().format(record)
 
 
 def test_a_request_is_a_line(client, lines):
@@ -98,6 +98,37 @@ def test_a_line_names_the_caller_and_the_token(client_with_auth, lines):
     assert told["user_id"] == str(user.pk)
     assert re.fullmatch(r"[0-9a-f-]{36}", told["token_id"])
     assert (anonymous["user_id"], anonymous["token_id"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "logged"),
+    [
+        ("GET", "/nowhere?swordfish", "/nowhere"),
+        ("GET", "/a%1b%20%c3%a9", "/a%1B%20%C3%A9"),
+        ("PUT", f"{POTIONS}?swordfish", POTIONS),
+        ("GET", f"/{'x' * 2000}", f"/{'x' * 499}"),
+    ],
+)
+def test_a_line_has_the_path_where_there_is_no_route(client, lines, method, path, logged):
+    client.open(path, method=method)
+    [line] = lines()
+    assert (line["route"], line["path"]) == (None, logged)
+
+
+def test_a_line_with_a_route_has_no_path(client, lines):
+    client.get(f"{POTIONS}/{make_potion().pk}")
+    [line] = lines()
+    assert "path" not in line
+
+
+def test_the_user_agent_is_logged_if_it_is_configured(make_committing_app, lines):
+    headers = {"User-Agent": "till/1.0 " + "x" * 500}
+    make_committing_app().test_client().get(POTIONS, headers=headers)
+    make_committing_app(log_user_agent=True).test_client().get(POTIONS, headers=headers)
+    default, configured = lines()
+    assert "user_agent" not in default
+    assert configured["user_agent"].startswith("till/1.0 x")
+    assert len(configured["user_agent"]) == access_log.MAX_USER_AGENT_LENGTH
 
 
 def test_a_line_of_a_403_names_the_caller_and_the_token(client_with_auth, lines):
@@ -238,7 +269,7 @@ def test_a_stack_tells_of_the_exception_behind_an_exception():
 def test_a_long_reason_is_cut():
     error = ValueError("x" * 10_000)
     line = json.loads(formatted("Failed.", exc_info=(ValueError, error, None)))
-    assert len(line["reason"]) == access_log.MAX_MESSAGE_LENGTH
+    assert len(line["reason"]) == log_formats.MAX_MESSAGE_LENGTH
 
 
 def test_what_is_forged_stays_inside_of_its_string():
