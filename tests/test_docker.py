@@ -28,11 +28,14 @@ def test_the_default_image_is_the_one_for_production():
     assert list(STAGES)[-1] == "production"
 
 
+PINNED = r"\w+:\d+[\w.-]+(@sha256:[0-9a-f]{64})?"
+
+
 def test_every_base_image_is_pinned_to_a_version():
     built = {"alchemist:${TAG:-local}", "alchemist-proxy:local", "alchemist-test:local"}
     bases = {stage.base for stage in STAGES.values()} - set(STAGES)
     images = {service["image"] for service in SERVICES.values()} - built
-    assert [image for image in bases | images if not re.fullmatch(r"\w+:\d+[\w.-]+", image)] == []
+    assert [image for image in bases | images if not re.fullmatch(PINNED, image)] == []
 
 
 @pytest.mark.parametrize("stage", ["production", "proxy", "test"])

@@ -32,7 +32,10 @@ WITHOUT_NUL = "generation.allow-x00 = false\n"
 
 def admin_token(server: Gunicorn) -> str:
     """Return the secret of an admin's token, made as operators make the first."""
-    create = ["token", "create", "--email", "operator@alchemist.example", "--role", "admin"]
+    create = [
+        *("token", "create", "--email", "operator@alchemist.example", "--role", "admin"),
+        "--allow-token-creation",
+    ]
     command = [sys.executable, "-m", "alchemist.cli", *create]
     made = subprocess.run(
         command,

@@ -64,7 +64,10 @@ def _administer(server: URL, *statements: str) -> None:
 
 
 def _admin_token(server: Gunicorn) -> str:
-    create = ["token", "create", "--email", "operator@alchemist.example", "--role", "admin"]
+    create = [
+        *("token", "create", "--email", "operator@alchemist.example", "--role", "admin"),
+        "--allow-token-creation",
+    ]
     made = subprocess.run(
         [sys.executable, "-m", "alchemist.cli", *create],
         env=server.environment,

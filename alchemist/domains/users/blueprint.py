@@ -97,7 +97,9 @@ class UserItem(Resource):
         owns rows, such as heroes or orders, cannot be deleted: 409 names the rows. Anonymise the
         user instead. The last admin cannot be deleted.
         """
+        identifiers = (user.pk, user.email)
         service.delete(user)
+        idempotency.delete_responses_mentioning(*identifiers)
 
 
 @blp.route("/users/<uuid:pk>/anonymise")

@@ -100,9 +100,8 @@ def delete(user: User) -> None:
     """
     _check_not_last_admin(user)
     revoke_tokens(user)
-    tokens = db.session.scalars(select(Token).where(Token.user_id == user.pk))
-    for token in tokens.all():
-        db.audit("delete", Token, token.pk)
+    for pk in db.session.scalars(select(Token.pk).where(Token.user_id == user.pk)):
+        db.audit("delete", Token, pk)
     db.delete(user)
 
 

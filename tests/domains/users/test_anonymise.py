@@ -205,6 +205,19 @@ def test_a_stored_conflict_is_found_in_any_spelling_of_the_email(
     assert words_in_database(email) == []
 
 
+def test_no_stored_response_mentions_a_user_who_was_deleted(client_with_auth, admin):
+    created, conflict = (
+        client_with_auth.post(
+            "/api/v2/users", json=PERSONAL_DATA, headers=admin | {"Idempotency-Key": key}
+        )
+        for key in ("first", "second")
+    )
+    assert conflict.status_code == 409
+    pk = created.json["pk"]
+    client_with_auth.delete(f"/api/v2/users/{pk}", headers=admin | {"If-Match": "*"})
+    assert words_in_database(PERSONAL_DATA["email"], PERSONAL_DATA["full_name"]) == []
+
+
 def test_stored_responses_that_mention_others_stay(anonymise, client_with_auth, admin, user):
     other = client_with_auth.post(
         "/api/v2/users",

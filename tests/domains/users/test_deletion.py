@@ -44,3 +44,17 @@ def test_the_email_of_a_deleted_user_can_be_used_again(client_with_auth, admin, 
     user = make_user(email="ada@alchemist.example")
     client_with_auth.delete(f"{URL}/{user.pk}", headers=admin | ANY)
     assert create_user().status_code == 201
+
+
+def test_a_user_with_10_000_tokens_can_be_deleted(client_with_auth, admin, statements):
+    user = make_user()
+    tokens = (
+        "INSERT INTO tokens (pk, user_id, label, digest, expires_at)"
+        " SELECT gen_random_uuid(), :pk, 'T', n::text, 'infinity' FROM generate_series(1, 10000) n"
+    )
+    db.session.execute(text(tokens), {"pk": user.pk})
+    db.session.commit()
+    with statements() as executed:
+        response = client_with_auth.delete(f"{URL}/{user.pk}", headers=admin | ANY)
+    assert response.status_code == 204, response.text
+    assert len(executed) < 20
