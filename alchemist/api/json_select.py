@@ -58,7 +58,7 @@ def _field_expression(
     """Return the value of `field`, following `path` from `row`: relationships, then a column.
 
     A field converts its column with `to_sql`; with `row_to_sql` it makes a value of several
-    columns.
+    columns. A list with `item_condition` leaves out other items.
     """
     if len(path) == 1 and hasattr(field, "row_to_sql"):
         return field.row_to_sql(row)  # type: ignore[no-any-return]
@@ -76,7 +76,10 @@ def _field_expression(
         return _scalar_of_related_row(value, relationship, row, related)
     if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
         columns = _labelled_columns(field.inner.schema, related, overrides)
-        return _json_array_of_related_rows(columns, relationship, row, related)
+        items = _related_rows(columns, relationship, row, related)
+        if hasattr(field, "item_condition"):
+            items = items.where(field.item_condition(row, related))
+        return _json_array(items)
     raise TypeError(f"{type(field).__name__} cannot serialize the relationship {relationship}.")
 
 
@@ -87,22 +90,20 @@ def _scalar_of_related_row(
     return value.where(is_joined).correlate(row).scalar_subquery()
 
 
-def _json_array_of_related_rows(
+def _related_rows(
     columns: list[ColumnElement[Any]],
     relationship: RelationshipProperty[Any],
     row: Alias,
     related: Alias,
-) -> ColumnElement[Any]:
+) -> Select[Any]:
     order = [getattr(related, str(column.key)) for column in relationship.order_by or ()]
-    items = (
-        select(*columns)
-        .where(_join_condition(relationship, row, related))
-        .correlate(row)
-        .order_by(*order)
-        .subquery()
-    )
-    array = func.coalesce(func.json_agg(items.table_valued()), func.json_build_array())
-    return select(array).scalar_subquery()
+    items = select(*columns).where(_join_condition(relationship, row, related))
+    return items.correlate(row).order_by(*order)
+
+
+def _json_array(items: Select[Any]) -> ColumnElement[Any]:
+    rows = func.json_agg(items.subquery().table_valued())
+    return select(func.coalesce(rows, func.json_build_array())).scalar_subquery()
 
 
 def _join_condition(

@@ -24,6 +24,10 @@ class Query:
     readable: "Query | None" = None
     permission: str = ""
 
+    def with_parameters(self, parameters: Mapping[str, Any]) -> "Query":
+        """Return this query with the values of further bound parameters."""
+        return replace(self, parameters={**self.parameters, **parameters})
+
     def or_forbidden(self, readable: "Query", permission: str) -> "Query":
         """Return this query with its `readable` query and `permission`."""
         return replace(self, readable=readable, permission=permission)

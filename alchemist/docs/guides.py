@@ -68,8 +68,9 @@ An order is placed in one transaction: it stores the prices, takes the products 
 redeems the coupon. If any of this is impossible, nothing is changed and a 409 lists all reasons in
 `errors`. `totals` has one entry for each currency. A discount is distributed over the items, so
 that the items add up exactly to the totals. `POST /api/v2/orders/quote` answers what placing the
-order would answer, and changes nothing. An order is placed, then paid, then fulfilled. Until it is
-fulfilled it can be cancelled, which returns its stock and its coupon.
+order would answer, and changes nothing. An order is placed, then paid, then fulfilled: each seller
+fulfils own items, and it is `partially_fulfilled` until all have. Until a seller begins it can be
+cancelled, which returns its stock and its coupon. A seller sees own items and their totals only.
 
 ## Rate limits
 

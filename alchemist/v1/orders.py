@@ -14,9 +14,9 @@ from alchemist.api.fields import UTC_ZONE, List, Nested, UtcDateTime
 from alchemist.api.rate_limits import costly
 from alchemist.api.request import request
 from alchemist.database import Query
-from alchemist.domains.orders import auth, service
+from alchemist.domains.orders import auth, service, viewer
 from alchemist.domains.orders.models import Order
-from alchemist.domains.orders.schemas import EXAMPLE_PK
+from alchemist.domains.orders.schemas import EXAMPLE_PK, VisibleItems
 from alchemist.domains.products.schemas import EXAMPLE_PK as PRODUCT
 from alchemist.domains.stores.currencies import MAX_DECIMALS, MAX_DIGITS
 from alchemist.errors import ErrorDetail
@@ -57,17 +57,16 @@ class NaiveUtcDateTime(UtcDateTime):
 
 
 class Total(MoneyNumberOrText):
-    """The total of an order in a single currency."""
+    """The total of an order in a single currency; for sellers, of their own items."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         [total] = value
         return float(total["total"])
 
     @staticmethod
-    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return MoneyNumberOrText.to_sql(
-            column[0]["total"].as_numeric(MAX_DIGITS + MAX_DECIMALS, MAX_DECIMALS)
-        )
+    def row_to_sql(row: Any) -> ColumnElement[Any]:
+        total = viewer.totals(row)[0]["total"]
+        return MoneyNumberOrText.to_sql(total.as_numeric(MAX_DIGITS + MAX_DECIMALS, MAX_DECIMALS))
 
 
 class OrderSchema(Schema):
@@ -90,10 +89,10 @@ class ItemSchema(Schema):
 
 
 class OrderDetailSchema(OrderSchema):
-    items = List(
+    items = VisibleItems(
         Nested(ItemSchema),
         max=MAX_ITEMS,
-        metadata={"description": "One item for each product."},
+        metadata={"description": "One item for each product; for sellers, their own."},
     )
 
 
@@ -179,12 +178,12 @@ class V1OrderList(Resource):
         Your own orders. With the permission `sales:read` also orders with products of your stores,
         with `orders:read:any` all orders. Orders in several currencies are left out.
         """
-        return service.list_query(**auth.visibility_arguments(), single_currency=True)
+        return auth.list_query(single_currency=True)
 
     @costly
     @blp.create(
         OrderDetailSchema,
-        service.by_pk,
+        auth.own_query,
         body=OrderCreateSchema,
         in_session=True,
         problems=["mixed-currencies", "out-of-stock"],

@@ -72,7 +72,8 @@ FIELDS = {
         *("valid_from", "valid_until", "per_user_limit", "redemptions"),
     },
     "orders": {
-        *("pk", "user_id", "hero_id", "redemption_id", "status", "placed_at", "created_at"),
+        *("pk", "user_id", "hero_id", "redemption_id", "coupon_code", "status", "placed_at"),
+        "created_at",
         *("totals", "items"),
     },
     "audit_log": {

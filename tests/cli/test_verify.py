@@ -91,6 +91,13 @@ DAMAGES: dict[str, list[str]] = {
         "UPDATE order_items SET discount = discount + d, total = total - d FROM"
         " (VALUES (0, 0.01), (1, -0.01)) AS moved (item, d) WHERE item = position AND discount > 0"
     ],
+    "order-item-stores": ["UPDATE order_items SET store_id = gen_random_uuid()"],
+    "order-fulfilment: item": ["UPDATE order_items SET fulfilled_at = now()"],
+    "order-fulfilment: order": ["UPDATE orders SET status = 'fulfilled' WHERE status = 'placed'"],
+    "order-fulfilment: part": [
+        "UPDATE orders SET status = 'partially_fulfilled' WHERE status = 'placed'"
+    ],
+    "order-coupon-codes": ["UPDATE orders SET coupon_code = NULL"],
     "potion-ingredients: missing": ["DELETE FROM potion_ingredients"],
     "potion-ingredients: gap": ["UPDATE potion_ingredients SET position = 9"],
 }

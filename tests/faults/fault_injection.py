@@ -33,8 +33,8 @@ READ_MODIFY_WRITE = text("""
         UPDATE products SET stock = seen.stock - seen.quantity FROM seen
         WHERE products.pk = seen.pk AND seen.stock >= seen.quantity RETURNING products.pk
     )
-    SELECT seen.pk AS product_id, quantity, seen.name, price AS unit_price, currency, stock,
-        decremented.pk IS NOT NULL AS is_reserved
+    SELECT seen.pk AS product_id, quantity, store_id, seen.name, price AS unit_price, currency,
+        stock, decremented.pk IS NOT NULL AS is_reserved
     FROM seen LEFT JOIN decremented ON decremented.pk = seen.pk ORDER BY n
 """)
 

@@ -110,12 +110,12 @@ TABLES = {
     # One product is in half of the orders. Those of even numbers are of one store.
     "order_items": """
         INSERT INTO order_items
-            (order_id, position, product_id, quantity, taken, currency, unit_price, discount, total)
-        SELECT key(n), line,
-            key(CASE WHEN line = 1 THEN 3 + n * 37 % ({rows} / 2 - 3) * 2
-                WHEN n % 2 = 0 THEN 1 ELSE 2 + n * 31 % ({rows} / 2 - 3) * 2 END),
-            1, 0, 'EUR', 1, 0, 1
-        FROM generate_series(1, {rows}) n, generate_series(0, 1) line
+            (order_id, position, product_id, store_id, name, quantity, taken, currency, unit_price,
+            discount, total)
+        SELECT key(n), line, products.pk, store_id, name, 1, 0, 'EUR', 1, 0, 1
+        FROM generate_series(1, {rows}) n CROSS JOIN generate_series(0, 1) line
+        JOIN products ON products.pk = key(CASE WHEN line = 1 THEN 3 + n * 37 % ({rows} / 2 - 3) * 2
+            WHEN n % 2 = 0 THEN 1 ELSE 2 + n * 31 % ({rows} / 2 - 3) * 2 END)
     """,
     "audit_log": """
         INSERT INTO audit_log (pk, resource, resource_pk, action, fields, user_id, created_at)

@@ -13,6 +13,7 @@ from alchemist.api import json_select
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.orders import service as orders
 from alchemist.domains.orders.models import Order, OrderItem
+from alchemist.domains.orders.viewer import UNRESTRICTED
 from alchemist.domains.products import service as products
 from alchemist.domains.products.models import Product
 from alchemist.domains.stores import service as stores
@@ -130,12 +131,17 @@ def test_what_postgresql_shows_is_the_dump_of_the_row(client):
     coupon = make_coupon()
     of_product = selectinload(Product.store)
     of_order = selectinload(Order.items).selectinload(OrderItem.product)
+    order_query = orders.by_pk(order.pk).with_parameters(UNRESTRICTED)
     for schema, query, options in (
         (StoreSchema(), stores.by_pk(store.pk), ()),
         (ProductSchema(), products.by_pk(product.pk), (of_product,)),
         (CouponSchema(), coupons.by_pk(coupon.pk), ()),
-        (OrderSchema(), orders.by_pk(order.pk), ()),
-        (OrderDetailSchema(), orders.by_pk(order.pk), (of_order.selectinload(Product.store),)),
+        (OrderSchema(), order_query, ()),
+        (
+            OrderDetailSchema(),
+            order_query,
+            (of_order.selectinload(Product.store),),
+        ),
     ):
         row = loaded(query.model, *options)
         assert shown(schema, query) == schema.dump(row)

@@ -101,6 +101,27 @@ DISCOUNT_ALLOCATION_SQL = f"""
         AND subtotals > 0
 """  # noqa: S608
 
+ITEM_STORES_SQL = """
+    SELECT order_id || '/' || position AS key
+    FROM order_items JOIN products ON products.pk = product_id
+    WHERE order_items.store_id <> products.store_id
+"""
+
+FULFILMENT_SQL = """
+    SELECT orders.pk::text AS key
+    FROM orders JOIN order_items ON order_id = orders.pk
+    GROUP BY orders.pk
+    HAVING count(fulfilled_at) NOT BETWEEN
+        CASE status WHEN 'fulfilled' THEN count(*) WHEN 'partially_fulfilled' THEN 1 ELSE 0 END
+        AND CASE status WHEN 'fulfilled' THEN count(*)
+            WHEN 'partially_fulfilled' THEN count(*) - 1 ELSE 0 END
+"""
+
+COUPON_CODES_SQL = """
+    SELECT orders.pk::text AS key FROM orders
+    WHERE (redemption_id IS NULL) <> (coupon_code IS NULL)
+"""
+
 POTION_INGREDIENTS_SQL = """
     SELECT potions.pk::text AS key
     FROM potions LEFT JOIN potion_ingredients ON potion_id = potions.pk
@@ -180,6 +201,21 @@ ASSERTIONS = [
         "discount-allocation",
         "A discount is allocated to items in proportion to their subtotals, to the minor unit.",
         DISCOUNT_ALLOCATION_SQL,
+    ),
+    sql_assertion(
+        "order-item-stores",
+        "An item of an order has the store of its product.",
+        ITEM_STORES_SQL,
+    ),
+    sql_assertion(
+        "order-fulfilment",
+        "An order is fulfilled if all of its items are, partially fulfilled if some of them are.",
+        FULFILMENT_SQL,
+    ),
+    sql_assertion(
+        "order-coupon-codes",
+        "An order has a coupon code if and only if it has redeemed a coupon.",
+        COUPON_CODES_SQL,
     ),
     sql_assertion(
         "potion-ingredients",

@@ -28,18 +28,42 @@ def visibility_arguments() -> dict[str, Any]:
     return {"buyer_id": user_id, "seller_id": user_id if has_sales else None}
 
 
+def viewer() -> dict[str, Any]:
+    """Return the values of `UNRESTRICTED` for the caller."""
+    permissions, user_id = request.caller.permissions, request.caller.user_id
+    extended = {f"{permission}:any" for permission in (READ, WRITE, FULFIL)} & permissions
+    return {
+        "viewer_id": user_id,
+        "sees_all": bool(extended),
+        "writer_id": user_id if WRITE in permissions else None,
+        "writes_all": f"{WRITE}:any" in extended,
+        "fulfiller_id": user_id if FULFIL in permissions else None,
+        "fulfils_all": f"{FULFIL}:any" in extended,
+    }
+
+
+def own_query(pk: UUID) -> Query:
+    """Select an order that the caller has just placed."""
+    return service.by_pk(pk).with_parameters(viewer())
+
+
+def list_query(**filters: Any) -> Query:
+    return service.list_query(**filters, **visibility_arguments()).with_parameters(viewer())
+
+
 def readable_query(pk: UUID, *, single_currency: bool = False) -> Query:
-    return service.by_pk(pk, **visibility_arguments(), single_currency=single_currency)
+    query = service.by_pk(pk, **visibility_arguments(), single_currency=single_currency)
+    return query.with_parameters(viewer())
 
 
 def query_as_buyer(pk: UUID) -> Query:
     query = service.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
-    return query.or_forbidden(readable_query(pk), f"{WRITE}:any")
+    return query.with_parameters(viewer()).or_forbidden(readable_query(pk), f"{WRITE}:any")
 
 
-def query_as_sole_seller(pk: UUID) -> Query:
-    query = service.by_pk(pk, sole_seller_id=request.caller.owner_filter(FULFIL))
-    return query.or_forbidden(readable_query(pk), f"{FULFIL}:any")
+def query_as_seller(pk: UUID) -> Query:
+    query = service.by_pk(pk, only_seller_id=request.caller.owner_filter(FULFIL))
+    return query.with_parameters(viewer()).or_forbidden(readable_query(pk), f"{FULFIL}:any")
 
 
 def check_hero_owner(references: Iterable[Reference]) -> None:

@@ -15,10 +15,10 @@ from alchemist.domains.coupons import service as coupons
 
 from . import auth, service
 from .models import Order
-from .schemas import EXAMPLE_PAID_PK, OrderCreateSchema, OrderListQuery, OrderSchema
+from .schemas import EXAMPLE_PAID_PK, OrderCreateSchema, OrderListQuery, OrderSchema, QuoteSchema
 
 blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="Orders of products.")
-ORDER_PARAMETER = OrderSchema()
+QUOTE_SCHEMA = QuoteSchema()
 # `conflict` is for several reasons of different codes. A price may be too large for a total.
 PLACE_PROBLEMS = (
     "conflict",
@@ -44,15 +44,16 @@ class OrderList(Resource):
         """List orders
 
         Your own orders. With the permission `sales:read` also orders with products of your stores,
-        with `orders:read:any` all orders.
+        with `orders:read:any` all orders. Of an order that you only sell, you see the items of your
+        stores and their totals, but neither the hero nor the coupon.
         """
-        return service.list_query(**filters | auth.visibility_arguments())
+        return auth.list_query(**filters)
 
     @costly
     @idempotent
     @blp.create(
         OrderSchema,
-        service.by_pk,
+        auth.own_query,
         body=OrderCreateSchema,
         in_session=True,
         authorize=auth.check_hero_owner,
@@ -77,7 +78,7 @@ class QuoteOrder(Resource):
     @blp.doc(
         responses={
             200: openapi.response(
-                "The order as it would be placed.", OrderSchema, openapi.ETAG_HEADERS
+                "The order as it would be placed.", QuoteSchema, openapi.ETAG_HEADERS
             ),
             **openapi.error_responses(406, 409, 413, 415),
         },
@@ -86,11 +87,12 @@ class QuoteOrder(Resource):
     def post(self, values: dict[str, Any]) -> Response:
         """Quote an order
 
-        The response is that of placing the order, errors included, but nothing is changed.
+        The response is that of placing the order, errors included, but nothing is changed. It has
+        neither a `pk` nor transitions.
         """
         with rolled_back():
             order = place_order(values)
-            return get_representation(ORDER_PARAMETER, service.by_pk(order.pk)).to_response()
+            return get_representation(QUOTE_SCHEMA, auth.own_query(order.pk)).to_response()
 
 
 @blp.route("/<uuid:pk>")
@@ -119,7 +121,7 @@ class PayOrder(Resource):
 
         Its status must be `placed`. Orders of other users need the permission `orders:write:any`.
         """
-        service.pay(order)
+        service.pay(order, auth.viewer())
 
 
 @blp.route("/<uuid:pk>/fulfil")
@@ -129,7 +131,7 @@ class FulfilOrder(Resource):
     @idempotent
     @blp.action(
         OrderSchema,
-        auth.query_as_sole_seller,
+        auth.query_as_seller,
         problems=["wrong-status"],
         example={"pk": EXAMPLE_PAID_PK, "status": "fulfilled", "allowed_transitions": []},
     )
@@ -137,10 +139,10 @@ class FulfilOrder(Resource):
     def post(self, order: Order) -> None:
         """Fulfil an order
 
-        Its status must be `paid`, and you must own the stores of all items or have the permission
-        `orders:fulfil:any`.
+        Its status must be `paid` or `partially_fulfilled`. Fulfils the items of your stores, or all
+        of them with the permission `orders:fulfil:any`. When all are, the order is `fulfilled`.
         """
-        service.fulfil(order)
+        service.fulfil(order, auth.viewer())
 
 
 @blp.route("/<uuid:pk>/cancel")
@@ -160,4 +162,4 @@ class CancelOrder(Resource):
         Its status must be `placed` or `paid`. Returns its stock and releases its coupon. Orders of
         other users need the permission `orders:write:any`.
         """
-        service.cancel(order)
+        service.cancel(order, auth.viewer())

@@ -41,6 +41,7 @@ class CartItem(NamedTuple):
 
     product_id: UUID
     quantity: int
+    store_id: UUID | None
     name: str | None
     unit_price: Decimal | None
     currency: str | None

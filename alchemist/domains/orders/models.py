@@ -23,10 +23,12 @@ from alchemist.domains.heroes.models import Hero
 from alchemist.domains.products.models import Product
 from alchemist.domains.users.models import User
 
-# By status: the actions that it allows, and the status that each leads to.
+# By status: the actions that it allows, and the status that each leads to in the end.
 TRANSITIONS = {
     "placed": {"pay": "paid", "cancel": "cancelled"},
     "paid": {"fulfil": "fulfilled", "cancel": "cancelled"},
+    # Some sellers have fulfilled their items, others have not.
+    "partially_fulfilled": {"fulfil": "fulfilled"},
     "fulfilled": {},
     "cancelled": {},
 }
@@ -63,12 +65,13 @@ class Order(Versioned, Base):
             info=error_info("conflict", "#/coupon_code", "The redemption does not exist."),
         )
     )
-    status: Mapped[str] = mapped_column(String(16), server_default="placed")
+    # As it was when the order was placed.
+    coupon_code: Mapped[str | None] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(32), server_default="placed")
     placed_at: Mapped[datetime] = mapped_column(server_default=func.now())
     # One object for each currency, as clients see it: the totals of an order never change.
     totals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 
-    redemption: Mapped[Redemption | None] = relationship(lazy="raise")
     # The only relationship to a child: items belong to one order and are deleted with it.
     items: Mapped[list["OrderItem"]] = relationship(
         lazy="raise", order_by="OrderItem.position", passive_deletes="all"
@@ -80,7 +83,7 @@ class Order(Versioned, Base):
             info=error_info("conflict", "#", "The redemption belongs to another order."),
         ),
         CheckConstraint(
-            "status IN ('placed', 'paid', 'fulfilled', 'cancelled')",
+            "status IN ('placed', 'paid', 'partially_fulfilled', 'fulfilled', 'cancelled')",
             "status",
             info=error_info("not-one-of", "#/status", "Not an order status."),
         ),
@@ -94,7 +97,7 @@ class Order(Versioned, Base):
 
 
 class OrderItem(Base):
-    """A product at its price when the order was placed.
+    """A product, with its name and price when the order was placed.
 
     Amounts are stored with the decimals of the currency.
 
@@ -124,17 +127,22 @@ class OrderItem(Base):
             ),
         ),
     )
+    # That of the product, which never changes.
+    store_id: Mapped[UUID]
+    name: Mapped[str] = mapped_column(String(255))
     quantity: Mapped[int]
     taken: Mapped[int]
     currency: Mapped[str] = mapped_column(String(3))
     unit_price: Mapped[Decimal] = mapped_column(Numeric)
     discount: Mapped[Decimal] = mapped_column(Numeric)
     total: Mapped[Decimal] = mapped_column(Numeric)
+    fulfilled_at: Mapped[datetime | None]
 
     product: Mapped[Product] = relationship(lazy="raise")
 
     __table_args__ = (
         Index(None, "product_id", "order_id"),
+        Index(None, "store_id", "order_id"),
         UniqueConstraint(
             "order_id",
             "product_id",

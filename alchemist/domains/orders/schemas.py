@@ -1,10 +1,9 @@
 """Schemas of orders: the request body, the representation, and the list query."""
 
-import json
 from typing import Any
 
 from marshmallow import ValidationError, validates_schema
-from sqlalchemy import JSON, ColumnElement, case, literal_column
+from sqlalchemy import ColumnElement, case
 
 from alchemist.api.fields import (
     CodedMessage,
@@ -28,6 +27,7 @@ from alchemist.domains.products.schemas import EXAMPLE_STORE_PK, Money
 from alchemist.domains.stores.currencies import CURRENCIES, describe_amounts, is_amount
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
+from . import viewer
 from .models import TRANSITIONS, Order
 
 # Rows of the sample data: a placed order, a paid one, and an item of the first.
@@ -116,12 +116,10 @@ class OrderItemSchema(Schema):
     product_id = Pk(example=EXAMPLE_PRODUCT_PK, metadata={"description": "The product."})
     name = Text(
         max=255,
-        attribute="product.name",
         example=EXAMPLE_PRODUCT_NAME,
-        metadata={"description": "The current name of the product."},
+        metadata={"description": "The name of the product when the order was placed."},
     )
     store_id = Pk(
-        attribute="product.store_id",
         example=EXAMPLE_STORE_PK,
         metadata={"description": "The store that sells the product."},
     )
@@ -139,6 +137,13 @@ class OrderItemSchema(Schema):
     total = Money(
         description="Quantity times unit price, minus the share of the discount.", example="22.50"
     )
+    fulfilled_at = UtcDateTime(
+        allow_none=True,
+        metadata={
+            "description": "When the seller fulfilled the item; null before.",
+            "examples": [None],
+        },
+    )
 
 
 class TotalSchema(Schema):
@@ -151,18 +156,44 @@ class TotalSchema(Schema):
 
 
 class AllowedTransitions(List):
-    """The actions that the status of an order allows."""
+    """The actions that the status of an order allows, and the caller may do."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:
         return list(TRANSITIONS[value])
 
     @staticmethod
-    def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        actions_json = {
-            status: literal_column(f"'{json.dumps(list(allowed))}'::json", JSON)
-            for status, allowed in TRANSITIONS.items()
-        }
-        return case(actions_json, value=column)
+    def row_to_sql(row: Any) -> ColumnElement[Any]:
+        return viewer.allowed_transitions(row)
+
+
+class VisibleItems(List):
+    """The items that the caller sees."""
+
+    @staticmethod
+    def item_condition(row: Any, item: Any) -> ColumnElement[bool]:
+        return viewer.sees_item(row, item)
+
+
+class VisibleTotals(List):
+    """The totals of the items that the caller sees."""
+
+    @staticmethod
+    def row_to_sql(row: Any) -> ColumnElement[Any]:
+        return viewer.totals(row)
+
+
+class BuyerPk(Pk):
+    """A key that sellers do not see."""
+
+    def row_to_sql(self, row: Any) -> ColumnElement[Any]:
+        return case((viewer.sees_order(row), getattr(row, str(self.name))))
+
+
+class BuyerText(Text):
+    """A text that sellers do not see."""
+
+    def row_to_sql(self, row: Any) -> ColumnElement[Any]:
+        return case((viewer.sees_order(row), getattr(row, str(self.name))))
 
 
 class OrderSchema(Schema):
@@ -180,37 +211,49 @@ class OrderSchema(Schema):
         example=EXAMPLE_OWNER_PK,
         metadata={"description": "The user who placed the order; null with open access."},
     )
-    hero_id = Pk(
+    hero_id = BuyerPk(
         allow_none=True,
         example=EXAMPLE_HERO_PK,
-        metadata={"description": "The hero that the order is for."},
+        metadata={"description": "The hero that the order is for; null for sellers."},
     )
-    coupon_code = Text(
+    coupon_code = BuyerText(
         max=64,
         allow_none=True,
-        attribute="redemption.coupon.code",
         example=EXAMPLE_CODE,
-        metadata={"description": "The code of the redeemed coupon."},
+        metadata={
+            "description": "The code of the redeemed coupon when the order was placed; null for "
+            "sellers."
+        },
     )
-    items = List(
+    items = VisibleItems(
         Nested(OrderItemSchema),
         max=100,
-        metadata={"description": "The items, one for each product."},
+        metadata={"description": "The items, one for each product; for sellers, their own."},
     )
-    totals = List(
-        Nested(TotalSchema), max=100, metadata={"description": "The totals, one for each currency."}
+    totals = VisibleTotals(
+        Nested(TotalSchema),
+        max=100,
+        metadata={"description": "The totals of these items, one for each currency."},
     )
     allowed_transitions = AllowedTransitions(
         Enum(*ACTIONS, name="OrderAction"),
         dump_only=True,
         attribute="status",
         metadata={
-            "description": "The actions that the status allows; POST to `/orders/{pk}/{action}`.",
+            "description": "The actions that the status allows, and the caller may do; POST to "
+            "`/orders/{pk}/{action}`.",
             "examples": [["pay", "cancel"]],
         },
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
+
+
+class QuoteSchema(OrderSchema):
+    """An order that is not placed."""
+
+    class Meta(Schema.Meta):
+        exclude = ("pk", "allowed_transitions")
 
 
 class OrderListQuery(ListQuerySchema):

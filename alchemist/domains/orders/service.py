@@ -1,11 +1,11 @@
 """Queries of orders, and the operations that place and change them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, Uuid, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 from uuid_utils.compat import uuid7
 
@@ -13,12 +13,12 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.coupons.models import Coupon
-from alchemist.domains.products.models import Product
 from alchemist.domains.products.service import store_pks_of_owner_select
 from alchemist.errors import ErrorDetail
 
 from . import cart, pricing, stock
 from .models import TRANSITIONS, Order, OrderItem
+from .viewer import UNRESTRICTED, Viewer, allowed_transitions, can_fulfil
 
 errors.register(
     "wrong-status",
@@ -34,19 +34,19 @@ def by_pk(
     *,
     buyer_id: UUID | None = None,
     seller_id: UUID | None = None,
-    sole_seller_id: UUID | None = None,
+    only_seller_id: UUID | None = None,
     single_currency: bool = False,
 ) -> Select[Any]:
     """Select an order if the buyer placed it or the seller owns the store of an item.
 
-    With `sole_seller_id`, select it only if that user owns the stores of all items, with
+    With `only_seller_id`, select it only if that user owns the store of an item, with
     `single_currency`, only if all items have the same currency.
     """
     query = _restrict_to_visible(select(Order).where(Order.pk == pk), buyer_id, seller_id)
     if single_currency:
         query = query.where(func.json_array_length(Order.totals) == 1)
-    if sole_seller_id is not None:
-        query = query.where(~_has_items_of_other_sellers(sole_seller_id))
+    if only_seller_id is not None:
+        query = query.where(Order.pk.in_(_order_pks_sold_by(only_seller_id)))
     return query
 
 
@@ -73,6 +73,10 @@ def list_query(
         # A product is in an order only once, so the join does not repeat orders.
         query = query.join(OrderItem, OrderItem.order_id == Order.pk)
         query = query.where(OrderItem.product_id == product_id)
+        if seller_id is not None:
+            # An item that the seller does not see must not be found either.
+            is_sold = OrderItem.store_id.in_(store_pks_of_owner_select(seller_id))
+            query = query.where(or_(Order.user_id == buyer_id, is_sold))
     if placed_after is not None:
         query = query.where(Order.placed_at >= placed_after)
     if placed_before is not None:
@@ -94,17 +98,8 @@ def _restrict_to_visible(
 
 
 def _order_pks_sold_by(seller_id: Any) -> Select[Any]:
-    items = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
-    return items.where(Product.store_id.in_(store_pks_of_owner_select(seller_id)))
-
-
-def _has_items_of_other_sellers(seller_id: Any) -> Any:
-    items = select(OrderItem.order_id).join(Product, Product.pk == OrderItem.product_id)
-    sold_by_others = items.where(
-        OrderItem.order_id == Order.pk,
-        Product.store_id.not_in(store_pks_of_owner_select(seller_id)),
-    )
-    return exists(sold_by_others.correlate(Order))
+    stores = store_pks_of_owner_select(seller_id)
+    return select(OrderItem.order_id).where(OrderItem.store_id.in_(stores))
 
 
 def place(
@@ -140,7 +135,15 @@ def place(
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
     # now() is the start of the transaction: prices are read later, after the wait for locks.
     placed_at = func.clock_timestamp()
-    order = db.insert(Order(pk=order_id, placed_at=placed_at, totals=totals, **references))
+    order = db.insert(
+        Order(
+            pk=order_id,
+            placed_at=placed_at,
+            totals=totals,
+            coupon_code=coupon and coupon.code,
+            **references,
+        )
+    )
     stock.insert_items(order_id, cart_items, prices)
     return order
 
@@ -167,37 +170,65 @@ def _redeem(
         return None, [{"pointer": "#/coupon_code", **error} for error in conflict.errors]
 
 
-def pay(order: Order) -> None:
-    _transition(order, "pay")
+def pay(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
+    _transition(order, "pay", viewer)
 
 
-def fulfil(order: Order) -> None:
-    _transition(order, "fulfil")
+def fulfil(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
+    """Fulfil the items of a locked order that the viewer sells; raise Conflict if there are none.
+
+    The order is partially fulfilled as long as other sellers have not fulfilled theirs.
+    """
+    _check_transition(order, "fulfil", viewer)
+    # An UPDATE takes only the parameters that it has.
+    seller = {name: viewer[name] for name in ("fulfiller_id", "fulfils_all")}
+    if not db.session.scalars(FULFIL_ITEMS, {"order_pk": order.pk, **seller}).all():
+        detail = "The items that you sell are fulfilled."
+        raise _wrong_status(order, detail, viewer)
+    is_partial = db.session.scalar(HAS_UNFULFILLED_ITEMS, {"order_pk": order.pk})
+    db.mark_modified(order, "items")
+    db.update(order, {"status": "partially_fulfilled" if is_partial else "fulfilled"})
 
 
-def cancel(order: Order) -> None:
+def cancel(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
     """Cancel a locked order; release its redemption and return its stock.
 
     The order is locked before the coupon and the products. That cannot deadlock with `place`,
     which holds those locks but waits for no existing order.
     """
-    _transition(order, "cancel")
+    _transition(order, "cancel", viewer)
     if order.redemption_id is not None:
         coupons.release(order.redemption_id)
     stock.return_stock(order.pk)
 
 
-def _transition(order: Order, action: str) -> None:
+def _transition(order: Order, action: str, viewer: Viewer) -> None:
     """Set the status of a locked order; raise Conflict if its status does not allow the action."""
-    allowed = TRANSITIONS[order.status]
-    if action not in allowed:
-        raise errors.Conflict(
-            f"The order is {order.status}. {_describe_transitions(allowed)}",
-            code="wrong-status",
-            allowed_transitions=list(allowed),
-        )
-    db.update(order, {"status": allowed[action]})
+    _check_transition(order, action, viewer)
+    db.update(order, {"status": TRANSITIONS[order.status][action]})
 
 
-def _describe_transitions(actions: Iterable[str]) -> str:
-    return f"Allowed actions: {', '.join(actions)}." if actions else "No action is allowed."
+def _check_transition(order: Order, action: str, viewer: Viewer) -> None:
+    if action not in TRANSITIONS[order.status]:
+        raise _wrong_status(order, f"The order is {order.status}.", viewer)
+
+
+def _wrong_status(order: Order, detail: str, viewer: Viewer) -> errors.Conflict:
+    """Return an error with the actions that the viewer may do instead."""
+    actions = db.session.scalar(ALLOWED_TRANSITIONS, {**viewer, "order_pk": order.pk})
+    sentence = f"Allowed actions: {', '.join(actions)}." if actions else "No action is allowed."
+    return errors.Conflict(f"{detail} {sentence}", code="wrong-status", allowed_transitions=actions)
+
+
+ORDER_PK = bindparam("order_pk", type_=Uuid())
+ALLOWED_TRANSITIONS = select(allowed_transitions(Order)).where(Order.pk == ORDER_PK)
+# The order is locked, so no other seller fulfils items of it meanwhile.
+FULFIL_ITEMS = (
+    update(db.table(OrderItem))
+    .where(OrderItem.order_id == ORDER_PK, can_fulfil(OrderItem))
+    .values(fulfilled_at=func.clock_timestamp())
+    .returning(OrderItem.position)
+)
+HAS_UNFULFILLED_ITEMS = select(
+    exists().where(OrderItem.order_id == ORDER_PK, OrderItem.fulfilled_at.is_(None))
+)

@@ -50,6 +50,8 @@ def insert_items(
 ) -> None:
     columns = {
         "product_id": [item.product_id for item in cart_items],
+        "store_id": [item.store_id for item in cart_items],
+        "name": [item.name for item in cart_items],
         "quantity": [item.quantity for item in cart_items],
         "taken": [item.quantity if item.is_reserved else 0 for item in cart_items],
         "currency": [price.currency for price in prices],
@@ -88,7 +90,14 @@ def _reserve_statement() -> Select[Any]:
     """
     requested = _requested_items_table()
     locked = (
-        select(Product.pk, Product.name, Product.price, Product.currency, Product.stock)
+        select(
+            Product.pk,
+            Product.store_id,
+            Product.name,
+            Product.price,
+            Product.currency,
+            Product.stock,
+        )
         .where(Product.pk == func.any(PRODUCT_IDS))
         .order_by(Product.pk)
         .with_for_update(key_share=True)
@@ -114,6 +123,7 @@ def _reserve_statement() -> Select[Any]:
         select(
             requested.c.product_id,
             requested.c.quantity,
+            locked.c.store_id,
             locked.c.name,
             locked.c.price,
             locked.c.currency,
@@ -131,6 +141,8 @@ def _insert_items_statement() -> Any:
     """Return the statement that inserts all items of an order."""
     types: dict[str, TypeEngine[Any]] = {
         "product_id": Uuid(),
+        "store_id": Uuid(),
+        "name": String(),
         "quantity": Integer(),
         "taken": Integer(),
         "currency": String(),

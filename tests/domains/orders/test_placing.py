@@ -18,7 +18,9 @@ FIELDS = {
     *("pk", "status", "placed_at", "user_id", "hero_id", "coupon_code", "items", "totals"),
     *("allowed_transitions", "created_at", "updated_at"),
 }
-ITEM_FIELDS = {"product_id", "name", "store_id", "currency", "quantity", "unit_price", "total"}
+ITEM_FIELDS = {"product_id", "name", "store_id", "currency", "quantity", "unit_price", "total"} | {
+    "fulfilled_at"
+}
 
 
 def prices(answer):
@@ -44,6 +46,7 @@ def test_a_new_order_has_every_field(place, buyer):
             "quantity": 2,
             "unit_price": "2.50",
             "total": "5.00",
+            "fulfilled_at": None,
         }
     ]
     assert answer.json["totals"] == [
@@ -98,16 +101,22 @@ def test_an_order_keeps_its_currency_after_a_store_has_changed(
     assert (fetched["items"], fetched["totals"]) == (placed["items"], placed["totals"])
 
 
-def test_renaming_a_product_changes_the_etag_of_the_order(
+def test_an_order_keeps_the_names_and_the_coupon_code_of_its_placing(
     client_with_auth, place, buyer_headers, admin
 ):
-    product = make_product(name="Moss tea")
-    placed = place(item(product))
-    url = f"/api/v2/products/{product.pk}"
-    client_with_auth.patch(url, json={"name": "Fern tea"}, headers=admin | {"If-Match": "*"})
+    product, coupon = make_product(name="Moss tea"), make_coupon(code="Welcome10")
+    placed = place(item(product), coupon_code="welcome10")
+    for path, changes in (
+        (f"products/{product.pk}", {"name": "Fern tea"}),
+        (f"coupons/{coupon.pk}", {"code": "Goodbye10"}),
+    ):
+        headers = admin | {"If-Match": "*"}
+        answer = client_with_auth.patch(f"/api/v2/{path}", json=changes, headers=headers)
+        assert answer.status_code == 200
     fetched = client_with_auth.get(placed.location, headers=buyer_headers)
-    assert fetched.json["items"][0]["name"] == "Fern tea"
-    assert fetched.headers["ETag"] != placed.headers["ETag"]
+    assert fetched.json["items"][0]["name"] == "Moss tea"
+    assert fetched.json["coupon_code"] == "Welcome10"
+    assert fetched.headers["ETag"] == placed.headers["ETag"]
 
 
 def test_quantities_of_the_same_product_are_added_up(place):

@@ -23,7 +23,7 @@ def test_the_list_of_a_seller_uses_no_or(plan):
     """PostgreSQL would evaluate a condition with OR for every order in the table."""
     pk = make_user().pk
     generic_plan = plan(service.list_query(buyer_id=pk, seller_id=pk))
-    assert "products" in generic_plan
+    assert "order_items" in generic_plan
     assert " OR " not in generic_plan
 
 
