@@ -59,6 +59,9 @@ def main() -> None:
     violations: list[str] = []
     even = 0
     with serving(*sys.argv[1:], ALCHEMIST_WORKERS="2") as (gunicorn, path):
+        while min(spread(gunicorn, path)) == 0:
+            # The second worker may not have started yet.
+            pass
         for number in range(1, BURSTS + 1):
             found = spread(gunicorn, path)
             even += max(found) <= MOST * CONNECTIONS
