@@ -3,11 +3,11 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, wraps
 from math import ceil
 from threading import Lock
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask import Flask, current_app
 
@@ -15,6 +15,7 @@ from alchemist import errors
 from alchemist.config import Settings
 from alchemist.database import deadline
 
+from .json_body import loads_strict
 from .request import Request, request
 from .trusted_proxies import parse_address
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 REQUESTS = "requests"
 COSTLY_REQUESTS = "costly-requests"
 FAILED_AUTHENTICATIONS = "failed-authentications"
+COUPON_MISSES = "coupon-misses"
 WINDOW = 60  # seconds
 # Query parameters that make the database read many more rows than it returns.
 COSTLY_PARAMETERS = {"brewable_with", "count", "ingredient", "q"}
@@ -155,6 +157,34 @@ def _has_costly_parameters(request: Request) -> bool:
     return has_query and not COSTLY_PARAMETERS.isdisjoint(request.query_parameters())
 
 
+def limit_misses(policy: str, field: str) -> Callable[[View], View]:
+    """Count the requests of a user whose body has an error in a field.
+
+    Above the limit, raise RateLimited for each body that has the field.
+    """
+
+    def decorator(view: View) -> View:
+        @wraps(view)
+        def wrapper(*args: Any, **path: Any) -> Any:
+            client = f"user {request.caller}"
+            try:
+                limiter().count(policy, client, 0)
+            except errors.RateLimited:
+                body = loads_strict(request.body)
+                if isinstance(body, dict) and body.get(field) is not None:
+                    raise
+            try:
+                return view(*args, **path)
+            except errors.ApiError as error:
+                if any(each.get("pointer") == f"#/{field}" for each in error.errors):
+                    limiter().count(policy, client)
+                raise
+
+        return cast(View, wrapper)
+
+    return decorator
+
+
 def limit_search_time() -> None:
     """Limit the time that PostgreSQL may take, if this is a search or count without a token."""
     if not request.caller.permissions and _has_costly_parameters(request):
@@ -195,6 +225,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         REQUESTS: settings.limit_requests,
         COSTLY_REQUESTS: settings.limit_costly_requests,
         FAILED_AUTHENTICATIONS: settings.limit_failed_authentications,
+        COUPON_MISSES: settings.limit_coupon_misses,
     }
     app.extensions["anonymous_search_timeout"] = settings.anonymous_search_timeout
     app.extensions["rate_limiter"] = RateLimiter(limits, settings.limit_storage)

@@ -36,7 +36,12 @@ TIMEOUT_ORDER = (
 )
 # Requests in a minute; 0 switches a limit off.
 LIMIT = Range(0, 1_000_000)
-LIMITS = ("limit_requests", "limit_costly_requests", "limit_failed_authentications")
+LIMITS = (
+    "limit_requests",
+    "limit_costly_requests",
+    "limit_failed_authentications",
+    "limit_coupon_misses",
+)
 # Of a URL: before the host, or a parameter.
 PASSWORD = re.compile(r"((?<=://)[^:@/?#]*:(?=.*@)|[?&]\w*password=)([^@&]*(?=@)|[^&]*)")
 # The test suite reads them, not the service.
@@ -134,6 +139,11 @@ class Settings:
     )
     limit_failed_authentications: int = _setting(
         "Requests with an invalid token that an address may send in a minute; 0 is any number.",
+        0,
+        validate=LIMIT,
+    )
+    limit_coupon_misses: int = _setting(
+        "Orders and quotes with unusable coupons that a user may send in a minute; 0 is off.",
         0,
         validate=LIMIT,
     )

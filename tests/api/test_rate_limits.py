@@ -12,6 +12,7 @@ import pytest
 from alchemist.api import rate_limits
 from alchemist.api.rate_limits import (
     COSTLY_REQUESTS,
+    COUPON_MISSES,
     FAILED_AUTHENTICATIONS,
     REQUESTS,
     LocalCounters,
@@ -19,7 +20,7 @@ from alchemist.api.rate_limits import (
 )
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.domains.users import auth, token_format
-from tests.factories import bearer, make_potion, make_user, sign_in
+from tests.factories import bearer, make_coupon, make_potion, make_product, make_user, sign_in
 from tests.servers import TIMEOUT, free_port
 
 POTIONS = "/api/v2/potions"
@@ -219,6 +220,39 @@ def test_valid_and_missing_tokens_do_not_count_as_failed(client_with_auth, limit
         auth._token_cache.clear()
         assert client_with_auth.get(ME, headers=headers).status_code == 200
     assert statuses(client_with_auth, 3, ME) == [401, 401, 401]
+
+
+# Coupons
+
+
+@pytest.mark.parametrize("url", ["/api/v2/orders", "/api/v2/orders/quote"])
+@pytest.mark.parametrize("code", ["MYRRH", "SPENT"], ids=["unknown", "unusable"])
+def test_a_user_who_guesses_coupons_is_429(client_with_auth, limit, url, code):
+    limit(coupon_misses=2)
+    make_coupon(code="SPENT", init_count=0)
+    make_coupon(code="SAGE")
+    guesser, other = make_user(), make_user()
+    order = {"items": [{"product_id": str(make_product().pk), "quantity": 1}]}
+
+    def send(user, coupon_code):
+        # Each time with another token: they are of one user.
+        body = order | {"coupon_code": coupon_code}
+        return client_with_auth.post(url, json=body, headers=sign_in(user))
+
+    assert [send(guesser, code).status_code // 100 for _ in range(2)] == [4, 4]
+    assert_limited(send(guesser, "SAGE"), COUPON_MISSES)
+    assert_limited(send(guesser, code), COUPON_MISSES)
+    assert send(guesser, None).status_code in (200, 201)
+    assert send(other, "SAGE").status_code in (200, 201)
+
+
+def test_other_mistakes_are_no_guesses(client_with_auth, limit):
+    limit(coupon_misses=1)
+    make_coupon(code="SAGE")
+    body, headers = {"items": [], "coupon_code": "SAGE"}, sign_in(make_user())
+    for _ in range(3):
+        response = client_with_auth.post("/api/v2/orders/quote", json=body, headers=headers)
+        assert response.status_code == 422
 
 
 # Counters

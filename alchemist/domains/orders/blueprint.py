@@ -8,7 +8,7 @@ from flask import Response
 from alchemist.api import Blueprint, Resource, openapi, problem_codes
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation
-from alchemist.api.rate_limits import costly
+from alchemist.api.rate_limits import COUPON_MISSES, costly, limit_misses
 from alchemist.api.request import request
 from alchemist.database import Query, rolled_back
 from alchemist.domains.coupons import service as coupons
@@ -51,6 +51,7 @@ class OrderList(Resource):
 
     @costly
     @idempotent
+    @limit_misses(COUPON_MISSES, "coupon_code")
     @blp.create(
         OrderSchema,
         auth.own_query,
@@ -74,6 +75,7 @@ class QuoteOrder(Resource):
     permissions = {"post": auth.WRITE}
 
     @costly
+    @limit_misses(COUPON_MISSES, "coupon_code")
     @blp.arguments(OrderCreateSchema, authorize=auth.check_hero_owner)
     @blp.doc(
         responses={
