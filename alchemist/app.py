@@ -14,6 +14,7 @@ from alchemist.api import (
     idempotency,
     rate_limits,
     security_headers,
+    security_txt,
 )
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.database import deadline
@@ -68,13 +69,19 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     auth.init_app(app, settings)
     security_headers.init_app(app, settings.cors_origins)
     health.init_app(app)
-    request_hooks.init_app(app, settings.v1_sunset)
+    security_txt.init_app(app, settings.security_contact)
     v2_api = api.Api(app, "v2", "All resources in one style.")
     for blueprint in V2:
         v2_api.register_blueprint(blueprint)
+    apis = [v2_api, *([_create_v1_api(app, settings)] if settings.v1 else [])]
+    docs.init_app(app, apis, has_docs=settings.docs)
+    return app
+
+
+def _create_v1_api(app: Flask, settings: config.Settings) -> api.Api:
+    request_hooks.init_app(app, settings.v1_sunset)
     v1_api = api.Api(app, "v1", v1.__doc__)
     v1_api.register_converter(UuidConverter, UuidConverter.to_json_schema)
     for blueprint in V1:
         v1_api.register_blueprint(blueprint)
-    docs.init_app(app, (v2_api, v1_api))
-    return app
+    return v1_api

@@ -82,6 +82,7 @@ LAYERS: dict[str, list[str]] = {
             "log_formats",
             "access_log",
             "health",
+            "security_txt",
         ),
     ],
     "api.fields": ["messages", "schema", "strings", "nested", "uuids", "datetimes", "numbers"],

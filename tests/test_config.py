@@ -84,6 +84,9 @@ INVALID_VALUES = {
     "ALCHEMIST_LOCK_TIMEOUT": ["0", "1s", "nan"],
     "ALCHEMIST_PREPARED_STATEMENTS": ["maybe"],
     "ALCHEMIST_LOG_LEVEL": ["loud"],
+    "ALCHEMIST_LOG_FORMAT": ["xml"],
+    "ALCHEMIST_V1": ["maybe"],
+    "ALCHEMIST_SECURITY_CONTACT": ["", "ada", "mailto:", "http://a", "https://a\nExpires: x"],
     "ALCHEMIST_TRUSTED_PROXIES": ["*", "localhost", "10.0.0.1/8", "10.0.0.0/33", "unix,proxy", ","],
     "ALCHEMIST_V1_SUNSET": ["", "soon", "2027-02-30", "31.12.2027"],
 }

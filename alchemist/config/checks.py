@@ -16,6 +16,7 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 TCP_BIND = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
 SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
 STORAGE_SCHEMES = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey+unix")
+CONTACT = re.compile(r"mailto:[!-?A-~]+@[!-?A-~]+|https://[!-~]+|tel:[+0-9-]+")
 URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
@@ -78,6 +79,12 @@ def check_limit_storage(url: str) -> None:
         is_valid = False
     if not is_valid:
         raise ValidationError("Must be like redis://host:6379/0 or valkey://host.")
+
+
+def check_contact(uri: str) -> None:
+    """Raise ValidationError unless it is a `Contact` of security.txt (RFC 9116 §2.5.3)."""
+    if not CONTACT.fullmatch(uri):
+        raise ValidationError("Must be like mailto:security@shop.example or https://shop.example/.")
 
 
 def host_without_port(address: str) -> str:

@@ -13,6 +13,7 @@ from marshmallow.validate import OneOf, Range
 from sqlalchemy import URL
 
 from .checks import (
+    check_contact,
     check_limit_storage,
     check_origins,
     check_proxies,
@@ -153,6 +154,16 @@ class Settings:
         None,
         validate=check_limit_storage,
         secret=True,
+    )
+    v1: bool = _setting("Whether version 1 of the API is served; if not, it is 404.", True)
+    docs: bool = _setting(
+        "Whether `/api/docs` and the OpenAPI documents are served; if not, they are 404.", True
+    )
+    security_contact: str | None = _setting(
+        "Where to report vulnerabilities, as in `mailto:security@shop.example`: served in "
+        "`/.well-known/security.txt` (RFC 9116).",
+        None,
+        validate=check_contact,
     )
     v1_sunset: date | None = field(
         default=None,

@@ -13,6 +13,7 @@ from . import moving, not_found, openapi_document, problem_pages, swagger_ui
 from .negotiation import JSON, prefers_html
 from .static_responses import CachedResponse
 
+index_blp = Blueprint("index", __name__)
 blp = Blueprint("docs", __name__)
 
 
@@ -30,20 +31,23 @@ class Version:
     def document_response(self) -> CachedResponse:
         return CachedResponse(openapi_document.serialize(self.document), JSON)
 
-    @property
-    def documentation_links(self) -> dict[str, Any]:
-        return {
-            "openapi": f"/api/{self.api.version}/openapi.json",
-            "resources": openapi_document.paths_without_parameters(self.document),
-        }
+    def links(self, *, has_docs: bool) -> dict[str, Any]:
+        openapi = {"openapi": f"/api/{self.api.version}/openapi.json"} if has_docs else {}
+        return {**openapi, "resources": openapi_document.paths_without_parameters(self.document)}
 
 
-def init_app(app: Flask, apis: Iterable[Api]) -> None:
-    """Document these versions; the first one is the current version."""
-    app.extensions["versions"] = {
-        api.version: Version(api, app.config["V1_SUNSET"]) for api in apis
-    }
-    for blueprint in (blp, swagger_ui.blp, problem_pages.blp, moving.blp):
+def init_app(app: Flask, apis: Iterable[Api], *, has_docs: bool) -> None:
+    """Document these versions; the first one is the current version.
+
+    Without docs there are no OpenAPI documents and no pages but those of problems.
+    """
+    app.config["HAS_DOCS"] = has_docs
+    versions = {api.version: Version(api, app.config.get("V1_SUNSET")) for api in apis}
+    app.extensions["versions"] = versions
+    blueprints = [index_blp, swagger_ui.assets_blp, problem_pages.blp]
+    if has_docs:
+        blueprints += [blp, moving.blp] if "v1" in versions else [blp]
+    for blueprint in blueprints:
         app.register_blueprint(blueprint)
     not_found.init_app(app)
 
@@ -53,12 +57,12 @@ def _versions() -> dict[str, Version]:
     return versions
 
 
-@blp.get("/")
-@blp.get("/api")
-@blp.get("/api/v2")
+@index_blp.get("/")
+@index_blp.get("/api")
+@index_blp.get("/api/v2")
 def index() -> Response:
     """Redirect a browser to the documentation, and send links to other clients."""
-    if prefers_html():
+    if prefers_html() and current_app.config["HAS_DOCS"]:
         response = Response(status=302, headers={"Location": "/api/docs"})
     else:
         response = CachedResponse(openapi_document.serialize(_index_links()), JSON).to_response()
@@ -67,15 +71,15 @@ def index() -> Response:
 
 
 def _index_links() -> dict[str, Any]:
+    has_docs = current_app.config["HAS_DOCS"]
     return {
         "name": "Alchemist",
         "version": __version__,
-        "docs": "/api/docs",
-        "openapi": "/api/openapi.json",
+        **({"docs": "/api/docs", "openapi": "/api/openapi.json"} if has_docs else {}),
         "problems": "/problems",
         "livez": "/livez",
         "readyz": "/readyz",
-        **{name: version.documentation_links for name, version in _versions().items()},
+        **{name: version.links(has_docs=has_docs) for name, version in _versions().items()},
     }
 
 

@@ -4,7 +4,7 @@ from functools import cache
 from hashlib import blake2b
 from importlib import resources
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, current_app, render_template
 
 from alchemist import errors
 
@@ -12,17 +12,19 @@ from .static_responses import IMMUTABLE, CachedResponse, html_response
 
 DIST = resources.files("flask_swagger_ui") / "dist"
 STATIC = resources.files(__package__) / "static"
+# The pages of problems need it, too.
+PAGE_STYLE = "pages.css"
 ASSETS = {
     "swagger-ui.css": DIST,
     "swagger-ui-bundle.js": DIST,
     "swagger-ui-standalone-preset.js": DIST,
     "swagger.css": STATIC,
     "swagger.js": STATIC,
-    "pages.css": STATIC,
+    PAGE_STYLE: STATIC,
 }
 MIMETYPES = {"css": "text/css", "js": "text/javascript"}
 
-blp = Blueprint("swagger", __name__, template_folder="templates")
+assets_blp = Blueprint("swagger", __name__, template_folder="templates")
 
 
 @cache
@@ -44,9 +46,10 @@ def assets_version() -> str:
     return blake2b(tags.encode(), digest_size=8).hexdigest()
 
 
-@blp.get("/api/docs/<version>/<name>")
+@assets_blp.get("/api/docs/<version>/<name>")
 def asset(version: str, name: str) -> Response:
-    if version != assets_version() or name not in assets():
+    names = assets().keys() if current_app.config["HAS_DOCS"] else {PAGE_STYLE}
+    if version != assets_version() or name not in names:
         raise errors.NotFound("Nothing exists at this path.")
     return assets()[name].to_response()
 

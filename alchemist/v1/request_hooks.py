@@ -69,7 +69,7 @@ def _successor_path() -> str:
     if declared:
         return declared.format(**path_arguments)
     if view is None:
-        return "/api/v2/openapi.json"
+        return "/api/v2/openapi.json" if current_app.config["HAS_DOCS"] else "/api/v2"
     path = request.path.replace(PREFIX, "/api/v2", 1).rstrip("/")
     if "pk" in path_arguments:
         return f"{path.rpartition('/')[0]}/{path_arguments['pk']}"
