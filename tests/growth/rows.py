@@ -149,7 +149,8 @@ def derived_by_triggers(connection: Connection) -> Iterator[None]:
             f"CREATE FUNCTION derive_{table.name}() RETURNS trigger LANGUAGE plpgsql"
             f" AS $$ BEGIN {_assignments(table)} RETURN NEW; END $$;"
             f"CREATE TRIGGER derive BEFORE INSERT ON {table.name}"
-            f" FOR EACH ROW EXECUTE FUNCTION derive_{table.name}()"
+            f" FOR EACH ROW EXECUTE FUNCTION derive_{table.name}();"
+            f"ALTER TABLE {table.name} ENABLE ALWAYS TRIGGER derive"
         )
     yield
     for table in tables:
