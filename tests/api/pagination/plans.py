@@ -68,6 +68,8 @@ def _explained(connection: Connection, statement: str, after: str) -> str:
 
 
 def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
     if isinstance(value, list):
         return "'{" + ",".join(map(str, value)) + "}'"
     return "'" + str(value).replace("'", "''") + "'"
