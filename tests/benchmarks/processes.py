@@ -48,7 +48,7 @@ class Memory:
 @contextmanager
 def serving(contestant: Contestant, home: Home, cpu: int, directory: Path) -> Iterator[Entry]:
     """Yield a contestant that answers; raise Dead. Ends its whole session."""
-    port, log = _free_port(), directory / f"{contestant.name}.log"
+    port, log = free_port(), directory / f"{contestant.name}.log"
     command = [str(home.python), *contestant.arguments(port)]
     with log.open("wb") as output:
         # pdeathsig: not even kill -9 of the benchmark leaves a server behind.
@@ -68,7 +68,7 @@ def serving(contestant: Contestant, home: Home, cpu: int, directory: Path) -> It
         _end(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
