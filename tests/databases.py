@@ -49,6 +49,16 @@ def start(stack: ExitStack, cache: Path | None) -> tuple[URL, URL]:
 
 
 @contextmanager
+def separate_database() -> Iterator[URL]:
+    """Yield the URL of a migrated database on a server that has no other one."""
+    with (
+        TemporaryDirectory(prefix="alchemist-test-") as directory,
+        EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
+    ):
+        yield _create_template(server.url)
+
+
+@contextmanager
 def _cached_cluster(cache: Path) -> Iterator[tuple[URL, URL]]:
     key = _hash_sources()
     with _locked_slot(cache) as slot:

@@ -57,3 +57,10 @@ def test_a_list_costs_one_statement_once_the_token_is_cached(client_with_auth, a
     with statements() as executed:
         assert client_with_auth.get(URL, headers=admin).status_code == 200
     assert len(executed) == 1
+
+
+def test_only_admins_can_read_the_feed_of_changes(client_with_auth):
+    merchant = sign_in(make_user(role="merchant"))
+    response = client_with_auth.get("/api/v2/changes", headers=merchant)
+    assert response.status_code == 403
+    assert response.json["errors"][0]["permission"] == "changes:read"
