@@ -100,7 +100,7 @@ class Blueprint(BaseBlueprint):
             page = openapi.response("A page.", schema(many=True), openapi.LIST_HEADERS)
             responses = {200: page, **openapi.error_responses(406)}
             codes = problem_codes.documented(
-                "invalid-cursor", *problem_codes.of_query(query_schema)
+                "invalid-cursor", *problem_codes.codes_for_query(query_schema)
             )
             operation = openapi.documented_like(wrapper, view, responses=responses, **codes)
             # flask-smorest's documentation of parameters, without its wrapper in each request.
@@ -212,7 +212,7 @@ class Blueprint(BaseBlueprint):
                     f"A merge patch (RFC 7396). `{MERGE_PATCH}` is accepted, too.",
                 ),
                 **problem_codes.documented(
-                    *problem_codes.of_body(patch), *problem_codes.QUERY_CODES, *problems
+                    *problem_codes.codes_for_body(patch), *problem_codes.QUERY_CODES, *problems
                 ),
             )
 
@@ -300,7 +300,7 @@ class Blueprint(BaseBlueprint):
 def _request_body_documentation(
     body: type[fields.Schema] | None, problems: Iterable[str] = ()
 ) -> dict[str, Any]:
-    codes = problem_codes.of_body(body()) if body else problem_codes.NO_BODY_CODES
+    codes = problem_codes.codes_for_body(body()) if body else problem_codes.NO_BODY_CODES
     documented = problem_codes.documented(*codes, *problem_codes.QUERY_CODES, *problems)
     if body:
         documented["requestBody"] = openapi.request_body(body.for_request_body(), [JSON])

@@ -200,7 +200,7 @@ def _store_and_return_response(key: str, response: Response) -> Response:
             name: response.headers[name] for name in STORED_HEADERS if name in response.headers
         },
         "body": body,
-        "identifiers": _identifiers(body),
+        "identifiers": _pks_and_emails_in(body),
         "permissions": sorted(request.used_permissions),
         "created_at": func.now(),
     }
@@ -223,14 +223,16 @@ def _request_fingerprint() -> str:
     return sha256("\n".join(parts).encode() + b"\n" + body).hexdigest()
 
 
-def _identifiers(body: str) -> list[str]:
+def _pks_and_emails_in(body: str) -> list[str]:
     """Return the primary keys and the e-mail addresses in a body, normalised."""
     words = ADDRESS_END_PATTERN.split(body) if "@" in body else []
     addresses = [word for word in words if "@" in word and len(word) <= MAX_ADDRESS_LENGTH]
-    return sorted({_normalize(found) for found in (*UUID_PATTERN.findall(body), *addresses)})
+    return sorted(
+        {_normalize_identifier(found) for found in (*UUID_PATTERN.findall(body), *addresses)}
+    )
 
 
-def _normalize(identifier: str) -> str:
+def _normalize_identifier(identifier: str) -> str:
     """Return a key as 32 hex digits, and an address as it is compared."""
     if UUID_PATTERN.fullmatch(identifier):
         return identifier.replace("-", "").lower()
@@ -239,7 +241,7 @@ def _normalize(identifier: str) -> str:
 
 def delete_responses_mentioning(*identifiers: UUID | str) -> None:
     """Delete the stored responses that contain one of these primary keys or e-mail addresses."""
-    texts = [_normalize(str(identifier)) for identifier in identifiers]
+    texts = [_normalize_identifier(str(identifier)) for identifier in identifiers]
     mentions = IdempotencyKey.identifiers.overlap(texts)
     session.execute(delete(IdempotencyKey).where(mentions), execution_options=NO_SYNC)
 

@@ -27,31 +27,31 @@ def documented(*codes: str, status: int | None = None) -> dict[str, Any]:
     return {"x-problem-codes": pairs}
 
 
-def of_body(schema: Schema) -> set[str]:
+def codes_for_body(schema: Schema) -> set[str]:
     """Return the codes of errors in a body, which is an object of this schema."""
-    codes = {"invalid", "wrong-type", *_of_schema(schema)}
+    codes = {"invalid", "wrong-type", *_codes_of_schema(schema)}
     if schema.opts.unknown == RAISE:
         codes |= {"read-only"} if schema.dump_fields.keys() - schema.load_fields else set()
     return codes
 
 
-def of_query(schema: Schema) -> set[str]:
+def codes_for_query(schema: Schema) -> set[str]:
     """Return the codes of errors in a query. Its parameters are optional and have no null."""
-    return {*QUERY_CODES, *_of_schema(schema)} - {"required", "not-nullable", "unknown-field"}
+    return {*QUERY_CODES, *_codes_of_schema(schema)} - {"required", "not-nullable", "unknown-field"}
 
 
-def _of_schema(schema: Schema) -> Iterator[str]:
+def _codes_of_schema(schema: Schema) -> Iterator[str]:
     yield from ["unknown-field"] if schema.opts.unknown == RAISE else []
     for field in schema.load_fields.values():
-        yield from _of_field(field)
+        yield from _codes_of_field(field)
         if field.required and not schema.partial:
             yield "required"
 
 
-def _of_field(field: Field[Any]) -> Iterator[str]:
+def _codes_of_field(field: Field[Any]) -> Iterator[str]:
     messages = (text for key, text in field.error_messages.items() if key not in GENERAL_MESSAGES)
     validator_messages = (getattr(validator, "error", None) for validator in field.validators)
-    yield from _codes([*messages, *validator_messages])
+    yield from _codes_of_messages([*messages, *validator_messages])
     if not field.allow_none:
         yield "not-nullable"
     if getattr(field, "references", None):
@@ -60,10 +60,10 @@ def _of_field(field: Field[Any]) -> Iterator[str]:
         yield "read-only"
     if isinstance(field, List):
         yield from ["duplicate"] if field.unique_by else []
-        yield from _of_field(field.inner)
+        yield from _codes_of_field(field.inner)
     if isinstance(field, Nested):
-        yield from _of_schema(field.schema)
+        yield from _codes_of_schema(field.schema)
 
 
-def _codes(messages: Iterable[Any]) -> Iterator[str]:
+def _codes_of_messages(messages: Iterable[Any]) -> Iterator[str]:
     return (message.code for message in messages if isinstance(message, CodedMessage))

@@ -80,7 +80,7 @@ class RateLimiter:
     def __init__(self, limits: Mapping[str, int], storage_url: str | None = None) -> None:
         self._limits = {policy: limit for policy, limit in limits.items() if limit}
         self._local = LocalCounters()
-        self._shared = _connect(storage_url) if storage_url else None
+        self._shared = _open_shared_counters(storage_url) if storage_url else None
         self._shared_from = 0.0
 
     @property
@@ -117,7 +117,7 @@ class RateLimiter:
         return self._local.increment(key, amount)
 
 
-def _connect(storage_url: str) -> Any:
+def _open_shared_counters(storage_url: str) -> Any:
     from .shared_counters import SharedCounters  # noqa: PLC0415  slow, and rarely needed
 
     return SharedCounters(storage_url)

@@ -59,8 +59,12 @@ class TrustedProxies:
         scheme = environ["wsgi.url_scheme"] if peer else ""
         if is_forwarded(environ):
             is_trusted = self._trusts(peer)
-            scheme = _last(environ.get("HTTP_X_FORWARDED_PROTO", "")).lower() if is_trusted else ""
-            authority = _last(environ.get("HTTP_X_FORWARDED_HOST", "")) or authority
+            scheme = (
+                _last_list_item(environ.get("HTTP_X_FORWARDED_PROTO", "")).lower()
+                if is_trusted
+                else ""
+            )
+            authority = _last_list_item(environ.get("HTTP_X_FORWARDED_HOST", "")) or authority
         is_known = scheme in SCHEMES and authority and HOST_PATTERN.fullmatch(authority)
         return f"{scheme}://{authority}" if is_known else ""
 
@@ -73,7 +77,7 @@ class TrustedProxies:
         return parsed is not None and any(parsed in network for network in self._networks)
 
 
-def _last(value: str) -> str:
+def _last_list_item(value: str) -> str:
     """Return the last item of a comma-separated list: the nearest proxy has appended it."""
     return value.rpartition(",")[2].strip()
 

@@ -49,20 +49,22 @@ def dev(host: str | None, port: int | None, data: Path | None, closed: bool, rel
         processes: dict[str, Popen[bytes]] = {}
         if server:
             stack.callback(server.stop)
-            processes["PostgreSQL"] = server.start(_report)
+            processes["PostgreSQL"] = server.start(_print_step)
         migrations.upgrade_to_latest(settings.database_url)
-        _report("Starting the server")
-        gunicorn = dev_server.running_gunicorn(listener, _variables(settings), reload=reload)
+        _print_step("Starting the server")
+        gunicorn = dev_server.running_gunicorn(
+            listener, _changed_variables(settings), reload=reload
+        )
         processes["gunicorn"] = stack.enter_context(gunicorn)
         dev_server.await_ready(host, port, processes)
-        echo("\n".join(_welcome(settings, data, server)))
+        echo("\n".join(_welcome_lines(settings, data, server)))
         while True:
             dev_server.check_running(processes)
             sleep(0.1)
     echo("Stopped.")
 
 
-def _report(step: str) -> None:
+def _print_step(step: str) -> None:
     echo(f"{step} …")
 
 
@@ -85,7 +87,7 @@ def _load_settings(
     return config.load(**overrides)
 
 
-def _variables(settings: config.Settings) -> dict[str, str]:
+def _changed_variables(settings: config.Settings) -> dict[str, str]:
     """Return the variables of gunicorn that differ from those of this process."""
     return {
         "DATABASE_URL": settings.database_url.render_as_string(hide_password=False),
@@ -95,7 +97,7 @@ def _variables(settings: config.Settings) -> dict[str, str]:
     }
 
 
-def _welcome(
+def _welcome_lines(
     settings: config.Settings,
     data: Path | None,
     server: embedded.EmbeddedPostgres | None,

@@ -59,7 +59,10 @@ def grant(role: str, password: str | None, data: Path | None) -> None:
                 message = f"{role} has the rights of the owner of the tables: use another role."
                 raise click.ClickException(message)
             schema = connection.scalar(text("SELECT current_schema()"))
-            names = {"role": _quote(connection, role), "schema": _quote(connection, schema)}
+            names = {
+                "role": _quote_identifier(connection, role),
+                "schema": _quote_identifier(connection, schema),
+            }
             connection.exec_driver_sql(GRANTS.format(**names))
         echo(f"In {database.location}, {role} may run the service.")
         echo("It can read and extend the audit log, not change it.")
@@ -79,9 +82,9 @@ def _ensure_role(connection: Connection, role: str, password: str | None) -> Non
     digest = driver.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
     action = "ALTER" if exists else "CREATE"
     connection.exec_driver_sql(
-        f"{action} ROLE {_quote(connection, role)} LOGIN PASSWORD '{digest.decode()}'"
+        f"{action} ROLE {_quote_identifier(connection, role)} LOGIN PASSWORD '{digest.decode()}'"
     )
 
 
-def _quote(connection: Connection, name: str) -> str:
+def _quote_identifier(connection: Connection, name: str) -> str:
     return connection.dialect.identifier_preparer.quote_identifier(name)

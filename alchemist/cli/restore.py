@@ -49,21 +49,27 @@ class InstantType(click.ParamType[datetime]):
 IS_ANONYMOUS = User.email.like(f"%{service.ANONYMOUS_DOMAIN}")
 
 
-def _deleted(resource: str) -> ColumnElement[bool]:
+def _is_deletion_of(resource: str) -> ColumnElement[bool]:
     return (AuditEntry.action == "delete") & (AuditEntry.resource == resource)
 
 
-def _select(action: str, instant: Any, pk: Any, condition: ColumnElement[bool]) -> Select[Any]:
+def _action_select(
+    action: str, instant: Any, pk: Any, condition: ColumnElement[bool]
+) -> Select[Any]:
     return select(literal_column(f"'{action}'"), instant, pk).where(condition)
 
 
 # A deleted user is anonymised after a restore: rows that were deleted with them may refer to them.
 REVOCATIONS = union_all(
-    _select(REVOKE_TOKEN, Token.revoked_at, Token.pk, Token.revoked_at.is_not(None)),
-    _select(REVOKE_TOKEN, AuditEntry.created_at, AuditEntry.resource_pk, _deleted("tokens")),
-    _select(SUSPEND_USER, User.suspended_at, User.pk, User.suspended_at.is_not(None)),
-    _select(ANONYMISE_USER, User.updated_at, User.pk, IS_ANONYMOUS),
-    _select(ANONYMISE_USER, AuditEntry.created_at, AuditEntry.resource_pk, _deleted("users")),
+    _action_select(REVOKE_TOKEN, Token.revoked_at, Token.pk, Token.revoked_at.is_not(None)),
+    _action_select(
+        REVOKE_TOKEN, AuditEntry.created_at, AuditEntry.resource_pk, _is_deletion_of("tokens")
+    ),
+    _action_select(SUSPEND_USER, User.suspended_at, User.pk, User.suspended_at.is_not(None)),
+    _action_select(ANONYMISE_USER, User.updated_at, User.pk, IS_ANONYMOUS),
+    _action_select(
+        ANONYMISE_USER, AuditEntry.created_at, AuditEntry.resource_pk, _is_deletion_of("users")
+    ),
 ).order_by(literal_column("2"), literal_column("3"))
 
 

@@ -126,10 +126,10 @@ def list_(email: str | None, data: Path | None) -> None:
             tokens.where(User.email_folded == email) if email else tokens
         ).all()
     header = ("PK", "STATE", "LAST USED", "ROLE", "EMAIL", "LABEL", "PERMISSIONS")
-    echo_table(header, [_cells(*row) for row in rows])
+    echo_table(header, [_table_cells(*row) for row in rows])
 
 
-def _cells(row: Token, user: User) -> tuple[str, ...]:
+def _table_cells(row: Token, user: User) -> tuple[str, ...]:
     last_used = (
         f"{row.last_used_at.astimezone(UTC):%Y-%m-%d %H:%M}Z" if row.last_used_at else "never"
     )

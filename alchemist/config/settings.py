@@ -205,7 +205,7 @@ def load(**overrides: Any) -> Settings:
     with secrets_from_files(names) as file_errors:
         values, invalid = _parse_settings(overrides)
     if invalid := invalid | file_errors:
-        lines = [f"{_source(name)}: {error}" for name, error in invalid.items()]
+        lines = [f"{_variable_or_its_file(name)}: {error}" for name, error in invalid.items()]
         raise ConfigurationError([*lines, *_unknown_variable_errors()])
     settings = Settings(**values)
     if errors := [
@@ -219,7 +219,7 @@ def load(**overrides: Any) -> Settings:
     return settings
 
 
-def _source(name: str) -> str:
+def _variable_or_its_file(name: str) -> str:
     """Return the variable, or the one that names its file, that a value was read from."""
     return file_variable(name) if file_variable(name) in environ else name
 

@@ -77,15 +77,15 @@ def is_derived(column: Column[Any]) -> bool:
     return "derived" in column.info
 
 
-def listen(model: Any) -> None:
+def listen_for_assignments(model: Any) -> None:
     """Set the derived columns of the rows of `model` from now on."""
     for column in filter(is_derived, model.__table__.c):
         _derive, sources = column.info["derived"]
         for source in sources:
-            event.listen(getattr(model, source), "set", _setter(column, source))
+            event.listen(getattr(model, source), "set", _derived_column_setter(column, source))
 
 
-def _setter(column: Column[Any], source: str) -> Callable[..., None]:
+def _derived_column_setter(column: Column[Any], source: str) -> Callable[..., None]:
     derive, sources = column.info["derived"]
 
     def set_derived(row: Any, value: Any, old_value: Any, _initiator: object) -> None:

@@ -38,31 +38,31 @@ class SearchWords(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str:
-        return _search_query(value or "")
+        return _prefix_tsquery(value or "")
 
 
 def search_vector_of(*texts: str | None) -> str:
     """Return the tsvector of texts: their words, and the beginnings of these."""
     lexemes: set[str] = set()
-    for word, is_run in _words(" ".join(filter(None, texts))):
+    for word, is_run in _normalised_words(" ".join(filter(None, texts))):
         if is_run:
             lexemes.update(word[i : i + n] for i in range(len(word)) for n in (1, 2))
         else:
             lexemes.update(word[:n] for n in (*range(1, MAX_PREFIX + 1), MAX_WORD))
-    return " ".join(map(_quote, sorted(lexemes)))
+    return " ".join(map(_quote_lexeme, sorted(lexemes)))
 
 
-def _search_query(text: str) -> str:
+def _prefix_tsquery(text: str) -> str:
     """Return the tsquery of all words of a text, each of which may be the beginning of a word."""
     terms: list[str] = []
-    for word, is_run in _words(text):
+    for word, is_run in _normalised_words(text):
         if is_run:
-            terms += [_quote(word[i : i + 2]) for i in range(max(1, len(word) - 1))]
+            terms += [_quote_lexeme(word[i : i + 2]) for i in range(max(1, len(word) - 1))]
         elif len(word) <= MAX_PREFIX:
-            terms.append(_quote(word))
+            terms.append(_quote_lexeme(word))
         else:
             # The word itself, too: PostgreSQL knows how frequent it is, but not always of a prefix.
-            lexeme = _quote(word[:MAX_WORD])
+            lexeme = _quote_lexeme(word[:MAX_WORD])
             terms.append(f"({lexeme} | {lexeme}:*)")
     # Each term twice: the same rows, but a lower row estimate. PostgreSQL takes a word without
     # statistics for one in 200 rows, and would scan in key order until it had found enough of them;
@@ -70,24 +70,24 @@ def _search_query(text: str) -> str:
     return " & ".join(list(dict.fromkeys(terms)) * 2)
 
 
-def _quote(word: str) -> str:
+def _quote_lexeme(word: str) -> str:
     # A word contains neither quotes nor backslashes.
     return f"'{word}'"
 
 
-def _words(text: str) -> Iterator[tuple[str, bool]]:
+def _normalised_words(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the normalised words of a text, and whether each is a run without spaces."""
     letters = base_letters(text)
     if letters.isascii():
         yield from ((word, False) for word in ASCII_WORD.findall(letters))
         return
-    for part in "".join(map(_separate, letters)).split():
+    for part in "".join(map(_letter_or_separator, letters)).split():
         for word in UNSPACED_RUN.split(part):
             if word:
                 yield word, UNSPACED_RUN.match(word) is not None
 
 
-def _separate(character: str) -> str:
+def _letter_or_separator(character: str) -> str:
     """Return a letter, mark or digit as it is, an emoji as a word, and a space for all else."""
     if category(character)[0] in "LMN":
         return character

@@ -42,7 +42,7 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
         _move_path_parameters(path, document)
     for path, operation in _operations(document):
         _add_security(operation)
-        problem_responses.add(operation, document)
+        problem_responses.add_error_responses(operation, document)
         _add_body_examples(operation, document)
         _add_header_examples(path, operation)
         _add_links(path, operation, document)
@@ -51,7 +51,7 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
     _drop_read_only(document)
     _add_deprecation_headers(document, v1_sunset)
     _shorten_tags(document, f"{api.version}-")
-    shared_headers.share(document)
+    shared_headers.share_headers(document)
     head_operations.add(document)
     return document
 

@@ -15,7 +15,7 @@ SPECIFIC_STATUSES = (400, 409, 422)
 PROBLEM: Json = {"$ref": "#/components/schemas/Problem"}
 
 
-def add(operation: Json, document: Json) -> None:
+def add_error_responses(operation: Json, document: Json) -> None:
     """Replace `x-problem-codes` by error responses, whose examples are the codes."""
     codes: dict[int, set[str]] = defaultdict(set)
     for status, code in (*GENERAL_CODES, *operation.pop("x-problem-codes", ())):
@@ -25,12 +25,14 @@ def add(operation: Json, document: Json) -> None:
         if codes[status]:
             name = openapi.response_component_name(status)
             shared = document["components"]["responses"].get(name, {})
-            operation["responses"][str(status)] = _response(status, sorted(codes[status]), shared)
+            operation["responses"][str(status)] = _error_response(
+                status, sorted(codes[status]), shared
+            )
         elif response and "$ref" not in response:
             operation["responses"][str(status)] = response
 
 
-def _response(status: int, codes: list[str], shared: Json) -> Json:
+def _error_response(status: int, codes: list[str], shared: Json) -> Json:
     headers = dict(shared["headers"])
     if status == 409 and "request-in-progress" not in codes:
         del headers["Retry-After"]
@@ -57,7 +59,7 @@ def share_examples(document: Json) -> None:
         for operation in path_item.values():
             for status in operation["responses"].keys() & {str(s) for s in SPECIFIC_STATUSES}:
                 used |= _example_codes(operation["responses"][status])
-    document["components"]["examples"] = {code: _example(code) for code in sorted(used)}
+    document["components"]["examples"] = {code: _problem_example(code) for code in sorted(used)}
     for status in SPECIFIC_STATUSES:
         document["components"]["responses"].pop(openapi.response_component_name(status), None)
 
@@ -67,6 +69,6 @@ def _example_codes(response: Json) -> set[str]:
     return set(content.get("examples", ()))
 
 
-def _example(code: str) -> dict[str, Any]:
+def _problem_example(code: str) -> dict[str, Any]:
     problem = PROBLEM_TYPES[code]
     return {"description": problem.description, "value": openapi.example(problem)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .example_values import Json
 
 
-def share(document: Json) -> None:
+def share_headers(document: Json) -> None:
     """Replace each header object that occurs more than once by a reference to a component."""
     components = document["components"].setdefault("headers", {})
     counts = Counter(

@@ -77,12 +77,12 @@ class DataDirectory:
             self.private_dir.chmod(0o710)
         if sys.platform != "linux":
             self._stop_former_server()
-        self.server_lock_fd = _lock_file(self.private_dir / "lock", timeout=FORMER_STOP_TIMEOUT)
+        self.server_lock_fd = _open_and_lock(self.private_dir / "lock", timeout=FORMER_STOP_TIMEOUT)
         if self.server_lock_fd < 0:
             raise EmbeddedPostgresError(
                 f"A former server on {self.path} is still stopping: try again soon."
             )
-        self._replace_former_files()
+        self._remove_former_files_and_make_socket_dir()
 
     def release(self) -> None:
         """Unlock the directory. Can be called at any time, and twice."""
@@ -114,7 +114,7 @@ class DataDirectory:
             )
         # With a timeout: a process that is killed between fork and exec leaves a child that has the
         # lock for a moment.
-        self._lock_fd = _lock_file(lock, timeout=0.5)
+        self._lock_fd = _open_and_lock(lock, timeout=0.5)
         pid, socket_dir, *_ = [*lock.read_text().splitlines(), "unknown", ""]
         if self._lock_fd < 0:
             message = f"The data directory {self.path} is in use by process {pid}."
@@ -125,7 +125,7 @@ class DataDirectory:
 
     def _stop_former_server(self) -> None:
         """Stop the server of a killed process, on systems without a parent-death signal."""
-        descriptor = _lock_file(self.private_dir / "lock", timeout=0)
+        descriptor = _open_and_lock(self.private_dir / "lock", timeout=0)
         if descriptor >= 0:
             os.close(descriptor)
             return
@@ -133,7 +133,7 @@ class DataDirectory:
             pid = int((self.cluster / "postmaster.pid").read_text().split("\n")[0])
             os.kill(pid, signal.SIGINT)
 
-    def _replace_former_files(self) -> None:
+    def _remove_former_files_and_make_socket_dir(self) -> None:
         # This process has both locks, so a pid in these files is that of an unrelated process.
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
         for directory in (self.staging, self._real_socket_dir):
@@ -186,7 +186,7 @@ def _is_traversable_by_group(directory: Path) -> bool:
     )
 
 
-def _lock_file(path: Path, timeout: float) -> int:
+def _open_and_lock(path: Path, timeout: float) -> int:
     """Return a descriptor with an exclusive lock, or -1 if it is locked until the timeout."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     deadline = monotonic() + timeout

@@ -88,8 +88,8 @@ class EmbeddedPostgres:
             _bin_dir()
             report(f"Starting PostgreSQL in {self.directory.path}")
             self.directory.claim()
-            self._prepare(report)
-            return self._run()
+            self._ensure_cluster_and_space(report)
+            return self._start_and_create_database()
         except psycopg.Error as error:
             self.stop()
             reason = " ".join(str(error).split())
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
                 self.process = None
         self.directory.release()
 
-    def _prepare(self, report: Callable[[str], None]) -> None:
+    def _ensure_cluster_and_space(self, report: Callable[[str], None]) -> None:
         """Ensure that there is a cluster of this version, and disk space."""
         if not self.directory.has_cluster():
             report("Creating its files, which is done once")
@@ -140,7 +140,7 @@ class EmbeddedPostgres:
         self.process = None
         self.directory.staging.rename(self.directory.cluster)
 
-    def _run(self) -> subprocess.Popen[bytes]:
+    def _start_and_create_database(self) -> subprocess.Popen[bytes]:
         settings = self._settings | {"unix_socket_directories": str(self.directory.socket_dir)}
         options = [f"-c{name}={value}" for name, value in settings.items()]
         process = self._spawn(

@@ -49,7 +49,7 @@ def spawn(
     )
 
 
-def _main(
+def _prepare_process_and_exec(
     death_signal: str, parent_pid: str, user: str, enter_any_directory: str, *command: str
 ) -> None:
     # No KeyboardInterrupt of this interpreter, and no handling inherited from `nohup`.
@@ -117,4 +117,4 @@ def _prctl(option: int, *arguments: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _prepare_process_and_exec(*sys.argv[1:])

@@ -14,11 +14,11 @@ class Clients:
     def __init__(self, trusted_proxies: TrustedProxies) -> None:
         self._trusted_proxies = trusted_proxies
 
-    def of(self, connection: Connection) -> tuple[str, ...]:
+    def clients_of(self, connection: Connection) -> tuple[str, ...]:
         """Return the address and the token of the request of a connection, if it has them."""
-        return tuple(self._names(connection))
+        return tuple(self._address_and_token(connection))
 
-    def _names(self, connection: Connection) -> Iterator[str]:
+    def _address_and_token(self, connection: Connection) -> Iterator[str]:
         headers = connection.request.headers
         forwarded = [value for name, value in headers if name == "X-FORWARDED-FOR"]
         # A peer on a unix socket has no address.

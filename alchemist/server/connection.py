@@ -234,12 +234,12 @@ def _check_framing(request: Any) -> None:
     gunicorn passes compressed bodies on as they are, and compares the whole Connection header.
     """
     for name, value in request.headers:
-        if name == "TRANSFER-ENCODING" and _tokens(value) != {"chunked"}:
+        if name == "TRANSFER-ENCODING" and _list_members(value) != {"chunked"}:
             raise UnsupportedTransferCoding(value)
-        if name == "CONNECTION" and "close" in _tokens(value):
+        if name == "CONNECTION" and "close" in _list_members(value):
             request.force_close()
 
 
-def _tokens(value: str) -> set[str]:
+def _list_members(value: str) -> set[str]:
     """Return the lower-case members of a list (RFC 9110 §5.6.1)."""
     return {token.strip(" \t").lower() for token in value.split(",")} - {""}

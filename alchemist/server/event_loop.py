@@ -59,7 +59,7 @@ class EventLoop(FairAcceptMixin):
     def murder_keepalived(self, force: bool = False) -> None:
         if force:
             for connection in list(self.connections):
-                self._cut(connection)
+                self._close_and_log_unsent(connection)
         elif monotonic() > self.last_sweep + SWEEP_INTERVAL:
             self.last_sweep = monotonic()
             self.close_overdue_connections()
@@ -90,7 +90,7 @@ class EventLoop(FairAcceptMixin):
 
     def close_next_to_expire(self) -> None:
         if connection := self.eviction_order.pop():
-            self._cut(connection)
+            self._close_and_log_unsent(connection)
 
     def _register(
         self, connection: Connection, events: int, callback: Callable[[Connection], None]
@@ -121,7 +121,7 @@ class EventLoop(FairAcceptMixin):
             self.unsent.remove(connection)
             self.publish_connection_count(len(self.connections))
 
-    def _cut(self, connection: Connection) -> None:
+    def _close_and_log_unsent(self, connection: Connection) -> None:
         """Close a connection whatever its client has not received yet, and log that."""
         if connection.unsent_bytes:
             message = "A response was cut: its client had not read %s bytes."
@@ -155,7 +155,7 @@ class EventLoop(FairAcceptMixin):
 
     def _expire(self, connection: Connection) -> None:
         if connection.is_finishing:
-            self._cut(connection)
+            self._close_and_log_unsent(connection)
         elif connection.is_idle:
             self._lingering_close(connection)
         else:

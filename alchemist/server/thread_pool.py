@@ -106,16 +106,16 @@ class ThreadPool:
     def _run_next(self) -> bool:
         """Handle a connection, if there is one; return whether a postponed one may follow it."""
         self._may_continue.wait()
-        entry = self._take()
+        entry = self._take_first_that_may_run()
         if entry is None:
             return False
         self._handle_logging_errors(entry.connection)
-        return self._release(entry)
+        return self._release_clients(entry)
 
     def _may_run(self, entry: Entry) -> bool:
         return all(self._running[client] < self._max_threads for client in entry.clients)
 
-    def _take(self) -> Entry | None:
+    def _take_first_that_may_run(self) -> Entry | None:
         """Remove the first connection whose clients may have another thread, and return it."""
         with self._lock:
             for index, entry in enumerate(self._queue):
@@ -127,7 +127,7 @@ class ThreadPool:
             self._postponed = min(self._postponed + 1, len(self._queue))
         return None
 
-    def _release(self, entry: Entry) -> bool:
+    def _release_clients(self, entry: Entry) -> bool:
         """Return the thread of these clients; return whether it shall serve a postponed wakeup."""
         with self._lock:
             for client in entry.clients:

@@ -36,7 +36,7 @@ class BufferingWorker(EventLoop):
 
     def enqueue_req(self, connection: Connection) -> None:
         connection.mark_dispatched()
-        clients = self.clients.of(connection) if self.clients else ()
+        clients = self.clients.clients_of(connection) if self.clients else ()
         if not self.tpool.submit(connection, clients):
             self._reject_unless_liveness_probe(connection)
 

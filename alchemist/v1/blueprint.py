@@ -212,7 +212,7 @@ def document_body(wrapper: View, view: View, schema: Schema, documented: Schema)
         wrapper,
         view,
         requestBody=openapi.request_body(documented, [JSON]),
-        **problem_codes.documented(*problem_codes.of_body(schema)),
+        **problem_codes.documented(*problem_codes.codes_for_body(schema)),
     )
 
 

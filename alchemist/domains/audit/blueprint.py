@@ -76,7 +76,7 @@ class ChangeList(Resource):
         always there. A transaction that runs long delays the changes that were made after it began.
         """
         cursor, limit = args.pop("after"), args.pop("limit")
-        page = changes.read(CHANGE_SCHEMA, cursor, limit, args)
+        page = changes.read_page(CHANGE_SCHEMA, cursor, limit, args)
         query = urlencode({**args, "limit": limit, "after": str(page.next_position)})
         headers = {"Link": f'<{request.public_origin}{request.path}?{query}>; rel="next"'}
         return JsonResponse(

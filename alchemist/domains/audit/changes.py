@@ -47,7 +47,7 @@ class Position(NamedTuple):
         """Return the position that a `next` link named; raise BadRequest for any other text."""
         match = POSITION_PATTERN.fullmatch(cursor)
         if cursor != START and match is None:
-            raise _invalid_cursor()
+            raise _invalid_cursor_error()
         return cls(*(int(number) for number in match.groups() if number)) if match else cls(0)
 
 
@@ -59,7 +59,9 @@ class Changes(NamedTuple):
     next_position: Position
 
 
-def read(schema: Schema, cursor: str | None, limit: int, filters: Mapping[str, Any]) -> Changes:
+def read_page(
+    schema: Schema, cursor: str | None, limit: int, filters: Mapping[str, Any]
+) -> Changes:
     """Return the page after the cursor; without one, begin with the changes from now on.
 
     Raise BadRequest for a cursor of another database.
@@ -67,7 +69,7 @@ def read(schema: Schema, cursor: str | None, limit: int, filters: Mapping[str, A
     ended, begun = db.fetch_all(SNAPSHOT)[0]
     position = Position(ended) if cursor is None else Position.parse(cursor)
     if max(position.since, position.until or 0) > begun:
-        raise _invalid_cursor()
+        raise _invalid_cursor_error()
     until = position.until or ended
     values = {**position._asdict(), "until": until, "limit_plus_one": limit + 1, **filters}
     rows = db.fetch_all(_statement(schema, tuple(filters)), values)
@@ -93,6 +95,6 @@ def _statement(schema: Schema, filters: tuple[str, ...]) -> Select[Any]:
     return statement.execution_options(prepare=False)
 
 
-def _invalid_cursor() -> errors.ApiError:
+def _invalid_cursor_error() -> errors.ApiError:
     detail = "The cursor is not one of this feed. Begin again, with `after=start` or without one."
     return errors.BadRequest.at_location("parameter", "after", detail, "invalid-cursor")

@@ -116,7 +116,11 @@ def _value_changes(row: Any) -> list[ValueChange]:
     names = _audited_columns(row.__tablename__)
     histories = {name: inspect(row).attrs[name].history for name in names}
     return [
-        {"field": name, "from": _text(history.deleted), "to": _text(history.added)}
+        {
+            "field": name,
+            "from": _value_as_text(history.deleted),
+            "to": _value_as_text(history.added),
+        }
         for name, history in histories.items()
         if history.has_changes()
     ]
@@ -128,7 +132,7 @@ def _audited_columns(table_name: str) -> list[str]:
     return [column.name for column in columns if "audit_values" in column.info]
 
 
-def _text(values: Sequence[Any]) -> str | None:
+def _value_as_text(values: Sequence[Any]) -> str | None:
     """Return the value of one side of a history; a list as words, None if there is no value."""
     [value] = values or [None]
     return " ".join(value) if isinstance(value, list) else value

@@ -27,14 +27,18 @@ def revoke(condition: ColumnElement[bool]) -> int:
 
 def clear_labels(user_id: UUID) -> None:
     """Replace the labels of all tokens of a user, because they may be personal."""
-    _update(Token.user_id == user_id, Token.label != ANONYMOUS_LABEL, label=ANONYMOUS_LABEL)
+    _update_and_audit(
+        Token.user_id == user_id, Token.label != ANONYMOUS_LABEL, label=ANONYMOUS_LABEL
+    )
 
 
 def _revoke_matching(condition: ColumnElement[bool]) -> list[UUID]:
-    return _update(condition, Token.revoked_at.is_(None), revoked_at=func.clock_timestamp())
+    return _update_and_audit(
+        condition, Token.revoked_at.is_(None), revoked_at=func.clock_timestamp()
+    )
 
 
-def _update(*conditions: ColumnElement[bool], **values: Any) -> list[UUID]:
+def _update_and_audit(*conditions: ColumnElement[bool], **values: Any) -> list[UUID]:
     """Update the tokens that match, and audit each of them; return their primary keys."""
     statement = update(Token).where(*conditions).values(**values, version=Token.version + 1)
     pks = list(db.session.scalars(statement.returning(Token.pk)))
