@@ -899,4 +899,4 @@ def test_a_client_that_occupies_threads_leaves_some_for_others(
 )
 def test_a_request_is_from_an_address_and_maybe_from_a_token(peer, headers, expected):
     connection = SimpleNamespace(client=peer, request=SimpleNamespace(headers=headers))
-    assert Clients(TrustedProxies(["10.0.0.0/8"])).of(connection) == expected
+    assert Clients(TrustedProxies(["10.0.0.0/8"])).clients_of(connection) == expected
