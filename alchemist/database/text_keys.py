@@ -15,19 +15,8 @@ PART_SEPARATOR = "\x01"
 # Marks are no part of `\w` either.
 NO_WORD = re.compile(r"[^\w\s]|_")
 # Letters that Unicode does not decompose into a base letter and a mark, after case folding.
-BASE_LETTERS = str.maketrans(
-    {
-        "æ": "ae",
-        "œ": "oe",
-        "ø": "o",
-        "đ": "d",
-        "ð": "d",
-        "ħ": "h",
-        "\u0131": "i",
-        "ł": "l",
-        "ŋ": "n",
-    }
-    | {"þ": "th", "ŧ": "t"}
+BASE_LETTERS = str.maketrans("øđðħ\u0131łŋŧ", "oddhilnt") | str.maketrans(
+    {"æ": "ae", "œ": "oe", "þ": "th"}
 )
 
 
@@ -58,11 +47,6 @@ def base_letters(text: str) -> str:
     return normalize("NFC", letters)
 
 
-def _put_before_digits(match: re.Match[str]) -> str:
-    """Return a punctuation mark or symbol behind a sign that is less than any digit."""
-    return f"!{match[0]}" if category(match[0])[0] in "PS" else match[0]
-
-
 def _is_accent(character: str) -> bool:
     """Return whether a character is a mark above or below a letter, or a Hebrew or Arabic point."""
     combining_class = combining(character)
@@ -81,3 +65,8 @@ def sort_key(text: str) -> str:
     signs_first = NO_WORD.sub(_put_before_digits, letters)
     key = PART_SEPARATOR.join((signs_first, accents, case)).rstrip(PART_SEPARATOR)
     return key.encode()[:MAX_SORT_KEY_SIZE].decode(errors="ignore")
+
+
+def _put_before_digits(match: re.Match[str]) -> str:
+    """Return a punctuation mark or symbol behind a sign that is less than any digit."""
+    return f"!{match[0]}" if category(match[0])[0] in "PS" else match[0]
