@@ -57,6 +57,9 @@ CMD ["python", "-m", "pytest"]
 
 
 FROM nginx:1.30-alpine AS proxy
+LABEL org.opencontainers.image.title="Alchemist's proxy" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT"
 # Part of the image: Compose cannot write inline `configs` into a read-only container.
 COPY --chmod=644 <<'EOF' /etc/nginx/nginx.conf
 # One worker is enough: it needs much less CPU than the service for the same requests.
@@ -305,6 +308,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
 
 FROM python AS production
 LABEL org.opencontainers.image.title="Alchemist" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT"
 COPY --chmod=755 <<'EOF' /usr/local/bin/healthcheck
 #!/usr/local/bin/python -IS

@@ -85,6 +85,8 @@ INVALID_VALUES = {
     "ALCHEMIST_PREPARED_STATEMENTS": ["maybe"],
     "ALCHEMIST_LOG_LEVEL": ["loud"],
     "ALCHEMIST_LOG_FORMAT": ["xml"],
+    "ALCHEMIST_TOKEN_RETENTION_DAYS": ["-1", "36501"],
+    "ALCHEMIST_AUDIT_RETENTION_DAYS": ["0", "", "36501"],
     "ALCHEMIST_V1": ["maybe"],
     "ALCHEMIST_SECURITY_CONTACT": ["", "ada", "mailto:", "http://a", "https://a\nExpires: x"],
     "ALCHEMIST_TRUSTED_PROXIES": ["*", "localhost", "10.0.0.1/8", "10.0.0.0/33", "unix,proxy", ","],

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, delete, func
 
 from alchemist import database as db
 from alchemist.api import idempotency
+from alchemist.config.settings import MAX_RETENTION_DAYS
 from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.users.models import Token
 
@@ -17,34 +18,38 @@ from .operator_session import operator_session
 from .output import echo
 from .target_database import data_option, running_database
 
-MAX_DAYS = 36500
-
 
 @click.command()
 @click.option(
     "--token-days",
-    type=click.IntRange(0, MAX_DAYS),
-    default=30,
-    show_default=True,
-    help="Delete tokens that expired or were revoked this many days ago.",
+    type=click.IntRange(0, MAX_RETENTION_DAYS),
+    help="Delete tokens that expired or were revoked this many days ago. "
+    "[default: ALCHEMIST_TOKEN_RETENTION_DAYS, which is 30 unless it is set]",
 )
 @click.option(
     "--audit-days",
-    type=click.IntRange(1, MAX_DAYS),
-    help="Delete audit entries that are this many days old. [default: none]",
+    type=click.IntRange(1, MAX_RETENTION_DAYS),
+    help="Delete audit entries that are this many days old. "
+    "[default: ALCHEMIST_AUDIT_RETENTION_DAYS; without it none are deleted]",
 )
 @data_option
-def purge(token_days: int, audit_days: int | None, data: Path | None) -> None:
+def purge(token_days: int | None, audit_days: int | None, data: Path | None) -> None:
     """Delete expired idempotency keys, old tokens and old audit entries.
 
     An idempotency key expires after 24 hours. Run this once a day, for example with cron. The
-    service may be running. With --audit-days, DATABASE_URL must name the role that owns the tables.
+    service may be running. To delete audit entries, DATABASE_URL must name the
+    role that owns the tables.
 
     \b
     Example:
         alchemist purge --token-days 30 --audit-days 365
     """
     with errors.reported(), running_database(data) as database, operator_session(database.url):
+        settings = database.settings
+        if token_days is None:
+            token_days = settings.token_retention_days
+        if audit_days is None:
+            audit_days = settings.audit_retention_days
         echo(f"Deleting from {database.location}.")
         echo(f"{idempotency.delete_expired_responses()} idempotency keys deleted.")
         ended_at = func.least(Token.expires_at, Token.revoked_at)

@@ -35,6 +35,8 @@ TIMEOUT_ORDER = (
     ("lock_timeout", "statement_timeout"),
     ("statement_timeout", "request_timeout"),
 )
+# A hundred years: older dates are not in question.
+MAX_RETENTION_DAYS = 36500
 # Requests in a minute; 0 switches a limit off.
 LIMIT = Range(0, 1_000_000)
 LIMITS = (
@@ -155,6 +157,16 @@ class Settings:
         validate=check_limit_storage,
         secret=True,
     )
+    token_retention_days: int = _setting(
+        "Days after which `alchemist purge` deletes tokens that expired or were revoked.",
+        30,
+        validate=Range(0, MAX_RETENTION_DAYS),
+    )
+    audit_retention_days: int | None = _setting(
+        "Days after which `alchemist purge` deletes audit entries; without it they are kept.",
+        None,
+        validate=Range(1, MAX_RETENTION_DAYS),
+    )
     v1: bool = _setting("Whether version 1 of the API is served; if not, it is 404.", True)
     docs: bool = _setting(
         "Whether `/api/docs` and the OpenAPI documents are served; if not, they are 404.", True
@@ -250,6 +262,7 @@ def _parse_setting(env: Env, setting: Any) -> Any:
         float: env.float,
         bool: env.bool,
         str: env.str,
+        int | None: env.int,
         str | None: env.str,
         tuple[str, ...]: _list_parser(env),
         date | None: env.date,

@@ -63,3 +63,12 @@ def test_it_deletes_old_audit_entries_with_the_option(run_purge):
     assert labels == ["live"]
     assert entries == 1
     assert lines[-1] == "1 audit entries deleted."
+
+
+def test_the_settings_say_how_long_rows_are_kept(run_purge, monkeypatch):
+    monkeypatch.setenv("ALCHEMIST_TOKEN_RETENTION_DAYS", "0")
+    monkeypatch.setenv("ALCHEMIST_AUDIT_RETENTION_DAYS", "365")
+    _, labels, entries, _ = run_purge("--token-days", "30", "--audit-days", "1000")
+    assert (labels, entries) == (["expired", "live", "revoked"], 2)
+    _, labels, entries, _ = run_purge()
+    assert (labels, entries) == (["live"], 1)
