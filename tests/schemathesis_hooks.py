@@ -34,7 +34,7 @@ asker.headers["Authorization"] = f"Bearer {os.environ['ALCHEMIST_TOKEN']}"
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     if case.meta is None:
         return
-    base = case.operation.base_url
+    base = case.operation.base_url.rstrip("/")
     _spare_oneself(base, case)
     wrong = {
         location

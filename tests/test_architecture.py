@@ -15,7 +15,8 @@ from alchemist.database import PROJECT_ROOT, Base
 # Inside a domain a module imports only those before it; the first row has no order of its own.
 DOMAIN = [
     *("permissions", "token_format", "currencies", "pricing", "cart", "models", "stock"),
-    *("viewer", "listeners", "token_updates", "last_use", "service", "auth", "schemas"),
+    *("viewer", "listeners", "token_updates", "last_use", "service", "open_access", "auth"),
+    "schemas",
     *("changes", "blueprint"),
 ]
 # The diagram: a module imports only what stands before it, in its package and among the packages.

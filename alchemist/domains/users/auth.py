@@ -16,9 +16,8 @@ from alchemist import database as db
 from alchemist.api import rate_limits, references
 from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, limiter
 from alchemist.api.request import request
-from alchemist.api.trusted_proxies import is_forwarded
 
-from . import last_use, permissions, token_format
+from . import last_use, open_access, permissions, token_format
 from .models import Token, User
 
 # Seconds for which a valid token is accepted without another look-up in the database.
@@ -106,36 +105,8 @@ def authenticate() -> Caller:
     """
     if not current_app.extensions["open_access"]:
         return _caller_from_token()
-    _check_is_local()
+    open_access.require_local_request()
     return _caller_from_token() if "Authorization" in request.headers else OPEN_ACCESS_CALLER
-
-
-def _check_is_local() -> None:
-    """Raise Forbidden unless the request comes from this machine, and from a page of it.
-
-    Against DNS rebinding the Host must be a loopback name too. Requests that a page of another
-    site sends (cross-site request forgery) and those that a proxy forwards are rejected.
-    """
-    # A unix socket has no peer address.
-    is_local = not request.remote_addr or config.is_loopback(request.remote_addr)
-    hosts = (request.host, request.authority)
-    has_local_host = all(config.is_loopback(config.host_without_port(host)) for host in hosts)
-    if not (is_local and has_local_host) or _is_cross_site() or is_forwarded(request.environ):
-        raise errors.Forbidden("Open access is limited to this machine.", code="not-local")
-
-
-def _is_cross_site() -> bool:
-    """Return whether a browser sends this request from a page of another origin.
-
-    A page on another port of this machine is of another origin too, unless CORS is configured.
-    """
-    if request.method in ("GET", "HEAD"):
-        return False
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return request.headers.get("Sec-Fetch-Site") == "cross-site"
-    own = f"{request.scheme}://{request.host}"
-    return origin.lower() != own.lower() and origin not in current_app.extensions["cors_origins"]
 
 
 def _caller_from_token() -> Caller:
