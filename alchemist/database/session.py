@@ -68,7 +68,7 @@ def fetch_one(statement: Executable, parameters: Parameters = None) -> Row[Any] 
 
 def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
     """Return the rows of a statement, run in the declared transaction mode."""
-    if is_in_transaction():
+    if _mode.current is TransactionMode.SESSION:
         return session.execute(statement, parameters).all()
     return fetch_autocommit(statement, parameters)
 
@@ -117,7 +117,7 @@ event.listen(session.session_factory, "after_begin", _check_session_is_allowed)
 
 def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
     """Return the rows of a statement, run in AUTOCOMMIT in every transaction mode."""
-    engine = current_engines().autocommit
+    engine = _engines[0].autocommit
     try:
         return autocommit.execute(engine, statement, parameters or {})
     except DBAPIError as error:

@@ -114,13 +114,14 @@ def _caller_from_token() -> Caller:
     if header is None:
         return ANONYMOUS
     scheme, _, token = header.partition(" ")
-    if scheme.lower() == "bearer" and token_format.is_well_formed(token.strip()):
+    if scheme.lower() == "bearer":
         digest = token_format.digest(token.strip())
         if caller := _cached_caller(digest):
             return caller
-        limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
-        if caller := _load_caller(digest):
-            return caller
+        if token_format.is_well_formed(token.strip()):
+            limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
+            if caller := _load_caller(digest):
+                return caller
     limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
     challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
     raise errors.Unauthorized("Send a valid bearer token.", headers=challenge)
