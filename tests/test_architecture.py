@@ -34,7 +34,7 @@ LAYERS: dict[str, list[str]] = {
         "embedded",
         "cli",
     ],
-    "config": ["environment", "checks", "settings"],
+    "config": ["environment", "checks", "settings", "loading"],
     "errors": ["catalogue", "problem_types", "exceptions"],
     "database": [
         *("deadline", "engines", "autocommit", "visible_text", "text_keys", "text_search"),

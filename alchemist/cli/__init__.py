@@ -2,6 +2,9 @@
 
 import sys
 
+# The imports of `dev` take a second.
+if sys.argv[1:2] == ["dev"] and sys.stdout.isatty() and not {"-h", "--help"} & set(sys.argv):
+    print("Loading …", flush=True)
 try:
     from .commands import main
 except KeyboardInterrupt:

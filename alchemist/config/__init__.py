@@ -8,14 +8,8 @@ from .checks import (
     split_bind,
 )
 from .environment import ConfigurationError, env_name, file_variable, load_dotenv
-from .settings import (
-    TEST_ONLY_VARIABLES,
-    TIMEOUT_ORDER,
-    Settings,
-    as_variables,
-    load,
-    secret_names,
-)
+from .loading import TEST_ONLY_VARIABLES, TIMEOUT_ORDER, as_variables, load, secret_names
+from .settings import Settings
 
 __all__ = [
     "TEST_ONLY_VARIABLES",

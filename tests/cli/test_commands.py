@@ -379,6 +379,15 @@ def test_dev_rejects_an_alchemist_bind_that_it_cannot_use(directory, monkeypatch
     assert "ALCHEMIST_BIND" in line
 
 
+def test_dev_reloads_changed_code_with_an_option(directory):
+    with dev("--reload") as service:
+        service.await_ready()
+        _postgresql, gunicorn = service.children()
+        with open(f"/proc/{gunicorn}/cmdline") as file:
+            assert "--reload" in file.read().split("\0")
+    assert "Reloader is on" in service.output
+
+
 def test_dev_reports_what_it_does_before_it_is_done(directory):
     with dev("--data", "data") as service:
         output = service.await_ready().output
