@@ -109,7 +109,7 @@ def test_a_line_names_the_caller_and_the_token(client_with_auth, lines):
         ("GET", f"/{'x' * 2000}", f"/{'x' * 499}"),
     ],
 )
-def test_a_line_has_the_path_where_there_is_no_route(client, lines, method, path, logged):
+def test_a_log_line_has_the_path_if_no_route_matches(client, lines, method, path, logged):
     client.open(path, method=method)
     [line] = lines()
     assert (line["route"], line["path"]) == (None, logged)
@@ -192,7 +192,7 @@ def test_a_line_has_the_address_of_the_client_if_configured(app, client, lines, 
         (f"{POTIONS}?x=%ff", 400, "malformed-request"),
     ],
 )
-def test_a_refusal_is_a_line_of_level_info_with_its_code(client, lines, path, status, code):
+def test_a_client_error_is_logged_at_level_info_with_its_code(client, lines, path, status, code):
     assert client.post(path, json={}).status_code == status
     [line] = lines()
     assert (line["level"], line["status"], line["code"]) == ("info", status, code)

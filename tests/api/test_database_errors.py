@@ -79,7 +79,7 @@ STATES = {
 
 
 @pytest.mark.parametrize(("state", "status"), STATES.items())
-def test_a_state_is_a_refusal_or_a_defect(app, creating, monkeypatch, state, status):
+def test_an_sqlstate_is_an_api_error_or_a_bug(app, creating, monkeypatch, state, status):
     """Where a constraint is broken that nobody has named, it is a defect."""
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
     raising = f"RAISE EXCEPTION USING ERRCODE = '{state}', MESSAGE = 'swordfish'"
@@ -116,7 +116,7 @@ def test_a_null_that_was_sent_is_422_with_its_pointer(creating):
 
 
 @pytest.mark.parametrize("column", ["name", "version"])
-def test_a_null_that_nobody_sent_is_a_defect(app, creating, monkeypatch, column):
+def test_a_null_that_the_client_did_not_send_is_a_bug(app, creating, monkeypatch, column):
     monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
     assert creating(NULL.format(column)).status_code == 500
 

@@ -97,7 +97,7 @@ def test_a_stale_etag_is_412_with_the_row_as_it_is(client, one, etag, form, meth
 
 @pytest.mark.parametrize("form", ["W/{}", '"a", W/{}'])
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_a_weak_etag_is_412_with_a_code_of_its_own(client, one, etag, form, method):
+def test_a_weak_etag_is_412_with_a_separate_code(client, one, etag, form, method):
     options = {"json": {"name": "Sage"}} if method == "PATCH" else {}
     headers = {"If-Match": form.format(etag)}
     answer = client.open(one, method=method, headers=headers, **options)

@@ -178,7 +178,7 @@ def test_a_body_beyond_one_mebibyte_is_413(shared_gunicorn, size, chunked):
     assert reply.headers["content-type"] == "application/problem+json"
 
 
-def test_a_client_that_expects_100_is_told_to_continue(exchange, shared_gunicorn):
+def test_a_client_that_expects_100_gets_100_continue(exchange, shared_gunicorn):
     address = ("127.0.0.1", shared_gunicorn.port)
     with closing(socket.create_connection(address, timeout=TIMEOUT)) as connection:
         length = b"Content-Length: 20\r\nConnection: close\r\n"

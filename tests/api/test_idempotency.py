@@ -46,7 +46,7 @@ def delete(client, path):
     assert client.delete(f"/api/v2/{path}", headers=ANY).status_code == 204
 
 
-def test_an_order_stands_though_its_coupon_has_another_code(client):
+def test_the_stored_answer_of_an_order_survives_a_new_code_of_its_coupon(client):
     coupon = make_coupon(code="SAGE")
     repeated(
         client,
@@ -57,13 +57,13 @@ def test_an_order_stands_though_its_coupon_has_another_code(client):
     )
 
 
-def test_a_refusal_stands_though_its_product_is_gone(client):
+def test_a_stored_conflict_survives_the_deletion_of_its_product(client):
     product = make_product(stock=0)
     gone = f"products/{product.pk}"
     repeated(client, "orders", of(product), lambda _: delete(client, gone), 409)
 
 
-def test_a_product_stands_though_its_potion_is_gone(client):
+def test_the_stored_answer_of_a_product_survives_the_deletion_of_its_potion(client):
     store, potion = make_store(), make_potion()
 
     def change(product):
@@ -74,14 +74,14 @@ def test_a_product_stands_though_its_potion_is_gone(client):
     repeated(client, "products", body, change, 201)
 
 
-def test_a_potion_stands_though_its_ingredient_has_another_name(client):
+def test_the_stored_answer_of_a_potion_survives_a_new_name_of_its_ingredient(client):
     root = make_ingredient(name="Root")
     body = {"name": "Brew", "ingredients": [{"pk": str(root.pk), "name": "Root"}]}
     change = f"ingredients/{root.pk}"
     repeated(client, "potions", body, lambda _: patch(client, change, name="Rhizome"), 201)
 
 
-def test_a_product_stands_though_its_store_is_somebody_elses(client_with_auth):
+def test_the_stored_answer_of_a_product_survives_a_new_owner_of_its_store(client_with_auth):
     merchant, admin, other = make_user(role="merchant"), make_user(role="admin"), make_user()
     store = make_store(owner_id=merchant.pk)
 
@@ -120,7 +120,7 @@ OTHER_REQUESTS = {
 
 
 @pytest.mark.parametrize("send", OTHER_REQUESTS.values(), ids=OTHER_REQUESTS)
-def test_a_key_stands_for_one_path_query_and_body(client, send):
+def test_a_key_is_valid_for_one_path_query_and_body(client, send):
     assert post_ingredient(client).status_code == 201
     answer = send(client)
     assert (answer.status_code, answer.json["code"]) == (422, "idempotency-key-reused")
@@ -189,7 +189,7 @@ def test_an_expired_key_can_be_used_for_another_request(client):
     assert post_ingredient(client, name="Stem").status_code == 201
 
 
-def test_expired_keys_are_deleted_and_others_kept(client):
+def test_only_expired_keys_are_deleted(client):
     for number in range(30):
         post_ingredient(client, f"expired-{number}", name=f"Root {number}")
     make_older(hours=24.1)

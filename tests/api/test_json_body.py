@@ -91,7 +91,7 @@ def test_a_whole_surrogate_pair_is_one_character(client):
     assert send(client, rb'{"name": "\ud83d\ude00"}').json["name"] == "😀"
 
 
-def test_an_escaped_control_character_is_kept(client):
+def test_an_escaped_control_character_is_stored(client):
     assert send(client, rb'{"name": "a\u0001\"\\b"}').json["name"] == 'a\x01"\\b'
 
 

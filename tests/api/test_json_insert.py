@@ -42,7 +42,7 @@ def test_a_potion_is_one_statement_however_many_ingredients_it_has(client, state
     assert len(seen) == 1
 
 
-def test_ingredients_are_looked_up_if_more_is_said_of_them_than_their_keys(client, statements):
+def test_ingredients_are_looked_up_if_the_body_repeats_their_values(client, statements):
     ingredient = make_ingredient(name="Mandrake")
     body = potion(ingredient)
     body["ingredients"][0]["name"] = "Mandrake"
@@ -52,7 +52,7 @@ def test_ingredients_are_looked_up_if_more_is_said_of_them_than_their_keys(clien
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])
-def test_every_ingredient_that_is_not_there_is_told_and_nothing_is_stored(client, headers):
+def test_every_unknown_ingredient_is_reported_and_nothing_is_stored(client, headers):
     known = make_ingredient()
     body = potion(known)
     body["ingredients"][0:0] = [{"pk": str(UUID(int=1))}]
@@ -79,7 +79,7 @@ def test_what_is_answered_is_what_is_stored(client):
     assert [line["amount"] for line in stored.json["ingredients"]] == ["1.500"] * 3
 
 
-def test_who_made_it_is_noted_with_the_fields_that_were_given(client):
+def test_the_audit_entry_has_the_user_and_the_sent_fields(client):
     headers = {"X-Request-ID": "mine"}
     made = client.post("/api/v2/potions", json=potion(make_ingredient()), headers=headers).json
     [entry] = client.get(f"/api/v2/audit?pk={made['pk']}").json

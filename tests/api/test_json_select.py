@@ -409,6 +409,6 @@ class Unprojectable(Schema):
     ingredients = Text(max=10)
 
 
-def test_a_field_that_cannot_show_a_relationship_is_told_when_the_statement_is_built(client):
+def test_a_field_that_cannot_serialize_a_relationship_raises_when_the_statement_is_built(client):
     with pytest.raises(TypeError, match="Text cannot serialize the relationship"):
         json_select.select_json(potions.by_pk(make_potion().pk).select, Unprojectable())

@@ -310,7 +310,7 @@ def test_processes_share_the_counters_of_a_storage(app, client, limit, tmp_path,
         assert_limited(client.get(POTIONS))
 
 
-def test_a_storage_that_is_away_costs_nobody_an_error(client, limit, caplog):
+def test_an_unreachable_storage_causes_no_error(client, limit, caplog):
     limit(f"redis://127.0.0.1:{free_port()}", requests=2)
     assert statuses(client, 3) == [200, 200, 429]
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [

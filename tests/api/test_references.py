@@ -141,14 +141,14 @@ def told(found, wanted):
 
 @settings(max_examples=300)
 @given(body=bodies)
-def test_exactly_what_leads_nowhere_and_what_stands_twice_is_told(rows, body):
+def test_exactly_the_unknown_and_duplicate_references_are_reported(rows, body):
     found = errors_of(body)
     assert told(found, "unknown-reference") == sorted(lost(body))
     assert told(found, "duplicate") == sorted(repeated(body))
     assert {entry["code"] for entry in found} <= {"unknown-reference", "duplicate"}
 
 
-def test_a_number_and_its_text_are_not_one_key_given_twice(rows):
+def test_a_number_and_its_text_are_different_keys(rows):
     body = {"keys": [5, "5", None, "none", True, "true"]}
     assert errors_of(body) == []
 
@@ -202,14 +202,14 @@ def test_a_read_only_field_that_says_otherwise_is_pointers_with(rows):
     assert (entry["pointer"], entry["code"]) == ("#/one/name", "read-only")
 
 
-def test_a_read_only_field_of_what_is_not_there_is_not_told_as_well(rows):
+def test_an_unknown_reference_has_no_error_for_its_read_only_fields(rows):
     body = {"one": {"pk": str(UUID(int=9)), "name": "x"}}
     assert told(errors_of(body), "unknown-reference") == ["#/one/pk"]
     assert len(errors_of(body)) == 1
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "a"}])
-def test_what_goes_after_it_was_looked_up_is_told_with_its_pointer(
+def test_a_row_deleted_after_its_lookup_is_reported_with_its_pointer(
     make_committing_app, fresh_database, monkeypatch, headers
 ):
     client = make_committing_app().test_client()

@@ -66,7 +66,7 @@ def test_text_that_is_sent_unescaped_is_read_as_utf_8(client):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_all_mistakes_of_a_query_are_told_at_once(call, operation):
+def test_all_errors_of_a_query_are_reported_at_once(call, operation):
     answer = call(operation, "?a=1&b=2&b=3&c=4")
     assert answer.status_code == 422
     assert parameters_and_codes(answer) == {
@@ -77,7 +77,7 @@ def test_all_mistakes_of_a_query_are_told_at_once(call, operation):
     }
 
 
-def test_mistakes_of_the_query_and_of_the_body_are_told_together(client):
+def test_errors_of_the_query_and_of_the_body_are_reported_together(client):
     answer = client.post(f"{URL}?x=1", json={"name": 5})
     assert {(entry.get("pointer"), entry.get("parameter")) for entry in answer.json["errors"]} == {
         ("#/name", None),
@@ -177,7 +177,7 @@ def test_any_other_request_id_of_the_client_is_ignored(client, given):
     assert re.fullmatch("[0-9a-f]{32}", headers["X-Request-ID"])
 
 
-def test_every_request_has_an_id_of_its_own(client):
+def test_every_request_has_a_new_id(client):
     assert len({client.get(URL).headers["X-Request-ID"] for _ in range(5)}) == 5
 
 

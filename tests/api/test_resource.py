@@ -107,7 +107,7 @@ def test_contention_that_stays_is_503(client, other, failing, state):
 
 
 @pytest.mark.parametrize("state", ["55P03", "57014", "53300"])
-def test_waiting_in_vain_is_503_and_not_repeated(client, other, failing, state):
+def test_a_transient_error_is_503_and_not_retried(client, other, failing, state):
     failing(1000, state)
     answer = client.post(URL, json={"name": "Mandrake"})
     assert (answer.status_code, "secret" in answer.text) == (503, False)
@@ -194,7 +194,7 @@ def test_dead_connections_cost_no_request(client, other):
     assert seen == [200, 200, 201, 200, 204]
 
 
-def test_who_is_in_the_way_is_told_though_every_connection_is_dead(client, other):
+def test_referring_rows_are_reported_although_every_connection_is_dead(client, other):
     ingredient = committed(make_ingredient)
     potion = committed(make_potion, ingredient)
     assert client.get(f"{URL}/{ingredient.pk}").status_code == 200
@@ -204,7 +204,7 @@ def test_who_is_in_the_way_is_told_though_every_connection_is_dead(client, other
     assert str(potion.pk) in refused.json["errors"][0]["detail"]
 
 
-def test_a_delete_is_refused_even_if_nobody_can_be_named(client, monkeypatch):
+def test_a_delete_of_a_referenced_row_is_409_even_without_examples(client, monkeypatch):
     ingredient = committed(make_ingredient)
     committed(make_potion, ingredient)
 
@@ -237,7 +237,7 @@ def test_whatever_is_raised_rolls_back(client, other, monkeypatch, failure):
     assert names(other) == ["Sage"]
 
 
-def test_a_refusal_rolls_back_what_was_written(client, other, monkeypatch):
+def test_an_error_rolls_back_what_was_written(client, other, monkeypatch):
     def change_and_refuse(row, changes):
         db.update(row, changes)
         db.session.execute(

@@ -66,7 +66,7 @@ def test_every_answer_is_secured(client_with_auth, admin, status):
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/api/v1/", "/", "/problems/not-found"])
-def test_what_stands_beside_the_api_is_secured(client_with_auth, path):
+def test_pages_outside_of_the_api_have_security_headers(client_with_auth, path):
     assert_secure(client_with_auth.get(path).headers)
 
 
@@ -203,7 +203,7 @@ def test_a_foreign_origin_gets_nothing(shared, origin):
     assert shared_with(preflight(client, "PATCH", "Authorization", origin=origin)) == {}
 
 
-def test_a_request_of_no_origin_is_told_of_none(shared):
+def test_a_request_without_origin_gets_no_cors_headers(shared):
     """Which shops there are is nobody's business; and a header with two values is invalid."""
     assert shared_with(shared(ORIGIN, OTHER).get(HEROES)) == {}
 
@@ -251,13 +251,13 @@ def test_a_script_may_read_the_headers_of_the_contract(shared, name):
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nowhere", 404), ("/api/v2/me", 401)])
-def test_a_refusal_may_be_read_too(shared, path, status):
+def test_scripts_may_read_error_responses(shared, path, status):
     answer = shared(ORIGIN, open_access=False).get(path, headers={"Origin": ORIGIN})
     assert answer.status_code == status
     assert shared_with(answer)["Access-Control-Allow-Origin"] == ORIGIN
 
 
-def test_no_cookie_is_ever_asked_for(shared):
+def test_no_response_sets_a_cookie(shared):
     client = shared(ORIGIN)
     for answer in (client.get(HEROES, headers={"Origin": ORIGIN}), preflight(client, "GET")):
         assert "Access-Control-Allow-Credentials" not in answer.headers

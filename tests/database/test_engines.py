@@ -125,7 +125,7 @@ def test_outside_of_a_request_nothing_is_limited(client):
 
 
 @pytest.mark.parametrize("engine", ["autocommit", "transaction"])
-def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
+def test_a_request_without_time_does_not_wait_for_a_connection(client, engine):
     pool = getattr(client.application.extensions["engines"], engine)
     deadline.start(0.05)
     try:
@@ -136,7 +136,7 @@ def test_nobody_queues_for_a_connection_who_has_no_time_to(client, engine):
     pool.connect().close()
 
 
-def test_a_request_that_has_no_time_to_connect_is_in_nobodys_way(make_committing_app):
+def test_a_request_without_time_to_connect_delays_no_other(make_committing_app):
     engine = make_committing_app(pool_timeout=0.1).extensions["engines"].autocommit
     deadline.start(1.5)
     try:

@@ -197,7 +197,7 @@ def test_a_list_of_too_many_rows_is_rejected_before_any_is_read(client):
 
 @pytest.mark.parametrize("path", ["", "/stores", "/products", "/orders", "/coupons"])
 @pytest.mark.parametrize("method", ["HEAD", "GET", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
-def test_a_path_answers_every_method_with_and_without_a_slash_alike(client, path, method):
+def test_a_path_answers_every_method_equally_with_and_without_a_slash(client, path, method):
     urls = (f"/api/v1{path}/", f"/api/v1{path}")
     slash, bare = (client.open(url, method=method) for url in urls)
     assert (bare.status_code, bare.headers.get("Allow")) == (

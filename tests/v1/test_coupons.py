@@ -40,7 +40,7 @@ def test_a_new_coupon_is_answered_with_201_and_four_keys(create):
 
 
 @pytest.mark.parametrize("sent", [{}, {"remaining_count": None}])
-def test_what_is_not_said_to_remain_is_all(create, sent):
+def test_remaining_count_defaults_to_init_count(create, sent):
     assert create(init_count=7, **sent).json["remaining_count"] == 7
 
 
@@ -77,7 +77,7 @@ def test_what_this_version_does_not_know_has_its_default(client_with_auth, admin
     assert made["id"] != unknown["id"]
 
 
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, admin):
+def test_a_missing_row_is_404_with_the_detail_of_v1(client_with_auth, admin):
     answer = client_with_auth.get(f"{URL}{uuid7()}", headers=admin)
     assert (answer.status_code, answer.json["detail"]) == (404, "Coupon does not exist")
     assert answer.mimetype == "application/problem+json"
@@ -113,13 +113,13 @@ def test_a_taken_code_is_a_conflict(create, taken, code):
         *(("remaining_count", value) for value in (-1, 6, "6", 6.0, "-1", 0.5, False, 10**12)),
     ],
 )
-def test_a_field_that_is_wrong_is_told_with_its_pointer(create, field, value):
+def test_an_invalid_field_is_reported_with_its_pointer(create, field, value):
     answer = create(**{field: value})
     assert answer.status_code == 422
     assert error_pointers(answer) == {f"#/{field}"}
 
 
-def test_counts_that_do_not_go_together_are_told_beside_what_else_is_wrong(create):
+def test_inconsistent_counts_are_reported_with_the_other_errors(create):
     answer = create(code=" ", init_count=1, remaining_count=5)
     assert answer.status_code == 422
     assert [(entry["pointer"], entry["detail"]) for entry in answer.json["errors"]] == [

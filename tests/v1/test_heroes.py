@@ -96,14 +96,14 @@ def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, hero, owne
 
 @pytest.mark.parametrize("pk", ["0", "x", "0" * 32, f"{UUID(int=0)}", f"{UUID(int=0)}0"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_a_hero_that_is_not_there_is_404(client_with_auth, owner_headers, method, pk):
+def test_an_unknown_hero_is_404(client_with_auth, owner_headers, method, pk):
     answer = client_with_auth.open(f"{URL}/{pk}", method=method, json={}, headers=owner_headers)
     assert answer.status_code == 404
     assert answer.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, owner_headers, method):
+def test_a_missing_row_is_404_with_the_detail_of_v1(client_with_auth, owner_headers, method):
     answer = client_with_auth.open(
         f"{URL}/{uuid7()}", method=method, json={}, headers=owner_headers
     )
@@ -159,7 +159,7 @@ def test_a_taken_nickname_is_a_conflict(client_with_auth, hero, owner_headers, n
         ({"nickname": "M", "role": "king"}, "#/role"),
     ],
 )
-def test_a_field_that_is_wrong_is_told_with_its_pointer(
+def test_an_invalid_field_is_reported_with_its_pointer(
     client_with_auth, owner_headers, body, pointer
 ):
     answer = client_with_auth.post(URL, json=body, headers=owner_headers)
@@ -234,7 +234,7 @@ def test_an_answer_that_something_is_missing_says_it_too(client_with_auth, pk):
     assert 'rel="successor-version"' in answer.headers["Link"]
 
 
-def test_an_answer_to_nobody_says_it_too(client_with_auth, hero):
+def test_a_401_has_the_headers_of_v1(client_with_auth, hero):
     answer = client_with_auth.delete(f"{URL}/{hero.pk}")
     assert answer.status_code == 401
     assert "Deprecation" in answer.headers

@@ -180,7 +180,7 @@ def test_of_both_names_camel_case_wins(client_with_auth, buyer_headers, ignored)
 
 
 @pytest.mark.parametrize("name", ["productId", "product_id"])
-def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, buyer_headers, name):
+def test_an_error_names_the_field_as_the_client_spelled_it(client_with_auth, buyer_headers, name):
     answer = client_with_auth.post(
         URL, json={"items": [{name: "x", "quantity": 0}]}, headers=buyer_headers
     )
@@ -204,7 +204,7 @@ def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, buyer_h
         ),
     ],
 )
-def test_a_field_that_is_wrong_is_told_with_its_pointer(
+def test_an_invalid_field_is_reported_with_its_pointer(
     client_with_auth, buyer_headers, body, pointer
 ):
     answer = client_with_auth.post(URL, json=body, headers=buyer_headers)
@@ -212,7 +212,7 @@ def test_a_field_that_is_wrong_is_told_with_its_pointer(
     assert error_pointers(answer) == {pointer}
 
 
-def test_products_that_are_not_there_are_400_in_the_old_words(place):
+def test_unknown_products_are_400_with_the_detail_of_v1(place):
     product = make_product(stock=5)
     unknown = [uuid7(), uuid7()]
     answer = place((unknown[0], 1), (product.pk, 1), (unknown[1], 1))
@@ -272,7 +272,7 @@ def test_an_order_of_version_2_in_several_currencies_is_not_in_version_1(
     assert (stranger.status_code, stranger.json["detail"]) == (404, "Not Found")
 
 
-def test_what_is_out_of_stock_is_told_and_nothing_taken(place):
+def test_out_of_stock_products_are_reported_and_no_stock_is_reserved(place):
     enough, scarce = make_product(stock=5), make_product(stock=1)
     answer = place((enough.pk, 1), (scarce.pk, 3))
     assert (answer.status_code, answer.json["code"]) == (409, "out-of-stock")
@@ -336,7 +336,7 @@ def test_without_a_token_nothing_is_seen_or_placed(client_with_auth, place):
     assert len(orders()) == 1
 
 
-def test_with_open_access_an_order_is_nobodys(client):
+def test_with_open_access_an_order_has_no_user(client):
     body = {"items": [{"productId": str(make_product().pk), "quantity": 1}]}
     assert client.post(URL, json=body).status_code == 201
     assert [order.user_id for order in orders()] == [None]
@@ -345,7 +345,7 @@ def test_with_open_access_an_order_is_nobodys(client):
 # What every answer says
 
 
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, buyer_headers):
+def test_a_missing_row_is_404_with_the_detail_of_v1(client_with_auth, buyer_headers):
     answer = client_with_auth.get(f"{URL}{uuid7()}", headers=buyer_headers)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert answer.mimetype == "application/problem+json"

@@ -79,7 +79,7 @@ def test_a_new_product_is_answered_with_201_and_six_keys(client_with_auth, store
     assert answer.json["store"].keys() == STORE_KEYS
 
 
-def test_there_is_always_more_of_a_new_product(create):
+def test_a_new_product_has_unlimited_stock(create):
     made = db.session.get(Product, UUID(create(stock=3).json["productId"]))
     assert (made.stock, made.potion_id) == (None, None)
 
@@ -133,14 +133,14 @@ def test_of_both_names_camel_case_wins(create, store, ignored):
 
 
 @pytest.mark.parametrize("name", ["storeId", "store_id"])
-def test_a_complaint_names_the_field_as_the_client_did(client_with_auth, owner_headers, name):
+def test_an_error_names_the_field_as_the_client_spelled_it(client_with_auth, owner_headers, name):
     body = {name: "x", "name": "Salve", "price": 1}
     answer = client_with_auth.post(URL, json=body, headers=owner_headers)
     assert answer.status_code == 422
     assert [entry["pointer"] for entry in answer.json["errors"]] == [f"#/{name}"]
 
 
-def test_a_store_that_is_not_said_is_missed(client_with_auth, owner_headers):
+def test_a_store_is_required(client_with_auth, owner_headers):
     answer = client_with_auth.post(URL, json={"name": "Salve", "price": 1}, headers=owner_headers)
     assert (answer.status_code, answer.json["code"]) == (422, "required")
     assert answer.json["errors"][0]["pointer"] == "#/storeId"
@@ -308,7 +308,7 @@ def test_a_deletion_is_answered_with_204_and_nothing(client_with_auth, owner_hea
     assert client_with_auth.get(f"{URL}{product.pk}").status_code == 404
 
 
-def test_a_product_that_was_ordered_is_kept(client_with_auth, owner_headers, product):
+def test_an_ordered_product_cannot_be_deleted(client_with_auth, owner_headers, product):
     order = make_order(product)
     answer = client_with_auth.delete(f"{URL}{product.pk}", headers=owner_headers)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
@@ -348,7 +348,7 @@ def test_another_store_may_have_a_product_of_the_name(create, owner, product):
 
 
 @pytest.mark.parametrize("name", ["storeId", "store_id"])
-def test_a_store_that_is_not_there_is_400_in_the_old_words(client_with_auth, owner_headers, name):
+def test_an_unknown_store_is_400_with_the_detail_of_v1(client_with_auth, owner_headers, name):
     pk = str(uuid7())
     answer = client_with_auth.post(
         URL, json={name: pk, "name": "Salve", "price": 1}, headers=owner_headers
@@ -407,7 +407,7 @@ def test_a_product_whose_store_changes_its_owner_during_the_lock_wait_is_403(
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, owner_headers, method):
+def test_a_missing_row_is_404_with_the_detail_of_v1(client_with_auth, owner_headers, method):
     answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=owner_headers)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
 

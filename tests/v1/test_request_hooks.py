@@ -75,7 +75,7 @@ def test_another_method_is_not_allowed_in_the_words_of_the_framework(client, pat
         assert answer.headers["Allow"]
 
 
-def test_version_2_has_details_of_its_own(client):
+def test_version_2_has_other_details(client):
     for answer in (client.get("/api/v2/nothing"), client.put("/api/v2/potions")):
         assert answer.json["detail"] not in ("Not Found", "Method Not Allowed")
 

@@ -141,7 +141,7 @@ def test_no_change_needs_if_match_and_none_heeds_it(client_with_auth, owner_head
     assert client_with_auth.delete(url, headers=stale).status_code == 204
 
 
-def test_a_store_with_products_is_kept(client_with_auth, owner_headers, store):
+def test_a_store_with_products_cannot_be_deleted(client_with_auth, owner_headers, store):
     product = make_product(store)
     answer = client_with_auth.delete(f"{URL}{store.pk}", headers=owner_headers)
     assert (answer.status_code, answer.json["code"]) == (409, "in-use")
@@ -162,7 +162,7 @@ def test_what_is_not_known_is_ignored(client_with_auth, owner, owner_headers, st
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_what_is_missing_is_said_in_the_old_words(client_with_auth, owner_headers, method):
+def test_a_missing_row_is_404_with_the_detail_of_v1(client_with_auth, owner_headers, method):
     answer = client_with_auth.open(f"{URL}{uuid7()}", method=method, json={}, headers=owner_headers)
     assert (answer.status_code, answer.json["detail"]) == (404, "Not Found")
     assert answer.mimetype == "application/problem+json"
@@ -207,7 +207,7 @@ def test_without_a_token_nothing_is_written(client_with_auth, store, method):
     assert [one["storeId"] for one in client_with_auth.get(URL).json] == [str(store.pk)]
 
 
-def test_every_mistake_is_told_at_once(client_with_auth, owner_headers):
+def test_all_errors_are_reported_at_once(client_with_auth, owner_headers):
     body = NEW | {"name": " ", "email": "x", "domain": "ladle", "country": True, "phone": "0" * 65}
     answer = client_with_auth.post(URL, json=body, headers=owner_headers)
     assert answer.status_code == 422

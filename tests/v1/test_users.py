@@ -101,7 +101,7 @@ def test_a_taken_email_is_a_conflict(create, email):
 
 @pytest.mark.parametrize("field", ["email", "full_name"])
 @pytest.mark.parametrize("value", [None, "", True, [5]])
-def test_a_field_that_is_wrong_is_told_with_its_pointer(create, field, value):
+def test_an_invalid_field_is_reported_with_its_pointer(create, field, value):
     answer = create(**{field: value})
     assert answer.status_code == 422
     assert error_pointers(answer) == {f"#/{field}"}
@@ -146,12 +146,12 @@ def test_one_sees_oneself_alone(client_with_auth, get):
     assert (hidden.status_code, hidden.json["detail"]) == (404, missing.json["detail"])
 
 
-def test_a_customer_creates_nobody(create):
+def test_a_customer_cannot_create_users(create):
     assert create(sign_in(make_user())).status_code == 403
     assert db.session.scalar(text("SELECT count(*) FROM users WHERE email = :email"), NEW) == 0
 
 
-def test_who_holds_less_than_a_customer_creates_nobody(create):
+def test_a_caller_with_fewer_permissions_than_a_customer_cannot_create_users(create):
     assert create(sign_in(make_user(role="admin"), "users:write")).status_code == 403
 
 
