@@ -110,7 +110,7 @@ LAYERS: dict[str, list[str]] = {
     "docs": [
         *("negotiation", "static_responses", "example_values", "guides"),
         *("problem_responses", "shared_headers", "head_operations", "openapi_document"),
-        *("swagger_ui", "problem_pages", "moving", "not_found"),
+        *("swagger_ui", "problem_pages", "clients", "moving", "not_found"),
     ],
     "server": [
         *("error_responses", "chunks", "connection", "clients", "buffer_total", "eviction"),

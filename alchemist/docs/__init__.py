@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, current_app
 from alchemist import __version__, errors
 from alchemist.api import Api
 
-from . import moving, not_found, openapi_document, problem_pages, swagger_ui
+from . import clients, moving, not_found, openapi_document, problem_pages, swagger_ui
 from .negotiation import JSON, prefers_html
 from .static_responses import CachedResponse
 
@@ -46,7 +46,7 @@ def init_app(app: Flask, apis: Iterable[Api], *, has_docs: bool) -> None:
     app.extensions["versions"] = versions
     blueprints = [index_blp, swagger_ui.assets_blp, problem_pages.blp]
     if has_docs:
-        blueprints += [blp, moving.blp] if "v1" in versions else [blp]
+        blueprints += [blp, clients.blp, *([moving.blp] if "v1" in versions else [])]
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     not_found.init_app(app)

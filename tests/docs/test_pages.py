@@ -12,7 +12,12 @@ from markupsafe import escape
 from alchemist.errors import PROBLEM_TYPES
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-PAGES = ["/api/docs", "/problems", *(f"/problems/{code}" for code in PROBLEM_TYPES)]
+PAGES = [
+    "/api/docs",
+    "/api/docs/clients",
+    "/problems",
+    *(f"/problems/{code}" for code in PROBLEM_TYPES),
+]
 DOCUMENTS = ["/api/openapi.json", "/api/v2/openapi.json", "/api/v1/openapi.json"]
 CONTENT_SECURITY_POLICY = {
     "default-src": "'none'",
@@ -216,10 +221,14 @@ def test_the_type_of_an_error_is_the_url_of_its_page(client):
 
 
 @pytest.mark.parametrize("code", ["unknown", "<script>", "..", "%00"])
-def test_an_unknown_code_has_no_page(client, code):
-    response = client.get(f"/problems/{code}", headers=BROWSER)
-    assert response.status_code == 404
-    assert response.mimetype == "application/problem+json"
+def test_an_unknown_code_is_a_page_for_a_browser_and_a_problem_for_a_program(client, code):
+    page, problem = (
+        client.get(f"/problems/{code}", headers=BROWSER),
+        client.get(f"/problems/{code}"),
+    )
+    assert (page.status_code, page.mimetype) == (404, "text/html")
+    assert "/problems" in Page(page.text).links
+    assert (problem.status_code, problem.mimetype) == (404, "application/problem+json")
 
 
 @pytest.mark.parametrize("path", ["/api/dcos", "/potions", "/api/v2/potoins"])
@@ -233,3 +242,23 @@ def test_a_mistyped_url_is_a_page_for_a_browser_and_a_problem_for_a_program(clie
         problem = client.get(path, headers={"Accept": accept})
         assert (problem.status_code, problem.json["code"]) == (404, "not-found")
         assert set(problem.vary) == set(page.vary) == {"Accept", "Authorization"}
+
+
+def test_the_page_about_clients_names_the_url_that_the_reader_has_used(client):
+    page = client.get("/api/docs/clients", base_url="http://localhost:8123", headers=BROWSER).text
+    assert "curl -s http://localhost:8123/api/v2/openapi.json" in page
+
+
+def test_the_documents_lead_to_the_pages_for_clients(client):
+    for version, path in (
+        ("v2", "/api/docs/clients"),
+        ("v1", "/api/docs/moving-from-the-older-services"),
+    ):
+        description = client.get(f"/api/{version}/openapi.json").json["info"]["description"]
+        assert f"]({path})" in description
+    assert "/api/docs/moving-from-the-older-services" in get_page(client, "/api/docs/clients").links
+
+
+def test_every_link_of_the_page_about_clients_works(client):
+    for link in get_page(client, "/api/docs/clients").links:
+        assert client.get(link).status_code == 200, link
