@@ -12,7 +12,7 @@ from . import errors, migrations, sample_data, tokens
 from . import verify as verification
 from .dev import dev
 from .grant import grant
-from .output import echo
+from .output import echo, escape
 from .purge import purge
 from .restore import after_restore, revocations
 from .target_database import (
@@ -109,7 +109,8 @@ def load_examples(data: Path | None, yes: bool) -> None:
 
 
 def _load_examples(database: TargetDatabase) -> None:
-    with click.progressbar(length=1, label=f"Loading examples into {database.location}") as bar:
+    label = escape(f"Loading examples into {database.location}")
+    with click.progressbar(length=1, label=label) as bar:
 
         def update_bar(done: int, total: int) -> None:
             bar.length = total

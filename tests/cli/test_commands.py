@@ -509,6 +509,30 @@ def test_a_missing_database_is_one_clear_line_and_is_not_created(directory, comm
     assert list(directory.iterdir()) == []
 
 
+CONTROLS = "a\x1b[2J\x9b\u202eb"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["verify", "--data", CONTROLS], [CONTROLS], ["verify", f"--{CONTROLS}"]),
+        *(["token", "revoke", CONTROLS], ["dev", "--host", CONTROLS], ["dev", "--port", CONTROLS]),
+    ],
+    ids=ascii,
+)
+def test_no_error_message_controls_the_terminal(directory, arguments):
+    result = CliRunner().invoke(cli.main, arguments)
+    assert result.exit_code in (1, 2)
+    assert r"a\x1b[2J\x9b\u202eb" in result.stderr
+    assert all(line.isprintable() for line in result.stderr.splitlines())
+
+
+def test_no_path_controls_the_terminal(directory):
+    output = run("load-examples", "--data", CONTROLS)
+    assert r"a\x1b[2J\x9b\u202eb" in output
+    assert all(line.isprintable() for line in output.splitlines())
+
+
 def test_data_comes_before_the_database_url(directory, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://localhost:1/nowhere")
     (line,) = run_failing("verify", "--data", "typo")
