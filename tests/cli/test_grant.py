@@ -1,6 +1,7 @@
 """`alchemist grant`: errors and warnings; `tests/test_access.py` uses the role that it makes."""
 
 import logging
+from time import monotonic, sleep
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import NullPool, create_engine, text
 from alchemist import database as db
 from alchemist.cli import main
 from alchemist.database import privileges
+from tests.servers import TIMEOUT
 
 
 @pytest.fixture
@@ -88,3 +90,12 @@ def test_the_service_warns_if_its_role_may_change_the_audit_log(
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
         (logging.WARNING, privileges.WARNING)
     ]
+
+
+def test_a_service_that_runs_as_the_owner_warns_once(gunicorn_with_auth):
+    deadline = monotonic() + TIMEOUT
+    while privileges.WARNING not in gunicorn_with_auth.log.read_text():
+        assert monotonic() < deadline
+        sleep(0.1)
+    assert gunicorn_with_auth.request("GET", "/readyz").status == 200
+    assert gunicorn_with_auth.log.read_text().count(privileges.WARNING) == 1
