@@ -24,6 +24,7 @@ from alchemist.domains.audit.blueprint import changes_blp as changes
 from alchemist.domains.coupons.blueprint import blp as coupons
 from alchemist.domains.heroes.blueprint import blp as heroes
 from alchemist.domains.ingredients.blueprint import blp as ingredients
+from alchemist.domains.orders import auth as orders_auth
 from alchemist.domains.orders.blueprint import blp as orders
 from alchemist.domains.potions.blueprint import blp as potions
 from alchemist.domains.products.blueprint import blp as products
@@ -67,6 +68,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     idempotency.init_app(app, settings.max_idempotency_keys)
     listeners.init_app(app)
     auth.init_app(app, settings)
+    orders_auth.init_app(app, settings)
     security_headers.init_app(app, settings.cors_origins)
     health.init_app(app)
     security_txt.init_app(app, settings.security_contact)

@@ -127,6 +127,7 @@ LAYERS: dict[str, list[str]] = {
         "operator_session",
         "tokens",
         "grant",
+        "expire_orders",
         "purge",
         "restore",
         "sample_data",

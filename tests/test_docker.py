@@ -119,7 +119,7 @@ def test_every_container_is_hardened_and_limited(name):
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is (name != "test")
     assert service["init"] is True
-    permanent = {"database", "service", "purge", "proxy", "development"}
+    permanent = {"database", "service", "purge", "expire-orders", "proxy", "development"}
     assert service["restart"] == ("unless-stopped" if name in permanent else "no")
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
@@ -148,7 +148,7 @@ def test_only_the_owner_of_the_tables_migrates_and_the_service_is_another_role()
     owner = SERVICES["database"]["environment"]["POSTGRES_USER"]
     role = SERVICES["grant"]["command"][2]
     assert users == {"migrate": owner, "grant": owner} | dict.fromkeys(
-        ("service", "purge", "development"), role
+        ("service", "purge", "expire-orders", "development"), role
     )
     assert role != owner
 
@@ -158,6 +158,11 @@ def test_expired_rows_are_deleted_once_a_day():
     assert (shell, option) == ("sh", "-c")
     purge, pause = re.fullmatch(r"while :; do (.+); sleep (\d+) & wait \$\$!; done", loop).groups()
     assert (purge, int(pause)) == ("alchemist purge", 24 * 60 * 60)
+
+
+def test_unpaid_orders_expire_within_a_minute():
+    loop = SERVICES["expire-orders"]["command"][2]
+    assert loop == "while :; do alchemist expire-orders; sleep 60 & wait $$!; done"
 
 
 def test_the_log_of_postgresql_has_no_values_of_rows():

@@ -11,6 +11,7 @@ from alchemist import __version__, config
 from . import errors, migrations, sample_data, tokens
 from . import verify as verification
 from .dev import dev
+from .expire_orders import expire_orders
 from .grant import grant
 from .output import echo, escape
 from .purge import purge
@@ -56,6 +57,7 @@ def main() -> None:
 main.add_command(dev)
 main.add_command(tokens.token)
 main.add_command(purge)
+main.add_command(expire_orders)
 main.add_command(grant)
 main.add_command(revocations)
 main.add_command(after_restore)

@@ -92,6 +92,16 @@ class Settings:
         10_000,
         validate=Range(10, 1_000_000),
     )
+    order_ttl: float = _setting(
+        "Seconds after which an order that is not paid expires.",
+        86_400.0,
+        validate=Range(1, 31_536_000),
+    )
+    max_open_orders: int = _setting(
+        "Orders that a user may have placed and not yet paid; 0 is any number.",
+        100,
+        validate=Range(0, 1_000_000),
+    )
     log_client_address: bool = _setting(
         "Whether the logs and the audit log have the addresses of clients.", False
     )

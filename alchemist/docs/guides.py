@@ -70,7 +70,8 @@ redeems the coupon. If any of this is impossible, nothing is changed and a 409 l
 that the items add up exactly to the totals. `POST /api/v2/orders/quote` answers what placing the
 order would answer, and changes nothing. An order is placed, then paid, then fulfilled: each seller
 fulfils own items, and it is `partially_fulfilled` until all have. Until a seller begins it can be
-cancelled, which returns its stock and its coupon. A seller sees own items and their totals only.
+cancelled, which returns its stock and its coupon. A seller sees own items and their totals only. An
+order that is not paid until `expires_at` can no longer be paid: it is cancelled a moment later.
 
 ## Rate limits
 

@@ -125,7 +125,8 @@ class OrderCreateSchema(Schema):
 def place_with_v1_errors(items: Sequence[Mapping[str, Any]]) -> Order:
     """Place an order; raise BadRequest for unknown products, with the detail of v1."""
     try:
-        return service.place(request.caller.user_id, items=items, single_currency=True)
+        limits = auth.order_limits()
+        return service.place(request.caller.user_id, items=items, single_currency=True, **limits)
     except errors.UnprocessableContent as error:
         details = [_to_v1_error(detail, items) for detail in error.errors]
         unknown = [detail for detail in details if detail["code"] == "unknown-reference"]
@@ -186,7 +187,7 @@ class V1OrderList(Resource):
         auth.own_query,
         body=OrderCreateSchema,
         in_session=True,
-        problems=["mixed-currencies", "out-of-stock"],
+        problems=["mixed-currencies", "out-of-stock", "too-many-open-orders"],
     )
     @blp.doc(**problem_codes.documented("unknown-reference", status=400))
     def post(self, values: dict[str, Any]) -> Order:

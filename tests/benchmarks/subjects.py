@@ -78,6 +78,7 @@ def alchemist_environment(url: URL, *, open_access: bool) -> dict[str, str]:
     return own | {
         "DATABASE_URL": url.render_as_string(hide_password=False),
         "ALCHEMIST_WORKERS": "1",
+        "ALCHEMIST_MAX_OPEN_ORDERS": "0",
         # The peers know no callers.
         "ALCHEMIST_OPEN_ACCESS": str(open_access),
         # Nor do they log requests.

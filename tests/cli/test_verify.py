@@ -93,9 +93,9 @@ DAMAGES: dict[str, list[str]] = {
     ],
     "order-item-stores": ["UPDATE order_items SET store_id = gen_random_uuid()"],
     "order-fulfilment: item": ["UPDATE order_items SET fulfilled_at = now()"],
-    "order-fulfilment: order": ["UPDATE orders SET status = 'fulfilled' WHERE status = 'placed'"],
+    "order-fulfilment: order": ["UPDATE orders SET status = 'fulfilled', expires_at = NULL"],
     "order-fulfilment: part": [
-        "UPDATE orders SET status = 'partially_fulfilled' WHERE status = 'placed'"
+        "UPDATE orders SET status = 'partially_fulfilled', expires_at = NULL"
     ],
     "order-coupon-codes": ["UPDATE orders SET coupon_code = NULL"],
     "potion-ingredients: missing": ["DELETE FROM potion_ingredients"],

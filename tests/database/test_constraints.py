@@ -94,7 +94,8 @@ VIOLATIONS = {
     },
     "orders": {
         "redemption_id_key": f"redemption_id = {SHARED}",
-        "status_check": "status = 'lost'",
+        "status_check": "status = 'lost', expires_at = NULL",
+        "expires_at_check": "status = 'paid'",
     },
     "order_items": {
         "pkey": "position = 0",

@@ -1,12 +1,17 @@
 """Restricts orders to those that the caller may read, pay, cancel or fulfil."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
+
+from flask import Flask, current_app
 
 from alchemist import errors
 from alchemist.api.references import Reference
 from alchemist.api.request import request
+from alchemist.config import Settings
 from alchemist.database import Query
 from alchemist.domains.heroes import auth as heroes_auth
 from alchemist.domains.heroes import service as heroes
@@ -16,6 +21,12 @@ from . import service
 
 READ, READ_SALES = "orders:read", "sales:read"
 WRITE, FULFIL = "orders:write", "orders:fulfil"
+COUPON_POINTER = "#/coupon_code"
+UNUSABLE_COUPON = {
+    "pointer": COUPON_POINTER,
+    "code": "coupon-not-valid",
+    "detail": "You cannot use this coupon.",
+}
 
 
 def visibility_arguments() -> dict[str, Any]:
@@ -76,3 +87,29 @@ def check_hero_owner(references: Iterable[Reference]) -> None:
             and heroes.exists_of_other_owner(reference.key, user_id)
         ):
             raise errors.Forbidden.missing_permission(f"{heroes_auth.WRITE}:any")
+
+
+@contextmanager
+def hidden_coupon_errors() -> Iterator[None]:
+    """Replace the reasons why a coupon is rejected, unless the caller may read coupons.
+
+    Otherwise a caller could find out which codes exist, one quote for each guess.
+    """
+    try:
+        yield
+    except (errors.Conflict, errors.UnprocessableContent) as error:
+        others = [each for each in error.errors if each.get("pointer") != COUPON_POINTER]
+        if "coupons:read" in request.caller.permissions or len(others) == len(error.errors):
+            raise
+        raise errors.Conflict(UNUSABLE_COUPON["detail"], [UNUSABLE_COUPON, *others]) from error
+
+
+def order_limits() -> dict[str, Any]:
+    """Return the arguments of `service.place` that the settings determine."""
+    limits: dict[str, Any] = current_app.extensions["order_limits"]
+    return limits
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    ttl = timedelta(seconds=settings.order_ttl)
+    app.extensions["order_limits"] = {"ttl": ttl, "max_open_orders": settings.max_open_orders}

@@ -15,7 +15,14 @@ from alchemist.domains.coupons import service as coupons
 
 from . import auth, service
 from .models import Order
-from .schemas import EXAMPLE_PAID_PK, OrderCreateSchema, OrderListQuery, OrderSchema, QuoteSchema
+from .schemas import (
+    EXAMPLE_PAID_PK,
+    OrderCreateSchema,
+    OrderListQuery,
+    OrderSchema,
+    QuoteCreateSchema,
+    QuoteSchema,
+)
 
 blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="Orders of products.")
 QUOTE_SCHEMA = QuoteSchema()
@@ -25,6 +32,7 @@ PLACE_PROBLEMS = (
     "out-of-range",
     "out-of-stock",
     "price-changed",
+    "too-many-open-orders",
     *coupons.REJECTION_CODES,
 )
 
@@ -32,7 +40,7 @@ PLACE_PROBLEMS = (
 def place_order(values: dict[str, Any]) -> Order:
     if values.get("coupon_code") is not None:
         request.caller.require("coupons:redeem")
-    return service.place(request.caller.user_id, **values)
+    return service.place(request.caller.user_id, **values, **auth.order_limits())
 
 
 @blp.route("")
@@ -76,7 +84,7 @@ class QuoteOrder(Resource):
 
     @costly
     @limit_misses(COUPON_MISSES, "coupon_code")
-    @blp.arguments(OrderCreateSchema, authorize=auth.check_hero_owner)
+    @blp.arguments(QuoteCreateSchema, authorize=auth.check_hero_owner)
     @blp.doc(
         responses={
             200: openapi.response(
@@ -90,9 +98,10 @@ class QuoteOrder(Resource):
         """Quote an order
 
         The response is that of placing the order, errors included, but nothing is changed. It has
-        neither a `pk` nor transitions.
+        neither a `pk` nor transitions. Without the permission `coupons:read`, a code that is
+        unknown and one that cannot be used now have the same error.
         """
-        with rolled_back():
+        with rolled_back(), auth.hidden_coupon_errors():
             order = place_order(values)
             return get_representation(QUOTE_SCHEMA, auth.own_query(order.pk)).to_response()
 
@@ -115,7 +124,7 @@ class PayOrder(Resource):
     @blp.action(
         OrderSchema,
         auth.query_as_buyer,
-        problems=["wrong-status"],
+        problems=["order-expired", "wrong-status"],
         example={"status": "paid", "allowed_transitions": ["cancel"]},
     )
     def post(self, order: Order) -> None:

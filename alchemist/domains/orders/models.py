@@ -69,6 +69,8 @@ class Order(Versioned, Base):
     coupon_code: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(32), server_default="placed")
     placed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # Null once it is paid. Until it is cancelled, an expired order still reserves its stock.
+    expires_at: Mapped[datetime | None]
     # One object for each currency, as clients see it: the totals of an order never change.
     totals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 
@@ -87,7 +89,13 @@ class Order(Versioned, Base):
             "status",
             info=error_info("not-one-of", "#/status", "Not an order status."),
         ),
+        CheckConstraint(
+            "expires_at IS NULL OR status = 'placed'",
+            "expires_at",
+            info=error_info("conflict", "#", "Only an unpaid order expires."),
+        ),
         Index(None, "placed_at", "pk"),
+        Index(None, "expires_at"),
         Index(None, "status", "pk"),
         Index(None, "status", "placed_at", "pk"),
         Index(None, "user_id", "pk"),

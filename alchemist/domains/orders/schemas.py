@@ -75,8 +75,8 @@ class ExpectedTotalSchema(Schema):
             raise ValidationError({"total": [message]})
 
 
-class OrderCreateSchema(Schema):
-    """The body of a request that places an order."""
+class QuoteCreateSchema(Schema):
+    """The body of a request for a quote."""
 
     items = List(
         Nested(OrderItemCreateSchema),
@@ -85,8 +85,8 @@ class OrderCreateSchema(Schema):
         max=100,
         metadata={"description": "The products to order."},
     )
-    coupon_code = NameReference(
-        column=Coupon.code_folded,
+    # No reference: the service decides who may learn whether the coupon exists.
+    coupon_code = Text(
         min=1,
         max=64,
         allow_none=True,
@@ -109,6 +109,19 @@ class OrderCreateSchema(Schema):
             "order costs anything else, it is not placed.",
             "examples": [None],
         },
+    )
+
+
+class OrderCreateSchema(QuoteCreateSchema):
+    """The body of a request that places an order."""
+
+    coupon_code = NameReference(
+        column=Coupon.code_folded,
+        min=1,
+        max=64,
+        allow_none=True,
+        example=EXAMPLE_CODE,
+        metadata={"description": "The code of a coupon to redeem, in any case."},
     )
 
 
@@ -205,6 +218,13 @@ class OrderSchema(Schema):
     )
     placed_at = UtcDateTime(
         metadata={"description": "When the order was placed, at the prices of that moment."}
+    )
+    expires_at = UtcDateTime(
+        allow_none=True,
+        metadata={
+            "description": "Until when it can be paid; then it is cancelled, and its stock and its "
+            "coupon are free again. Null once it is paid or cancelled."
+        },
     )
     user_id = Pk(
         allow_none=True,

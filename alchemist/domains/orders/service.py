@@ -1,7 +1,7 @@
 """Queries of orders, and the operations that place and change them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from alchemist import errors
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.products.service import store_pks_of_owner_select
+from alchemist.domains.users import service as users
 from alchemist.errors import ErrorDetail
 
 from . import cart, pricing, stock
@@ -21,11 +22,26 @@ from .models import TRANSITIONS, Order, OrderItem
 from .viewer import UNRESTRICTED, Viewer, allowed_transitions, can_fulfil
 
 errors.register(
+    "order-expired",
+    409,
+    "The order was not paid in time. It can only be cancelled, and soon will be.",
+    "The order was not paid in time.",
+)
+errors.register(
+    "too-many-open-orders",
+    409,
+    "The caller has as many orders that are not paid as the service allows. Pay or cancel some.",
+    "You have 100 orders that are not paid, which is the maximum.",
+)
+errors.register(
     "wrong-status",
     409,
     "The order's status does not allow this. `allowed_transitions` lists what it allows.",
     "The order is paid. Allowed actions: fulfil, cancel.",
 )
+
+
+DEFAULT_TTL = timedelta(days=1)
 
 
 @db.cached_query
@@ -110,12 +126,15 @@ def place(
     hero_id: UUID | None = None,
     expected_totals: Sequence[Mapping[str, Any]] | None = None,
     single_currency: bool = False,
+    ttl: timedelta = DEFAULT_TTL,
+    max_open_orders: int = 0,
 ) -> Order:
     """Redeem the coupon, reserve the stock and insert the order, or raise and change nothing.
 
     Locks the coupon first and then the products by pk, as all operations do. Raises
     UnprocessableContent if a reference is unknown or a price is too large, else Conflict with
-    every reason why the order cannot be placed.
+    every reason why the order cannot be placed. It expires after `ttl`. The user may have
+    `max_open_orders` that are not paid; 0 is any number.
     """
     order_id = uuid7()
     coupon = _lock_coupon(coupon_code) if coupon_code else None
@@ -132,13 +151,16 @@ def place(
         conflicts += cart.price_mismatch_errors(totals, expected_totals)
     if conflicts:
         raise errors.Conflict("The order cannot be placed.", conflicts)
+    if max_open_orders and user_id is not None:
+        _check_open_orders(user_id, max_open_orders)
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
     # now() is the start of the transaction: prices are read later, after the wait for locks.
-    placed_at = func.clock_timestamp()
+    placed_at = func.statement_timestamp()
     order = db.insert(
         Order(
             pk=order_id,
             placed_at=placed_at,
+            expires_at=placed_at + ttl,
             totals=totals,
             coupon_code=coupon and coupon.code,
             **references,
@@ -170,8 +192,25 @@ def _redeem(
         return None, [{"pointer": "#/coupon_code", **error} for error in conflict.errors]
 
 
+def _check_open_orders(user_id: UUID, maximum: int) -> None:
+    """Raise Conflict if the user has as many open orders as allowed.
+
+    The lock of the user lets the next order of the user count this one. It is taken after those of
+    the coupon and the products.
+    """
+    db.lock_row(users.by_pk(user_id))
+    count = db.session.scalar(COUNT_OPEN_ORDERS, {"user_id": user_id}) or 0
+    if count >= maximum:
+        detail = f"You have {count} orders that are not paid, which is the maximum."
+        raise errors.Conflict(detail, code="too-many-open-orders")
+
+
 def pay(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
-    _transition(order, "pay", viewer)
+    """Pay a locked order; raise Conflict if it has expired, or its status does not allow it."""
+    _check_transition(order, "pay", viewer)
+    if db.session.scalar(IS_EXPIRED, {"order_pk": order.pk}):
+        raise errors.Conflict("The order was not paid in time.", code="order-expired")
+    db.update(order, {"status": "paid", "expires_at": None})
 
 
 def fulfil(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
@@ -191,21 +230,27 @@ def fulfil(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
 
 
 def cancel(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
-    """Cancel a locked order; release its redemption and return its stock.
+    """Cancel a locked order, release its redemption and return its stock.
 
     The order is locked before the coupon and the products. That cannot deadlock with `place`,
     which holds those locks but waits for no existing order.
     """
-    _transition(order, "cancel", viewer)
+    _check_transition(order, "cancel", viewer)
+    db.update(order, {"status": "cancelled", "expires_at": None})
     if order.redemption_id is not None:
         coupons.release(order.redemption_id)
     stock.return_stock(order.pk)
 
 
-def _transition(order: Order, action: str, viewer: Viewer) -> None:
-    """Set the status of a locked order; raise Conflict if its status does not allow the action."""
-    _check_transition(order, action, viewer)
-    db.update(order, {"status": TRANSITIONS[order.status][action]})
+def cancel_expired() -> Order | None:
+    """Cancel one expired order, and return it; return None if there is none.
+
+    An order that another transaction has locked is skipped: it is paid or cancelled there.
+    """
+    order: Order | None = db.session.scalars(LOCK_EXPIRED_ORDER).one_or_none()
+    if order is not None:
+        cancel(order)
+    return order
 
 
 def _check_transition(order: Order, action: str, viewer: Viewer) -> None:
@@ -220,7 +265,19 @@ def _wrong_status(order: Order, detail: str, viewer: Viewer) -> errors.Conflict:
     return errors.Conflict(f"{detail} {sentence}", code="wrong-status", allowed_transitions=actions)
 
 
+LOCK_EXPIRED_ORDER = (
+    select(Order)
+    .where(Order.expires_at <= func.statement_timestamp())
+    .order_by(Order.expires_at)
+    .limit(1)
+    .with_for_update(key_share=True, skip_locked=True)
+    .execution_options(populate_existing=True)
+)
+COUNT_OPEN_ORDERS = select(func.count()).where(
+    Order.user_id == bindparam("user_id"), Order.status == "placed"
+)
 ORDER_PK = bindparam("order_pk", type_=Uuid())
+IS_EXPIRED = select(Order.expires_at <= func.clock_timestamp()).where(Order.pk == ORDER_PK)
 ALLOWED_TRANSITIONS = select(allowed_transitions(Order)).where(Order.pk == ORDER_PK)
 # The order is locked, so no other seller fulfils items of it meanwhile.
 FULFIL_ITEMS = (

@@ -104,7 +104,12 @@ def allowed_transitions(order: Any) -> ColumnElement[Any]:
         for status, allowed in TRANSITIONS.items()
         if allowed
     }
-    return case(arrays, value=order.status, else_=_json_array(()))
+    # Orders that are paid have no `expires_at`.
+    is_expired = order.expires_at <= func.statement_timestamp()
+    return case(
+        (and_(is_expired, can_write), _json_array(["cancel"])),
+        else_=case(arrays, value=order.status, else_=_json_array(())),
+    )
 
 
 def _json_array(names: Iterable[str]) -> ColumnElement[Any]:

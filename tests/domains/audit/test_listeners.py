@@ -133,7 +133,7 @@ def test_a_redemption_of_an_order_has_entries_up_to_its_release(client):
     assert response.status_code == 200
     assert [action for action, *_ in entries(order.redemption_id)] == ["create", "update"]
     assert entries(order.redemption_id)[1] == ("update", "redemptions", ["released_at"])
-    assert entries(order.pk)[-1] == ("update", "orders", ["status"])
+    assert entries(order.pk)[-1] == ("update", "orders", ["expires_at", "status"])
 
 
 def test_a_rejected_redemption_leaves_no_entry(client):

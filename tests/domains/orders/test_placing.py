@@ -15,7 +15,17 @@ from tests.domains.orders.shop import URL, coupon_mismatches, item, remaining, s
 from tests.factories import make_coupon, make_hero, make_product, make_store, make_user, sign_in
 
 FIELDS = {
-    *("pk", "status", "placed_at", "user_id", "hero_id", "coupon_code", "items", "totals"),
+    *(
+        "pk",
+        "status",
+        "placed_at",
+        "expires_at",
+        "user_id",
+        "hero_id",
+        "coupon_code",
+        "items",
+        "totals",
+    ),
     *("allowed_transitions", "created_at", "updated_at"),
 }
 ITEM_FIELDS = {"product_id", "name", "store_id", "currency", "quantity", "unit_price", "total"} | {

@@ -1,5 +1,6 @@
 """A quote equals the answer to placing the order, and changes nothing."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,7 @@ from tests.answers import pointers_and_codes
 from tests.domains.orders.shop import dump, item, remaining, stock
 from tests.factories import make_coupon, make_hero, make_product, make_store, sign_in
 
-DIFFERENT = {"placed_at", "created_at", "updated_at"}
+DIFFERENT = {"placed_at", "expires_at", "created_at", "updated_at"}
 
 
 @pytest.fixture
@@ -69,16 +70,15 @@ def test_a_quoted_order_does_not_exist(quote, order_body):
     ("values", "status"),
     [
         ({"items": []}, 422),
-        ({"coupon_code": "Nowhere"}, 422),
-        ({"coupon_code": "Gone"}, 409),
         ({"expected_totals": []}, 409),
+        ({"coupon_code": "Gone"}, 409),
         ({"coupon_code": "Gone", "expected_totals": []}, 409),
     ],
 )
-def test_a_quote_has_the_same_errors_as_placing_the_order(place, quote, values, status):
+def test_a_quote_has_the_same_errors_as_placing_the_order(place, quote, admin, values, status):
     make_coupon(code="Gone", init_count=0)
     product = make_product(stock=1)
-    answers = [call(item(product, 2), **values) for call in (quote, place)]
+    answers = [call(item(product, 2), **values, headers=admin) for call in (quote, place)]
     assert [answer.status_code for answer in answers] == [status] * 2
     assert pointers_and_codes(answers[0]) == pointers_and_codes(answers[1])
     bodies = [
@@ -86,6 +86,34 @@ def test_a_quote_has_the_same_errors_as_placing_the_order(place, quote, values, 
         for answer in answers
     ]
     assert bodies[0] == bodies[1]
+
+
+def test_unknown_and_unusable_codes_are_one_error_of_a_quote(quote):
+    make_coupon(code="Gone", init_count=0)
+    make_coupon(code="Past", valid_until=datetime(2020, 1, 1, tzinfo=UTC))
+    product = make_product()
+    problems = []
+    for code in ("Nowhere", "Gone", "Past"):
+        answer = quote(item(product), coupon_code=code)
+        assert answer.status_code == 409
+        problems.append({k: v for k, v in answer.json.items() if k != "request_id"})
+    assert problems[0] == problems[1] == problems[2]
+    assert problems[0]["errors"] == [
+        {
+            "pointer": "#/coupon_code",
+            "code": "coupon-not-valid",
+            "detail": "You cannot use this coupon.",
+        }
+    ]
+
+
+def test_those_who_may_read_coupons_learn_the_reason_from_a_quote(quote, admin):
+    make_coupon(code="Gone", init_count=0)
+    answers = [
+        quote(item(make_product()), coupon_code=code, headers=admin) for code in ("Nowhere", "Gone")
+    ]
+    assert pointers_and_codes(answers[0]) == {("#/coupon_code", "unknown-reference")}
+    assert pointers_and_codes(answers[1]) == {("#/coupon_code", "coupon-exhausted")}
 
 
 def test_a_rejected_quote_changes_nothing(quote):

@@ -1,0 +1,38 @@
+"""`alchemist expire-orders`: cancel orders that were not paid in time."""
+
+from pathlib import Path
+
+import click
+from sqlalchemy import URL
+
+from alchemist.domains.orders import service
+
+from . import errors
+from .operator_session import operator_session
+from .output import echo
+from .target_database import data_option, running_database
+
+
+@click.command()
+@data_option
+def expire_orders(data: Path | None) -> None:
+    """Cancel orders that were not paid in time.
+
+    Returns their stock and their coupons. Each order is a transaction of its own. Run this every
+    minute, for example with cron. The service may be running, and several of these commands.
+
+    \b
+    Example:
+        alchemist expire-orders
+    """
+    with errors.reported(), running_database(data) as database:
+        echo(f"Cancelling expired orders in {database.location}.")
+        count = 0
+        while _cancel_one(database.url):
+            count += 1
+        echo(f"{count} orders cancelled.")
+
+
+def _cancel_one(url: URL) -> bool:
+    with operator_session(url):
+        return service.cancel_expired() is not None
