@@ -1,7 +1,9 @@
 """Bodies: what JSON leaves open is closed, and nothing that a client sends is a defect."""
 
 import json
+import sys
 from time import monotonic
+from uuid import UUID
 
 import pytest
 
@@ -243,3 +245,48 @@ def test_a_patch_must_not_change_a_read_only_time(client, value):
     url = client.post("/api/v2/ingredients", json={"name": "Mandrake"}).headers["Location"]
     answer = client.patch(url, json={"created_at": value}, headers={"If-Match": "*"})
     assert pointers_and_codes(answer) == {("#/created_at", "read-only")}
+
+
+BODIES = {
+    "empty objects": lambda n: "[" + ",".join(["{}"] * n) + "]",
+    "floats": lambda n: "[" + ",".join(["1.5"] * n) + "]",
+    "unknown fields": lambda n: "{" + ",".join(f'"a{i}":1' for i in range(n)) + "}",
+    "empty items": lambda n: '{"ingredients":[' + ",".join(["{}"] * n) + "]}",
+    "numbers as items": lambda n: '{"ingredients":[' + ",".join(["1.5"] * n) + "]}",
+    "keys": lambda n: '{"ingredients":[' + ",".join(f'"{UUID(int=i)}"' for i in range(n)) + "]}",
+    "one key": lambda n: '{"ingredients":[' + ",".join([f'"{UUID(int=1)}"'] * n) + "]}",
+    "unknown fields of an item": lambda n: (
+        '{"ingredients":[{' + ",".join(f'"a{i}":1' for i in range(n)) + "}]}"
+    ),
+}
+
+
+def count_calls(function):
+    """Return how many functions a function calls."""
+    calls = 0
+
+    def count(_frame, event, _argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("url", ["/api/v2/potions", "/api/v1/potions"])
+@pytest.mark.parametrize("kind", BODIES)
+def test_the_cost_of_a_body_is_linear(client, url, kind):
+    """Twice as many values take at most twice as many function calls, and no more than 200 each."""
+
+    def calls(count):
+        body = BODIES[kind](count)
+        return count_calls(lambda: client.post(url, data=body, content_type="application/json"))
+
+    calls(1000)
+    small, medium, large = calls(1000), calls(2000), calls(4000)
+    assert large - medium < 2.2 * (medium - small) + 200
+    assert large < 200 * 4000
