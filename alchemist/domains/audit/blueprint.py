@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response
 
-from alchemist.api import Blueprint, Resource, openapi
+from alchemist.api import Blueprint, Resource, openapi, problem_codes
 from alchemist.api.request import request
 from alchemist.api.response import JsonResponse
 from alchemist.database import Query
@@ -28,7 +28,11 @@ NEXT_LINK = {
         '<http://127.0.0.1:8000/api/v2/changes?limit=100&after=740>; rel="next"',
     )
 }
-RETRY_AFTER = {"Retry-After": openapi.header("Only if the page is empty: seconds to wait.", "1")}
+RETRY_AFTER = {
+    "Retry-After": openapi.header(
+        "Only if the page is empty: seconds to wait.", 1, required=False, type="integer"
+    )
+}
 
 
 @blp.route("")
@@ -66,7 +70,8 @@ class ChangeList(Resource):
                 "The changes.", ChangeEntrySchema(many=True), NEXT_LINK | RETRY_AFTER
             ),
             **openapi.error_responses(406),
-        }
+        },
+        **problem_codes.documented("invalid-cursor", *problem_codes.codes_for_query(ChangeQuery())),
     )
     def get(self, args: dict[str, Any]) -> Response:
         """List what has changed
