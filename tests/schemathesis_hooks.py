@@ -25,6 +25,10 @@ from tests.servers import TIMEOUT
 REFERENCES = {"store_id": "stores", "potion_id": "potions", "hero_id": "heroes"}
 # The fields of version 1 that take a number as text.
 NUMBERS = {"price", "quantity", "init_count", "remaining_count"}
+READ_ONLY = {
+    *("pk", "created_at", "updated_at", "suspended_at", "store_id", "currency"),
+    *("store", "remaining_count"),
+}
 OWN_TAG = re.compile(r'"[0-9a-f]{24}"')
 asker = requests.Session()
 asker.headers["Authorization"] = f"Bearer {os.environ['ALCHEMIST_TOKEN']}"
@@ -36,15 +40,17 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         return
     base = case.operation.base_url.rstrip("/")
     _spare_oneself(base, case)
+    # Schemathesis calls a header invalid in a case that it calls valid, if it has no example.
+    is_negative = case.meta.generation.mode == GenerationMode.NEGATIVE
     wrong = {
         location
         for location, component in case.meta.components.items()
-        if component.mode == GenerationMode.NEGATIVE
+        if is_negative and component.mode == GenerationMode.NEGATIVE
     }
     if not wrong or ParameterLocation.BODY in wrong:
         _use_fitting_tag(case.headers)
     if not wrong:
-        case.body = _make_visible(case.body)
+        case.body = _without_read_only(case.operation.method, _make_visible(case.body))
         _use_numbers_in_range(case.body)
         case.query = _make_visible(case.query)
         _use_each_sort_key_once(case.query)
@@ -60,6 +66,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         if case.meta.phase.name != TestPhase.STATEFUL and "user_id" in case.path_parameters:
             _use_existing_token(base, case.path_parameters)
         _use_fitting_cursor(base + case.formatted_path, case.query)
+        _use_start_of_feed(case.query)
         _use_fresh_key(case.headers)
         _use_what_old_clients_know(base, case.body)
 
@@ -71,6 +78,12 @@ def _use_fitting_tag(headers: Any) -> None:
     """
     if "If-Match" in headers and not OWN_TAG.fullmatch(headers["If-Match"]):
         headers["If-Match"] = "*"
+
+
+def _use_start_of_feed(query: Any) -> None:
+    """Begin at the start: any other position is one that the feed has returned."""
+    if isinstance(query, dict) and "after" in query:
+        query["after"] = "start"
 
 
 def _use_fresh_key(headers: Any) -> None:
@@ -85,10 +98,19 @@ def _use_existing_ingredients(base: str, body: Any) -> None:
     if not isinstance(lines, list):
         return
     rows = asker.get(f"{base}/api/v2/ingredients?limit=200", timeout=TIMEOUT).json()
-    pairs = zip(lines, (row["pk"] for row in rows), strict=False)
+    names = {row["pk"]: row["name"] for row in rows}
+    pairs = zip(lines, names, strict=False)
     body["ingredients"] = [
-        line | {"pk": pk} if isinstance(line, dict) else pk for line, pk in pairs
+        {**line, "pk": pk, "name": names[pk]} if isinstance(line, dict) else pk
+        for line, pk in pairs
     ]
+
+
+def _without_read_only(method: str, body: Any) -> Any:
+    """Leave out of a patch what must be equal to what is stored."""
+    if method.upper() != "PATCH" or not isinstance(body, dict):
+        return body
+    return {name: value for name, value in body.items() if name not in READ_ONLY}
 
 
 def _make_visible(value: Any) -> Any:
@@ -123,11 +145,14 @@ def _use_numbers_in_range(body: Any) -> None:
     """
     if not isinstance(body, dict):
         return
+    for total in body.get("expected_totals") or ():
+        # Every currency has whole amounts.
+        total["total"] = "7"
     for part in (body, *(item for item in body.get("items", ()) if isinstance(item, dict))):
         for name in NUMBERS & part.keys():
             if isinstance(part[name], str):
                 part[name] = "7"
-            elif name == "quantity" and part[name] > 1_000_000:
+            elif part[name] is not None and part[name] > 1_000_000:
                 part[name] = 7
         for name in part.keys() - NUMBERS:
             if isinstance(part[name], int | float) and len(str(part[name])) > 40:
