@@ -32,10 +32,10 @@ class Representation(NamedTuple):
 
 
 def get_representation(schema: Schema, query: db.Query) -> Representation:
-    """Return the representation of the row that `query` finds; raise NotFound."""
+    """Return the representation of the row that `query` finds; raise NotFound or Forbidden."""
     row = db.fetch_one(json_select.select_json(query.select, schema), query.parameters)
     if row is None:
-        raise errors.NotFound(f"{query.model.__name__} does not exist")
+        raise db.missing_row_error(query)
     return Representation(row[0], etags.compute_etag(row[0]))
 
 

@@ -136,6 +136,14 @@ def insert(row: Entity) -> Entity:
     return row
 
 
+def missing_row_error(query: Query) -> errors.ApiError:
+    """Return Forbidden if the query's `readable` query finds the row, else NotFound."""
+    readable = query.readable
+    if readable is not None and fetch_one(readable.select, readable.parameters) is not None:
+        return errors.Forbidden.missing_permission(query.permission)
+    return errors.NotFound(f"{query.model.__name__} does not exist")
+
+
 def lock_row(query: Query) -> Any:
     """Lock the row until the transaction ends, and return it.
 
@@ -148,10 +156,7 @@ def lock_row(query: Query) -> Any:
         execution_options={"populate_existing": True},
     ).one_or_none()
     if row is None:
-        readable = query.readable
-        if readable is not None and fetch_one(readable.select, readable.parameters) is not None:
-            raise errors.Forbidden.missing_permission(query.permission)
-        raise errors.NotFound(f"{query.model.__name__} does not exist")
+        raise missing_row_error(query)
     return row
 
 
