@@ -30,7 +30,7 @@ workers = _settings.workers
 threads = _settings.threads
 worker_class = BufferingWorker
 BufferingWorker.client_timeout = _settings.client_timeout
-if _settings.has_limits:
+if _settings.has_rate_limits:
     BufferingWorker.clients = Clients(TrustedProxies(_settings.trusted_proxies))
 error_responses.cors_origins = _settings.cors_origins
 loglevel = _settings.log_level

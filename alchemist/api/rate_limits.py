@@ -123,13 +123,13 @@ def _open_shared_counters(storage_url: str) -> Any:
     return SharedCounters(storage_url)
 
 
-def limiter() -> RateLimiter:
+def current_limiter() -> RateLimiter:
     """Return the rate limiter of the app."""
     rate_limiter: RateLimiter = current_app.extensions["rate_limiter"]
     return rate_limiter
 
 
-def costly(view: View) -> View:
+def count_as_costly(view: View) -> View:
     """Count each request of the view as costly, too."""
     view.is_costly = True  # type: ignore[attr-defined]
     return view
@@ -140,7 +140,7 @@ def count_request(view: Callable[..., Any]) -> None:
 
     Raise RateLimited if the client is above a limit.
     """
-    rate_limiter = limiter()
+    rate_limiter = current_limiter()
     if rate_limiter.is_unlimited:
         return
     # Not the proxy, which would cost as much as the count.
@@ -168,7 +168,7 @@ def limit_misses(policy: str, field: str) -> Callable[[View], View]:
         def wrapper(*args: Any, **path: Any) -> Any:
             client = f"user {request.caller}"
             try:
-                limiter().count(policy, client, 0)
+                current_limiter().count(policy, client, 0)
             except errors.RateLimited:
                 body = loads_strict(request.body)
                 if isinstance(body, dict) and body.get(field) is not None:
@@ -177,7 +177,7 @@ def limit_misses(policy: str, field: str) -> Callable[[View], View]:
                 return view(*args, **path)
             except errors.ApiError as error:
                 if any(each.get("pointer") == f"#/{field}" for each in error.errors):
-                    limiter().count(policy, client)
+                    current_limiter().count(policy, client)
                 raise
 
         return cast(View, wrapper)

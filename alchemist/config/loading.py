@@ -123,7 +123,7 @@ def _timeout_errors(settings: Settings) -> Iterator[str]:
 
 def _limit_errors(settings: Settings) -> Iterator[str]:
     has_unix = any(address.startswith("unix:") for address in split_bind(settings.bind))
-    if settings.has_limits and has_unix and "unix" not in settings.trusted_proxies:
+    if settings.has_rate_limits and has_unix and "unix" not in settings.trusted_proxies:
         yield (
             f"{env_name('trusted_proxies')}: Must contain `unix`: limits need the addresses of "
             "clients, which only the proxy in front of the unix socket knows."

@@ -183,6 +183,6 @@ class Settings:
     )
 
     @property
-    def has_limits(self) -> bool:
+    def has_rate_limits(self) -> bool:
         """Whether the requests of a client are limited."""
         return any(getattr(self, name) for name in LIMITS)

@@ -43,7 +43,7 @@ def not_blank(name: str) -> CheckConstraint:
     return CheckConstraint(f"{name} <> ''", name, info=info)
 
 
-def _error_of(constraint: Constraint | Index) -> ConstraintError:
+def _declared_error(constraint: Constraint | Index) -> ConstraintError:
     if isinstance(constraint, PrimaryKeyConstraint):
         return ConstraintError("already-exists", "#/pk", "The key is taken.")
     if isinstance(constraint, ForeignKeyConstraint) and not constraint.info:
@@ -63,7 +63,7 @@ def _constraints_and_unique_indexes(table: Table) -> Iterator[tuple[str, Constra
 def constraint_errors_by_name() -> dict[str, ConstraintError]:
     """Return the error of every constraint and unique index of the models, by its name."""
     return {
-        name: _error_of(constraint)
+        name: _declared_error(constraint)
         for table in Base.metadata.tables.values()
         for name, constraint in _constraints_and_unique_indexes(table)
     }

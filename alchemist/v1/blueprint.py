@@ -24,7 +24,7 @@ from alchemist.api.operations import (
     get_representation,
     load_body_as_args,
 )
-from alchemist.api.rate_limits import costly
+from alchemist.api.rate_limits import count_as_costly
 from alchemist.api.request import JSON
 
 from .schema import Schema
@@ -68,7 +68,9 @@ class Blueprint(BaseBlueprint):
                 return JsonResponse(body)
 
             responses = {200: ("All rows.", schema(many=True))}
-            return costly(document_responses(wrapper, view, responses, problems=["list-too-long"]))
+            return count_as_costly(
+                document_responses(wrapper, view, responses, problems=["list-too-long"])
+            )
 
         return decorator
 

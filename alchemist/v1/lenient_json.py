@@ -64,7 +64,7 @@ def read_lenient_json(request: Request, schema: marshmallow.Schema) -> Any:
     Raises UnsupportedMediaType, ContentTooLarge or BadRequest.
     """
     _check_media_type(request)
-    request.json_body = select_fields(schema, loads_lenient(request.body))
+    request.json_body = drop_unknown_fields(schema, loads_lenient(request.body))
     check_depth_and_characters(request.json_body)
     return request.json_body
 
@@ -101,7 +101,7 @@ def malformed_body_error(reason: str) -> errors.BadRequest:
     return errors.BadRequest(MALFORMED_BODY, [error])
 
 
-def select_fields(node: marshmallow.Schema | Field[Any], value: Any) -> Any:
+def drop_unknown_fields(node: marshmallow.Schema | Field[Any], value: Any) -> Any:
     """Return the parts of a value that a schema or a field reads.
 
     Raises BadRequest if one of them is malformed.
@@ -109,13 +109,14 @@ def select_fields(node: marshmallow.Schema | Field[Any], value: Any) -> Any:
     if isinstance(value, Malformed):
         raise malformed_body_error(value.reason)
     if isinstance(node, Nested):
-        return select_fields(node.schema, value)
+        return drop_unknown_fields(node.schema, value)
     if isinstance(node, marshmallow.Schema) and isinstance(value, dict):
         return {
-            name: select_fields(field, value[name]) for name, field in named_fields_in(node, value)
+            name: drop_unknown_fields(field, value[name])
+            for name, field in named_fields_in(node, value)
         }
     if isinstance(node, List) and isinstance(value, list):
-        return [select_fields(node.inner, item) for item in value]
+        return [drop_unknown_fields(node.inner, item) for item in value]
     return value
 
 

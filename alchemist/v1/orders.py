@@ -11,7 +11,7 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.api import JsonResponse, openapi, problem_codes
 from alchemist.api.fields import UTC_ZONE, List, Nested, UtcDateTime
-from alchemist.api.rate_limits import costly
+from alchemist.api.rate_limits import count_as_costly
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.orders import auth, service, viewer
@@ -181,7 +181,7 @@ class V1OrderList(Resource):
         """
         return auth.list_query(single_currency=True)
 
-    @costly
+    @count_as_costly
     @blp.create(
         OrderDetailSchema,
         auth.own_query,

@@ -8,7 +8,7 @@ from flask import Response
 from alchemist.api import Blueprint, Resource, openapi, problem_codes
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation
-from alchemist.api.rate_limits import COUPON_MISSES, costly, limit_misses
+from alchemist.api.rate_limits import COUPON_MISSES, count_as_costly, limit_misses
 from alchemist.api.request import request
 from alchemist.database import Query, rolled_back
 from alchemist.domains.coupons import service as coupons
@@ -57,7 +57,7 @@ class OrderList(Resource):
         """
         return auth.list_query(**filters)
 
-    @costly
+    @count_as_costly
     @idempotent
     @limit_misses(COUPON_MISSES, "coupon_code")
     @blp.create(
@@ -82,7 +82,7 @@ class OrderList(Resource):
 class QuoteOrder(Resource):
     permissions = {"post": auth.WRITE}
 
-    @costly
+    @count_as_costly
     @limit_misses(COUPON_MISSES, "coupon_code")
     @blp.arguments(QuoteCreateSchema, authorize=auth.check_hero_owner)
     @blp.doc(

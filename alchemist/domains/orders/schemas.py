@@ -24,7 +24,7 @@ from alchemist.domains.coupons.schemas import EXAMPLE_CODE
 from alchemist.domains.heroes.models import Hero
 from alchemist.domains.products.models import Product
 from alchemist.domains.products.schemas import EXAMPLE_STORE_PK, Money
-from alchemist.domains.stores.currencies import CURRENCIES, describe_amounts, is_amount
+from alchemist.domains.stores.currencies import CURRENCIES, describe_amounts, is_valid_amount
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
 from . import viewer
@@ -70,7 +70,7 @@ class ExpectedTotalSchema(Schema):
     def check_amount(self, values: dict[str, Any], **_: Any) -> None:
         """Compare the total with the decimals of the currency."""
         currency = values["currency"]
-        if not is_amount(values["total"], currency):
+        if not is_valid_amount(values["total"], currency):
             message = CodedMessage("out-of-range", describe_amounts(currency))
             raise ValidationError({"total": [message]})
 

@@ -7,7 +7,7 @@ from sqlalchemy import Text, bindparam, cast, event, select
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.domains.stores.currencies import describe_amounts, is_amount_sql
+from alchemist.domains.stores.currencies import describe_amounts, is_valid_amount_sql
 from alchemist.domains.stores.models import Store
 
 from .models import Product
@@ -24,7 +24,7 @@ _locked = (
 )
 LOCK_AND_CHECK = (
     select(_locked.c.name, _locked.c.price)
-    .where(~is_amount_sql(_locked.c.price, cast(bindparam("currency"), Text)))
+    .where(~is_valid_amount_sql(_locked.c.price, cast(bindparam("currency"), Text)))
     .order_by(_locked.c.pk)
     .limit(10)
 )

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
 from alchemist.database import Base, Versioned, error_info, not_blank, searchable, sortable
 from alchemist.domains.potions.models import Potion
-from alchemist.domains.stores.currencies import is_amount_sql
+from alchemist.domains.stores.currencies import is_valid_amount_sql
 from alchemist.domains.stores.models import Store
 
 
@@ -70,7 +70,7 @@ class Product(Versioned, Base):
         ),
         # Prices are checked before they are stored, so only a new currency violates it.
         CheckConstraint(
-            is_amount_sql(column("price"), column("currency")),
+            is_valid_amount_sql(column("price"), column("currency")),
             "currency",
             info=error_info(
                 "conflict", "#/currency", "The currency lacks the amount of a product."

@@ -22,7 +22,7 @@ _UNUSUAL = {
 }
 
 
-def is_amount(amount: Decimal, currency: str) -> bool:
+def is_valid_amount(amount: Decimal, currency: str) -> bool:
     """Return whether the amount has the decimals of the currency or less, and 12 digits at most."""
     units = amount.scaleb(DECIMALS[currency])
     exponent = units.as_tuple().exponent
@@ -31,7 +31,7 @@ def is_amount(amount: Decimal, currency: str) -> bool:
 
 def amount_errors(amount: Decimal, currency: str, pointer: str) -> list[ErrorDetail]:
     """Return an error if the currency has no such amount."""
-    if is_amount(amount, currency):
+    if is_valid_amount(amount, currency):
         return []
     return [{"pointer": pointer, "code": "out-of-range", "detail": describe_amounts(currency)}]
 
@@ -58,10 +58,10 @@ def decimals_sql(currency: ColumnElement[str]) -> ColumnElement[int]:
     return case(*cases, else_=literal_column(str(USUAL_DECIMALS)))
 
 
-def is_amount_sql(
+def is_valid_amount_sql(
     amount: ColumnElement[Decimal], currency: ColumnElement[str]
 ) -> ColumnElement[bool]:
-    """Return the expression for `is_amount` of two columns."""
+    """Return the expression for `is_valid_amount` of two columns."""
     decimals = decimals_sql(currency)
     units = amount * func.power(literal_column("10::numeric"), decimals)
     limit: ColumnElement[Decimal] = literal_column(f"1e{MAX_DIGITS}")

@@ -14,7 +14,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from alchemist import config, errors
 from alchemist import database as db
 from alchemist.api import rate_limits, references
-from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, limiter
+from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, current_limiter
 from alchemist.api.request import request
 
 from . import last_use, open_access, permissions, token_format
@@ -119,10 +119,10 @@ def _caller_from_token() -> Caller:
         if caller := _cached_caller(digest):
             return caller
         if token_format.is_well_formed(token.strip()):
-            limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
+            current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
             if caller := _load_caller(digest):
                 return caller
-    limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
+    current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
     challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
     raise errors.Unauthorized("Send a valid bearer token.", headers=challenge)
 
