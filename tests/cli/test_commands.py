@@ -568,7 +568,8 @@ def test_a_command_that_writes_says_where(directory, monkeypatch, fresh_database
     monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
     result = CliRunner().invoke(cli.main, command)
     assert result.exit_code == 0
-    assert f"database {url.database} on {url.query['host']}:5432" in result.output.lower()
+    where = f"database {url.database} on {url.query['host']}:5432"
+    assert where.lower() in result.output.lower()
     assert "swordfish" not in result.output
 
 
