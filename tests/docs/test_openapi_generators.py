@@ -184,6 +184,7 @@ def test_an_operation_lists_the_problems_that_it_can_answer(documents):
         "malformed-request",
     }
     assert problem_codes(operation_by_id(document, "payOrder"), 409) == {
+        "order-expired",
         "request-in-progress",
         "wrong-status",
     }
