@@ -156,6 +156,8 @@ def test_operations_can_be_executed_with_their_examples(page, load_sample_data, 
         (path, method, operation)
         for path, path_item in document["paths"].items()
         for method, operation in path_item.items()
+        # The page hides these.
+        if method != "head"
     ]
     for path, method, documented in operations[::STEP]:
         block = open_operation(page, documented["operationId"])
