@@ -1,7 +1,6 @@
 """Parts of the OpenAPI documents: shared headers, parameters, responses and examples."""
 
 from collections.abc import Callable, Iterable, Mapping
-from http import HTTPStatus
 from typing import Any
 
 from flask_smorest.utils import deepupdate
@@ -137,7 +136,7 @@ def error_responses(*statuses: int) -> dict[int, str]:
 
 def response_component_name(status: int) -> str:
     """Return the name of the response component of a status, such as NotFound."""
-    return errors.STATUS_PHRASES.get(status, HTTPStatus(status).phrase).replace(" ", "")
+    return errors.status_phrase(status).replace(" ", "")
 
 
 def request_body(

@@ -1,7 +1,8 @@
 """HEAD operations (RFC 9110 §9.3.2): each is its GET without the body."""
 
 import re
-from http import HTTPStatus
+
+from alchemist import errors
 
 from .example_values import Json
 
@@ -35,6 +36,6 @@ def _head_prefix(match: re.Match[str]) -> str:
 
 
 def _without_content(status: str, response: Json) -> Json:
-    description = response.get("description", f"{HTTPStatus(int(status)).phrase}.")
+    description = response.get("description", f"{errors.status_phrase(int(status))}.")
     headers = {"headers": response["headers"]} if "headers" in response else {}
     return {"description": description, **headers}

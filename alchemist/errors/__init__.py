@@ -3,11 +3,11 @@
 from . import problem_types  # noqa: F401  the import registers them
 from .catalogue import (
     PROBLEM_TYPES,
-    STATUS_PHRASES,
     ProblemType,
     code_for_status,
     problem_details,
     register,
+    status_phrase,
 )
 from .exceptions import (
     ApiError,
@@ -30,7 +30,6 @@ from .exceptions import (
 
 __all__ = [
     "PROBLEM_TYPES",
-    "STATUS_PHRASES",
     "ApiError",
     "BadRequest",
     "Conflict",
@@ -51,4 +50,5 @@ __all__ = [
     "code_for_status",
     "problem_details",
     "register",
+    "status_phrase",
 ]

@@ -8,6 +8,11 @@ from typing import Any
 STATUS_PHRASES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
 
+def status_phrase(status: int) -> str:
+    """Return the reason phrase of a status (RFC 9110 §15), the same in every version of Python."""
+    return STATUS_PHRASES.get(status, HTTPStatus(status).phrase)
+
+
 @dataclass(frozen=True)
 class ProblemType:
     """A problem type (RFC 9457 §3.1.1): its stable code, its status, and texts for people."""
@@ -20,7 +25,7 @@ class ProblemType:
     @property
     def status_phrase(self) -> str:
         """The phrase of the status."""
-        return STATUS_PHRASES.get(self.status, HTTPStatus(self.status).phrase)
+        return status_phrase(self.status)
 
 
 PROBLEM_TYPES: dict[str, ProblemType] = {}
