@@ -47,7 +47,7 @@ class ThreadPool:
         # True for each submitted connection, False for each thread that shall end.
         self._wakeups: SimpleQueue[bool] = SimpleQueue()
         # The wakeups for connections whose clients may have no more threads. A thread serves one of
-        # them after each connection: other threads would wake up in vain.
+        # them after each connection: other threads would find nothing to do.
         self._postponed = 0
         self._threads = [Thread(target=self._run, daemon=True) for _ in range(threads)]
         for thread in self._threads:

@@ -21,7 +21,8 @@ FLUSH_INTERVAL = 5.0
 _IS_STALE = or_(
     Token.last_used_at.is_(None), Token.last_used_at < func.clock_timestamp() - INTERVAL
 )
-# A locked row is skipped: whoever changes a token need not wait for this, nor this for them.
+# A locked row is skipped, so that this and a request that changes the token never wait for each
+# other.
 _STALE_TOKENS = (
     select(Token.pk)
     .where(Token.pk == any_(bindparam("token_ids", type_=ARRAY(Uuid))), _IS_STALE)
