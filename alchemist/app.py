@@ -18,6 +18,7 @@ from alchemist.api import (
 )
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.database import deadline
+from alchemist.database.session_limits import session_limits
 from alchemist.domains.audit import listeners
 from alchemist.domains.audit.blueprint import blp as audit_log
 from alchemist.domains.audit.blueprint import changes_blp as changes
@@ -70,7 +71,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     auth.init_app(app, settings)
     orders_auth.init_app(app, settings)
     security_headers.init_app(app, settings.cors_origins)
-    health.init_app(app)
+    health.init_app(app, session_limits(settings))
     security_txt.init_app(app, settings.security_contact)
     v2_api = api.Api(app, "v2", "All resources in one style.")
     for blueprint in V2:

@@ -37,7 +37,15 @@ LAYERS: dict[str, list[str]] = {
     "config": ["environment", "checks", "settings", "loading"],
     "errors": ["catalogue", "problem_types", "exceptions"],
     "database": [
-        *("deadline", "engines", "autocommit", "visible_text", "text_keys", "text_search"),
+        *(
+            "deadline",
+            "session_limits",
+            "engines",
+            "autocommit",
+            "visible_text",
+            "text_keys",
+            "text_search",
+        ),
         *(
             "derived_columns",
             "models",
@@ -127,6 +135,7 @@ LAYERS: dict[str, list[str]] = {
         "operator_session",
         "tokens",
         "grant",
+        "set_limits",
         "expire_orders",
         "purge",
         "restore",

@@ -1,11 +1,12 @@
 """Health checks: liveness of the process, and readiness of its database."""
 
-from flask import Blueprint, Flask, Response, jsonify
+from flask import Blueprint, Flask, Response, current_app, jsonify
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from alchemist import database as db
 from alchemist import errors
+from alchemist.database import session_limits
 
 blp = Blueprint("health", __name__)
 REVISION_AND_MODE = text(
@@ -28,7 +29,17 @@ def respond_if_migrated_and_writable() -> Response:
     if read_only == "on":
         # It is a standby, in recovery, or configured so.
         raise errors.ServiceUnavailable("The database is read-only.", 5)
+    _require_session_limits()
     return jsonify(status="ok", migration=revision)
+
+
+def _require_session_limits() -> None:
+    """Raise ServiceUnavailable unless the timeouts of a session hold: a pooler may drop them."""
+    limits = current_app.extensions["session_limits"]
+    rows = db.fetch_autocommit(session_limits.CURRENT_SETTINGS, {"names": list(limits)})
+    if missing := list(session_limits.missing_limits(dict(map(tuple, rows)), limits)):
+        detail = f"Limits of the database session do not hold (ALCHEMIST_LIMITS). {missing[0]}"
+        raise errors.ServiceUnavailable(detail, 5)
 
 
 def _database_state() -> tuple[str | None, str | None]:
@@ -45,6 +56,7 @@ def _database_state() -> tuple[str | None, str | None]:
     return (rows[0][0], rows[0][1]) if rows else (None, None)
 
 
-def init_app(app: Flask) -> None:
-    """Register `/livez` and `/readyz`."""
+def init_app(app: Flask, limits: dict[str, str]) -> None:
+    """Register `/livez` and `/readyz`, which checks the `limits` of a database session."""
+    app.extensions["session_limits"] = limits
     app.register_blueprint(blp)

@@ -16,6 +16,7 @@ from .grant import grant
 from .output import echo, escape
 from .purge import purge
 from .restore import after_restore, revocations
+from .set_limits import set_limits
 from .target_database import (
     TargetDatabase,
     data_option,
@@ -59,6 +60,7 @@ main.add_command(tokens.token)
 main.add_command(purge)
 main.add_command(expire_orders)
 main.add_command(grant)
+main.add_command(set_limits)
 main.add_command(revocations)
 main.add_command(after_restore)
 

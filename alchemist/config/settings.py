@@ -80,6 +80,12 @@ class Settings:
     prepared_statements: bool = _setting(
         "Whether to use prepared statements; turn it off behind a PgBouncer before 1.21.", True
     )
+    limits: str = _setting(
+        "Where PostgreSQL's timeouts are set: in each `connection`, or in the `role` by "
+        "`alchemist set-limits`, for poolers that reject options.",
+        "connection",
+        validate=OneOf(["connection", "role"]),
+    )
     open_access: bool = _setting(
         "Whether every caller has every permission; for development, on a loopback address only.",
         False,

@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from math import isinf
-from os import environ
 from threading import Lock
 from time import monotonic
 from typing import Any, Self, TypeVar
@@ -13,6 +12,7 @@ from psycopg.abc import PQGen, PQGenConn
 from psycopg.errors import _WaitTimeout
 from sqlalchemy import (
     URL,
+    Connection,
     Engine,
     ExceptionContext,
     NullPool,
@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from alchemist.config import Settings
 
-from . import deadline
+from . import deadline, session_limits
 
 # Seconds for one address of the database to accept a connection; the minimum of libpq.
 CONNECT_TIMEOUT = 2
@@ -198,7 +198,15 @@ def create_unpooled_engine(url: URL, **options: Any) -> Engine:
         url, poolclass=NullPool, connect_args=connect_args, hide_parameters=True, **options
     )
     event.listen(engine, "connect", _check_server_encoding)
+    # Whoever sets options in the URL means them for commands, too.
+    if not session_limits.url_options(url):
+        event.listen(engine, "begin", _remove_limits)
     return engine
+
+
+def _remove_limits(connection: Connection) -> None:
+    """Remove the limits of the database role from a transaction: they are for requests."""
+    connection.exec_driver_sql(session_limits.REMOVE_LIMITS)
 
 
 def create_engines(settings: Settings) -> tuple[Engine, Engine]:
@@ -229,27 +237,12 @@ def create_engines(settings: Settings) -> tuple[Engine, Engine]:
 
 
 def _connect_args(settings: Settings) -> dict[str, Any]:
-    timeouts = {
-        "statement_timeout": settings.statement_timeout,
-        "lock_timeout": settings.lock_timeout,
-        "idle_in_transaction_session_timeout": settings.request_timeout,
-        # How soon a statement ends, and releases its locks, after its client has disconnected.
-        "client_connection_check_interval": 0.5,
-    }
-    options = [f"-c {name}={int(seconds * 1000)}" for name, seconds in timeouts.items()]
     connect_args: dict[str, Any] = {
-        # In another time zone, the first or last hours of PostgreSQL's calendar fall outside of
-        # the years that Python's datetime supports.
-        "options": " ".join([_url_options(settings.database_url), *options, "-c timezone=UTC"]),
         "fallback_application_name": "alchemist",
         "client_encoding": "utf8",
         "connect_timeout": CONNECT_TIMEOUT,
+        **session_limits.startup_options(settings),
     }
     if not settings.prepared_statements:
         connect_args["prepare_threshold"] = None
     return connect_args
-
-
-def _url_options(url: URL) -> str:
-    """Return the `options` of the URL, or of PGOPTIONS as libpq does: `-c search_path=shop`."""
-    return str(url.query.get("options", environ.get("PGOPTIONS", "")))

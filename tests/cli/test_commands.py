@@ -411,6 +411,7 @@ def count(url, table):
 
 NEEDS_A_DATABASE = [
     *(["migrate"], ["verify"], ["purge"], ["token", "list"], ["grant", "alchemist_service"]),
+    ["set-limits"],
     ["token", "create", "--email", "ada@alchemist.example", "--role", "admin"],
     ["token", "revoke", "01935f2e-7c1a-7b3e-9d3c-0123456789ab"],
 ]

@@ -1,0 +1,96 @@
+"""A real PgBouncer in transaction mode, in front of the PostgreSQL of a test."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from alchemist.embedded import spawn
+from alchemist.embedded.data_directory import postgres_account
+from tests.servers import TIMEOUT, free_port
+
+PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+needs_pgbouncer = pytest.mark.skipif(not PROGRAM, reason="needs Debian's pgbouncer")
+
+CONF = """
+[databases]
+* = host={host} port={server_port} {password}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+admin_users = {user}
+pool_mode = transaction
+default_pool_size = 20
+max_client_conn = 200
+server_login_retry = 1
+"""
+
+
+@contextmanager
+def pooled(
+    server: URL, directory: Path, program: str | None = None, **options: str
+) -> Iterator[URL]:
+    """Yield the URL of the same database behind a PgBouncer, which runs during the block.
+
+    `options` are further settings of PgBouncer; the database role needs no password, or has the
+    one of the URL.
+    """
+    port, users, conf = free_port(), directory / "users.txt", directory / "pgbouncer.ini"
+    users.write_text("".join(f'"{name}" ""\n' for name in (server.username,)))
+    text = CONF.format(
+        host=server.query.get("host", server.host),
+        server_port=server.query.get("port", server.port or 5432),
+        password=f"password={server.password}" if server.password else "",
+        port=port,
+        users=users,
+        user=server.username,
+    )
+    conf.write_text(text + "".join(f"{name} = {value}\n" for name, value in options.items()))
+    account = postgres_account()
+    with (directory / "pgbouncer.log").open("wb") as log:
+        process = spawn.spawn(
+            [program or PROGRAM or "", conf],
+            signal.SIGKILL,
+            user=account.pw_name if account else "",
+            enter_any_directory=bool(account),
+            stdout=log,
+            stderr=log,
+        )
+    url = server.set(host="127.0.0.1", port=port, query={}, password=None)
+    try:
+        _await_ready(url)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await_ready(url: URL) -> None:
+    deadline = monotonic() + TIMEOUT
+    while True:
+        try:
+            administer(url, "SHOW VERSION")
+        except psycopg.OperationalError:
+            assert monotonic() < deadline
+            sleep(0.02)
+        else:
+            return
+
+
+def administer(url: URL, command: str) -> None:
+    """Run a command of PgBouncer's console, as `RECONNECT`."""
+    conninfo = url.set(drivername="postgresql", database="pgbouncer").render_as_string()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        # The console knows the simple protocol only.
+        connection.pgconn.exec_(command.encode())
