@@ -81,7 +81,7 @@ http {
     # Without the query, which may contain an e-mail address. Only the error log contains queries.
     log_format json escape=json
         '{"time": "$time_iso8601", "request_id": "$answer_request_id", '
-        '"client_request_id": "$client_request_id", "method": "$method", "path": "$path", "status": $status, "sent": $body_bytes_sent, '
+        '"client_request_id": "$client_request_id", "trace_id": "$trace_id", "method": "$method", "path": "$path", "status": $status, "sent": $body_bytes_sent, '
         '"seconds": $request_time, "upstream_seconds": "$upstream_response_time"}';
     # Parsed from the request line: error_page changes nginx's own variables for method and path.
     map $request $method {
@@ -171,6 +171,11 @@ http {
     map $http_x_request_id $client_request_id {
         "~^[A-Za-z0-9._-]{1,64}$" $http_x_request_id;
         default "";
+    }
+    # The trace of the client, as in the log of the service.
+    map $http_traceparent $trace_id {
+        "~^(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})(?<client_trace_id>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?$" $client_trace_id;
+        default $answer_request_id;
     }
     # A proxy in front of this one that terminates TLS sets the header.
     map $http_x_forwarded_proto $forwarded_proto {

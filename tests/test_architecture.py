@@ -60,6 +60,7 @@ LAYERS: dict[str, list[str]] = {
         *(
             "fields",
             "trusted_proxies",
+            "trace_context",
             "request",
             "response",
             "etags",

@@ -19,11 +19,13 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from alchemist import errors
 from alchemist.api import request
+from alchemist.api.trace_context import TraceContext
 from alchemist.database import PROJECT_ROOT
 from tests.dockerfile import document
 from tests.nginx import NGINX_CONF, TRUSTED_SOURCE, serving_nginx
@@ -222,6 +224,39 @@ def test_a_much_too_large_body_is_rejected_by_nginx(proxy, backend):
     assert response.headers["X-Client-Request-ID"] == "abc-2"
     assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"])
     assert len(backend.paths) == count
+
+
+def await_log_entry(proxy: SimpleNamespace, path: str) -> Any:
+    """Return the entry of a request in the access log, which nginx writes after the response."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        lines = (proxy.directory / "access.log").read_text().splitlines()
+        if entries := [line for line in lines if path in line]:
+            return json.loads(entries[0])
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "is_valid"),
+    [
+        (f"00-{TRACE_ID}-b7ad6b7169203331-01", True),
+        (f"cc-{TRACE_ID}-b7ad6b7169203331-01-later", True),
+        (f"00-{TRACE_ID}-b7ad6b7169203331-01-what", False),
+        (f"ff-{TRACE_ID}-b7ad6b7169203331-01", False),
+        (f"00-{TRACE_ID}-0000000000000000-01", False),
+        ("swordfish", False),
+    ],
+)
+def test_the_log_has_the_trace_id_that_the_service_logs(proxy, traceparent, is_valid):
+    path = f"/traced/{uuid4()}"
+    send(proxy, path=path, headers={"traceparent": traceparent})
+    entry = await_log_entry(proxy, path)
+    assert entry["trace_id"] == (TRACE_ID if is_valid else entry["request_id"])
+    assert bool(TraceContext.from_header(traceparent, entry["request_id"])) == is_valid
 
 
 def start_body(proxy: SimpleNamespace, source: str, **headers: str) -> socket.socket:

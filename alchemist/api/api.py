@@ -180,6 +180,8 @@ def _drain_body_and_set_request_id(response: Response) -> Response:
     response.headers["X-Request-ID"] = request.id
     if request.client_request_id:
         response.headers["X-Client-Request-ID"] = request.client_request_id
+    if request.trace_context:
+        response.headers["traceresponse"] = str(request.trace_context)
     if not request.is_public:
         response.headers.setdefault("Cache-Control", "no-store")
     if response.status_code == HTTPStatus.NO_CONTENT:

@@ -37,9 +37,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if has_request_context():
-            line["request_id"] = request.id
-            if request.client_request_id:
-                line["client_request_id"] = request.client_request_id
+            line |= request.log_fields
         line |= getattr(record, "fields", {})
         if record.exc_info and (error := record.exc_info[1]):
             line |= exception_type_and_message(error) | {

@@ -17,6 +17,8 @@ from werkzeug.utils import cached_property
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
+from . import trace_context
+from .trace_context import TraceContext
 from .trusted_proxies import HOST_PATTERN, TrustedProxies
 
 JSON = "application/json"
@@ -59,6 +61,20 @@ class Request(flask.Request):
         """The X-Request-ID that the client sent, None if its format is not safe to log."""
         header = self.headers.get("X-Request-ID", "")
         return header if REQUEST_ID_PATTERN.fullmatch(header) else None
+
+    @cached_property
+    def trace_context(self) -> TraceContext | None:
+        """The trace of a tracer or of the client's `traceparent`, None without either."""
+        traced: TraceContext | None = self.environ.get(trace_context.ENVIRON_KEY)
+        header = self.environ.get("HTTP_TRACEPARENT")
+        return traced or (TraceContext.from_header(header, self.id) if header else None)
+
+    @cached_property
+    def log_fields(self) -> dict[str, str]:
+        """The ids that each log record of the request has."""
+        ids = trace_context.log_fields(self.trace_context, self.id)
+        client_id = self.client_request_id
+        return ids | {"client_request_id": client_id} if client_id else ids
 
     @cached_property
     def new_pk(self) -> UUID:

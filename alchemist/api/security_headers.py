@@ -33,6 +33,7 @@ CORS_EXPOSED_HEADERS = (
     "X-Request-ID",
     "X-Total-Count",
     "X-Total-Count-Exceeded",
+    "traceresponse",
 )
 
 

@@ -89,7 +89,9 @@ people. `errors` lists everything that is wrong, each with its `pointer` (into t
 value is 422, and a conflict with stored data is 409. After a 429 or a 503, repeat the request when
 `Retry-After` seconds have passed. Every answer has a new `X-Request-ID`, which the logs of the
 service have too. If you send one of your own (1 to 64 letters, digits, `.`, `_` or `-`),
-the answer and the logs have it too, as `X-Client-Request-ID`.
+the answer and the logs have it too, as `X-Client-Request-ID`. If you send `traceparent` (W3C Trace
+Context), the request is part of your trace: the logs have the id of the trace, and the answer has
+it in `traceresponse`, with the id of the request's span.
 
 A body is JSON in UTF-8, at most 1 MiB, without duplicate keys or unknown fields. A `POST` without a
 documented body accepts an empty body or `{}`. Strings are trimmed and stored in Unicode

@@ -9,11 +9,13 @@ from uuid import uuid4
 import gunicorn.util
 
 from alchemist import errors
-from alchemist.api import access_log
+from alchemist.api import access_log, trace_context
 from alchemist.api.security_headers import HEADERS, cors_headers, vary_by
+from alchemist.api.trace_context import TraceContext
 
 OVERLOADED = "The service is overloaded."
 ORIGIN_PATTERN = re.compile(rb"\norigin:[ \t]*([!-~]*)[ \t]*\r", re.IGNORECASE)
+TRACEPARENT_PATTERN = re.compile(rb"\ntraceparent:[ \t]*([!-~]*)[ \t]*\r", re.IGNORECASE)
 # gunicorn.conf.py sets the configured ones.
 cors_origins: tuple[str, ...] = ()
 
@@ -33,7 +35,9 @@ def logged_response_bytes(
     """
     problem = errors.PROBLEM_TYPES[errors.code_for_status(status)]
     request_id = uuid4().hex
-    access_log.log_request(problem.status, request_id=request_id, code=problem.code)
+    trace = _trace_context(request_head, request_id)
+    ids = trace_context.log_fields(trace, request_id)
+    access_log.log_request(problem.status, **ids, code=problem.code)
     body = json.dumps(
         errors.problem_details(problem, detail or problem.example, request_id)
     ).encode()
@@ -43,6 +47,7 @@ def logged_response_bytes(
         "Content-Type": "application/problem+json",
         "Content-Length": str(len(body)),
         "X-Request-ID": request_id,
+        **({"traceresponse": str(trace)} if trace else {}),
         "Vary": ", ".join(vary_by(cors_origins)),
         **HEADERS,
         **_cors_headers(request_head),
@@ -52,6 +57,11 @@ def logged_response_bytes(
     lines = [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join([f"HTTP/1.1 {problem.status} {problem.status_phrase}", *lines, "", ""])
     return head.encode("ascii") + (body if include_body else b"")
+
+
+def _trace_context(request_head: bytes, request_id: str) -> TraceContext | None:
+    header = TRACEPARENT_PATTERN.search(request_head)
+    return TraceContext.from_header(header[1].decode("ascii"), request_id) if header else None
 
 
 def _cors_headers(request_head: bytes) -> dict[str, str]:
