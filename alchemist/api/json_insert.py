@@ -3,7 +3,7 @@
 The session would need five round trips, and would keep a transaction open between them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -107,17 +107,19 @@ def _values_of_row_and_children(row: Any) -> ValuesByTable:
 
 
 def _set_or_default_values(row: Any) -> dict[str, Any]:
-    """Return the values that were set, and the defaults that Python makes for the others."""
-    columns = db.table(type(row)).columns
+    """Return the values that were set, and those that Python makes for the other columns."""
     given = vars(row)
     return {
-        column.name: given[column.name] if column.name in given else _python_default(column)
-        for column in columns
+        column.name: given[column.name] if column.name in given else _python_value(column, given)
+        for column in db.table(type(row)).columns
         if column.name in given or column.default is not None
     }
 
 
-def _python_default(column: Column[Any]) -> Any:
+def _python_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
+    """Return the value of a column that was not set: derived from others, or its default."""
+    if db.is_derived(column):
+        return db.derived_value(column, values)
     default: Any = column.default
     return default.arg(None) if default.is_callable else default.arg
 

@@ -1,7 +1,7 @@
 """PostgreSQL, without HTTP and without any domain."""
 
 from .constraints import ConstraintError, constraint_errors_by_name, error_info, not_blank
-from .derived_columns import folded, is_derived, searchable, sort_column, sortable
+from .derived_columns import derived_value, folded, is_derived, searchable, sort_column, sortable
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .migrations import PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
@@ -54,6 +54,7 @@ __all__ = [
     "create_unpooled_engine",
     "current_engines",
     "delete",
+    "derived_value",
     "drop_invisible",
     "error_info",
     "fetch_all",

@@ -1,9 +1,9 @@
 """Columns whose values Python derives from other columns of the same row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Column, String, Table, event
+from sqlalchemy import Column, String, Table, event, inspect
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.default import DefaultExecutionContext
@@ -28,13 +28,13 @@ class FoldedText(TypeDecorator[str]):
 def derived_column(
     type_: TypeEngine[Any], derive: Callable[..., Any], *sources: str
 ) -> MappedColumn[Any]:
-    """Return a column that is set to `derive(*sources)` with the rows of the ORM and of an INSERT.
+    """Return a column that is `derive(*sources)` in each row that this code inserts or updates.
 
     The ORM does not load it with the row. It is in no representation and not in the audit log.
     """
 
-    def default(context: DefaultExecutionContext | None) -> Any:
-        values: Any = context.get_current_parameters() if context else {}  # type: ignore[no-untyped-call]
+    def default(context: DefaultExecutionContext) -> Any:
+        values = context.get_current_parameters()  # type: ignore[no-untyped-call]
         return _derive(derive, [values.get(source) for source in sources])
 
     # The server's default is for rows that are inserted without this code, and for the migration.
@@ -77,8 +77,14 @@ def is_derived(column: Column[Any]) -> bool:
     return "derived" in column.info
 
 
+def derived_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
+    """Return the value of a derived column in a row with these values."""
+    derive, sources = column.info["derived"]
+    return _derive(derive, [values.get(source) for source in sources])
+
+
 def listen_for_assignments(model: Any) -> None:
-    """Set the derived columns of the rows of `model` from now on."""
+    """Set the derived columns of stored rows of `model` from now on; new rows have the default."""
     for column in filter(is_derived, model.__table__.c):
         _derive, sources = column.info["derived"]
         for source in sources:
@@ -90,7 +96,7 @@ def _derived_column_setter(column: Column[Any], source: str) -> Callable[..., No
 
     def set_derived(row: Any, value: Any, old_value: Any, _initiator: object) -> None:
         # The old derived value is not loaded. Setting an equal one would be an UPDATE.
-        if value != old_value:
+        if value != old_value and inspect(row).has_identity:
             values = [value if name == source else getattr(row, name) for name in sources]
             setattr(row, column.name, _derive(derive, values))
 
