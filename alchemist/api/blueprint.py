@@ -91,7 +91,7 @@ class Blueprint(BaseBlueprint):
                     for name, value in values.items()
                     if name not in PAGINATION_PARAMETERS
                 }
-                rate_limits.limit_search_time()
+                rate_limits.shorten_timeout_of_anonymous_searches()
                 # A cursor is valid for one path with one set of filters.
                 list_key = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 page = paginate(response_schema, view(self, filters, **path), list_key, values)

@@ -84,7 +84,7 @@ def _was_inserted_before(model: Any, pk: UUID, error: IntegrityError) -> bool:
 
     PostgreSQL reports whichever unique index it checks first, so the pk is looked up.
     """
-    if database_errors.sqlstate(error) != UNIQUE_VIOLATION or db.is_session_mode():
+    if database_errors.sqlstate(error) != UNIQUE_VIOLATION or db.uses_session_transaction():
         return False
     return db.fetch_one(_select_pk(model), {"pk": pk}) is not None
 

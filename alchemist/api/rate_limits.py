@@ -185,7 +185,7 @@ def limit_misses(policy: str, field: str) -> Callable[[View], View]:
     return decorator
 
 
-def limit_search_time() -> None:
+def shorten_timeout_of_anonymous_searches() -> None:
     """Limit the time that PostgreSQL may take, if this is a search or count without a token."""
     if not request.caller.permissions and _has_costly_parameters(request):
         deadline.limit_waits(current_app.extensions["anonymous_search_timeout"])

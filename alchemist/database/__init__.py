@@ -18,7 +18,6 @@ from .session import (
     fetch_autocommit,
     fetch_one,
     insert,
-    is_session_mode,
     lock_row,
     mark_modified,
     missing_row_error,
@@ -29,6 +28,7 @@ from .session import (
     transaction_mode,
     update,
     use_engines,
+    uses_session_transaction,
 )
 from .text_keys import fold
 from .text_search import matches_words
@@ -64,7 +64,6 @@ __all__ = [
     "folded",
     "insert",
     "is_derived",
-    "is_session_mode",
     "latest_revision",
     "lock_row",
     "mark_modified",
@@ -83,4 +82,5 @@ __all__ = [
     "trim_invisible",
     "update",
     "use_engines",
+    "uses_session_transaction",
 ]

@@ -102,13 +102,13 @@ def transaction_mode(mode: TransactionMode) -> Iterator[None]:
         _mode.current = before
 
 
-def is_session_mode() -> bool:
+def uses_session_transaction() -> bool:
     """Return whether statements share the transaction of the session."""
     return _mode.current is TransactionMode.SESSION
 
 
 def _check_session_is_allowed(_session: Session, _transaction: object, _connection: object) -> None:
-    if not is_session_mode():
+    if not uses_session_transaction():
         raise RuntimeError("The session is closed to an operation that is declared AUTOCOMMIT.")
 
 

@@ -100,10 +100,10 @@ class ThreadPool:
 
     def _run(self) -> None:
         while self._wakeups.get():
-            while self._run_next():
+            while self._handle_next_connection():
                 pass
 
-    def _run_next(self) -> bool:
+    def _handle_next_connection(self) -> bool:
         """Handle a connection, if there is one; return whether a postponed one may follow it."""
         self._may_continue.wait()
         entry = self._take_first_that_may_run()

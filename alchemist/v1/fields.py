@@ -85,7 +85,7 @@ class IntegerOrText(fields.StrictInteger):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class MoneyNumberOrText(marshmallow_fields.Decimal):
+class MoneyAsNumber(marshmallow_fields.Decimal):
     """An amount of money as a JSON number, for which text may stand; never rounded.
 
     The field knows no currency: services check the decimals.

@@ -23,7 +23,7 @@ from alchemist.errors import ErrorDetail
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import MAX_INT4, MAX_ITEMS, IntegerOrText, MoneyNumberOrText, UuidOrHex
+from .fields import MAX_INT4, MAX_ITEMS, IntegerOrText, MoneyAsNumber, UuidOrHex
 from .products import ProductSchema
 from .schema import Schema
 from .stores import NOT_FOUND
@@ -56,7 +56,7 @@ class NaiveUtcDateTime(UtcDateTime):
         return func.to_char(func.timezone(UTC_ZONE, column), NaiveUtcDateTime.sql_format)
 
 
-class Total(MoneyNumberOrText):
+class Total(MoneyAsNumber):
     """The total of an order in a single currency; for sellers, of their own items."""
 
     def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +66,7 @@ class Total(MoneyNumberOrText):
     @staticmethod
     def row_to_sql(row: Any) -> ColumnElement[Any]:
         total = viewer.totals(row)[0]["total"]
-        return MoneyNumberOrText.to_sql(total.as_numeric(MAX_DIGITS + MAX_DECIMALS, MAX_DECIMALS))
+        return MoneyAsNumber.to_sql(total.as_numeric(MAX_DIGITS + MAX_DECIMALS, MAX_DECIMALS))
 
 
 class OrderSchema(Schema):

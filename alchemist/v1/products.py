@@ -17,7 +17,7 @@ from alchemist.domains.stores.schemas import EXAMPLE_PK as STORE
 
 from . import PREFIX
 from .blueprint import Blueprint, Resource
-from .fields import MoneyNumberOrText, TextOrNumber, UuidOrHex
+from .fields import MoneyAsNumber, TextOrNumber, UuidOrHex
 from .schema import Schema
 from .stores import NOT_FOUND, StoreSchema
 
@@ -52,7 +52,7 @@ class ProductSchema(Schema):
         example="Beekeeper's Apology, small bottle",
         metadata={"description": NAME_DESCRIPTION},
     )
-    price = MoneyNumberOrText(
+    price = MoneyAsNumber(
         required=True,
         description="The price of one piece, in the currency of the store.",
         example=12.5,

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.domains.products.models import Product
-from alchemist.v1.fields import MoneyNumberOrText
+from alchemist.v1.fields import MoneyAsNumber
 from alchemist.v1.schema import Schema
 from tests.answers import error_pointers
 from tests.concurrency import await_a_waiter
@@ -219,7 +219,7 @@ def test_what_is_no_number_in_json_is_malformed(client_with_auth, store, owner_h
 
 
 class Priced(Schema):
-    price = MoneyNumberOrText(description="A price.", example=1.5)
+    price = MoneyAsNumber(description="A price.", example=1.5)
 
 
 @given(amount=amounts)

@@ -52,7 +52,11 @@ def _redemptions(coupon: Row) -> Iterator[Row]:
 
 def _order_items(order: Row) -> Iterator[Row]:
     for position, item in enumerate(order["items"]):
-        yield {"order_id": order["pk"], "position": position, **_column_values(OrderItem, item)}
+        yield {
+            "order_id": order["pk"],
+            "position": position,
+            **_without_unknown_columns(OrderItem, item),
+        }
 
 
 def _orders_with_coupon(coupon: Row) -> Iterator[tuple[SampleTable, Row]]:
@@ -126,7 +130,7 @@ def _insert_batch(connection: Connection, sample_table: SampleTable, batch: list
     batch = _without_dangling_references(connection, sample_table, batch)
     if not batch:
         return 0
-    values = [_column_values(sample_table.model, row) for row in batch]
+    values = [_without_unknown_columns(sample_table.model, row) for row in batch]
     # For a conflict on any column: another row may have the same e-mail address or nickname.
     statement = insert(sample_table.model).on_conflict_do_nothing()
     pks = connection.scalars(statement.returning(table(sample_table.model).c.pk), values)
@@ -140,7 +144,7 @@ def _insert_batch(connection: Connection, sample_table: SampleTable, batch: list
     return len(inserted)
 
 
-def _column_values(model: type[Base], row: Row) -> Row:
+def _without_unknown_columns(model: type[Base], row: Row) -> Row:
     """Return the values of columns, without children and names that are only for readers."""
     return {name: row[name] for name in table(model).columns.keys() & row.keys()}
 

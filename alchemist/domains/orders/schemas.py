@@ -184,7 +184,7 @@ class VisibleItems(List):
 
     @staticmethod
     def item_condition(row: Any, item: Any) -> ColumnElement[bool]:
-        return viewer.sees_item(row, item)
+        return viewer.is_item_visible(row, item)
 
 
 class VisibleTotals(List):
@@ -199,14 +199,14 @@ class BuyerPk(Pk):
     """A key that sellers do not see."""
 
     def row_to_sql(self, row: Any) -> ColumnElement[Any]:
-        return case((viewer.sees_order(row), getattr(row, str(self.name))))
+        return case((viewer.is_whole_order_visible(row), getattr(row, str(self.name))))
 
 
 class BuyerText(Text):
     """A text that sellers do not see."""
 
     def row_to_sql(self, row: Any) -> ColumnElement[Any]:
-        return case((viewer.sees_order(row), getattr(row, str(self.name))))
+        return case((viewer.is_whole_order_visible(row), getattr(row, str(self.name))))
 
 
 class OrderSchema(Schema):

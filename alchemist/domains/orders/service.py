@@ -19,7 +19,7 @@ from alchemist.errors import ErrorDetail
 
 from . import cart, pricing, stock
 from .models import TRANSITIONS, Order, OrderItem
-from .viewer import UNRESTRICTED, Viewer, allowed_transitions, can_fulfil
+from .viewer import UNRESTRICTED, Viewer, allowed_transitions, may_fulfil_item
 
 errors.register(
     "order-expired",
@@ -282,7 +282,7 @@ ALLOWED_TRANSITIONS = select(allowed_transitions(Order)).where(Order.pk == ORDER
 # The order is locked, so no other seller fulfils items of it meanwhile.
 FULFIL_ITEMS = (
     update(db.table(OrderItem))
-    .where(OrderItem.order_id == ORDER_PK, can_fulfil(OrderItem))
+    .where(OrderItem.order_id == ORDER_PK, may_fulfil_item(OrderItem))
     .values(fulfilled_at=func.clock_timestamp())
     .returning(OrderItem.position)
 )

@@ -52,13 +52,15 @@ SEES_ALL, WRITES_ALL, FULFILS_ALL = (
 )
 
 
-def sees_order(order: Any) -> ColumnElement[bool]:
+def is_whole_order_visible(order: Any) -> ColumnElement[bool]:
     """Return whether the caller sees all of an order."""
     return or_(SEES_ALL, order.user_id == VIEWER_ID)
 
 
-def sees_item(order: Any, item: Any) -> ColumnElement[bool]:
-    return or_(sees_order(order), item.store_id.in_(store_pks_of_owner_select(VIEWER_ID)))
+def is_item_visible(order: Any, item: Any) -> ColumnElement[bool]:
+    return or_(
+        is_whole_order_visible(order), item.store_id.in_(store_pks_of_owner_select(VIEWER_ID))
+    )
 
 
 def totals(order: Any) -> ColumnElement[Any]:
@@ -81,10 +83,10 @@ def totals(order: Any) -> ColumnElement[Any]:
         members += [literal_column(f"'{name}'"), cast(sums.c[name], String)]
     objects = aggregate_order_by(func.json_build_object(*members, type_=JSON), sums.c.currency)
     own_totals = select(func.json_agg(objects, type_=JSON)).scalar_subquery()
-    return case((sees_order(order), order.totals), else_=own_totals)
+    return case((is_whole_order_visible(order), order.totals), else_=own_totals)
 
 
-def can_fulfil(item: Any) -> ColumnElement[bool]:
+def may_fulfil_item(item: Any) -> ColumnElement[bool]:
     is_own = or_(FULFILS_ALL, item.store_id.in_(store_pks_of_owner_select(FULFILLER_ID)))
     return and_(item.fulfilled_at.is_(None), is_own)
 
@@ -92,7 +94,7 @@ def can_fulfil(item: Any) -> ColumnElement[bool]:
 def allowed_transitions(order: Any) -> ColumnElement[Any]:
     """Return the JSON array of the actions that the status allows, and the caller may do."""
     can_write = or_(WRITES_ALL, order.user_id == WRITER_ID)
-    own_items = select(OrderItem).where(OrderItem.order_id == order.pk, can_fulfil(OrderItem))
+    own_items = select(OrderItem).where(OrderItem.order_id == order.pk, may_fulfil_item(OrderItem))
     has_own_items = exists(own_items.correlate(order))
     arrays = {
         status: case(

@@ -104,12 +104,12 @@ def authenticate() -> Caller:
     With open access a caller without a token has all permissions; a token that is sent counts.
     """
     if not current_app.extensions["open_access"]:
-        return _caller_from_token()
+        return _authenticate_by_token()
     open_access.require_local_request()
-    return _caller_from_token() if "Authorization" in request.headers else OPEN_ACCESS_CALLER
+    return _authenticate_by_token() if "Authorization" in request.headers else OPEN_ACCESS_CALLER
 
 
-def _caller_from_token() -> Caller:
+def _authenticate_by_token() -> Caller:
     header = request.headers.get("Authorization")
     if header is None:
         return ANONYMOUS
@@ -120,7 +120,7 @@ def _caller_from_token() -> Caller:
             return caller
         if token_format.is_well_formed(token.strip()):
             current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
-            if caller := _load_caller(digest):
+            if caller := _load_caller_and_cache(digest):
                 return caller
     current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
     challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
@@ -132,14 +132,14 @@ def _cached_caller(digest: str) -> Caller | None:
     return caller if monotonic() < expiry and generation == _cache_generation[:8] else None
 
 
-def _load_caller(digest: str) -> Caller | None:
+def _load_caller_and_cache(digest: str) -> Caller | None:
     # Read before the query: an update that commits in between must invalidate the new entry.
     generation = _cache_generation[:8]
     rows = db.fetch_autocommit(_BY_DIGEST, {"digest": digest})
     if not rows:
         return None
     last_used_at, suspended_at, expires_at, *token, is_live = rows[0]
-    caller = _caller_from_row(expires_at, *token)
+    caller = _make_caller(expires_at, *token)
     # For the log, if the request is rejected.
     request.caller = caller
     if not is_live:
@@ -161,7 +161,7 @@ def _check_not_suspended(suspended_at: datetime | None) -> None:
         raise errors.Forbidden("The user of this token is suspended.", code="user-suspended")
 
 
-def _caller_from_row(
+def _make_caller(
     expires_at: datetime, token_pk: UUID, user_id: UUID, scope: list[str] | None, role: str
 ) -> Caller:
     granted = permissions.ROLE_PERMISSIONS[role]
@@ -182,7 +182,7 @@ def revalidate_token(permission: str) -> Caller:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
         _last_used_at, suspended_at, *token = row
         _check_not_suspended(suspended_at)
-        caller = _caller_from_row(*token)
+        caller = _make_caller(*token)
         caller.require(permission)
     return caller
 
