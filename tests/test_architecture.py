@@ -118,7 +118,7 @@ LAYERS: dict[str, list[str]] = {
     ],
     "docs": [
         *("negotiation", "static_responses", "example_values", "guides"),
-        *("problem_responses", "shared_headers", "head_operations", "openapi_document"),
+        *("problem_responses", "shared_headers", "dry_runs", "head_operations", "openapi_document"),
         *("swagger_ui", "problem_pages", "clients", "moving", "not_found"),
     ],
     "server": [

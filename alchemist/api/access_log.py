@@ -72,6 +72,7 @@ def _log_answered_request(response: Response) -> None:
         method=request.method,
         # Not the query, and the path only without a route: they may contain personal data.
         **_route_fields(path),
+        **({"dry_run": True} if request.is_dry_run else {}),
         ms=round(deadline.elapsed_ms(), 2),
         statements=deadline.statement_count(),
         user_id=caller and caller.user_id,

@@ -140,7 +140,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_answer_server_options)
     app.before_request(_turn_404_without_slash_into_405)
     app.before_request(_reject_ambiguous_slashes)
-    app.after_request(_drain_body_and_set_request_id)
+    app.after_request(_drain_body_and_set_headers)
     app.teardown_appcontext(close_session)
 
 
@@ -175,9 +175,13 @@ def _reject_ambiguous_slashes() -> None:
         request.routing_exception, request.url_rule = NotFound(), None
 
 
-def _drain_body_and_set_request_id(response: Response) -> Response:
+def _drain_body_and_set_headers(response: Response) -> Response:
     request.drain_body()
     response.headers["X-Request-ID"] = request.id
+    if request.is_dry_run:
+        response.headers["Dry-Run"] = "true"
+        # The row that a dry run creates is not there.
+        response.headers.pop("Location", None)
     if request.client_request_id:
         response.headers["X-Client-Request-ID"] = request.client_request_id
     if request.trace_context:

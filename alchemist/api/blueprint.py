@@ -26,6 +26,8 @@ from .resource import Resource
 from .response import JsonResponse
 
 View = Callable[..., Any]
+# The errors of the query of an operation that writes.
+DRY_RUN_CODES = ("not-one-of", *problem_codes.QUERY_CODES)
 PAGINATION_PARAMETERS = ("limit", "cursor", "sort", "count")
 QUERY_PARSER = QueryParser()
 
@@ -76,6 +78,16 @@ class BaseBlueprint(flask_smorest.Blueprint):
 
 class Blueprint(BaseBlueprint):
     """The decorators of v2's views."""
+
+    def add_url_rule(
+        self, rule: str, endpoint: Any = None, view_func: Any = None, **options: Any
+    ) -> None:
+        """Add the error of a malformed `dry_run` to the operations that write."""
+        for method in getattr(view_func, "permissions", {}).keys() & {"post", "patch", "delete"}:
+            view = getattr(view_func, method)
+            codes = problem_codes.documented(*DRY_RUN_CODES)
+            setattr(view_func, method, openapi.documented_like(view, view, **codes))
+        super().add_url_rule(rule, endpoint, view_func, **options)
 
     def list(
         self, schema: type[fields.Schema], query: type[ListQuerySchema]

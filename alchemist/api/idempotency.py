@@ -116,7 +116,10 @@ NO_SYNC = {"synchronize_session": False}
 
 
 def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
-    """Answer a POST that is repeated with its Idempotency-Key as it was answered first."""
+    """Answer a POST that is repeated with its Idempotency-Key as it was answered first.
+
+    A dry run neither stores an answer nor repeats one.
+    """
 
     @wraps(view)
     def wrapper(*args: Any, **path: Any) -> Response:
@@ -126,6 +129,8 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
         if not KEY_PATTERN.fullmatch(key):
             detail = "Send 1 to 255 visible ASCII characters."
             raise errors.BadRequest.at_location("header", "Idempotency-Key", detail)
+        if request.is_dry_run:
+            return view(*args, **path)
         # The response is stored in the transaction of its effect.
         with transaction_mode(TransactionMode.SESSION):
             return _stored_response_or_lock(key) or _store_and_return_response(

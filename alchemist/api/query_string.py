@@ -23,8 +23,8 @@ class QueryParser(FlaskParser):
         self, error: ValidationError, req: Any, schema: Schema, **_options: Any
     ) -> NoReturn:
         errors_found = to_error_details(error.messages_dict["query"], "query")
-        repeated = req.repeated_parameter_errors(_repeatable_parameters(schema))
-        raise errors.UnprocessableContent.from_errors([*repeated, *errors_found])
+        common = req.common_parameter_errors(_repeatable_parameters(schema))
+        raise errors.UnprocessableContent.from_errors([*common, *errors_found])
 
     def parse(self, argmap: Any, req: Any = None, **options: Any) -> Any:
         """Return the values of the query; raise UnprocessableContent for all of its errors."""
@@ -32,8 +32,8 @@ class QueryParser(FlaskParser):
         proxy: Any = req or self.get_default_request()
         request = proxy._get_current_object()
         values = super().parse(argmap, request, **options)
-        if repeated := request.repeated_parameter_errors(_repeatable_parameters(argmap)):
-            raise errors.UnprocessableContent.from_errors(repeated)
+        if common := request.common_parameter_errors(_repeatable_parameters(argmap)):
+            raise errors.UnprocessableContent.from_errors(common)
         return values
 
 

@@ -28,6 +28,8 @@ PROBLEM_JSON = "application/problem+json"
 MAX_BODY = 1024 * 1024
 MAX_DRAINED = MAX_BODY + 64 * 1024
 MAX_PARAMETERS = 100
+# The operations of these methods take the query parameter `dry_run`, except those of version 1.
+WRITING_METHODS = ("POST", "PATCH", "DELETE")
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # A target in absolute form (RFC 9112 §3.2.2). The group is the host, without user information.
 ABSOLUTE_TARGET_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)")
@@ -41,6 +43,8 @@ class Request(flask.Request):
     caller: Any
     # Whether the operation needs no permission: its responses have no personal data.
     is_public = True
+    # Whether all that the operation writes is rolled back.
+    is_dry_run = False
     # The error that the request was answered with.
     error: errors.ApiError | None = None
     # The JSON value of the body, once it was read.
@@ -156,8 +160,15 @@ class Request(flask.Request):
         except ValueError as error:
             raise errors.BadRequest("The query has too many parameters.") from error
 
+    @cached_property
+    def dry_run(self) -> str:
+        """The value of `dry_run`; "false" without it, and if the operation does not take it."""
+        if self.is_lenient or not self.query_string or self.method not in WRITING_METHODS:
+            return "false"
+        return dict(reversed(self._query_pairs)).get("dry_run", "false")
+
     def query_parameters(self, list_names: Collection[str] = ()) -> dict[str, str]:
-        """Return the parameters of the query.
+        """Return the parameters of the query, `dry_run` left out if the operation takes it.
 
         The values of a repeated parameter in `list_names` are joined by commas. Any other repeated
         parameter has its first value, or if the request is lenient, the last one. Raise BadRequest
@@ -171,21 +182,24 @@ class Request(flask.Request):
                 parameters[name] += f",{value}"
             else:
                 parameters.setdefault(name, value)
+        if self.method in WRITING_METHODS:
+            parameters.pop("dry_run", None)
         return parameters
 
-    def repeated_parameter_errors(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
-        """Return an error for each parameter that is repeated and not in `list_names`."""
+    def common_parameter_errors(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
+        """Return the errors of `dry_run`, and of repeated parameters that `list_names` lacks."""
         if self.is_lenient:
             return []
         counts = Counter(name for name, _ in self._query_pairs if name not in list_names)
-        return [repeated_parameter_error(name) for name in sorted(counts) if counts[name] > 1]
+        repeated = [repeated_parameter_error(name) for name in sorted(counts) if counts[name] > 1]
+        return repeated if self.dry_run in ("true", "false") else [*repeated, DRY_RUN_ERROR]
 
     def unexpected_parameter_errors(self) -> list[ErrorDetail]:
         """Return the errors of the query of an operation that takes no parameters."""
         if self.is_lenient or not self.query_string:
             return []
         unknown = [unknown_parameter_error(name) for name in self.query_parameters()]
-        return [*self.repeated_parameter_errors(), *unknown]
+        return [*self.common_parameter_errors(), *unknown]
 
     def reject_parameters(self) -> None:
         """Raise UnprocessableContent if there is a query: the operation takes no parameters."""
@@ -232,6 +246,11 @@ class Request(flask.Request):
 
 
 request = cast(Request, flask.request)
+DRY_RUN_ERROR: ErrorDetail = {
+    "parameter": "dry_run",
+    "code": "not-one-of",
+    "detail": "Must be one of: true, false.",
+}
 
 
 def unknown_parameter_error(name: str) -> ErrorDetail:

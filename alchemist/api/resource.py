@@ -1,4 +1,7 @@
-"""The base of all resources: authorize, call the view, commit once; any exception rolls back."""
+"""The base of all resources: authorize, call the view, commit once; any exception rolls back.
+
+A dry run rolls back as well.
+"""
 
 import logging
 import random
@@ -11,6 +14,7 @@ from typing import Any, ClassVar
 from flask import current_app
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alchemist import errors
@@ -23,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 PUBLIC = None
 MAX_ATTEMPTS = 5
+CHECK_DEFERRED_CONSTRAINTS = text("SET CONSTRAINTS ALL IMMEDIATE")
 VERBS = {"get": "Get", "post": "Create", "patch": "Update", "delete": "Delete"}
 
 
@@ -70,7 +75,8 @@ class Resource(MethodView):
         request.caller.require(self.permissions[method])
         if not self.ignores_accept:
             _check_accept(view)
-        with transaction_mode(transaction_mode_of(view, method)):
+        request.is_dry_run = request.dry_run == "true"
+        with transaction_mode(_transaction_mode(view, method)):
             for attempt in range(1, MAX_ATTEMPTS):
                 try:
                     response: ResponseReturnValue = view(**path)
@@ -80,12 +86,17 @@ class Resource(MethodView):
                     session.rollback()
                     time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
                 else:
-                    return _commit_and_return(response)
-            return _commit_and_return(view(**path))
+                    return _end_transaction_and_return(response)
+            return _end_transaction_and_return(view(**path))
 
 
-def transaction_mode_of(view: Any, method: str) -> TransactionMode:
-    """Return the declared mode: reads, and what is a single statement, need no transaction."""
+def _transaction_mode(view: Any, method: str) -> TransactionMode:
+    """Return the declared mode: reads, and what is a single statement, need no transaction.
+
+    A dry run needs one to roll back.
+    """
+    if request.is_dry_run:
+        return TransactionMode.SESSION
     is_single = method == "get" or getattr(view, "is_single_statement", False)
     return TransactionMode.AUTOCOMMIT if is_single else TransactionMode.SESSION
 
@@ -130,8 +141,15 @@ def _accepts_json_or_problems() -> bool:
     return not ranges
 
 
-def _commit_and_return(response: ResponseReturnValue) -> ResponseReturnValue:
-    """Commit the session, if the view used it, before the response is sent."""
-    if session.registry.has():
+def _end_transaction_and_return(response: ResponseReturnValue) -> ResponseReturnValue:
+    """Commit the session, if the view used it, before the response is sent.
+
+    In a dry run, check what a commit would check, and roll back.
+    """
+    if request.is_dry_run:
+        session.flush()
+        session.execute(CHECK_DEFERRED_CONSTRAINTS)
+        session.rollback()
+    elif session.registry.has():
         session.commit()
     return response

@@ -21,6 +21,7 @@ HEADERS = {
 # The response headers that scripts of other origins may read.
 CORS_EXPOSED_HEADERS = (
     "Deprecation",
+    "Dry-Run",
     "ETag",
     "Idempotent-Replayed",
     "Link",

@@ -62,6 +62,14 @@ sent again with the same key within 24 hours, it has no further effect. The answ
 answer again, with the header `Idempotent-Replayed: true`. A token that lacks a permission which the
 first request needed gets 403. If a caller uses very many keys, only the newest answers are kept.
 
+## Trying without writing
+
+With `dry_run=true`, a `POST`, `PATCH` or `DELETE` does all it does otherwise, and is then rolled
+back. Its answer has the status, the headers and the body of the real request, errors included,
+with `Dry-Run: true` and without `Location`. Keys and times of rows are not those that the real
+request will have. A dry run neither stores nor uses an `Idempotency-Key`: it shows what a new
+request would do now. It counts under the rate limits.
+
 ## Orders
 
 An order is placed in one transaction: it stores the prices, takes the products from stock and

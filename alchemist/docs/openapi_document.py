@@ -8,7 +8,7 @@ from typing import Any
 from alchemist import v1
 from alchemist.api import Api, openapi
 
-from . import head_operations, problem_responses, shared_headers
+from . import dry_runs, head_operations, problem_responses, shared_headers
 from .example_values import Json, example_value, resolve_ref
 from .guides import GUIDES
 
@@ -52,6 +52,8 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
     _add_deprecation_headers(document, v1_sunset)
     _shorten_tags(document, f"{api.version}-")
     shared_headers.share_headers(document)
+    if api.version != "v1":
+        dry_runs.add(document)
     head_operations.add(document)
     return document
 

@@ -5,6 +5,7 @@ import pytest
 from alchemist import database as db
 from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, REQUESTS, RateLimiter
 from alchemist.cli import sample_data
+from alchemist.docs.example_values import resolve_ref
 
 from .documents import VERSIONS, Json, operations
 
@@ -27,7 +28,8 @@ def operation(documents, version, operation_id) -> Json:
     """The operation of a parametrized test, with its path and method."""
     for path, method, operation in operations(documents[version]):
         if operation["operationId"] == operation_id:
-            return operation | {"path": path, "method": method}
+            parameters = [resolve_ref(p, documents[version]) for p in operation["parameters"]]
+            return operation | {"path": path, "method": method, "parameters": parameters}
     raise LookupError(operation_id)
 
 

@@ -103,8 +103,8 @@ def execute(block: Locator, expected: str = "") -> str:
 def fill_in_etag(page: Page, block: Locator, path: str, operation: Json) -> None:
     """Fill in If-Match, if it is required: the page suggests no value for it."""
     parameters = operation.get("parameters", [])
-    if any(each["name"] == "If-Match" and each.get("required") for each in parameters):
-        pks = {each["name"]: each["example"] for each in parameters if each["in"] == "path"}
+    if any(each.get("name") == "If-Match" and each.get("required") for each in parameters):
+        pks = {each["name"]: each["example"] for each in parameters if each.get("in") == "path"}
         etag = page.request.get(path.format(**pks)).headers["etag"]
         block.locator('tr[data-param-name="If-Match"] input').fill(etag)
 

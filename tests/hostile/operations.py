@@ -42,7 +42,8 @@ class Operation:
         return resolve_ref(content["schema"], self.document) if content else None
 
     def parameters(self, place: str) -> list[Json]:
-        return [known for known in self.about["parameters"] if known["in"] == place]
+        parameters = (resolve_ref(each, self.document) for each in self.about["parameters"])
+        return [known for known in parameters if known["in"] == place]
 
     def part(self, schema: Json) -> Json:
         return resolve_ref(schema, self.document)

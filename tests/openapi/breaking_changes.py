@@ -58,8 +58,8 @@ class Comparison:
 
     def parameters(self, where: str, old: Json, new: Json) -> Iterator[str]:
         before, after = (
-            {(each["in"], each["name"]): each for each in operation.get("parameters", ())}
-            for operation in (old, new)
+            _parameters(operation, document)
+            for operation, document in ((old, self.old), (new, self.new))
         )
         for key in before.keys() - after:
             yield f"{where}: parameter {key[1]} removed."
@@ -136,6 +136,12 @@ class Comparison:
             yield f"{where}: had {len(before)} alternatives, and has {len(after)}."
         for pair in zip(before, after, strict=False):
             yield from self.schema(where, *pair, is_request=is_request)
+
+
+def _parameters(operation: Json, document: Json) -> dict[tuple[str, str], Json]:
+    """Return the parameters of an operation by location and name."""
+    parameters = (resolve_ref(each, document) for each in operation.get("parameters", ()))
+    return {(each["in"], each["name"]): each for each in parameters}
 
 
 def _type_changes(where: str, old: Json, new: Json, *, is_request: bool) -> Iterator[str]:

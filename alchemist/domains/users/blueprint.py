@@ -27,6 +27,8 @@ from .schemas import (
 )
 
 blp = Blueprint("users", __name__, url_prefix="/api/v2", description="Users and their tokens.")
+# Instead of the secret of a dry run, which nobody should store: it is not valid.
+PLACEHOLDER = "dry-run"
 TOKEN_SCHEMA, USER_SCHEMA = TokenSchema(), UserSchema()
 
 
@@ -194,13 +196,13 @@ class TokenList(Resource):
     def post(self, values: dict[str, Any], user_id: UUID) -> Response:
         """Create a token
 
-        The secret is in `token`. It is not stored, so no later answer has it, and the operation
-        takes no `Idempotency-Key`. The token must not have permissions that the caller lacks, and
-        has `tokens:write` only if the request names it. A token that is made with a token ends with
-        it at the latest: it expires no later, and is revoked with it. To replace a token without an
-        interruption, make a new one with a third token, use it everywhere, and then revoke the old
-        one. A user has at most 100 live tokens. A token for another user needs the permission
-        `tokens:write:any`.
+        The secret is in `token`; in a dry run that is `dry-run`. It is not stored, so no later
+        answer has it, and the operation takes no `Idempotency-Key`. The token must not have
+        permissions that the caller lacks, and has `tokens:write` only if the request names it. A
+        token that is made with a token ends with it at the latest: it expires no later, and is
+        revoked with it. To replace a token without an interruption, make a new one with a third
+        token, use it everywhere, and then revoke the old one. A user has at most 100 live tokens. A
+        token for another user needs the permission `tokens:write:any`.
         """
         _reject_idempotency_key()
         owner_query = _token_owner_query(user_id, "tokens:write")
@@ -219,7 +221,8 @@ class TokenList(Resource):
             "Location": f"{request.path.rstrip('/')}/{token.pk}",
             "ETag": stored.etag,
         }
-        return JsonResponse(_with_secret(stored.body, secret), 201, headers)
+        shown_secret = PLACEHOLDER if request.is_dry_run else secret
+        return JsonResponse(_with_secret(stored.body, shown_secret), 201, headers)
 
 
 @blp.route("/users/<uuid:user_id>/tokens/<uuid:pk>")
