@@ -53,6 +53,7 @@ LAYERS: dict[str, list[str]] = {
             "session",
             "privileges",
             "constraints",
+            "external_reference",
             "migrations",
         ),
     ],

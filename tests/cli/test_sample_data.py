@@ -48,17 +48,18 @@ from alchemist.domains.users.permissions import ROLE_PERMISSIONS
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK, EXAMPLE_PK, Email, UserSchema
 
 FIELDS = {
-    "ingredients": {"pk", "name", "description"},
-    "potions": {"pk", "name", "description", "ingredients"},
+    "ingredients": {"pk", "reference", "name", "description"},
+    "potions": {"pk", "reference", "name", "description", "ingredients"},
     "users": {"pk", "email", "full_name", "role"},
     "heroes": {"pk", "nickname", "role", "user_id"},
     "tokens": {"pk", "user_id", "label", "digest", "permissions", "expires_at"},
     "stores": {
-        *("pk", "owner_id", "name", "street", "zipcode", "city", "country"),
+        *("pk", "reference", "owner_id", "name", "street", "zipcode", "city", "country"),
         *("currency", "domain", "phone", "email"),
     },
     "products": {
         "pk",
+        "reference",
         "store_id",
         "currency",
         "potion_id",
@@ -68,7 +69,7 @@ FIELDS = {
         "stock",
     },
     "coupons": {
-        *("pk", "code", "init_count", "remaining_count", "used_before", "percent_off"),
+        *("pk", "reference", "code", "init_count", "remaining_count", "used_before", "percent_off"),
         *("valid_from", "valid_until", "per_user_limit", "redemptions"),
     },
     "orders": {

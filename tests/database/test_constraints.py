@@ -44,8 +44,8 @@ IMPLIED = {"stores_pk_currency_key"}
 
 # Assignments (of UPDATE) that violate a constraint if there are two rows in the table. PostgreSQL
 # checks the CHECKs in the order of their names, then the unique keys, and the foreign keys at the
-# end of the statement. `derived_violations` has those of keys `pk`, of foreign keys of one column
-# and of `not_blank`.
+# end of the statement. `derived_violations` has those of keys `pk`, of foreign keys of one column,
+# of references and of `not_blank`.
 VIOLATIONS = {
     "potion_ingredients": {
         "pkey": "position = 0",
@@ -120,6 +120,8 @@ def derived_violations(table: Table) -> Iterator[tuple[str, str]]:
             match := re.fullmatch(r"(\w+) <> ''", str(constraint.sqltext))
         ):
             yield f"{table.name}_{match[1]}_check", f"{match[1]} = ''"
+    if "reference" in table.columns:
+        yield f"{table.name}_reference_idx", "reference = 'erp-4711'"
 
 
 def listed_violations(table: Table) -> Iterator[tuple[str, str]]:

@@ -190,9 +190,10 @@ def test_an_operation_lists_the_problems_that_it_can_answer(documents):
     }
     assert problem_codes(operation_by_id(document, "deletePotion"), 409) == {"in-use"}
     assert problem_codes(operation_by_id(document, "createIngredient"), 409) == {
-        "request-in-progress"
+        "already-exists",
+        "request-in-progress",
     }
-    assert "409" not in operation_by_id(document, "updateIngredient")["responses"]
+    assert "409" not in operation_by_id(document, "getIngredient")["responses"]
     assert problem_codes(operation_by_id(document, "getPotion"), 422) == {
         "invalid",
         "repeated-parameter",

@@ -6,6 +6,8 @@ from tests.growth.rows import FREQUENT, RARE, key
 
 HALF, TWENTY = key(1), key(9)
 NEVER, LONG_AGO, SOON = "2020-01-01T00:00:00Z", "2026-01-01T00:05:00Z", "2099-01-01T00:00:00Z"
+# Of one row each.
+REFERENCE = {"reference": ("ref7919",) * 2}
 WORDS = {"q": (FREQUENT, RARE)}
 
 
@@ -42,7 +44,7 @@ def _list(
 
 
 LISTS = [
-    _list("ingredients", "name", name=("salt", "ingredient 7919"), **WORDS),
+    _list("ingredients", "name", name=("salt", "ingredient 7919"), **REFERENCE, **WORDS),
     _list(
         "potions",
         "name",
@@ -50,6 +52,7 @@ LISTS = [
         ingredient=(HALF, TWENTY),
         together=(f"ingredient={HALF},{TWENTY}", f"ingredient={TWENTY},{HALF}"),
         brewable_with=(f"{HALF},{TWENTY}", f"{TWENTY},{key(10)}"),
+        **REFERENCE,
         **WORDS,
     ),
     _list(
@@ -76,6 +79,7 @@ LISTS = [
         currency=("EUR", "ISK"),
         owner_id=(HALF, TWENTY),
         together=("city=Brassel&country=Belgium", "country=Belgium&currency=ISK"),
+        **REFERENCE,
         **WORDS,
     ),
     _list(
@@ -94,9 +98,10 @@ LISTS = [
             "min_price=100&max_price=100.05",
             "min_price=100&max_price=900",
         ),
+        **REFERENCE,
         **WORDS,
     ),
-    _list("coupons", "code", code=("CODE 7919",) * 2, active=("false", "true")),
+    _list("coupons", "code", code=("CODE 7919",) * 2, active=("false", "true"), **REFERENCE),
     _list(f"coupons/{HALF}/redemptions", table="redemptions"),
     List(
         "orders",

@@ -47,14 +47,16 @@ TABLES = {
         FROM generate_series(1, {rows}) n
     """,
     "ingredients": """
-        INSERT INTO ingredients (pk, name, description, created_at)
-        SELECT key(n), CASE WHEN n % 2 = 0 THEN 'salt' ELSE 'ingredient ' || shuffled(n) END,
+        INSERT INTO ingredients (pk, reference, name, description, created_at)
+        SELECT key(n), 'ref' || n,
+            CASE WHEN n % 2 = 0 THEN 'salt' ELSE 'ingredient ' || shuffled(n) END,
             'everywhere word' || n, moment(n)
         FROM generate_series(1, {rows}) n
     """,
     "potions": """
-        INSERT INTO potions (pk, name, description, created_at)
-        SELECT key(n), CASE WHEN n % 2 = 0 THEN 'tea' ELSE 'potion ' || shuffled(n) END,
+        INSERT INTO potions (pk, reference, name, description, created_at)
+        SELECT key(n), 'ref' || n,
+            CASE WHEN n % 2 = 0 THEN 'tea' ELSE 'potion ' || shuffled(n) END,
             'everywhere word' || n, moment(n)
         FROM generate_series(1, {rows}) n
     """,
@@ -66,8 +68,9 @@ TABLES = {
     """,
     "stores": """
         INSERT INTO stores
-            (pk, owner_id, name, street, zipcode, city, country, currency, created_at)
-        SELECT key(n), CASE WHEN n < 20 THEN key(n) ELSE halved(n) END, 'store ' || shuffled(n),
+            (pk, reference, owner_id, name, street, zipcode, city, country, currency, created_at)
+        SELECT key(n), 'ref' || n,
+            CASE WHEN n < 20 THEN key(n) ELSE halved(n) END, 'store ' || shuffled(n),
             'everywhere word' || n, '1000',
             CASE WHEN n % 2 = 0 THEN 'Brassel' ELSE 'city ' || n % ({rows} / 20) END,
             CASE WHEN n % 4 < 2 THEN 'Belgium' ELSE 'country ' || n % ({rows} / 20) END,
@@ -77,8 +80,9 @@ TABLES = {
     """,
     "products": """
         INSERT INTO products
-            (pk, store_id, currency, potion_id, name, description, price, stock, created_at)
-        SELECT key(n), stores.pk, currency, halved(n / 2), 'product ' || shuffled(n),
+            (pk, reference, store_id, currency, potion_id, name, description, price, stock,
+            created_at)
+        SELECT key(n), 'ref' || n, stores.pk, currency, halved(n / 2), 'product ' || shuffled(n),
             'everywhere word' || n,
             round(shuffled(shuffled(n)) * 1000.0 / {rows},
                 CASE currency WHEN 'ISK' THEN 0 ELSE 2 END),
@@ -88,8 +92,8 @@ TABLES = {
     # Few can still be used; of the others half are used up and half are too old.
     "coupons": """
         INSERT INTO coupons
-            (pk, code, init_count, remaining_count, used_before, valid_until, created_at)
-        SELECT key(n), 'code ' || shuffled(n), 1,
+            (pk, reference, code, init_count, remaining_count, used_before, valid_until, created_at)
+        SELECT key(n), 'ref' || n, 'code ' || shuffled(n), 1,
             CASE WHEN used THEN 0 ELSE 1 END, CASE WHEN used THEN 1 ELSE 0 END,
             CASE WHEN n <= {rows} - 20 AND NOT used THEN moment(0) END, moment(n)
         FROM generate_series(1, {rows}) n, LATERAL (SELECT n <= {rows} - 20 AND n % 2 = 0) s (used)

@@ -5,7 +5,7 @@ from .messages import DEFAULT_MESSAGES, CodedMessage
 from .nested import List, Nested, QueryList
 from .numbers import DecimalString, QueryInteger, StrictInteger
 from .schema import Schema
-from .strings import Enum, NameReference, QueryBoolean, Text
+from .strings import Enum, ExternalReference, NameReference, QueryBoolean, Text
 from .uuids import CANONICAL_UUID, Pk, UuidList
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "CodedMessage",
     "DecimalString",
     "Enum",
+    "ExternalReference",
     "List",
     "NameReference",
     "Nested",

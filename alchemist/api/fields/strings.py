@@ -1,12 +1,13 @@
 """Text, references by name, enumerations and booleans."""
 
+from collections.abc import Sequence
 from typing import Any
 from unicodedata import normalize
 
 from marshmallow import fields, validate
 from sqlalchemy.orm import InstrumentedAttribute
 
-from alchemist.database import drop_invisible, trim_invisible
+from alchemist.database import MAX_REFERENCE_LENGTH, drop_invisible, trim_invisible
 
 from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
 
@@ -72,6 +73,18 @@ class NameReference(Text):
         self.references: Any = column.class_
         self.column = column
         super().__init__(is_code=True, **kwargs)
+
+
+class ExternalReference(Text):
+    """The key by which another system knows the row: see `database.ExternallyReferenced`."""
+
+    def __init__(self, *, examples: Sequence[str | None]) -> None:
+        description = (
+            "The key by which another system knows the row, or null. No two rows of the resource "
+            "have the same one; case matters."
+        )
+        metadata = {"description": description, "examples": list(examples)}
+        super().__init__(min=1, max=MAX_REFERENCE_LENGTH, allow_none=True, metadata=metadata)
 
 
 class Enum(fields.String):

@@ -2,7 +2,7 @@
 
 from .cursor import decode_cursor, encode_cursor
 from .keyset import MAX_LIMIT, SortKey, SortOrder
-from .list_query import ListQuerySchema, SearchText, Sort
+from .list_query import ListQuerySchema, ReferenceFilter, SearchText, Sort
 from .page import MAX_TOTAL, Page, paginate
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "MAX_TOTAL",
     "ListQuerySchema",
     "Page",
+    "ReferenceFilter",
     "SearchText",
     "Sort",
     "SortKey",

@@ -7,6 +7,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from alchemist.api import fields
 from alchemist.api.fields import CodedMessage
+from alchemist.database import MAX_REFERENCE_LENGTH
 
 from .keyset import MAX_LIMIT, SortKey, SortOrder
 
@@ -56,6 +57,14 @@ class SearchText(fields.Text):
         rule = "A word also finds the words that begin with it. Case and accents are ignored."
         metadata = {"description": f"{description} {rule}"}
         super().__init__(max=200, min=1, example=example, metadata=metadata)
+
+
+class ReferenceFilter(fields.Text):
+    """The filter of a list by the key that another system has for the row."""
+
+    def __init__(self, *, example: str) -> None:
+        metadata = {"description": "The row with exactly this `reference`."}
+        super().__init__(max=MAX_REFERENCE_LENGTH, example=example, metadata=metadata)
 
 
 class ListQuerySchema(fields.Schema):

@@ -16,11 +16,19 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, error_info, folded, not_blank, sortable
+from alchemist.database import (
+    Base,
+    ExternallyReferenced,
+    Versioned,
+    error_info,
+    folded,
+    not_blank,
+    sortable,
+)
 from alchemist.domains.users.models import User
 
 
-class Coupon(Versioned, Base):
+class Coupon(ExternallyReferenced, Versioned, Base):
     """`init_count` = `used_before` + `remaining_count` + the number of unreleased redemptions.
 
     `used_before` counts the uses before the coupon was created here. `is_left` is true if the

@@ -7,6 +7,7 @@ from marshmallow import ValidationError, validates_schema
 
 from alchemist.api.fields import (
     CodedMessage,
+    ExternalReference,
     Pk,
     QueryBoolean,
     Schema,
@@ -14,7 +15,7 @@ from alchemist.api.fields import (
     Text,
     UtcDateTime,
 )
-from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, Sort
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
 
 from .models import Coupon, Redemption
@@ -22,6 +23,8 @@ from .models import Coupon, Redemption
 # Rows of the sample data: a coupon without redemptions, which can be deleted, and a redeemed one.
 EXAMPLE_PK = "01991854-b6b7-7ea8-a0ca-bced09518465"
 EXAMPLE_REDEEMED_PK, EXAMPLE_CODE = "0199062b-b1fd-710a-be55-989ad2ee78c5", "Welcome10"
+EXAMPLE_REFERENCE = "PROMO-2028"
+REFERENCE_EXAMPLES = (None, "PROMO-2101", "PROMO-2102", "PROMO-2103")
 CODE_DESCRIPTION = (
     "The code that customers enter. Its case is kept, but ignored in comparisons: `STRASSE` is "
     "`Straße`. Invisible characters are removed."
@@ -95,6 +98,7 @@ class CouponSchema(Schema):
             "examples": [2],
         },
     )
+    reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
@@ -121,6 +125,7 @@ class CouponListQuery(ListQuerySchema):
         example=EXAMPLE_CODE.upper(),
         metadata={"description": "Coupons with exactly this code, in any case."},
     )
+    reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     active = QueryBoolean(
         metadata={"description": "Whether the coupon is valid now and has uses left."}
     )

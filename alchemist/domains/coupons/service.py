@@ -77,10 +77,14 @@ def by_code(code: str) -> Select[Any]:
 
 
 @db.cached_query
-def list_query(*, code: str | None = None, active: bool | None = None) -> Select[Any]:
+def list_query(
+    *, code: str | None = None, reference: str | None = None, active: bool | None = None
+) -> Select[Any]:
     query = select(Coupon)
     if code is not None:
         query = query.where(Coupon.code_folded == code)
+    if reference is not None:
+        query = query.where(Coupon.reference == reference)
     if active is not None:
         query = query.where(_active_condition() if active else ~_active_condition())
     return query

@@ -29,7 +29,7 @@ class IngredientList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.create(IngredientSchema, service.by_pk, body=IngredientSchema)
+    @blp.create(IngredientSchema, service.by_pk, body=IngredientSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> Ingredient:
         """Create an ingredient"""
         return service.create(**values)
@@ -44,7 +44,7 @@ class IngredientItem(Resource):
         """Get an ingredient"""
         return service.by_pk(pk)
 
-    @blp.update(IngredientSchema, service.by_pk)
+    @blp.update(IngredientSchema, service.by_pk, problems=["already-exists"])
     def patch(self, ingredient: Ingredient, changes: dict[str, Any]) -> None:
         """Change an ingredient"""
         service.update(ingredient, changes)

@@ -3,10 +3,17 @@
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, not_blank, searchable, sortable
+from alchemist.database import (
+    Base,
+    ExternallyReferenced,
+    Versioned,
+    not_blank,
+    searchable,
+    sortable,
+)
 
 
-class Ingredient(Versioned, Base):
+class Ingredient(ExternallyReferenced, Versioned, Base):
     __tablename__ = "ingredients"
 
     name: Mapped[str] = mapped_column(String(127))

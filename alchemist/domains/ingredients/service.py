@@ -18,10 +18,14 @@ def by_pk(pk: UUID) -> Select[Any]:
 
 
 @db.cached_query
-def list_query(*, name: str | None = None, q: str | None = None) -> Select[Any]:
+def list_query(
+    *, name: str | None = None, reference: str | None = None, q: str | None = None
+) -> Select[Any]:
     query = select(Ingredient)
     if name is not None:
         query = query.where(Ingredient.name == name)
+    if reference is not None:
+        query = query.where(Ingredient.reference == reference)
     if q is not None:
         query = query.where(matches_words(Ingredient.search_words, q))
     return query

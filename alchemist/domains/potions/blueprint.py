@@ -28,7 +28,7 @@ class PotionList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.create(PotionSchema, service.by_pk, body=PotionSchema)
+    @blp.create(PotionSchema, service.by_pk, body=PotionSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> Potion:
         """Create a potion"""
         return service.brew(**values)
@@ -43,7 +43,7 @@ class PotionItem(Resource):
         """Get a potion"""
         return service.by_pk(pk)
 
-    @blp.update(PotionSchema, service.by_pk)
+    @blp.update(PotionSchema, service.by_pk, problems=["already-exists"])
     def patch(self, potion: Potion, changes: dict[str, Any]) -> None:
         """Update a potion
 

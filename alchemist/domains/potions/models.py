@@ -6,11 +6,19 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, error_info, not_blank, searchable, sortable
+from alchemist.database import (
+    Base,
+    ExternallyReferenced,
+    Versioned,
+    error_info,
+    not_blank,
+    searchable,
+    sortable,
+)
 from alchemist.domains.ingredients.models import Ingredient
 
 
-class Potion(Versioned, Base):
+class Potion(ExternallyReferenced, Versioned, Base):
     __tablename__ = "potions"
 
     name: Mapped[str] = mapped_column(String(127))

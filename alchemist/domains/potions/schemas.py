@@ -6,6 +6,7 @@ from alchemist.api.fields import (
     DEFAULT_MESSAGES,
     CodedMessage,
     DecimalString,
+    ExternalReference,
     List,
     Nested,
     Pk,
@@ -14,7 +15,7 @@ from alchemist.api.fields import (
     UtcDateTime,
     UuidList,
 )
-from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
+from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, SearchText, Sort
 from alchemist.domains.ingredients.models import Ingredient
 
 from .models import Potion
@@ -25,6 +26,8 @@ EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK = (
     "01956174-662c-7547-bbd0-a1d1d0e3bf3c",
     "019560ba-5065-78d3-b48d-5e96430b30c3",
 )
+EXAMPLE_REFERENCE = "REC-0022"
+REFERENCE_EXAMPLES = (None, "REC-0131", "REC-0132", "REC-0133")
 
 
 class PotionIngredientSchema(Schema):
@@ -100,6 +103,7 @@ class PotionSchema(Schema):
         unique_by="pk",
         metadata={"description": "The ingredients in the order of the recipe, each one once."},
     )
+    reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
@@ -111,6 +115,7 @@ class PotionListQuery(ListQuerySchema):
         example="Beekeeper's Apology",
         metadata={"description": "Potions with exactly this name."},
     )
+    reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     q = SearchText("Potions with all these words in name or description.", example="hive gesture")
     ingredient = UuidList(
         metadata={

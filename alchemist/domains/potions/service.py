@@ -24,6 +24,7 @@ def by_pk(pk: UUID) -> Select[Any]:
 def list_query(
     *,
     name: str | None = None,
+    reference: str | None = None,
     q: str | None = None,
     ingredient: list[UUID] | None = None,
     brewable_with: list[UUID] | None = None,
@@ -31,6 +32,8 @@ def list_query(
     query = select(Potion)
     if name is not None:
         query = query.where(Potion.name == name)
+    if reference is not None:
+        query = query.where(Potion.reference == reference)
     if q is not None:
         query = query.where(matches_words(Potion.search_words, q))
     if ingredient is not None:

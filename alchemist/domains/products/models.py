@@ -17,13 +17,21 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, error_info, not_blank, searchable, sortable
+from alchemist.database import (
+    Base,
+    ExternallyReferenced,
+    Versioned,
+    error_info,
+    not_blank,
+    searchable,
+    sortable,
+)
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.stores.currencies import is_valid_amount_sql
 from alchemist.domains.stores.models import Store
 
 
-class Product(Versioned, Base):
+class Product(ExternallyReferenced, Versioned, Base):
     """A product in a store, priced in its currency; its stock is unlimited if null."""
 
     __tablename__ = "products"

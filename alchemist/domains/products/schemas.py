@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, String, cast, func
 
 from alchemist.api.fields import (
     DecimalString,
+    ExternalReference,
     Nested,
     Pk,
     QueryBoolean,
@@ -16,7 +17,7 @@ from alchemist.api.fields import (
     Text,
     UtcDateTime,
 )
-from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
+from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, SearchText, Sort
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
 from alchemist.domains.stores import service as stores
@@ -38,6 +39,8 @@ from .service import MAX_STOCK
 EXAMPLE_PK = "0197469b-8d6c-782d-bd2c-e4d82585a1a5"
 EXAMPLE_STORE_PK, EXAMPLE_STORE_NAME = "01970df4-0414-76ae-bb1e-b22b1b2ba06b", "Ibarra & Daughter"
 EXAMPLE_POTION_PK = "01960fca-b226-7575-b9c6-8a1a3631a81a"
+EXAMPLE_REFERENCE = "SKU-21227"
+REFERENCE_EXAMPLES = (None, "SKU-30107", "SKU-30108", "SKU-30109")
 # For the creation and for the update: names are unique, so the second example must differ.
 NAME_EXAMPLES = ("Beekeeper's Apology, small bottle", "Beekeeper's Apology, large bottle")
 NAME_DESCRIPTION = "The name of the product, unique in its store."
@@ -132,6 +135,7 @@ class ProductSchema(Schema):
         example=POTION,
         metadata={"description": "The potion that the product contains, if any."},
     )
+    reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
@@ -164,4 +168,5 @@ class ProductListQuery(ListQuerySchema):
     min_price = Money(description="A price of at least this, in any currency.", example="5.00")
     max_price = Money(description="A price of at most this, in any currency.", example="20.00")
     in_stock = QueryBoolean(metadata={"description": "Whether the product is in stock."})
+    reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     q = SearchText("Products with all these words in name or description.", example="throat syrup")

@@ -41,6 +41,7 @@ def list_query(
     min_price: Decimal | None = None,
     max_price: Decimal | None = None,
     in_stock: bool | None = None,
+    reference: str | None = None,
     q: str | None = None,
 ) -> Select[Any]:
     query = select(Product)
@@ -54,6 +55,8 @@ def list_query(
         query = query.where(Product.price <= max_price)
     if in_stock is not None:
         query = query.where(Product.in_stock == in_stock)
+    if reference is not None:
+        query = query.where(Product.reference == reference)
     if q is not None:
         query = query.where(matches_words(Product.search_words, q))
     return query

@@ -27,7 +27,7 @@ class StoreList(Resource):
         return service.list_query(**filters)
 
     @idempotent
-    @blp.create(StoreSchema, service.by_pk, body=StoreSchema)
+    @blp.create(StoreSchema, service.by_pk, body=StoreSchema, problems=["already-exists"])
     def post(self, values: dict[str, Any]) -> Store:
         """Create a store"""
         auth.check_owner(values)
@@ -43,7 +43,7 @@ class StoreItem(Resource):
         """Get a store"""
         return service.by_pk(pk)
 
-    @blp.update(StoreSchema, auth.writable_query, problems=["conflict"])
+    @blp.update(StoreSchema, auth.writable_query, problems=["already-exists", "conflict"])
     def patch(self, store: Store, changes: dict[str, Any]) -> None:
         """Change a store
 

@@ -5,11 +5,19 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, error_info, not_blank, searchable, sortable
+from alchemist.database import (
+    Base,
+    ExternallyReferenced,
+    Versioned,
+    error_info,
+    not_blank,
+    searchable,
+    sortable,
+)
 from alchemist.domains.users.models import User
 
 
-class Store(Versioned, Base):
+class Store(ExternallyReferenced, Versioned, Base):
     __tablename__ = "stores"
 
     owner_id: Mapped[UUID | None] = mapped_column(

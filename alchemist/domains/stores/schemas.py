@@ -4,8 +4,16 @@ from typing import Any
 
 from marshmallow.validate import URL
 
-from alchemist.api.fields import CodedMessage, Enum, Pk, Schema, Text, UtcDateTime
-from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
+from alchemist.api.fields import (
+    CodedMessage,
+    Enum,
+    ExternalReference,
+    Pk,
+    Schema,
+    Text,
+    UtcDateTime,
+)
+from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, SearchText, Sort
 from alchemist.api.request import BAD_ESCAPE_PATTERN
 from alchemist.domains.users.models import User
 from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, Email
@@ -15,6 +23,8 @@ from .models import Store
 
 # A row of the sample data: The Crooked Ladle. It has no products, so it can be deleted.
 EXAMPLE_PK = "01972892-31f9-75e5-b1aa-50b403f84c48"
+EXAMPLE_REFERENCE = "STORE-08"
+REFERENCE_EXAMPLES = (None, "STORE-21", "STORE-22", "STORE-23")
 NAME_DESCRIPTION = "The name of the store. Several stores may have the same one."
 CURRENCY_DESCRIPTION = "The currency of all prices of the store (ISO 4217)."
 
@@ -76,6 +86,7 @@ class StoreSchema(Schema):
         example=EXAMPLE_MERCHANT_PK,
         metadata={"description": "The owner; by default the caller."},
     )
+    reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
@@ -94,4 +105,5 @@ class StoreListQuery(ListQuerySchema):
         metadata={"description": "Stores with this currency.", "examples": ["EUR"]},
     )
     owner_id = Pk(example=EXAMPLE_MERCHANT_PK, metadata={"description": "Stores of this user."})
+    reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     q = SearchText("Stores with all these words in name, street or city.", example="crooked ladle")

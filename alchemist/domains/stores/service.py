@@ -26,6 +26,7 @@ def list_query(
     country: str | None = None,
     currency: str | None = None,
     owner_id: UUID | None = None,
+    reference: str | None = None,
     q: str | None = None,
 ) -> Select[Any]:
     query = select(Store)
@@ -37,6 +38,8 @@ def list_query(
         query = query.where(Store.currency == currency)
     if owner_id is not None:
         query = query.where(Store.owner_id == owner_id)
+    if reference is not None:
+        query = query.where(Store.reference == reference)
     if q is not None:
         query = query.where(matches_words(Store.search_words, q))
     return query

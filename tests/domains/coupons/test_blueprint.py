@@ -17,7 +17,7 @@ NOW = datetime.now(UTC)
 LATER, EARLIER = NOW + timedelta(days=1), NOW - timedelta(days=1)
 FIELDS = {
     *("pk", "code", "init_count", "remaining_count", "percent_off"),
-    *("valid_from", "valid_until", "per_user_limit", "created_at", "updated_at"),
+    *("valid_from", "valid_until", "per_user_limit", "reference", "created_at", "updated_at"),
 }
 OPTIONAL = ["percent_off", "valid_from", "valid_until", "per_user_limit"]
 FIRST, LAST = "0001-01-01T00:00:00.000000+00:00", "9999-12-31T23:59:59.999999+00:00"

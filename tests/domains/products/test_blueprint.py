@@ -54,7 +54,7 @@ def test_a_new_product_has_every_field(post, store):
     created = answer.json
     assert list(created) == [
         *("pk", "store_id", "store", "name", "description", "price", "currency", "stock"),
-        *("potion_id", "created_at", "updated_at"),
+        *("potion_id", "reference", "created_at", "updated_at"),
     ]
     assert (created["name"], created["price"], created["store_id"]) == (
         "Apology",

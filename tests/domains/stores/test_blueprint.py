@@ -25,7 +25,7 @@ def test_the_response_to_a_creation_has_every_field(create_store, owner):
     created = response.json
     assert list(created) == [
         *("pk", "name", "street", "zipcode", "city", "country", "currency"),
-        *("domain", "phone", "email", "owner_id", "created_at", "updated_at"),
+        *("domain", "phone", "email", "owner_id", "reference", "created_at", "updated_at"),
     ]
     assert {name: created[name] for name in REQUIRED} == REQUIRED
     assert {created[name] for name in OPTIONAL} == {None}
