@@ -171,9 +171,9 @@ def test_the_tour_gets_the_responses_that_it_describes(tour):
     assert statuses == potions + orders
 
     bodies = [json.loads(line) for line in tour if line.startswith("{")]
-    quote, order, error, cancelled, product = bodies[-5:]
+    quote, order, error, cancelled, product, restocked = bodies[-6:]
     assert order["totals"] == quote["totals"]
     assert order["totals"][0] | {"discount": "1.01", "total": "9.04"} == order["totals"][0]
     assert error["errors"][0]["code"] == "coupon-exhausted"
     assert (cancelled["pk"], cancelled["status"]) == (order["pk"], "cancelled")
-    assert product["stock"] == 10
+    assert (product["stock"], restocked["stock"]) == (10, 15)
