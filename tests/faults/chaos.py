@@ -1,4 +1,4 @@
-"""What goes wrong: workers die, freeze and are replaced; the database hangs up and crashes."""
+"""Faults: workers die, freeze and are replaced; PostgreSQL closes connections and crashes."""
 
 import os
 import random
@@ -15,24 +15,24 @@ from alchemist.embedded import EmbeddedPostgres
 from tests.faults.shop import Service
 
 # Seconds between two faults.
-PAUSE = (0.2, 1.2)
-HANG_UP = text("""
+INTERVAL = (0.2, 1.2)
+CLOSE_CONNECTIONS = text("""
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE application_name = 'alchemist' AND random() < 0.5
 """)
 
 
 class Chaos:
-    """Breaks one thing after another; a seed decides which."""
+    """Injects one fault after another; a seed decides which."""
 
     def __init__(
-        self, seed: int, service: Service, server: EmbeddedPostgres, last_words: Path
+        self, seed: int, service: Service, server: EmbeddedPostgres, kill_file: Path
     ) -> None:
         self.random = random.Random(seed)
-        self.service, self.server, self.last_words = service, server, last_words
+        self.service, self.server, self.kill_file = service, server, kill_file
         self.injected: Counter[str] = Counter()
 
-    def rage(self, seconds: float) -> None:
+    def inject_faults(self, seconds: float) -> None:
         deadline = monotonic() + seconds
         faults = [
             self.kill_a_worker,
@@ -40,22 +40,22 @@ class Chaos:
             self.kill_after_commit,
             self.freeze_a_worker,
             self.reload,
-            self.hang_up,
+            self.close_connections,
             self.crash_the_database,
         ]
         while monotonic() < deadline:
             fault = self.random.choice(faults)
             fault()
             self.injected[fault.__name__] += 1
-            sleep(self.random.uniform(*PAUSE))
-        self.last_words.unlink(missing_ok=True)
+            sleep(self.random.uniform(*INTERVAL))
+        self.kill_file.unlink(missing_ok=True)
 
     def kill_a_worker(self) -> None:
         self._signal(signal.SIGKILL)
 
     def kill_after_commit(self) -> None:
-        """Let the next worker that commits die before it answers."""
-        self.last_words.touch()
+        """Kill the next worker that commits, before it sends its response."""
+        self.kill_file.touch()
 
     def freeze_a_worker(self) -> None:
         pid = self._signal(signal.SIGSTOP)
@@ -67,10 +67,10 @@ class Chaos:
     def reload(self) -> None:
         self.service.process.send_signal(signal.SIGHUP)
 
-    def hang_up(self) -> None:
+    def close_connections(self) -> None:
         engine = create_engine(self.server.url, poolclass=NullPool)
         with suppress(SQLAlchemyError), engine.begin() as connection:
-            connection.execute(HANG_UP)
+            connection.execute(CLOSE_CONNECTIONS)
 
     def crash_the_database(self) -> None:
         """Stop PostgreSQL as a crash would, and let it recover."""
@@ -82,11 +82,11 @@ class Chaos:
         sleep(self.random.uniform(0, 1))
         self.server.start()
 
-    def _signal(self, what: signal.Signals) -> int | None:
+    def _signal(self, signum: signal.Signals) -> int | None:
         workers = self.service.workers()
         if not workers:
             return None
         pid = self.random.choice(workers)
         with suppress(ProcessLookupError):
-            os.kill(pid, what)
+            os.kill(pid, signum)
         return pid

@@ -1,4 +1,4 @@
-"""Clients that repeat what was not answered until it is, and write down what they were told."""
+"""Clients that repeat each action until they have a final response, and record all of them."""
 
 import json
 import random
@@ -9,34 +9,34 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
-PATIENCE = 60  # seconds for one act, all repetitions included
-TIMEOUT = 6  # seconds for one answer
+ACTION_TIMEOUT = 60  # seconds, with all repetitions
+RESPONSE_TIMEOUT = 6  # seconds
 
 
-class Unanswered(Exception):
-    """An act that got no final answer in time."""
+class NoFinalResponse(Exception):
+    """An action got no final response in time."""
 
 
 @dataclass
-class Act:
-    """Something that a client wants done once, and the final answer to it.
+class Action:
+    """What a client wants to do once, and the final response.
 
-    One that is not `keyed` may be done more often, but no answer to it may be a lie.
+    Without a key it may be done more than once, but every response must be true.
     """
 
     kind: str
     path: str
     body: Any = None
-    keyed: bool = True
+    has_key: bool = True
     key: str = field(default_factory=lambda: uuid4().hex)
-    tries: int = 0
+    attempts: int = 0
     status: int = 0
-    answer: Any = None
+    response: Any = None
 
 
 @dataclass
 class Shop:
-    """Keys of products, that of a coupon to redeem alone, and the code of one for orders."""
+    """The keys of the products and of a coupon for redemptions, and the code of one for orders."""
 
     products: list[str]
     coupon: str
@@ -44,68 +44,70 @@ class Shop:
 
 
 class Client(threading.Thread):
-    """Places, pays and cancels orders, redeems coupons and makes heroes until told to stop."""
+    """Places, pays and cancels orders, redeems coupons and makes heroes until it is stopped."""
 
-    def __init__(self, port: int, seed: int, shop: Shop, keyed: bool) -> None:
+    def __init__(self, port: int, seed: int, shop: Shop, has_key: bool) -> None:
         super().__init__(daemon=True)
-        self.port, self.shop, self.keyed = port, shop, keyed
+        self.port, self.shop, self.has_key = port, shop, has_key
         self.random = random.Random(seed)
-        self.over = threading.Event()
-        self.acts: list[Act] = []
+        self.stopped = threading.Event()
+        self.actions: list[Action] = []
         self.failure: BaseException | None = None
         self.connection: HTTPConnection | None = None
 
     def run(self) -> None:
         try:
-            while not self.over.is_set():
-                act = self._choose()
-                self.acts.append(act)
-                self._insist(act)
+            while not self.stopped.is_set():
+                action = self._choose_action()
+                self.actions.append(action)
+                self._repeat_until_final(action)
         except BaseException as failure:
             self.failure = failure
 
-    def _choose(self) -> Act:
+    def _choose_action(self) -> Action:
         chance = self.random.random()
-        placed = [act for act in self.acts if act.kind == "order" and act.status == 201]
+        placed = [
+            action for action in self.actions if action.kind == "order" and action.status == 201
+        ]
         if chance < 0.1:
             # Without a key it is one statement, which no COMMIT follows.
-            return Act("hero", "/api/v2/heroes", {"nickname": uuid4().hex}, keyed=False)
+            return Action("hero", "/api/v2/heroes", {"nickname": uuid4().hex}, has_key=False)
         if chance < 0.2:
-            return Act("redemption", f"/api/v2/coupons/{self.shop.coupon}/redemptions")
+            return Action("redemption", f"/api/v2/coupons/{self.shop.coupon}/redemptions")
         if chance < 0.45 and placed:
             order = self.random.choice(placed[-5:])
             verb = self.random.choice(["pay", "cancel", "cancel"])
-            return Act(verb, f"/api/v2/orders/{order.answer['pk']}/{verb}")
-        return Act("order", "/api/v2/orders", self._basket())
+            return Action(verb, f"/api/v2/orders/{order.response['pk']}/{verb}")
+        return Action("order", "/api/v2/orders", self._random_cart())
 
-    def _basket(self) -> dict[str, Any]:
-        some = self.random.sample(self.shop.products, self.random.randint(1, 4))
-        items = [{"product_id": pk, "quantity": self.random.randint(1, 3)} for pk in some]
+    def _random_cart(self) -> dict[str, Any]:
+        products = self.random.sample(self.shop.products, self.random.randint(1, 4))
+        items = [{"product_id": pk, "quantity": self.random.randint(1, 3)} for pk in products]
         coupon = {"coupon_code": self.shop.code} if self.random.random() < 0.5 else {}
         return {"items": items, **coupon}
 
-    def _insist(self, act: Act) -> None:
-        """Repeat the act until it has an answer that is final."""
-        deadline = monotonic() + PATIENCE
+    def _repeat_until_final(self, action: Action) -> None:
+        """Send the action until its response is final."""
+        deadline = monotonic() + ACTION_TIMEOUT
         while monotonic() < deadline:
-            act.tries += 1
-            answered = self._try(act)
-            if answered and not self._is_passing(*answered):
-                act.status, act.answer = answered
+            action.attempts += 1
+            received = self._try(action)
+            if received and not self._is_temporary(*received):
+                action.status, action.response = received
                 return
             sleep(self.random.uniform(0.01, 0.1))
-        raise Unanswered(f"{act.kind} {act.key}: {answered}")
+        raise NoFinalResponse(f"{action.kind} {action.key}: {received}")
 
-    def _try(self, act: Act) -> tuple[int, Any] | None:
-        """Return status and body of an answer; None if there was none."""
-        body = json.dumps(act.body) if act.body else None
-        headers = {"Content-Type": "application/json"} if act.body else {}
-        if self.keyed and act.keyed:
-            headers["Idempotency-Key"] = act.key
+    def _try(self, action: Action) -> tuple[int, Any] | None:
+        """Return status and body of the response, or None if there was none."""
+        body = json.dumps(action.body) if action.body else None
+        headers = {"Content-Type": "application/json"} if action.body else {}
+        if self.has_key and action.has_key:
+            headers["Idempotency-Key"] = action.key
         try:
             if self.connection is None:
-                self.connection = HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
-            self.connection.request("POST", act.path, body, headers)
+                self.connection = HTTPConnection("127.0.0.1", self.port, timeout=RESPONSE_TIMEOUT)
+            self.connection.request("POST", action.path, body, headers)
             response = self.connection.getresponse()
             return response.status, json.loads(response.read())
         except (OSError, HTTPException, ValueError):
@@ -115,6 +117,6 @@ class Client(threading.Thread):
             return None
 
     @staticmethod
-    def _is_passing(status: int, answer: Any) -> bool:
-        """Tell whether the answer says to come again."""
-        return status == 503 or answer.get("code") == "request-in-progress"
+    def _is_temporary(status: int, body: Any) -> bool:
+        """Return whether the response asks for a repetition."""
+        return status == 503 or body.get("code") == "request-in-progress"

@@ -1,9 +1,9 @@
-"""Lets clients buy while things break, and checks that every answer was true.
+"""Break the service while clients buy, and check that every response was true.
 
     python -m tests.faults.crashes [--seed N] [--seconds 90] [--defect NAME]
 
-Exits with 1 if something acknowledged is missing, is there twice, or does not add up. With a
-defect, which it plants in the service or in the clients, it must.
+Exit with 1 if an acknowledged change is missing, is stored twice, or sums are wrong. With a defect,
+which is put into the service or the clients, this must happen.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from tests.faults.shop import THREADS, WORKERS, Service
 CLIENTS = 8
 PRODUCTS, STOCK, USES = 12, 100_000, 100_000
 # Sockets, the log, the shared page, and a connection to the database for each thread, twice.
-MOST_FILES = 30 + 4 * THREADS
-SETTLED = 15  # seconds within which connections that nobody uses are gone
+MAX_FILES = 30 + 4 * THREADS
+CLOSE_TIMEOUT = 15  # seconds, after which unused connections are closed
 DEFECTS = ("no-key", "read-modify-write", "unguarded-coupon")
 
 FILL = """
@@ -46,7 +46,7 @@ FILL = """
     SELECT gen_random_uuid(), code, code, {uses}, {uses}, 7
     FROM unnest(ARRAY['single', 'orders']) code;
 """
-# What the service has stored, to be compared with what it has said.
+# What the service has stored, to be compared with its responses.
 STORED = """
     SELECT
         (SELECT count(*) FROM orders) AS orders,
@@ -62,7 +62,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--seconds", type=float, default=90)
     parser.add_argument("--defect", choices=DEFECTS, default="")
-    parser.add_argument("--log", type=Path, default=Path(os.devnull), help="what the service says")
+    parser.add_argument(
+        "--log", type=Path, default=Path(os.devnull), help="a copy of the service's log"
+    )
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.seconds:.0f} s, defect: {options.defect or 'none'}")
     violations = run(options.seed, options.seconds, options.defect, options.log)
@@ -73,7 +75,7 @@ def main() -> None:
 
 
 def run(seed: int, seconds: float, defect: str, log: Path) -> list[str]:
-    """Return every violation that was found."""
+    """Return all violations."""
     with TemporaryDirectory(prefix="alchemist-faults-") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -96,14 +98,14 @@ def _run(directory: Path, seed: int, seconds: float, defect: str) -> Iterator[st
         clients = [Client(service.port, seed + n, shop, defect != "no-key") for n in range(CLIENTS)]
         for client in clients:
             client.start()
-        chaos = Chaos(seed, service, server, service.last_words)
-        chaos.rage(seconds)
-        yield from _settled(clients)
+        chaos = Chaos(seed, service, server, service.kill_file)
+        chaos.inject_faults(seconds)
+        yield from _stop_clients(clients)
         _report(clients, chaos)
         with engine.connect() as connection:
-            yield from _lies(connection, clients)
-            yield from _leaks(connection, service)
-        yield from _damage(server.url)
+            yield from _false_responses(connection, clients)
+            yield from _resource_leaks(connection, service)
+        yield from _broken_invariants(server.url)
 
 
 def _open_shop(connection: Connection) -> Shop:
@@ -113,65 +115,66 @@ def _open_shop(connection: Connection) -> Shop:
     return Shop(list(products), coupon, "orders")
 
 
-def _settled(clients: list[Client]) -> Iterator[str]:
-    """Let every client get its last answer."""
+def _stop_clients(clients: list[Client]) -> Iterator[str]:
+    """Wait for the last response of every client."""
     for client in clients:
-        client.over.set()
+        client.stopped.set()
     for client in clients:
         client.join(120)
         if client.is_alive() or client.failure:
-            yield f"a client got no answer: {client.failure}"
+            yield f"a client got no response: {client.failure}"
 
 
 def _report(clients: list[Client], chaos: Chaos) -> None:
-    acts = [act for client in clients for act in client.acts]
-    print(f"acts: {len(acts)}, requests: {sum(act.tries for act in acts)}")
-    print(f"answers: {dict(Counter(f'{act.kind} {act.status}' for act in acts).most_common())}")
+    actions = [action for client in clients for action in client.actions]
+    print(f"actions: {len(actions)}, requests: {sum(action.attempts for action in actions)}")
+    responses = Counter(f"{action.kind} {action.status}" for action in actions)
+    print(f"responses: {dict(responses.most_common())}")
     print(f"faults: {sum(chaos.injected.values())}, {dict(chaos.injected.most_common())}")
 
 
-def _lies(connection: Connection, clients: list[Client]) -> Iterator[str]:
-    """Compare what was said with what is stored."""
-    acts = [act for client in clients for act in client.acts]
-    said = Counter(act.kind for act in acts if act.status == 201)
+def _false_responses(connection: Connection, clients: list[Client]) -> Iterator[str]:
+    """Compare the responses with what is stored."""
+    actions = [action for client in clients for action in client.actions]
+    acknowledged = Counter(action.kind for action in actions if action.status == 201)
     stored = connection.execute(text(STORED.format(stock=STOCK))).one()
-    if stored.orders != said["order"]:
-        yield f"{said['order']} orders were acknowledged, {stored.orders} are stored"
-    if stored.redemptions != said["redemption"]:
-        yield f"{said['redemption']} redemptions acknowledged, {stored.redemptions} are stored"
+    if stored.orders != acknowledged["order"]:
+        yield f"{acknowledged['order']} orders were acknowledged, {stored.orders} are stored"
+    if stored.redemptions != acknowledged["redemption"]:
+        yield f"{acknowledged['redemption']} redemptions acknowledged, {stored.redemptions} stored"
     if stored.sold != stored.taken:
-        yield f"{stored.sold} pieces are gone from the stock, {stored.taken} were sold"
-    for act in acts:
-        if act.status not in (200, 201, 409):
-            yield f"{act.kind} was answered {act.status}: {act.answer}"
-    yield from _lost(connection, acts)
+        yield f"{stored.sold} pieces are missing in the stock, {stored.taken} were sold"
+    for action in actions:
+        if action.status not in (200, 201, 409):
+            yield f"{action.kind} got {action.status}: {action.response}"
+    yield from _lost_changes(connection, actions)
 
 
-def _lost(connection: Connection, acts: list[Any]) -> Iterator[str]:
-    """Look for heroes, orders and changes of orders that were acknowledged and are not there."""
+def _lost_changes(connection: Connection, actions: list[Any]) -> Iterator[str]:
+    """Find heroes, orders and changes of orders that were acknowledged and are not stored."""
     heroes = set(connection.scalars(text("SELECT pk::text FROM heroes")))
     rows = connection.execute(text("SELECT pk::text, status FROM orders")).all()
     status = {row.pk: row.status for row in rows}
     final = {"pay": ("paid", "cancelled"), "cancel": ("cancelled",)}
-    for act in acts:
-        stored = {"order": status, "hero": heroes}.get(act.kind)
-        if stored is not None and act.status == 201 and act.answer["pk"] not in stored:
-            yield f"{act.kind} {act.answer['pk']} was acknowledged and is lost"
-        if act.kind in final and act.status == 200:
-            found = status.get(act.answer["pk"])
-            if found not in final[act.kind]:
-                yield f"order {act.answer['pk']} is {found} after {act.kind}"
+    for action in actions:
+        stored = {"order": status, "hero": heroes}.get(action.kind)
+        if stored is not None and action.status == 201 and action.response["pk"] not in stored:
+            yield f"{action.kind} {action.response['pk']} was acknowledged and is not stored"
+        if action.kind in final and action.status == 200:
+            stored_status = status.get(action.response["pk"])
+            if stored_status not in final[action.kind]:
+                yield f"order {action.response['pk']} is {stored_status} after {action.kind}"
 
 
-def _damage(url: URL) -> Iterator[str]:
+def _broken_invariants(url: URL) -> Iterator[str]:
     for verdict in verify.evaluate_all(url):
         if not verdict.passed:
             yield f"{verdict.assertion.name}: {verdict.count} violations, {verdict.keys}"
 
 
-def _leaks(connection: Connection, service: Service) -> Iterator[str]:
-    """Look for connections, processes and files that nobody needs any more."""
-    deadline = monotonic() + SETTLED
+def _resource_leaks(connection: Connection, service: Service) -> Iterator[str]:
+    """Find connections, processes and files that are no longer needed."""
+    deadline = monotonic() + CLOSE_TIMEOUT
     while len(service.workers()) != WORKERS and monotonic() < deadline:
         sleep(0.1)
     if len(service.workers()) != WORKERS:
@@ -179,7 +182,7 @@ def _leaks(connection: Connection, service: Service) -> Iterator[str]:
     count = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alchemist'")
     if (open_ := connection.scalar(count)) > 2 * WORKERS * THREADS:
         yield f"{open_} connections to the database"
-    if max(service.files()) > MOST_FILES:
+    if max(service.files()) > MAX_FILES:
         yield f"{service.files()} files are open"
 
 

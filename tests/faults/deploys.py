@@ -1,9 +1,9 @@
 """20,000 requests on kept-alive connections while workers are replaced, and a stop at the end.
 
-A request has failed if its client cannot know whether it was served: any answer but a 200, or a
-connection that broke. Not to be connected, since nobody listens, is none: nothing was sent. Once, a
-client may repeat what it sent on a connection that had served before and was closed without a byte
-of an answer (RFC 9112 §9.3.1).
+A request has failed if its client cannot know whether it was served: any response but a 200, or a
+broken connection. A connection that is refused is no failure: nothing was sent. A client may repeat
+a request once, if a connection that had served others was closed without a byte of a response
+(RFC 9112 §9.3.1).
 """
 
 import signal
@@ -21,7 +21,7 @@ REQUESTS, CLIENTS, WORKERS, MAX_REQUESTS = 20_000, 8, 2, 2_000
 
 
 class Client(Thread):
-    """Asks until it is told to stop, and counts what comes of it."""
+    """Sends requests until it is stopped, and counts the outcomes."""
 
     def __init__(self, port: int, path: str, stop: Event) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ class Client(Thread):
 
     def run(self) -> None:
         while not self.stop.is_set():
-            self._ask()
+            self._send_and_repeat_once()
 
-    def _ask(self) -> None:
+    def _send_and_repeat_once(self) -> None:
         is_used = self.connection.sock is not None
         try:
             self._exchange()
@@ -71,15 +71,15 @@ class Client(Thread):
         response.read()
         self.counts["answered" if response.status == 200 else f"failed: {response.status}"] += 1
         if response.will_close:
-            self.counts["told to reconnect"] += 1
+            self.counts["asked to reconnect"] += 1
 
 
 def workers(master: int) -> set[str]:
     return set(Path(f"/proc/{master}/task/{master}/children").read_text().split())
 
 
-def load(gunicorn: Gunicorn, path: str, disturb: bool) -> Counter[str]:
-    """Ask 20,000 times; to disturb is a SIGHUP whenever all workers are new."""
+def load(gunicorn: Gunicorn, path: str, reload: bool) -> Counter[str]:
+    """Send 20,000 requests; with `reload`, send a SIGHUP whenever all workers are new."""
     stop = Event()
     clients = [Client(gunicorn.port, path, stop) for _ in range(CLIENTS)]
     for client in clients:
@@ -88,7 +88,7 @@ def load(gunicorn: Gunicorn, path: str, disturb: bool) -> Counter[str]:
     while sum(client.counts["answered"] for client in clients) < REQUESTS:
         now = workers(gunicorn.process.pid)
         seen |= now
-        if disturb and len(now) == WORKERS and not now & old:
+        if reload and len(now) == WORKERS and not now & old:
             gunicorn.process.send_signal(signal.SIGHUP)
             old = now
         sleep(0.05)
@@ -100,17 +100,17 @@ def load(gunicorn: Gunicorn, path: str, disturb: bool) -> Counter[str]:
     return counts
 
 
-def tell(what: str, counts: Counter[str], violations: list[str]) -> None:
-    failed = {name: count for name, count in counts.items() if name.startswith("failed")}
-    for name, count in sorted(counts.items()):
-        print(f"  {name}: {count}")
-    check(violations, f"{what}: {failed or 'none'} of {counts['answered']} failed", not failed)
-    if what != "SIGTERM":
-        check(violations, f"{what}: {counts['workers']} workers", counts["workers"] > WORKERS)
+def print_and_check(name: str, counts: Counter[str], violations: list[str]) -> None:
+    failed = {kind: count for kind, count in counts.items() if kind.startswith("failed")}
+    for kind, count in sorted(counts.items()):
+        print(f"  {kind}: {count}")
+    check(violations, f"{name}: {failed or 'none'} of {counts['answered']} failed", not failed)
+    if name != "SIGTERM":
+        check(violations, f"{name}: {counts['workers']} workers", counts["workers"] > WORKERS)
 
 
 def terminate(gunicorn: Gunicorn, path: str) -> Counter[str]:
-    """Stop the service under load: whoever has a connection is answered, or told to reconnect."""
+    """Stop the service under load: clients get their response, or a request to reconnect."""
     stop = Event()
     clients = [Client(gunicorn.port, path, stop) for _ in range(CLIENTS)]
     for client in clients:
@@ -127,11 +127,11 @@ def terminate(gunicorn: Gunicorn, path: str) -> Counter[str]:
 def main() -> None:
     violations: list[str] = []
     with serving(*sys.argv[1:], ALCHEMIST_WORKERS=str(WORKERS)) as (gunicorn, path):
-        tell("SIGHUP", load(gunicorn, path, disturb=True), violations)
-        tell("SIGTERM", terminate(gunicorn, path), violations)
+        print_and_check("SIGHUP", load(gunicorn, path, reload=True), violations)
+        print_and_check("SIGTERM", terminate(gunicorn, path), violations)
     options = (f"--max-requests={MAX_REQUESTS}", "--max-requests-jitter=500")
     with serving(*sys.argv[1:], *options, ALCHEMIST_WORKERS=str(WORKERS)) as (gunicorn, path):
-        tell("max_requests", load(gunicorn, path, disturb=False), violations)
+        print_and_check("max_requests", load(gunicorn, path, reload=False), violations)
     report(violations)
 
 

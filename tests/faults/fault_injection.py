@@ -1,4 +1,4 @@
-"""The service as clients of the harness meet it: it can be told to die, or be given a defect."""
+"""The service with faults: it can be killed after a COMMIT, and can have a defect."""
 
 import os
 import signal
@@ -19,10 +19,10 @@ from alchemist.domains.coupons.models import Coupon, Redemption
 from alchemist.domains.orders import service as orders
 from alchemist.domains.orders import stock
 
-# A worker that finds this file after a COMMIT removes it and dies before it has answered.
-LAST_WORDS = Path(os.environ["FAULTS_LAST_WORDS"])
+# A worker that finds this file after a COMMIT removes it, and dies before it responds.
+KILL_FILE = Path(os.environ["FAULTS_KILL_FILE"])
 
-# Reads, and writes back what it has computed of that: who read at the same time is forgotten.
+# Reads the stock, and writes what it computed from it: a concurrent change is lost.
 READ_MODIFY_WRITE = text("""
     WITH requested AS (
         SELECT * FROM unnest(CAST(:product_ids AS uuid[]), CAST(:quantities AS int[]))
@@ -39,15 +39,15 @@ READ_MODIFY_WRITE = text("""
 """)
 
 
-def _look(query: db.Query) -> Any:
-    """Find a row without holding it."""
+def _select_without_lock(query: db.Query) -> Any:
+    """Return a row without locking it."""
     return db.session.scalars(query.select, query.parameters).one()
 
 
-def _redeem_as_seen(coupon: Coupon, user_id: Any, order_id: Any = None) -> Any:
-    """Check what was read, and write back one less."""
+def _redeem_without_lock(coupon: Coupon, user_id: Any, order_id: Any = None) -> Any:
+    """Check the count that was read, and store one less."""
     if coupon.remaining_count == 0:
-        detail = "All of its uses are gone."
+        detail = "It has no uses left."
         raise errors.Conflict.at_location("pointer", "#/coupon_code", detail, "coupon-exhausted")
     counted = text("UPDATE coupons SET remaining_count = :left WHERE pk = :pk")
     db.session.execute(counted, {"left": coupon.remaining_count - 1, "pk": coupon.pk})
@@ -56,35 +56,35 @@ def _redeem_as_seen(coupon: Coupon, user_id: Any, order_id: Any = None) -> Any:
     return db.session.execute(insert(ledger).values(**row).returning(ledger.c.pk)).one()
 
 
-def _seed(defect: str) -> None:
-    """Break what the harness must then find broken."""
+def _install_defect(defect: str) -> None:
+    """Replace code by code with a race, which the harness must detect."""
     if defect == "read-modify-write":
         stock.RESERVE_STOCK = READ_MODIFY_WRITE
     elif defect == "unguarded-coupon":
-        orders._lock_coupon = lambda code: _look(coupons.by_code(code))
-        blueprint.lock_row = _look
-        coupons.redeem = _redeem_as_seen
+        orders._lock_coupon = lambda code: _select_without_lock(coupons.by_code(code))
+        blueprint.lock_row = _select_without_lock
+        coupons.redeem = _redeem_without_lock
 
 
-def _die_after_commit(session: Session) -> None:
+def _kill_after_commit(session: Session) -> None:
     if not session.in_nested_transaction():
-        _die()
+        _kill_worker_if_requested()
 
 
-def _store_and_die(*args: Any) -> str | None:
-    """Store what is new, which needs no COMMIT."""
+def _store_and_kill(*args: Any) -> str | None:
+    """Store a row with a statement that commits itself."""
     stored = store(*args)
-    _die()
+    _kill_worker_if_requested()
     return stored
 
 
-def _die() -> None:
+def _kill_worker_if_requested() -> None:
     with suppress(FileNotFoundError):
-        LAST_WORDS.unlink()
+        KILL_FILE.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-store, json_insert.insert_returning_json = json_insert.insert_returning_json, _store_and_die
-_seed(os.environ.get("FAULTS_DEFECT", ""))
-event.listen(db.session.session_factory, "after_commit", _die_after_commit)
+store, json_insert.insert_returning_json = json_insert.insert_returning_json, _store_and_kill
+_install_defect(os.environ.get("FAULTS_DEFECT", ""))
+event.listen(db.session.session_factory, "after_commit", _kill_after_commit)
 app = create_app()

@@ -2,7 +2,7 @@
 
     python -m tests.faults.large_lists [--seconds 20] [--rate 8]
 
-Exits with 1 if a response with status 200 is incomplete, if small requests fail, or if the service
+Exit with 1 if a response with status 200 is incomplete, if small requests fail, or if the service
 needs more memory than its container in `docker-compose.yml` has.
 """
 
@@ -19,7 +19,7 @@ from sqlalchemy import URL, NullPool, create_engine, text
 from alchemist.database import PROJECT_ROOT
 from alchemist.v1.blueprint import MAX_BYTES
 from tests.faults.bursts import workers
-from tests.faults.memory import pss
+from tests.faults.memory import proportional_memory
 from tests.faults.service import check, report, serving
 from tests.servers import TIMEOUT, Gunicorn
 
@@ -51,7 +51,7 @@ def memory_limit() -> float:
     return float(limit.removesuffix("m"))
 
 
-def read_lists(port: int, rate: float, stop: Event, answers: Counter[str]) -> None:
+def read_lists(port: int, rate: float, stop: Event, outcomes: Counter[str]) -> None:
     """Read the list again and again, with at most `rate` MiB a second."""
     while not stop.is_set():
         connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
@@ -63,24 +63,24 @@ def read_lists(port: int, rate: float, stop: Event, answers: Counter[str]) -> No
                 body += part
                 sleep(len(part) / (rate * 1024 * 1024))
             complete = response.status != 200 or len(json.loads(body)) == 10_000
-            answers[f"list {response.status}" if complete else "list cut"] += 1
+            outcomes[f"list {response.status}" if complete else "list cut"] += 1
             if response.status == 503:
                 sleep(1)
         except (OSError, HTTPException, ValueError) as error:
-            answers[f"list cut: {type(error).__name__}"] += 1
+            outcomes[f"list cut: {type(error).__name__}"] += 1
         finally:
             connection.close()
 
 
-def request_small(gunicorn: Gunicorn, stop: Event, answers: Counter[str]) -> None:
+def request_small(gunicorn: Gunicorn, stop: Event, outcomes: Counter[str]) -> None:
     while not stop.wait(0.1):
-        answers[f"small {gunicorn.request('GET', '/api/v2/products?limit=1').status}"] += 1
+        outcomes[f"small {gunicorn.request('GET', '/api/v2/products?limit=1').status}"] += 1
 
 
 def watch_memory(master: int, stop: Event, samples: list[float]) -> None:
-    """Note the memory of all processes of the service, shared pages counted once."""
+    """Sample the memory of all processes of the service, shared pages counted once."""
     while not stop.wait(0.02):
-        samples.append(sum(map(pss, [master, *workers(master)])))
+        samples.append(sum(map(proportional_memory, [master, *workers(master)])))
 
 
 def main() -> None:
@@ -88,17 +88,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float, default=8, help="MiB a second of each reader")
     options = parser.parse_args()
-    stop, answers, samples = Event(), Counter[str](), list[float]()
+    stop, outcomes, samples = Event(), Counter[str](), list[float]()
     violations: list[str] = []
     with serving() as (gunicorn, _):
         fill(gunicorn.database)
         threads = [
             *(
-                Thread(target=read_lists, args=(gunicorn.port, options.rate, stop, answers))
+                Thread(target=read_lists, args=(gunicorn.port, options.rate, stop, outcomes))
                 for _ in range(READERS)
             ),
             *(
-                Thread(target=request_small, args=(gunicorn, stop, answers))
+                Thread(target=request_small, args=(gunicorn, stop, outcomes))
                 for _ in range(SMALL_CLIENTS)
             ),
             Thread(target=watch_memory, args=(gunicorn.process.pid, stop, samples)),
@@ -110,9 +110,9 @@ def main() -> None:
         for thread in threads:
             thread.join()
         log = gunicorn.log.read_text()
-    cut = {name: count for name, count in answers.items() if "cut" in name}
-    check(violations, f"answers: {dict(sorted(answers.items()))}", not cut)
-    check(violations, f"{answers['list 200']} complete lists", answers["list 200"] > 0)
+    cut = {name: count for name, count in outcomes.items() if "cut" in name}
+    check(violations, f"outcomes: {dict(sorted(outcomes.items()))}", not cut)
+    check(violations, f"{outcomes['list 200']} complete lists", outcomes["list 200"] > 0)
     check(violations, f"{log.count('A response was cut')} cuts in the log", "was cut" not in log)
     peak = max(samples)
     limit = memory_limit()

@@ -1,9 +1,9 @@
-"""100,000 requests of every kind to one worker, and whether its memory goes on growing.
+"""Send 100,000 requests of every kind to one worker, and check that its memory does not grow.
 
     python -m tests.faults.memory [--requests 100000] [--seed N]
 
-Exits with 1 if the worker has more in the last quarter than it had in the second, by which all that
-is kept for good has been.
+Exit with 1 if the worker has more in the last quarter than in the second one, when all caches are
+full.
 """
 
 import argparse
@@ -30,18 +30,18 @@ from tests.faults.mixture import Client
 from tests.faults.service import check, report
 from tests.servers import Gunicorn, ProductionGunicorn
 
-# As many as the worker has threads, so that none is refused however slow the machine is.
+# As many as the worker has threads, so that none is rejected on a slow machine.
 CLIENTS, SAMPLES = 4, 20
-# More than the service remembers at once.
+# More than the token cache has room for.
 TOKENS = 5_000
-# Shapes of lists that each client asks for before all else: together more than are remembered.
-STRANGE = 100
+# Unusual lists that each client requests first: more than the caches of statements have room for.
+UNUSUAL = 100
 # MiB, in half of the requests: of 100,000 about 60 bytes for each.
-MOST_GROWTH = 3.0
+MAX_GROWTH = 3.0
 
 
 class Memory(NamedTuple):
-    """MiB of a process that are in memory, and those of them that it shares with nobody."""
+    """MiB of a process that are in memory, and those of them that are not shared."""
 
     resident: float
     private: float
@@ -52,8 +52,8 @@ def _smaps(pid: int) -> dict[str, int]:
     return {line.split()[0]: int(line.split()[1]) for line in lines}
 
 
-def pss(pid: int) -> float:
-    """Return the MiB of a process, with its share of the pages that others use, too."""
+def proportional_memory(pid: int) -> float:
+    """Return the MiB of a process; shared pages count in parts (PSS)."""
     return _smaps(pid)["Pss:"] / 1024
 
 
@@ -64,14 +64,14 @@ def memory(pid: int) -> Memory:
 
 @contextmanager
 def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
-    """Yield a server of one worker with the examples in it, and the secrets of many tokens."""
+    """Yield a server of one worker with the sample data, and the secrets of many tokens."""
     with (
         TemporaryDirectory(prefix="alchemist-faults-") as directory,
         embedded.EmbeddedPostgres(Path(directory) / "data", durable=False) as server,
     ):
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         sample_data.load_missing(server.url)
-        known = _issue(server.url)
+        secrets = _create_tokens(server.url)
         environment = {
             "ALCHEMIST_LOG_LEVEL": "warning",
             "ALCHEMIST_OPEN_ACCESS": "false",
@@ -79,34 +79,36 @@ def serving(*options: str) -> Iterator[tuple[Gunicorn, list[str]]]:
             "GUNICORN_CMD_ARGS": " ".join(options),
         }
         with ProductionGunicorn(server.url, Path(directory), **environment) as gunicorn:
-            yield gunicorn, known
+            yield gunicorn, secrets
 
 
-def _issue(url: URL) -> list[str]:
-    """Give an admin many tokens."""
-    known = [token_format.generate() for _ in range(TOKENS)]
+def _create_tokens(url: URL) -> list[str]:
+    """Store many tokens of an admin; return their secrets."""
+    secrets = [token_format.generate() for _ in range(TOKENS)]
     admin = next(row["pk"] for row in sample_data.sample_rows("users") if row["role"] == "admin")
     common = {"user_id": admin, "label": "Till", "expires_at": "2099-01-01T00:00:00Z"}
-    rows = [{**common, "digest": token_format.digest(secret)} for secret in known]
+    rows = [{**common, "digest": token_format.digest(secret)} for secret in secrets]
     with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(insert(Token), rows)
-    return known
+    return secrets
 
 
 def load(gunicorn: Gunicorn, clients: list[Client], requests: int) -> list[Memory]:
-    """Ask so often, and return the memory of the worker at equal intervals."""
+    """Send so many requests; return the memory of the worker at equal intervals."""
     [worker] = workers(gunicorn.process.pid)
-    found = []
+    samples = []
     with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(Client.ask_strangely, clients, [STRANGE] * CLIENTS))
+        list(pool.map(Client.send_unusual_requests, clients, [UNUSUAL] * CLIENTS))
         for _sample in range(SAMPLES):
-            list(pool.map(Client.ask_many, clients, [requests // SAMPLES // CLIENTS] * CLIENTS))
-            found.append(memory(worker))
-            done = sum(sum(client.told.values()) for client in clients)
-            resident, private = found[-1]
-            print(f"  {done:7,}: {resident:6.1f} MiB, {private:6.1f} of its own", flush=True)
+            list(
+                pool.map(Client.send_requests, clients, [requests // SAMPLES // CLIENTS] * CLIENTS)
+            )
+            samples.append(memory(worker))
+            done = sum(sum(client.statuses.values()) for client in clients)
+            resident, private = samples[-1]
+            print(f"  {done:7,}: {resident:6.1f} MiB, {private:6.1f} private", flush=True)
             assert workers(gunicorn.process.pid) == [worker]
-    return found
+    return samples
 
 
 def main() -> None:
@@ -116,20 +118,20 @@ def main() -> None:
     options, others = parser.parse_known_args()
     print(f"seed {options.seed}")
     violations: list[str] = []
-    with serving(*others) as (gunicorn, known):
-        clients = [Client(gunicorn.port, options.seed + n, known) for n in range(CLIENTS)]
+    with serving(*others) as (gunicorn, secrets):
+        clients = [Client(gunicorn.port, options.seed + n, secrets) for n in range(CLIENTS)]
         gunicorn.request("GET", "/readyz")
-        found = load(gunicorn, clients, options.requests)
-    told = sum((client.told for client in clients), Counter[int]())
-    wrong = [line for client in clients for line in client.wrong]
-    check(violations, f"answers: {dict(sorted(told.items()))}", not wrong)
-    violations += wrong[:10]
+        samples = load(gunicorn, clients, options.requests)
+    statuses = sum((client.statuses for client in clients), Counter[int]())
+    wrong_responses = [line for client in clients for line in client.wrong_responses]
+    check(violations, f"responses: {dict(sorted(statuses.items()))}", not wrong_responses)
+    violations += wrong_responses[:10]
     quarter = SAMPLES // 4
-    before, after = found[quarter : 2 * quarter], found[-quarter:]
+    before, after = samples[quarter : 2 * quarter], samples[-quarter:]
     for name in Memory._fields:
         growth = mean(getattr(m, name) for m in after) - mean(getattr(m, name) for m in before)
-        told_growth = f"the last quarter has {growth:+.1f} MiB {name} on the second"
-        check(violations, told_growth, growth <= MOST_GROWTH)
+        result = f"the last quarter has {growth:+.1f} MiB {name} on the second"
+        check(violations, result, growth <= MAX_GROWTH)
     report(violations)
 
 

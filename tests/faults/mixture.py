@@ -1,4 +1,4 @@
-"""A client that asks a bit of everything, in shapes and with tokens as various as they come."""
+"""A client that sends random requests of all kinds, with random tokens."""
 
 import json
 import random
@@ -30,14 +30,14 @@ FILTERS: dict[str, dict[str, list[str]]] = {
     "users": {"q": ["ada"], "role": ["admin", "customer"]},
     "audit": {"resource": ["ingredients", "heroes"]},
 }
-# The list that anybody may ask for in most shapes.
+# The sorts of the list that has most of them.
 SORTS = ("pk", "name", "price", "created_at")
-OLD = ("potions", "stores/", "products/", "orders/", "user/get-users", "health", "nowhere")
+V1_PATHS = ("potions", "stores/", "products/", "orders/", "user/get-users", "health", "nowhere")
 NEXT = re.compile(r'<([^>]+)>; rel="next"')
 
 
-class Ask(NamedTuple):
-    """A path, the statuses that its answer may have, and what else the request says."""
+class Request(NamedTuple):
+    """A request, and the statuses that its response may have."""
 
     path: str
     statuses: tuple[int, ...] = (200,)
@@ -47,42 +47,42 @@ class Ask(NamedTuple):
 
 
 class Client:
-    """Asks on one connection, as chance will have it; `told` counts the answers by their status."""
+    """Sends random requests on one connection; `statuses` counts the responses by their status."""
 
     def __init__(self, port: int, seed: int, secrets: list[str]) -> None:
         self.connection = HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         self.random, self.secrets = random.Random(seed), secrets
         self.keys = {kind: [row["pk"] for row in sample_data.sample_rows(kind)] for kind in KINDS}
-        self.told: Counter[int] = Counter()
-        self.wrong: list[str] = []
-        self.seen: Ask | None = None
+        self.statuses: Counter[int] = Counter()
+        self.wrong_responses: list[str] = []
+        self.seen: Request | None = None
         self.next: str | None = None
 
-    def ask_strangely(self, times: int) -> None:
+    def send_unusual_requests(self, times: int) -> None:
         for _ in range(times):
-            self._exchange(self.browse_strangely())
+            self._exchange(self.unusual_list_request())
 
-    def ask_many(self, times: int) -> None:
+    def send_requests(self, times: int) -> None:
         kinds, weights = zip(*WEIGHTS.items(), strict=True)
         for kind in self.random.choices(kinds, weights, k=times):
             self._exchange(kind(self))
 
-    def _exchange(self, ask: Ask) -> None:
-        headers = bearer(self.random.choice(self.secrets), **ask.headers)
-        body = None if ask.body is None else json.dumps(ask.body)
+    def _exchange(self, request: Request) -> None:
+        headers = bearer(self.random.choice(self.secrets), **request.headers)
+        body = None if request.body is None else json.dumps(request.body)
         if body:
             headers["Content-Type"] = "application/json"
-        self.connection.request(ask.method, ask.path, body, headers)
+        self.connection.request(request.method, request.path, body, headers)
         response = self.connection.getresponse()
         content = response.read()
-        self.told[response.status] += 1
-        if response.status not in ask.statuses:
-            self.wrong.append(f"{ask}: {response.status} {content[:300]!r}")
-        self._remember(ask, response)
+        self.statuses[response.status] += 1
+        if response.status not in request.statuses:
+            self.wrong_responses.append(f"{request}: {response.status} {content[:300]!r}")
+        self._remember(request, response)
 
-    def _remember(self, ask: Ask, response: HTTPResponse) -> None:
-        if (etag := response.headers["ETag"]) and ask.method == "GET":
-            self.seen = Ask(ask.path, (200, 304), headers={"If-None-Match": etag})
+    def _remember(self, request: Request, response: HTTPResponse) -> None:
+        if (etag := response.headers["ETag"]) and request.method == "GET":
+            self.seen = Request(request.path, (200, 304), headers={"If-None-Match": etag})
         if link := NEXT.search(response.headers["Link"] or ""):
             self.next = link[1]
 
@@ -90,21 +90,21 @@ class Client:
         kind = self.random.choice(KINDS)
         return f"/api/v2/{kind}/{self.random.choice(self.keys[kind])}"
 
-    def read(self) -> Ask:
-        return Ask(self._some_path())
+    def read(self) -> Request:
+        return Request(self._some_path())
 
-    def read_again(self) -> Ask:
+    def revalidate(self) -> Request:
         return self.seen or self.read()
 
-    def browse(self) -> Ask:
+    def browse(self) -> Request:
         kind = self.random.choice(list(FILTERS))
-        return Ask(self._list(kind, limit=str(self.random.randint(1, 50))))
+        return Request(self._list(kind, limit=str(self.random.randint(1, 50))))
 
-    def browse_strangely(self) -> Ask:
+    def unusual_list_request(self) -> Request:
         names = self.random.sample(SORTS, self.random.randint(1, len(SORTS)))
         sort = ",".join(self.random.choice(["", "-"]) + name for name in names)
         count = {"count": "exact"} if self.random.random() < 0.5 else {}
-        return Ask(self._list("products", sort=sort, limit="3", **count))
+        return Request(self._list("products", sort=sort, limit="3", **count))
 
     def _list(self, kind: str, **parameters: str) -> str:
         filters = FILTERS[kind]
@@ -112,58 +112,58 @@ class Client:
             parameters[name] = self.random.choice(filters[name]).replace(" ", "%20")
         return f"/api/v2/{kind}?" + "&".join(f"{name}={is_}" for name, is_ in parameters.items())
 
-    def find_by_ingredients(self) -> Ask:
+    def find_by_ingredients(self) -> Request:
         keys = self.random.sample(self.keys["ingredients"], self.random.randint(1, 20))
         name = self.random.choice(["ingredient", "brewable_with"])
-        return Ask(f"/api/v2/potions?{name}={','.join(keys)}")
+        return Request(f"/api/v2/potions?{name}={','.join(keys)}")
 
-    def turn_the_page(self) -> Ask:
-        return Ask(self.next) if self.next else self.browse()
+    def next_page(self) -> Request:
+        return Request(self.next) if self.next else self.browse()
 
-    def create(self) -> Ask:
+    def create(self) -> Request:
         body = {
             "name": f"Ingredient {uuid4().hex}",
             "description": "x" * self.random.randint(1, 999),
         }
         headers = {"Idempotency-Key": uuid4().hex} if self.random.random() < 0.5 else {}
-        return Ask("/api/v2/ingredients", (201,), "POST", body, headers)
+        return Request("/api/v2/ingredients", (201,), "POST", body, headers)
 
-    def change(self) -> Ask:
+    def change(self) -> Request:
         path = f"/api/v2/ingredients/{self.random.choice(self.keys['ingredients'])}"
         body = {"description": f"It was seen {self.random.random()}."}
-        return Ask(path, (200,), "PATCH", body, {"If-Match": "*"})
+        return Request(path, (200,), "PATCH", body, {"If-Match": "*"})
 
-    def quote(self) -> Ask:
+    def quote(self) -> Request:
         item = {"product_id": self.random.choice(self.keys["products"]), "quantity": 10_000}
-        return Ask("/api/v2/orders/quote", (200, 409), "POST", {"items": [item]})
+        return Request("/api/v2/orders/quote", (200, 409), "POST", {"items": [item]})
 
-    def miss(self) -> Ask:
-        lost = self.random.choice(["ingredients/{}", "orders/{}", "{}", "potions/x{}"])
-        return Ask(f"/api/v2/{lost.format(uuid4())}", (404,))
+    def request_missing_row(self) -> Request:
+        template = self.random.choice(["ingredients/{}", "orders/{}", "{}", "potions/x{}"])
+        return Request(f"/api/v2/{template.format(uuid4())}", (404,))
 
-    def err(self) -> Ask:
+    def send_invalid_request(self) -> Request:
         if self.random.random() < 0.5:
-            return Ask(f"/api/v2/products?{uuid4().hex}=1&sort={uuid4().hex}", (422,))
+            return Request(f"/api/v2/products?{uuid4().hex}=1&sort={uuid4().hex}", (422,))
         body = {uuid4().hex: 1, "ingredients": [str(uuid4())]}
-        return Ask("/api/v2/potions", (422,), "POST", body)
+        return Request("/api/v2/potions", (422,), "POST", body)
 
-    def read_as_of_old(self) -> Ask:
-        path = self.random.choice(OLD)
-        return Ask(f"/api/v1/{path}", (404 if path == "nowhere" else 200,))
+    def read_v1(self) -> Request:
+        path = self.random.choice(V1_PATHS)
+        return Request(f"/api/v1/{path}", (404 if path == "nowhere" else 200,))
 
 
 # How often each is chosen, in a hundred. A shape that is new costs as much as ten that are not.
 WEIGHTS = {
     Client.read: 27,
-    Client.read_again: 10,
+    Client.revalidate: 10,
     Client.browse: 18,
-    Client.browse_strangely: 2,
+    Client.unusual_list_request: 2,
     Client.find_by_ingredients: 6,
-    Client.turn_the_page: 6,
+    Client.next_page: 6,
     Client.create: 7,
     Client.change: 3,
     Client.quote: 2,
-    Client.miss: 6,
-    Client.err: 6,
-    Client.read_as_of_old: 7,
+    Client.request_missing_row: 6,
+    Client.send_invalid_request: 6,
+    Client.read_v1: 7,
 }

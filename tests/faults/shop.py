@@ -1,4 +1,4 @@
-"""The service under test: a real gunicorn with several workers, and what it holds on to."""
+"""The service under test: a real gunicorn with several workers, and what it has open."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from alchemist.database import PROJECT_ROOT
 from tests.servers import ProductionGunicorn
 
 WORKERS, THREADS = 3, 4
-# gunicorn takes its time for each SIGHUP, and takes them one after the other.
+# gunicorn handles one SIGHUP after the other, and needs seconds for each.
 STOP_SECONDS = 90
 
 
@@ -16,13 +16,13 @@ class Service(ProductionGunicorn):
     application = "tests.faults.fault_injection:app"
 
     def __init__(self, database: URL, directory: Path, defect: str) -> None:
-        self.last_words = directory / "last-words"
+        self.kill_file = directory / "kill"
         super().__init__(
             database,
             directory,
             ALCHEMIST_WORKERS=str(WORKERS),
             ALCHEMIST_THREADS=str(THREADS),
-            FAULTS_LAST_WORDS=str(self.last_words),
+            FAULTS_KILL_FILE=str(self.kill_file),
             FAULTS_DEFECT=defect,
             PYTHONPATH=str(PROJECT_ROOT),
         )

@@ -1,4 +1,4 @@
-"""400 clients that send halves, trickle, or do not read, beside ordinary ones that ask in time."""
+"""400 clients that send half a request, send slowly, or do not read; and ordinary clients."""
 
 import random
 import socket
@@ -12,14 +12,14 @@ from time import monotonic, sleep
 from tests.faults.service import check, percentile, report, serving
 from tests.servers import Gunicorn
 
-CLIENTS, SECONDS, ASKING, PATIENCE = 400, 30, 4, 3.0
-# What a rude client may take: its patience, once for the request and once for the answer, the
-# time in which it may still read what it was told, and a second for the looks and the machine.
-LONGEST = 2 * PATIENCE + 2 + 1
+CLIENTS, SECONDS, ORDINARY_CLIENTS, CLIENT_TIMEOUT = 400, 30, 4, 3.0
+# How long a slow client may be connected: the timeout of the request and of the response, the time
+# in which it may still read the error, and a second for the sweeps and the machine.
+MAX_DURATION = 2 * CLIENT_TIMEOUT + 2 + 1
 HOST = b"Host: localhost\r\nContent-Type: application/json\r\n"
 POST = b"POST /api/v2/ingredients HTTP/1.1\r\n" + HOST
 PAGE = b"GET /api/v2/ingredients?limit=200 HTTP/1.1\r\nHost: localhost\r\n\r\n"
-# What is sent at once, and then a byte a second.
+# What is sent first; those in TRICKLE then send a byte a second.
 KINDS = {
     "silent": b"",
     "half a head": b"GET /api/v2/ingredients HTTP/1.1\r\nHo",
@@ -33,11 +33,13 @@ KINDS = {
 TRICKLE = {"a slow head", "a slow body", "a slow large body", "slow chunks"}
 
 
-class Rude:
-    """One connection after another, each of them held until the service ends it."""
+class SlowClient:
+    """Opens a connection, waits until the service closes it, and opens the next client."""
 
-    def __init__(self, port: int, kind: str, told: Counter[str], held: list[float]) -> None:
-        self.port, self.kind, self.told, self.held = port, kind, told, held
+    def __init__(
+        self, port: int, kind: str, outcomes: Counter[str], durations: list[float]
+    ) -> None:
+        self.port, self.kind, self.outcomes, self.durations = port, kind, outcomes, durations
         self.open()
 
     def open(self) -> None:
@@ -50,7 +52,7 @@ class Rude:
             self.socket.send(KINDS[self.kind])
 
     def trickle(self, now: float) -> bool:
-        """Return whether the connection still stands."""
+        """Send a byte if it is time; return whether the connection is still open."""
         if self.kind in TRICKLE and now > self.sent_at + 1:
             self.sent_at = now
             with suppress(OSError):
@@ -64,32 +66,39 @@ class Rude:
         except OSError:
             data = b""
         if data.startswith(b"HTTP/1.1 "):
-            self.told[f"{self.kind}: {data[9:12].decode()}"] += 1
+            self.outcomes[f"{self.kind}: {data[9:12].decode()}"] += 1
             return True
         if data:
             return True
-        self.held.append(now - self.since)
-        self.told[f"{self.kind}: closed"] += 1
+        self.durations.append(now - self.since)
+        self.outcomes[f"{self.kind}: closed"] += 1
         self.socket.close()
         return False
 
 
-def be_rude(port: int, stop: Event, told: Counter[str], held: list[float]) -> None:
+def run_slow_clients(
+    port: int, stop: Event, outcomes: Counter[str], durations: list[float]
+) -> None:
     kinds = list(KINDS)
-    rude = [Rude(port, kinds[number % len(kinds)], told, held) for number in range(CLIENTS)]
+    clients = [
+        SlowClient(port, kinds[number % len(kinds)], outcomes, durations)
+        for number in range(CLIENTS)
+    ]
     while not stop.wait(0.2):
         now = monotonic()
-        for one in rude:
-            if not one.trickle(now):
-                one.open()
-    held += [monotonic() - one.since for one in rude if one.kind != "a slow reader"]
-    # Their sockets stay open, to see whether it is the service that ends them.
-    deadline = monotonic() + LONGEST
+        for client in clients:
+            if not client.trickle(now):
+                client.open()
+    durations += [
+        monotonic() - client.since for client in clients if client.kind != "a slow reader"
+    ]
+    # Keep the sockets open, to see whether the service closes them.
+    deadline = monotonic() + MAX_DURATION
     while established(port) and monotonic() < deadline:
         sleep(0.1)
-    told["not ended by the service"] = established(port)
-    for one in rude:
-        one.socket.close()
+    outcomes["not closed by the service"] = established(port)
+    for client in clients:
+        client.socket.close()
 
 
 def established(port: int) -> int:
@@ -98,8 +107,10 @@ def established(port: int) -> int:
     return sum(line[1].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
 
 
-def ask(gunicorn: Gunicorn, path: str, stop: Event, seconds: list[float], bad: list[str]) -> None:
-    """Ask some twenty times a second, on a new connection every time."""
+def send_requests(
+    gunicorn: Gunicorn, path: str, stop: Event, seconds: list[float], bad: list[str]
+) -> None:
+    """Send some twenty requests a second, each on a new connection."""
     while not stop.is_set():
         started = monotonic()
         try:
@@ -114,12 +125,13 @@ def ask(gunicorn: Gunicorn, path: str, stop: Event, seconds: list[float], bad: l
 
 
 def main() -> None:
-    stop, told, held = Event(), Counter[str](), list[float]()
+    stop, outcomes, durations = Event(), Counter[str](), list[float]()
     seconds, bad = list[float](), list[str]()
-    with serving(*sys.argv[1:], ALCHEMIST_CLIENT_TIMEOUT=str(PATIENCE)) as (gunicorn, path):
-        threads = [Thread(target=be_rude, args=(gunicorn.port, stop, told, held))]
+    with serving(*sys.argv[1:], ALCHEMIST_CLIENT_TIMEOUT=str(CLIENT_TIMEOUT)) as (gunicorn, path):
+        threads = [Thread(target=run_slow_clients, args=(gunicorn.port, stop, outcomes, durations))]
         threads += [
-            Thread(target=ask, args=(gunicorn, path, stop, seconds, bad)) for _ in range(ASKING)
+            Thread(target=send_requests, args=(gunicorn, path, stop, seconds, bad))
+            for _ in range(ORDINARY_CLIENTS)
         ]
         for thread in threads:
             thread.start()
@@ -127,15 +139,19 @@ def main() -> None:
         stop.set()
         for thread in threads:
             thread.join()
-    for what, times in sorted(told.items()):
-        print(f"  {what}: {times}")
+    for outcome, count in sorted(outcomes.items()):
+        print(f"  {outcome}: {count}")
     violations: list[str] = []
-    late = percentile(seconds, 0.99) * 1000
-    check(violations, f"{len(seconds)} ordinary requests, p99 {late:.0f} ms", late < 250)
+    p99 = percentile(seconds, 0.99) * 1000
+    check(violations, f"{len(seconds)} ordinary requests, p99 {p99:.0f} ms", p99 < 250)
     check(violations, f"ordinary requests that failed: {Counter(bad)}", not bad)
-    check(violations, f"a rude one was held for {max(held):.1f} s at most", max(held) < LONGEST)
-    left = told["not ended by the service"]
-    check(violations, f"{left} connections outlived their time", not left)
+    check(
+        violations,
+        f"a slow client was connected for {max(durations):.1f} s at most",
+        max(durations) < MAX_DURATION,
+    )
+    left = outcomes["not closed by the service"]
+    check(violations, f"{left} connections were open for too long", not left)
     report(violations)
 
 

@@ -506,11 +506,11 @@ def test_shutdown_waits_for_the_queue(pool):
 
 
 def test_a_burst_spreads_over_the_workers(shared_gunicorn):
-    while min(bursts.spread(shared_gunicorn, URL)) == 0:
+    while min(bursts.connections_of_workers(shared_gunicorn, URL)) == 0:
         # The second worker may not have started yet.
         pass
     for _ in range(3):
-        counts = bursts.spread(shared_gunicorn, URL)
+        counts = bursts.connections_of_workers(shared_gunicorn, URL)
         assert sum(counts) == bursts.CONNECTIONS
         assert max(counts) <= 10
 
