@@ -76,6 +76,12 @@ INVALID_VALUES = {
         *("::1:8000", "[::1]", "[::1]:", "[::1:8000", "[a]:8000", "unix:", "fd://", "fd://x"),
         *("127.0.0.1:8000,", "127.0.0.1:8000,foo"),
     ],
+    "ALCHEMIST_METRICS_BIND": [
+        *("", ":", "9464", "127.0.0.1", "127.0.0.1:99999", "unix:/run/metrics.sock", "fd://3"),
+        "127.0.0.1:9464,127.0.0.1:9091",
+    ],
+    "ALCHEMIST_LOG_SUCCESS_SAMPLE_RATE": ["-0.1", "1.1", "nan", "half"],
+    "ALCHEMIST_SLOW_STATEMENT_TIME": ["-1", "61", "nan"],
     "ALCHEMIST_WORKERS": ["0", "65", "two", "1.5", ""],
     "ALCHEMIST_THREADS": ["0", "-1"],
     "ALCHEMIST_POOL_TIMEOUT": ["0", "6", "soon", "nan"],
@@ -116,6 +122,26 @@ def test_bind_accepts_the_formats_of_gunicorn(environment, bind):
     assert config.load().bind == bind
     for address in bind.split(","):
         assert parse_address(address)
+
+
+@pytest.mark.parametrize(
+    ("bind", "metrics_bind"),
+    [
+        *(("127.0.0.1:80", "127.0.0.1:80"), ("0.0.0.0:80", "127.0.0.1:80"), (":80", "[::1]:80")),
+        *(("unix:a,[::1]:80", "[::1]:80"), ("shop.example:80", "SHOP.example:80")),
+    ],
+)
+def test_the_metrics_have_an_address_of_their_own(environment, bind, metrics_bind):
+    variables = {"ALCHEMIST_BIND": bind, "ALCHEMIST_METRICS_BIND": metrics_bind}
+    [error] = load_errors(environment, DATABASE_URL=URL, **variables)
+    assert error.startswith("ALCHEMIST_METRICS_BIND: ")
+
+
+@pytest.mark.parametrize("metrics_bind", [":81", "127.0.0.2:80", "[::1]:81"])
+def test_the_metrics_may_have_another_port_or_host(environment, metrics_bind):
+    variables = {"ALCHEMIST_BIND": "127.0.0.1:80", "ALCHEMIST_METRICS_BIND": metrics_bind}
+    environment(DATABASE_URL=URL, **variables)
+    assert config.load().metrics_bind == metrics_bind
 
 
 def test_trusted_proxies_are_networks_and_unix(environment):

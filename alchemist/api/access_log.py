@@ -1,6 +1,7 @@
 """The access log: one record for each request, and the configuration of all logging."""
 
 import logging
+import random
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ MAX_PATH_LENGTH, MAX_USER_AGENT_LENGTH = 500, 200
 PATH_CHARACTERS = "/!$&'()*+,;=:@"
 
 access_logger = logging.getLogger("alchemist.requests")
+statement_logger = logging.getLogger("alchemist.statements")
 
 
 def configure_logging(
@@ -52,9 +54,25 @@ def log_request(status: int, *, url_path: str | None = None, **fields: Any) -> N
 
 
 def _log_response(response: Response) -> Response:
-    if access_logger.isEnabledFor(_log_level_for(response.status_code)):
+    for name, seconds in deadline.slow_statements():
+        _log_slow_statement(name, seconds)
+    status = response.status_code
+    if access_logger.isEnabledFor(_log_level_for(status)) and _is_sampled(status):
         _log_answered_request(response)
     return response
+
+
+def _log_slow_statement(name: str, seconds: float) -> None:
+    """Log the operation and the function that ran the statement, and no values."""
+    fields = {"operation": request.operation_id, "query": name, "ms": round(seconds * 1000, 2)}
+    message = "A statement of %s took %d ms, run by %s."
+    args = (fields["operation"], fields["ms"], name)
+    statement_logger.warning(message, *args, extra={"fields": fields})
+
+
+def _is_sampled(status: int) -> bool:
+    """Return whether the request is logged: each error, and the configured share of the others."""
+    return status >= 400 or random.random() < current_app.extensions["log_success_sample_rate"]  # noqa: S311
 
 
 def _known_caller() -> Any:
@@ -107,7 +125,8 @@ def _error_log_fields(status: int) -> dict[str, str]:
     return {"code": error.problem_type.code} | permission | cause_fields
 
 
-def init_app(app: Flask, *, log_user_agent: bool) -> None:
+def init_app(app: Flask, *, log_user_agent: bool, success_sample_rate: float) -> None:
     """Log each request. Call this first: Flask runs `after_request` functions in reverse order."""
     app.extensions["log_user_agent"] = log_user_agent
+    app.extensions["log_success_sample_rate"] = success_sample_rate
     app.after_request(_log_response)

@@ -5,7 +5,9 @@ from .checks import (
     is_loopback,
     parse_database_url,
     require_local_bind,
+    require_separate_bind,
     split_bind,
+    split_tcp_bind,
 )
 from .environment import ConfigurationError, env_name, file_variable, load_dotenv
 from .loading import TEST_ONLY_VARIABLES, TIMEOUT_ORDER, as_variables, load, secret_names
@@ -25,6 +27,8 @@ __all__ = [
     "load_dotenv",
     "parse_database_url",
     "require_local_bind",
+    "require_separate_bind",
     "secret_names",
     "split_bind",
+    "split_tcp_bind",
 ]

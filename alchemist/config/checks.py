@@ -1,6 +1,7 @@
 """Parse and check the values of single settings."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from .environment import ConfigurationError, env_name
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 # The host may be missing: gunicorn then listens on every address of the machine.
 TCP_BIND = re.compile(r"(?:tcp://)?([A-Za-z0-9._-]*|\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]):([0-9]{1,5})")
+# Hosts that stand for all addresses of the machine.
+ANY_HOST = {"", "0.0.0.0", "::"}  # noqa: S104
 SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
 STORAGE_SCHEMES = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey+unix")
 CONTACT = re.compile(r"mailto:[!-?A-~]+@[!-?A-~]+|https://[!-~]+|tel:[+0-9-]+")
@@ -42,6 +45,28 @@ def validate_bind(text: str) -> None:
     """Raise ValidationError unless gunicorn can parse it: addresses, separated by commas."""
     if not all(map(_is_bind, split_bind(text))):
         raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
+
+
+def validate_metrics_bind(text: str) -> None:
+    """Raise ValidationError unless it is one TCP address; the host may be missing."""
+    if not (_is_bind(text) and TCP_BIND.fullmatch(text)):
+        raise ValidationError("Must be like 127.0.0.1:9464, [::1]:9464 or :9464.")
+
+
+def require_separate_bind(metrics_bind: str, binds: Iterable[str]) -> None:
+    """Raise ConfigurationError if the address of the metrics is also one of the API."""
+    host, port = split_tcp_bind(metrics_bind)
+    for bind in filter(TCP_BIND.fullmatch, binds):
+        api_host, api_port = split_tcp_bind(bind)
+        if port == api_port and (host == api_host or {host, api_host} & ANY_HOST):
+            name = env_name("metrics_bind")
+            raise ConfigurationError([f"{name}: {bind} is an address of the API: use another."])
+
+
+def split_tcp_bind(text: str) -> tuple[str, int]:
+    """Return the host, which may be empty, and the port of a TCP address."""
+    host, _, port = text.removeprefix("tcp://").rpartition(":")
+    return host.strip("[]").lower(), int(port)
 
 
 def split_bind(text: str) -> list[str]:

@@ -11,7 +11,12 @@ from typing import Any
 from environs import Env, EnvValidationError
 from sqlalchemy import URL
 
-from .checks import parse_database_url, require_local_bind, split_bind
+from .checks import (
+    parse_database_url,
+    require_local_bind,
+    require_separate_bind,
+    split_bind,
+)
 from .environment import (
     ConfigurationError,
     env_name,
@@ -58,6 +63,8 @@ def load(**overrides: Any) -> Settings:
         raise ConfigurationError(errors)
     if settings.open_access:
         require_local_bind(settings.bind)
+    if settings.metrics_bind:
+        require_separate_bind(settings.metrics_bind, split_bind(settings.bind))
     return settings
 
 

@@ -13,6 +13,7 @@ from .checks import (
     check_origins,
     check_proxies,
     validate_bind,
+    validate_metrics_bind,
 )
 
 # A hundred years: older dates are not in question.
@@ -42,6 +43,12 @@ class Settings:
         "Where gunicorn listens: `host:port` or `unix:path`, or several, separated by commas.",
         "127.0.0.1:8000",
         validate=validate_bind,
+    )
+    metrics_bind: str | None = _setting(
+        "Where gunicorn serves metrics to Prometheus, as `127.0.0.1:9464`; not at an address of "
+        "the API.",
+        None,
+        validate=validate_metrics_bind,
     )
     workers: int = _setting("Worker processes.", 2, validate=Range(1, 64))
     threads: int = _setting(
@@ -177,6 +184,16 @@ class Settings:
         },
     )
     log_user_agent: bool = _setting("Whether the log has the User-Agent of clients.", False)
+    log_success_sample_rate: float = _setting(
+        "The share of successful requests that are logged; errors always are.",
+        1.0,
+        validate=Range(0, 1),
+    )
+    slow_statement_time: float = _setting(
+        "Seconds from which a statement is logged, by its name and without values; 0 logs none.",
+        1.0,
+        validate=Range(0, 60),
+    )
     log_format: str = _setting(
         "Lines of JSON or of text for people; `auto` is text on a terminal, and otherwise JSON.",
         "auto",

@@ -12,6 +12,9 @@ class _RequestState(threading.local):
     # Seconds that one wait for the database may take.
     max_wait = math.inf
     statements = 0
+    statement_seconds = 0.0
+    # Names and seconds of those that took long.
+    slow_statements: tuple[tuple[str, float], ...] = ()
 
 
 _state = _RequestState()
@@ -23,6 +26,8 @@ def start(seconds: float) -> None:
     _state.deadline = _state.started_at + seconds
     _state.max_wait = math.inf
     _state.statements = 0
+    _state.statement_seconds = 0.0
+    _state.slow_statements = ()
 
 
 def clear(_error: object = None) -> None:
@@ -60,6 +65,27 @@ def statement_count() -> int:
     return _state.statements
 
 
+def statement_seconds() -> float:
+    """Return the seconds that the statements of the request took."""
+    return _state.statement_seconds
+
+
+def slow_statements() -> tuple[tuple[str, float], ...]:
+    """Return the name and the seconds of each slow statement of the request."""
+    return _state.slow_statements
+
+
 def count_statement() -> None:
     """Count a statement of the request."""
     _state.statements += 1
+
+
+def add_statement_time(seconds: float) -> None:
+    """Add the time of a statement to that of the request."""
+    _state.statement_seconds += seconds
+
+
+def add_slow_statement(name: str, seconds: float) -> None:
+    """Add a statement to the slow ones of the request; outside of a request, do nothing."""
+    if not math.isinf(_state.deadline):
+        _state.slow_statements += ((name, seconds),)

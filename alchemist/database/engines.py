@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from alchemist.config import Settings
 
-from . import deadline, session_limits
+from . import deadline, session_limits, statement_times
 
 # Seconds for one address of the database to accept a connection; the minimum of libpq.
 CONNECT_TIMEOUT = 2
@@ -48,15 +48,23 @@ class DeadlineExceeded(PoolTimeout):
 
 
 class DeadlineCursor(psycopg.Cursor[Any]):
-    """A cursor that counts its statements, and starts none after the deadline."""
+    """A cursor that counts and times its statements, and starts none after the deadline."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Self:
         _check_deadline_and_count()
-        return super().execute(*args, **kwargs)
+        started_at = monotonic()
+        try:
+            return super().execute(*args, **kwargs)
+        finally:
+            statement_times.finish_statement(started_at)
 
     def executemany(self, *args: Any, **kwargs: Any) -> None:
         _check_deadline_and_count()
-        super().executemany(*args, **kwargs)
+        started_at = monotonic()
+        try:
+            super().executemany(*args, **kwargs)
+        finally:
+            statement_times.finish_statement(started_at)
 
 
 def _check_deadline_and_count() -> None:
@@ -107,10 +115,21 @@ class DeadlineConnection(psycopg.Connection[Any]):
 class DeadlinePool(QueuePool):
     """A pool that rejects a request at once if its deadline comes before the pool timeout."""
 
+    # How many times a thread waited for a connection, and for how many seconds in all.
+    waits = 0
+    wait_seconds = 0.0
+
     def connect(self) -> PoolProxiedConnection:
         if deadline.remaining() < self.timeout():
             raise DeadlineExceeded("No time is left to wait for a connection.")
-        return super().connect()
+        if self.checkedout() < self.size():
+            return super().connect()
+        started_at = monotonic()
+        try:
+            return super().connect()
+        finally:
+            self.waits += 1
+            self.wait_seconds += monotonic() - started_at
 
     def invalidate(self, connection: PoolProxiedConnection, error: BaseException) -> None:
         """Close this connection now, and every one that was opened before it at its next checkout.

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from alchemist import errors
 from alchemist.config import Settings
 
-from . import autocommit
+from . import autocommit, statement_times
 from .engines import create_engines
 from .models import Base, Versioned
 from .queries import Parameters, Query
@@ -40,6 +41,7 @@ _engines: list[Engines] = []
 def configure_engines(settings: Settings) -> Engines:
     """Create the engines that `settings` describe, and use them from now on; return them."""
     engines = Engines(*create_engines(settings))
+    statement_times.slow_from = settings.slow_statement_time or inf
     use_engines(engines)
     return engines
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from alchemist import database as db
 from alchemist.api import access_log, log_formats
+from alchemist.database import statement_times
 from alchemist.domains.ingredients import service
 from alchemist.domains.users import token_format
 from alchemist.domains.users.models import Token
@@ -27,6 +28,7 @@ from tests.servers import TIMEOUT, Gunicorn
 POTIONS = "/api/v2/potions"
 INGREDIENTS = "/api/v2/ingredients"
 JSON = {"Content-Type": "application/json"}
+NO_PK = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
 # Line breaks to JSON, to Python, or to a terminal, and what moves a cursor.
 FORGED = "a\r\nb\u2028c\x85d\x1b[2Je\x00f"
 
@@ -390,3 +392,58 @@ def test_level_warning_leaves_only_what_is_wrong(fresh_database, tmp_path):
     with Gunicorn(fresh_database, tmp_path, ALCHEMIST_LOG_LEVEL="warning") as server:
         server.request("GET", POTIONS)
     assert server.log.read_text() == ""
+
+
+@pytest.mark.parametrize(("rate", "logged"), [(0.0, []), (1.0, [200, 304])])
+def test_a_share_of_the_successes_is_logged_and_every_error(
+    client, lines, app, monkeypatch, rate, logged
+):
+    monkeypatch.setitem(app.extensions, "log_success_sample_rate", rate)
+    path = f"{INGREDIENTS}/{make_ingredient().pk}"
+    etag = client.get(path).headers["ETag"]
+    client.get(path, headers={"If-None-Match": etag})
+    client.get(f"{INGREDIENTS}/{NO_PK}")
+    client.post(INGREDIENTS, json={})
+    assert [line["status"] for line in lines()] == [*logged, 404, 422]
+
+
+def test_the_share_of_successes_is_a_probability(client, lines, app, monkeypatch):
+    monkeypatch.setitem(app.extensions, "log_success_sample_rate", 0.25)
+    draws = iter([0.0, 0.24, 0.25, 0.99])
+    monkeypatch.setattr(access_log.random, "random", lambda: next(draws))
+    for _ in range(4):
+        client.get("/livez")
+    assert len(lines()) == 2
+
+
+def test_a_slow_statement_is_logged_with_its_operation_and_function_and_no_values(
+    client, lines, app, monkeypatch
+):
+    monkeypatch.setattr(statement_times, "slow_from", 0.0)
+    monkeypatch.setitem(app.extensions, "log_success_sample_rate", 0.0)
+    answer = client.head(f"{POTIONS}?q=secret")
+    [line] = lines("alchemist.statements")
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert (line["level"], line["operation"]) == ("warning", "listPotions")
+    assert line["query"] == "api.pagination.page.paginate"
+    assert line["ms"] >= 0
+    assert "secret" not in json.dumps(line)
+    client.post(INGREDIENTS, json={"name": "secret"}, headers={"Idempotency-Key": "a"})
+    slow = lines("alchemist.statements")[1:]
+    assert {line["operation"] for line in slow} == {"createIngredient"}
+    assert "api.idempotency._stored_response_or_lock" in {line["query"] for line in slow}
+
+
+def test_a_statement_that_is_not_slow_is_not_logged(client, lines, monkeypatch):
+    monkeypatch.setattr(statement_times, "slow_from", 60.0)
+    client.get(POTIONS)
+    assert lines("alchemist.statements") == []
+
+
+def test_a_failed_statement_that_was_slow_is_logged(client, lines, monkeypatch):
+    monkeypatch.setattr(statement_times, "slow_from", 0.0)
+    row = make_ingredient()
+    make_potion(row)
+    answer = client.delete(f"{INGREDIENTS}/{row.pk}", headers={"If-Match": "*"})
+    assert answer.status_code == 409
+    assert {line["operation"] for line in lines("alchemist.statements")} == {"deleteIngredient"}
