@@ -16,8 +16,15 @@ from gunicorn.http import wsgi
 
 from alchemist.api import access_log
 from alchemist.api.trusted_proxies import TrustedProxies
-from alchemist.config import ConfigurationError, load, require_local_bind, split_bind
+from alchemist.config import (
+    ConfigurationError,
+    load,
+    require_local_bind,
+    require_separate_bind,
+    split_bind,
+)
 from alchemist.database import privileges
+from alchemist.metrics import directory
 from alchemist.server import BufferingWorker, Clients, KeepAliveResponse, error_responses
 
 try:
@@ -70,19 +77,29 @@ logger_class = JsonLogger
 
 
 def on_starting(server: Arbiter) -> None:
-    """Reject open access on addresses that other machines reach, those of `--bind` included."""
-    if _settings.open_access:
-        try:
-            for bind in server.cfg.bind:
-                require_local_bind(bind)
-        except ConfigurationError as error:
-            sys.exit(str(error))
+    """Check the addresses, those of `--bind` included, and serve metrics if they are on.
+
+    With open access other machines must not reach the service.
+    """
+    try:
+        for bind in server.cfg.bind if _settings.open_access else ():
+            require_local_bind(bind)
+        if _settings.metrics_bind:
+            require_separate_bind(_settings.metrics_bind, server.cfg.bind)
+    except ConfigurationError as error:
+        sys.exit(str(error))
+    if _settings.metrics_bind:
+        directory.create(server.cfg.worker_tmp_dir)
+        endpoint = import_module("alchemist.metrics.endpoint")
+        endpoint.start(_settings.metrics_bind, is_upgrade=server.master_pid != 0)
 
 
 def post_fork(_server: Arbiter, _worker: BufferingWorker) -> None:
     """Give memory back after a large response: otherwise each thread would keep it for good."""
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+    if _settings.metrics_bind:
+        import_module("alchemist.metrics.endpoint").close_in_worker()
 
 
 def when_ready(server: Arbiter) -> None:
@@ -102,6 +119,25 @@ def post_worker_init(worker: BufferingWorker) -> None:
     """Warn once if the database role has more privileges than the service needs."""
     if worker.age == 1 and not _settings.open_access:
         Thread(target=privileges.warn_if_excessive, daemon=True).start()
+    if _settings.metrics_bind:
+        worker.publisher = import_module("alchemist.metrics.worker_state").Publisher(worker)
+        worker.publisher.start()
+
+
+def worker_exit(_server: Arbiter, worker: BufferingWorker) -> None:
+    """Publish the last metrics of a worker that has begun to serve."""
+    if publisher := getattr(worker, "publisher", None):
+        publisher.publish()
+
+
+def child_exit(_server: Arbiter, worker: BufferingWorker) -> None:
+    if _settings.metrics_bind:
+        directory.merge_ended_worker(worker.pid)
+
+
+def on_exit(_server: Arbiter) -> None:
+    if _settings.metrics_bind:
+        directory.remove()
 
 
 gunicorn.util.write_error = error_responses.write_error

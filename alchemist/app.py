@@ -58,9 +58,18 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
     app.before_request(partial(deadline.start, settings.request_timeout))
     app.teardown_appcontext(deadline.clear)
-    access_log.init_app(app, log_user_agent=settings.log_user_agent)
+    access_log.init_app(
+        app,
+        log_user_agent=settings.log_user_agent,
+        success_sample_rate=settings.log_success_sample_rate,
+    )
     db.check_queries()
     app.extensions["engines"] = db.configure_engines(settings)
+    if settings.metrics_bind:
+        # Only then, because it writes to a directory that gunicorn has made.
+        from alchemist.metrics import requests  # noqa: PLC0415
+
+        requests.init_app(app)
     error_handlers.init_app(app, database_errors.to_api_error)
     app.extensions["trusted_proxies"] = TrustedProxies(settings.trusted_proxies)
     app.extensions["log_client_address"] = settings.log_client_address

@@ -29,6 +29,7 @@ LAYERS: dict[str, list[str]] = {
         "domains",
         "v1",
         "docs",
+        "metrics",
         "app",
         "server",
         "embedded",
@@ -40,6 +41,7 @@ LAYERS: dict[str, list[str]] = {
         *(
             "deadline",
             "session_limits",
+            "statement_times",
             "engines",
             "autocommit",
             "visible_text",
@@ -122,6 +124,7 @@ LAYERS: dict[str, list[str]] = {
         *("problem_responses", "shared_headers", "dry_runs", "head_operations", "openapi_document"),
         *("swagger_ui", "problem_pages", "clients", "moving", "not_found"),
     ],
+    "metrics": ["directory", "definitions", "requests", "worker_state", "endpoint"],
     "server": [
         *("error_responses", "chunks", "connection", "clients", "buffer_total", "eviction"),
         *("connection_counts", "fair_accept", "event_loop", "thread_pool", "worker"),

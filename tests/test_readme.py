@@ -25,6 +25,7 @@ VALUES = {
     "bind": "addresses",
     "cors_origins": "a list",
     "limit_storage": "a URL",
+    "metrics_bind": "an address",
     "security_contact": "a URI",
     "trusted_proxies": "a list",
     "v1_sunset": "a date",

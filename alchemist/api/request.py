@@ -41,6 +41,10 @@ class Request(flask.Request):
 
     # The authenticated caller; `str(caller)` identifies it, for example in idempotency keys.
     caller: Any
+    # Whether the caller was cached, None without a valid token.
+    is_caller_cached: bool | None = None
+    # How many times the view was called again.
+    retries = 0
     # Whether the operation needs no permission: its responses have no personal data.
     is_public = True
     # Whether all that the operation writes is rolled back.
@@ -84,6 +88,22 @@ class Request(flask.Request):
     def new_pk(self) -> UUID:
         """The key of the row that this request creates, the same in every attempt."""
         return uuid7()
+
+    @property
+    def operation_id(self) -> str | None:
+        """The operationId of the operation, or the endpoint of what is none; None without a route.
+
+        A HEAD request has that of GET.
+        """
+        if self.endpoint is None:
+            return None
+        view = flask.current_app.view_functions[self.endpoint]
+        resource = getattr(view, "view_class", None)
+        method = "get" if self.method == "HEAD" else self.method.lower()
+        if resource is None or method not in resource.permissions:
+            return self.endpoint
+        name: str = resource.operation_id(method)
+        return name
 
     @cached_property
     def is_lenient(self) -> bool:

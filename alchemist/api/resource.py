@@ -84,6 +84,7 @@ class Resource(MethodView):
                     if not database_errors.is_retryable(error, is_retry=attempt > 1):
                         raise
                     session.rollback()
+                    request.retries = attempt
                     time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
                 else:
                     return _end_transaction_and_return(response)

@@ -21,7 +21,7 @@ class BufferTotal:
         self._limit, self._measure = limit, measure
         self._lock = Lock()
         self._counted: dict[Connection, int] = {}
-        self._total = 0
+        self.bytes = 0
         # Set while the total is within the limit.
         self.has_room = Event()
         self.has_room.set()
@@ -39,11 +39,11 @@ class BufferTotal:
 
     def _set(self, connection: Connection, size: int) -> None:
         with self._lock:
-            self._total -= self._counted.pop(connection, 0)
+            self.bytes -= self._counted.pop(connection, 0)
             if size >= MIN_CHANGE:
                 self._counted[connection] = size
-                self._total += size
-            if self._total <= self._limit:
+                self.bytes += size
+            if self.bytes <= self._limit:
                 self.has_room.set()
             else:
                 self.has_room.clear()

@@ -1,5 +1,6 @@
 """Connections without a thread: they receive a request, send a response, or wait."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
@@ -45,6 +46,8 @@ class EventLoop(FairAcceptMixin):
         self.unsent = BufferTotal(MAX_UNSENT, attrgetter("unsent_bytes"))
         self.eviction_order = EvictionOrder(self.connections)
         self.last_sweep = 0.0
+        # The requests that no thread got, by the reason.
+        self.rejections: Counter[str] = Counter()
 
     @classmethod
     def check_config(cls, cfg: Config, log: Logger) -> None:
@@ -159,7 +162,7 @@ class EventLoop(FairAcceptMixin):
         elif connection.is_idle:
             self._lingering_close(connection)
         else:
-            self._send_error_and_close(connection, 408)
+            self._send_error_and_close(connection, 408, reason="client-timeout")
 
     # Receiving requests.
 
@@ -203,17 +206,22 @@ class EventLoop(FairAcceptMixin):
         except (StopIteration, OSError):
             self._close(connection)
         except BadRequest as error:
-            self._send_error_and_close(connection, 400, str(error))
+            self._send_error_and_close(connection, 400, str(error), reason="bad-request")
         except Exception as error:
+            self.rejections["bad-request"] += 1
             self.handle_error(None, connection.buffered_socket, connection.client, error)
             self.flush_and_continue(connection)
         else:
             if is_complete:
                 self.enqueue_req(connection)
             elif connection.received_bytes > SMALL_REQUEST and not self.received.has_room.is_set():
-                self._send_error_and_close(connection, 503, error_responses.OVERLOADED)
+                detail = error_responses.OVERLOADED
+                self._send_error_and_close(connection, 503, detail, reason="buffer-full")
 
-    def _send_error_and_close(self, connection: Connection, status: int, detail: str = "") -> None:
+    def _send_error_and_close(
+        self, connection: Connection, status: int, detail: str = "", *, reason: str
+    ) -> None:
+        self.rejections[reason] += 1
         response = error_responses.logged_response_bytes(
             status, detail, request_head=connection.request_head
         )

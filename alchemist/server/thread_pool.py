@@ -41,6 +41,10 @@ class ThreadPool:
         self._max_queued = max_queued
         self._max_threads = max(1, threads // 2)  # of one client
         self._queue: deque[Entry] = deque()
+        # The connections that have got a thread, those of them that are done, and the seconds that
+        # they were queued in all.
+        self.started = self.finished = 0
+        self.queued_seconds = 0.0
         # The threads that each client has.
         self._running: Counter[str] = Counter()
         self._lock = Lock()
@@ -121,6 +125,8 @@ class ThreadPool:
             for index, entry in enumerate(self._queue):
                 if self._may_run(entry):
                     del self._queue[index]
+                    self.started += 1
+                    self.queued_seconds += monotonic() - entry.submitted_at
                     for client in entry.clients:
                         self._running[client] += 1
                     return entry
@@ -130,6 +136,7 @@ class ThreadPool:
     def _release_clients(self, entry: Entry) -> bool:
         """Return the thread of these clients; return whether it shall serve a postponed wakeup."""
         with self._lock:
+            self.finished += 1
             for client in entry.clients:
                 self._running[client] -= 1
                 if not self._running[client]:

@@ -38,18 +38,18 @@ class BufferingWorker(EventLoop):
         connection.mark_dispatched()
         clients = self.clients.clients_of(connection) if self.clients else ()
         if not self.tpool.submit(connection, clients):
-            self._reject_unless_liveness_probe(connection)
+            self._reject_unless_liveness_probe(connection, "queue-full")
 
     def close_overdue_connections(self) -> None:
         super().close_overdue_connections()
         submitted_before = self.last_sweep - QUEUE_TIMEOUT
         for connection in self.tpool.remove_expired(submitted_before):
-            self._reject_unless_liveness_probe(connection)
+            self._reject_unless_liveness_probe(connection, "queue-timeout")
         rejected, self.rejected = self.rejected, []
         for connection in rejected:
             self.flush_and_continue(connection)
 
-    def _reject_unless_liveness_probe(self, connection: Connection) -> None:
+    def _reject_unless_liveness_probe(self, connection: Connection, reason: str) -> None:
         """Reject a request, unless it is a liveness probe or the preflight of a script.
 
         A process that fails the probe is restarted. A script sees the 503 to its request only if
@@ -58,6 +58,7 @@ class BufferingWorker(EventLoop):
         if connection.request.path == "/livez" or _is_preflight(connection.request):
             self._handle(connection)
         else:
+            self.rejections[reason] += 1
             self._send_503(connection)
 
     def _send_503(self, connection: Connection) -> None:

@@ -117,10 +117,12 @@ def _authenticate_by_token() -> Caller:
     if scheme.lower() == "bearer":
         digest = token_format.digest(token.strip())
         if caller := _cached_caller(digest):
+            request.is_caller_cached = True
             return caller
         if token_format.is_well_formed(token.strip()):
             current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
             if caller := _load_caller_and_cache(digest):
+                request.is_caller_cached = False
                 return caller
     current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
     challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
