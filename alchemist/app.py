@@ -12,6 +12,7 @@ from alchemist.api import (
     error_handlers,
     health,
     idempotency,
+    idempotency_keys,
     rate_limits,
     security_headers,
     security_txt,
@@ -43,7 +44,10 @@ from alchemist.v1.root import blp as v1_root
 from alchemist.v1.stores import blp as v1_stores
 from alchemist.v1.users import blp as v1_users
 
-V2 = (ingredients, potions, users, heroes, stores, products, coupons, orders, audit_log, changes)
+V2 = (
+    *(ingredients, potions, users, heroes, stores, products, coupons, orders),
+    *(audit_log, changes, idempotency_keys.blp),
+)
 V1 = (
     *(v1_root, v1_potions, v1_users, v1_heroes),
     *(v1_stores, v1_products, v1_coupons, v1_orders),
@@ -83,6 +87,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     health.init_app(app, session_limits(settings))
     security_txt.init_app(app, settings.security_contact)
     v2_api = api.Api(app, "v2", "All resources in one style.")
+    idempotency_keys.init_app(app, v2_api)
     for blueprint in V2:
         v2_api.register_blueprint(blueprint)
     apis = [v2_api, *([_create_v1_api(app, settings)] if settings.v1 else [])]

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
 from alchemist import database as db
+from alchemist.api.idempotency import IdempotencyKey
 from alchemist.docs.example_values import Json, example_value
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.orders import service as orders
@@ -67,10 +68,20 @@ class Actors:
 def request_path(path: str, actors: Actors) -> str:
     """Return the path with the keys of existing rows."""
     keys = {"user_id": actors.owner.pk, "coupon_id": actors.coupon.pk}
+    if "{key}" in path:
+        keys["key"] = _store_response(actors)
     if "{pk}" in path:
         keys["pk"] = _make_row(path, actors)
     query = f"?id={actors.owner.pk}" if path.endswith("/get-user") else ""
     return path.format(**keys) + query
+
+
+def _store_response(actors: Actors) -> str:
+    """Store a response to the owner, and return its idempotency key."""
+    values = {"fingerprint": "", "status": 201, "headers": {}, "body": ""}
+    row = IdempotencyKey(caller=str(actors.owner.pk), key=uuid4().hex, **values)
+    db.insert(row)
+    return row.key
 
 
 def _make_row(path: str, actors: Actors) -> Any:

@@ -78,6 +78,7 @@ TABLE = {
     "GET /api/v2/audit": ADMINS[200],
     "GET /api/v2/audit/{pk}": ADMINS[200],
     "GET /api/v2/changes": ADMINS[200],
+    "GET /api/v2/idempotency-keys/{key}": "401 404 200 404 404 404",
     "GET /api/v2/stores": PUBLIC,
     "POST /api/v2/stores": SELLERS[201],
     "GET /api/v2/stores/{pk}": PUBLIC,

@@ -91,6 +91,7 @@ LAYERS: dict[str, list[str]] = {
             "field_docs",
             "api",
             "idempotency",
+            "idempotency_keys",
             "security_headers",
             "log_formats",
             "access_log",

@@ -161,16 +161,22 @@ def _turn_404_without_slash_into_405() -> None:
     """Turn werkzeug's 404 into 405 if the same path with a trailing slash has other methods."""
     if isinstance(request.routing_exception, NotFound):
         adapter = current_app.create_url_adapter(request)
-        if adapter and (methods := adapter.allowed_methods(f"{request.path}/")):
+        methods = list(adapter.allowed_methods(f"{request.path}/")) if adapter else []
+        if methods and request.method not in methods:
             request.routing_exception = MethodNotAllowed(methods)
 
 
 def _reject_ambiguous_slashes() -> None:
     """Let a path that other software would read as another one be 404.
 
-    For a proxy with rules for paths, `//api` and `/%2fapi` need not be `/api`.
+    For a proxy with rules for paths, `//api` and `/%2fapi` need not be `/api`. A slash in the last
+    parameter is allowed where the resource declares it.
     """
     path = request.raw_target.partition("?")[0].lower()
+    view = current_app.view_functions.get(request.endpoint or "")
+    rule = request.url_rule
+    if rule and getattr(getattr(view, "view_class", None), "allows_encoded_slashes", False):
+        path = path.partition(rule.rule.partition("<")[0])[0]
     if request.environ["PATH_INFO"].startswith("//") or "%2f" in path:
         request.routing_exception, request.url_rule = NotFound(), None
 

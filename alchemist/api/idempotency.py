@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist import errors
-from alchemist.database import Base, TransactionMode, session, transaction_mode
+from alchemist.database import Base, TransactionMode, fetch_one, session, transaction_mode
 
 from . import database_errors, error_handlers, openapi, problem_codes
 from .json_body import loads_strict
@@ -24,7 +24,7 @@ from .json_values import canonical_json
 from .request import request
 
 TTL = timedelta(hours=24)
-KEY_PATTERN = re.compile(r"[\x21-\x7e]{1,255}")
+KEY_PATTERN = re.compile(r"[!-~]{1,255}")
 UUID_PATTERN = re.compile(r"[0-9A-Fa-f]{8}-?(?:[0-9A-Fa-f]{4}-?){3}[0-9A-Fa-f]{12}")
 # What ends an e-mail address in a body: also the quotation marks of JSON, escaped or not.
 ADDRESS_END_PATTERN = re.compile(r'[\s"\\<>]+')
@@ -53,7 +53,7 @@ PARAMETER = {
     "name": "Idempotency-Key",
     "description": "Makes it safe to repeat the request for 24 hours: a repetition gets the answer "
     "of the first request, with `Idempotent-Replayed: true`.",
-    "schema": {"type": "string", "pattern": r"^[!-~]{1,255}$"},
+    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN.pattern}$"},
 }
 REPLAYED_HEADER_DOC = {
     "Idempotent-Replayed": openapi.header(
@@ -70,10 +70,13 @@ class IdempotencyKey(Base):
     caller: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     fingerprint: Mapped[str]
+    # Null for requests of former versions.
+    method: Mapped[str | None] = mapped_column(String(16))
+    path: Mapped[str | None]
     status: Mapped[int]
     headers: Mapped[dict[str, str]] = mapped_column(JSONB)
     body: Mapped[str]
-    # The primary keys and e-mail addresses in the body: whose data it may contain.
+    # The primary keys and e-mail addresses in path and body: whose data they may contain.
     identifiers: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     # The permissions of the caller that the response needed.
     permissions: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
@@ -90,6 +93,14 @@ STORED = select(IdempotencyKey).where(
     IdempotencyKey.caller == bindparam("caller"),
     IdempotencyKey.key == bindparam("key"),
     IdempotencyKey.created_at >= func.now() - TTL,
+)
+STORED_STATE = STORED.with_only_columns(
+    IdempotencyKey.method,
+    IdempotencyKey.path,
+    IdempotencyKey.status,
+    IdempotencyKey.headers["Location"].astext.label("location"),
+    IdempotencyKey.created_at,
+    (IdempotencyKey.created_at + TTL).label("expires_at"),
 )
 # Those of the caller that are older than the newest `most`. A locked row is left to the request
 # that has locked it.
@@ -159,8 +170,7 @@ def _stored_response_or_lock(key: str) -> Response | None:
 
     The advisory lock never waits: the row lock of an INSERT would, for the whole first request.
     """
-    lock = int.from_bytes(sha256(f"{request.caller} {key}".encode()).digest()[:8], signed=True)
-    if not session.scalar(select(func.pg_try_advisory_xact_lock(lock))):
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(lock_number(key)))):
         detail = "The first request with this key is still running."
         raise errors.Conflict(detail, code="request-in-progress", headers={"Retry-After": "1"})
     stored = session.scalar(STORED, {"caller": str(request.caller), "key": key})
@@ -174,6 +184,20 @@ def _stored_response_or_lock(key: str) -> Response | None:
     for permission in stored.permissions:
         request.caller.require(permission)
     return Response(stored.body, stored.status, stored.headers | {"Idempotent-Replayed": "true"})
+
+
+def lock_number(key: str) -> int:
+    """Return the number of the advisory lock of a key of the caller, a signed integer of 64 bits.
+
+    The first request with the key has the lock as long as it runs.
+    """
+    return int.from_bytes(sha256(f"{request.caller} {key}".encode()).digest()[:8], signed=True)
+
+
+def find_stored(key: str) -> dict[str, Any] | None:
+    """Return what is stored of the first request with a key of the caller, the body left out."""
+    row = fetch_one(STORED_STATE, {"caller": str(request.caller), "key": key})
+    return dict(zip(STORED_STATE.selected_columns.keys(), row, strict=True)) if row else None
 
 
 def _run_in_savepoint_answering_conflicts(
@@ -200,12 +224,14 @@ def _store_and_return_response(key: str, response: Response) -> Response:
     body = response.get_data(as_text=True)
     values = {
         "fingerprint": _request_fingerprint(),
+        "method": request.method,
+        "path": request.path,
         "status": response.status_code,
         "headers": {
             name: response.headers[name] for name in STORED_HEADERS if name in response.headers
         },
         "body": body,
-        "identifiers": _pks_and_emails_in(body),
+        "identifiers": _pks_and_emails_in(f"{request.path} {body}"),
         "permissions": sorted(request.used_permissions),
         "created_at": func.now(),
     }
@@ -228,12 +254,12 @@ def _request_fingerprint() -> str:
     return sha256("\n".join(parts).encode() + b"\n" + body).hexdigest()
 
 
-def _pks_and_emails_in(body: str) -> list[str]:
-    """Return the primary keys and the e-mail addresses in a body, normalised."""
-    words = ADDRESS_END_PATTERN.split(body) if "@" in body else []
+def _pks_and_emails_in(content: str) -> list[str]:
+    """Return the primary keys and the e-mail addresses in a text, normalised."""
+    words = ADDRESS_END_PATTERN.split(content) if "@" in content else []
     addresses = [word for word in words if "@" in word and len(word) <= MAX_ADDRESS_LENGTH]
     return sorted(
-        {_normalize_identifier(found) for found in (*UUID_PATTERN.findall(body), *addresses)}
+        {_normalize_identifier(found) for found in (*UUID_PATTERN.findall(content), *addresses)}
     )
 
 

@@ -37,6 +37,8 @@ class Resource(MethodView):
     init_every_request = False
     permissions: ClassVar[dict[str, str | None]]
     ignores_accept: ClassVar[bool] = False
+    # Whether the last parameter of the path may have slashes, encoded as %2F.
+    allows_encoded_slashes: ClassVar[bool] = False
     # Names of operations, by method, that do not follow from the name of the class.
     operation_ids: ClassVar[Mapping[str, str]] = MappingProxyType({})
 

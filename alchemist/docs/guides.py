@@ -61,6 +61,8 @@ A `POST` may have an `Idempotency-Key` of 1 to 255 visible ASCII characters. If 
 sent again with the same key within 24 hours, it has no further effect. The answer is the first
 answer again, with the header `Idempotent-Replayed: true`. A token that lacks a permission which the
 first request needed gets 403. If a caller uses very many keys, only the newest answers are kept.
+`GET /api/v2/idempotency-keys/{key}` tells a client that has lost an answer whether the request is
+still running, and with which status it was answered.
 
 ## Trying without writing
 

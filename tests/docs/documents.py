@@ -23,7 +23,7 @@ _OPERATION_IDS = {
         listCoupons createCoupon getCoupon updateCoupon deleteCoupon
         listRedemptions redeemCoupon getRedemption
         listOrders createOrder quoteOrder getOrder payOrder fulfilOrder cancelOrder
-        listAuditEntries getAuditEntry listChanges
+        listAuditEntries getAuditEntry listChanges getIdempotencyKey
     """,
     "v1": """
         v1GetRoot v1GetHealth v1ListIngredients v1CreateIngredient v1GetIngredient

@@ -92,8 +92,15 @@ def test_updates_and_deletions_require_if_match(operation, version):
     assert is_change == ("If-Match" in required)
 
 
+@pytest.fixture
+def stored_key(client_with_sample_data):
+    """The key of the examples, used by a request."""
+    headers = {"Idempotency-Key": "checkout-7"}
+    client_with_sample_data.post("/api/v2/ingredients", json={"name": "Rue"}, headers=headers)
+
+
 @every_operation
-def test_the_examples_can_be_executed(client_with_sample_data, operation):
+def test_the_examples_can_be_executed(client_with_sample_data, stored_key, operation):
     bodies = [
         {"data": json.dumps(content["example"]), "content_type": media_type}
         for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
@@ -119,7 +126,7 @@ READING = [
 
 @pytest.mark.parametrize("operation_id", READING)
 @pytest.mark.parametrize("version", ["v2"])
-def test_each_optional_parameter_can_be_executed(client_with_sample_data, operation):
+def test_each_optional_parameter_can_be_executed(client_with_sample_data, stored_key, operation):
     """One at a time: together they may match no row."""
     for parameter in operation["parameters"]:
         for value in parameter["schema"].get("examples", ()):
