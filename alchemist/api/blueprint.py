@@ -29,6 +29,8 @@ View = Callable[..., Any]
 # The errors of the query of an operation that writes.
 DRY_RUN_CODES = ("not-one-of", *problem_codes.QUERY_CODES)
 PAGINATION_PARAMETERS = ("limit", "cursor", "sort", "count")
+# The filters of every list, which `paginate` applies.
+ROW_FILTERS = ("only_pks", "updated_after")
 QUERY_PARSER = QueryParser()
 
 
@@ -106,7 +108,8 @@ class Blueprint(BaseBlueprint):
                 rate_limits.shorten_timeout_of_anonymous_searches()
                 # A cursor is valid for one path with one set of filters.
                 list_key = f"{request.path.rstrip('/')} {sorted(filters.items())}"
-                page = paginate(response_schema, view(self, filters, **path), list_key, values)
+                own_filters = {name: filters[name] for name in filters if name not in ROW_FILTERS}
+                page = paginate(response_schema, view(self, own_filters, **path), list_key, values)
                 return JsonResponse(page.body, headers=_pagination_headers(page))
 
             page = openapi.response("A page.", schema(many=True), openapi.LIST_HEADERS)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cache, wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, ParamSpec
+from uuid import UUID
 
-from sqlalchemy import Select, bindparam
+from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam
 
 Parameters = Mapping[str, Any] | None
 
@@ -28,6 +30,15 @@ class Query:
         """Return this query with the values of further bound parameters."""
         return replace(self, parameters={**self.parameters, **parameters})
 
+    def restricted_to(self, only_pks: list[UUID] | None, updated_after: datetime | None) -> "Query":
+        """Return this query, restricted to some keys and to rows that changed since then."""
+        values = {"only_pks": only_pks, "updated_after": updated_after}
+        parameters = {name: value for name, value in values.items() if value is not None}
+        if not parameters:
+            return self
+        restricted = replace(self, select=_restricted_select(self.select, frozenset(parameters)))
+        return restricted.with_parameters(parameters)
+
     def or_forbidden(self, readable: "Query", permission: str) -> "Query":
         """Return this query with its `readable` query and `permission`."""
         return replace(self, readable=readable, permission=permission)
@@ -37,6 +48,16 @@ class Query:
         """The model whose rows it selects."""
         entity: type[Any] = self.select.column_descriptions[0]["entity"]
         return entity
+
+
+@cache
+def _restricted_select(query: Select[Any], names: frozenset[str]) -> Select[Any]:
+    model = query.column_descriptions[0]["entity"]
+    if "only_pks" in names:
+        query = query.where(model.pk == any_(bindparam("only_pks", type_=ARRAY(Uuid))))
+    if "updated_after" in names:
+        query = query.where(model.updated_at >= bindparam("updated_after"))
+    return query
 
 
 P = ParamSpec("P")

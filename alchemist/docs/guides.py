@@ -39,7 +39,8 @@ A list is a JSON array. `limit` is the number of rows on a page, and `sort` is t
 `X-Total-Count-Exceeded` is `true`. If there are more rows, the `Link` header has the URL of the
 next page as `rel="next"`. Follow it without changes: its `cursor` is valid only with the same sort
 and filters. Every page takes the same time, however deep in the list it is. An unknown, repeated or
-malformed parameter is an error.
+malformed parameter is an error. `pk` has the keys of the rows to return (up to 100), and
+`updated_after` a time; `GET /api/v2/changes` is the way to miss no change.
 
 Text is sorted by its letters, then by accents, then by case; signs and digits come before letters.
 A long text is sorted by its beginning (at most 600 bytes). `q` searches for words: `te` finds

@@ -90,7 +90,7 @@ def test_a_list_parameter_is_separated_by_commas_or_repeated(client, query):
 def test_a_list_parameter_documents_both_of_its_forms(documents):
     parameters = operation_by_id(documents["v2"], "listPotions")["parameters"]
     lists = [p for p in parameters if p["schema"].get("type") == "array"]
-    assert {p["name"] for p in lists} == {"sort", "ingredient", "brewable_with"}
+    assert {p["name"] for p in lists} == {"pk", "sort", "ingredient", "brewable_with"}
     for parameter in lists:
         assert (parameter["style"], parameter["explode"]) == ("form", False)
         assert "Separated by commas, or the parameter is repeated." in parameter["description"]

@@ -16,8 +16,8 @@ from .documents import (
 
 # Headers that an operation does not send with every successful answer.
 OPTIONAL_HEADERS = {"X-Total-Count", "X-Total-Count-Exceeded", "Idempotent-Replayed", "Dry-Run"}
-# Parameters without an example: a cursor and an ETag come from a response, a key from the client.
-WITHOUT_EXAMPLE = {"cursor", "Idempotency-Key", "If-Match"}
+# Parameters without an example: a cursor and an ETag come from a response, keys from the client.
+WITHOUT_EXAMPLE = {"cursor", "pk", "Idempotency-Key", "If-Match"}
 # Revoking a token needs no If-Match, so that it always succeeds.
 UNCONDITIONAL = {"deleteToken"}
 

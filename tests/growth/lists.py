@@ -9,6 +9,9 @@ NEVER, LONG_AGO, SOON = "2020-01-01T00:00:00Z", "2026-01-01T00:05:00Z", "2099-01
 # Of one row each.
 REFERENCE = {"reference": ("ref7919",) * 2}
 WORDS = {"q": (FREQUENT, RARE)}
+# Those of every list: a hundred keys and one, and a time that most rows are changed after.
+HUNDRED = ",".join(key(number) for number in range(100, 200))
+ROW_FILTERS = {"pk": (HUNDRED, TWENTY), "updated_after": (LONG_AGO, SOON)}
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ def _list(
     together: tuple[str, ...] = (),
     **filters: tuple[str, str],
 ) -> List:
-    return List(path, table or path, ("pk", "created_at", *sorts), filters, together)
+    names = ("pk", "created_at", *sorts, "updated_at")
+    return List(path, table or path, names, ROW_FILTERS | filters, together)
 
 
 LISTS = [
@@ -106,27 +110,31 @@ LISTS = [
     List(
         "orders",
         "orders",
-        ("pk", "placed_at"),
-        {
+        ("pk", "placed_at", "updated_at"),
+        ROW_FILTERS
+        | {
             "status": ("fulfilled", "paid"),
             "user_id": (HALF, TWENTY),
+            "store_id": (HALF, TWENTY),
             "product_id": (HALF, TWENTY),
             "placed_after": (LONG_AGO, SOON),
             "placed_before": (SOON, LONG_AGO),
         },
         (
             f"status=paid&user_id={HALF}",
+            "status=placed,paid",
+            "status=fulfilled,paid",
+            f"status=fulfilled,paid&store_id={TWENTY}",
             f"status=fulfilled&user_id={TWENTY}",
             f"status=placed&product_id={HALF}",
             f"placed_after={LONG_AGO}&placed_before=2026-01-01T00:06:00Z",
         ),
     ),
-    _list(
+    List(
         "audit",
-        table="audit_log",
-        resource=("orders", "coupons"),
-        pk=(HALF, TWENTY),
-        user_id=(HALF, TWENTY),
-        together=(f"resource=coupons&user_id={HALF}", f"resource=orders&pk={TWENTY}"),
+        "audit_log",
+        ("pk", "created_at"),
+        {"resource": ("orders", "coupons"), "pk": (HALF, TWENTY), "user_id": (HALF, TWENTY)},
+        (f"resource=coupons&user_id={HALF}", f"resource=orders&pk={TWENTY}"),
     ),
 ]

@@ -2,7 +2,7 @@
 
 from .datetimes import UTC_ZONE, QueryDateTime, UtcDateTime
 from .messages import DEFAULT_MESSAGES, CodedMessage
-from .nested import List, Nested, QueryList
+from .nested import EnumList, List, Nested, QueryList
 from .numbers import DecimalString, QueryInteger, StrictInteger
 from .schema import Schema
 from .strings import Enum, ExternalReference, NameReference, QueryBoolean, Text
@@ -15,6 +15,7 @@ __all__ = [
     "CodedMessage",
     "DecimalString",
     "Enum",
+    "EnumList",
     "ExternalReference",
     "List",
     "NameReference",

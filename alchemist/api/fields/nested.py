@@ -17,6 +17,37 @@ class QueryList(fields.Field[T], Generic[T]):
     """
 
 
+class EnumList(QueryList[list[str]]):
+    """Some of a few strings in a query, each at most once.
+
+    `name` is that of the enumeration in OpenAPI documents.
+    """
+
+    default_error_messages = DEFAULT_MESSAGES | {
+        "not_one_of": CodedMessage("not-one-of", "Must be some of: {choices}."),
+        "duplicate": CodedMessage("duplicate", "A value appears twice."),
+    }
+
+    def __init__(self, *choices: str, name: str, **kwargs: Any) -> None:
+        self.choices, self.enumeration = choices, name
+        array_schema = {
+            "type": "array",
+            "items": {"type": "string", "enum": list(choices)},
+            "minItems": 1,
+            "maxItems": len(choices),
+            "uniqueItems": True,
+        }
+        super().__init__(metadata=kwargs.pop("metadata", {}) | array_schema, **kwargs)
+
+    def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
+        values = value.split(",")
+        if not set(values) <= set(self.choices):
+            raise self.make_error("not_one_of", choices=", ".join(self.choices))
+        if len(set(values)) < len(values):
+            raise self.make_error("duplicate")
+        return values
+
+
 class List(fields.List[Any]):
     """A list of `min` to `max` items.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Integer,
     Select,
     and_,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     tuple_,
 )
 
@@ -66,10 +68,27 @@ def keyset_select(
         conditions.append(after_cursor(columns, order))
     rows = select(model).select_from(*query.get_final_froms()).where(*conditions)
     ordered = rows.order_by(*prefix_order, *order_by_clauses(columns, order))
-    # A bound LIMIT is estimated as 10 % of the table. The constant inner LIMIT gives the planner a
-    # usable estimate.
-    page = ordered.limit(PLANNER_LIMIT).subquery()
-    return select(page).limit(bindparam("limit_plus_one"))
+    if index_prefix and index_prefix.values is not None:
+        ordered = _merge_values(ordered, index_prefix.values, columns, order)
+    return _limit(ordered)
+
+
+def _merge_values(
+    ordered: Select[Any], values: FromClause, columns: Sequence[Any], order: SortOrder
+) -> Select[Any]:
+    """Return the rows of all `values` in one order: an index scan for each, and a sort."""
+    of_value = _limit(ordered.correlate(values)).lateral()
+    rows = select(of_value).select_from(values.join(of_value, true()))
+    return rows.order_by(*order_by_clauses([of_value.c[each.name] for each in columns], order))
+
+
+def _limit(rows: Select[Any]) -> Select[Any]:
+    """Return the first rows: `limit_plus_one` of them.
+
+    A bound LIMIT is estimated as 10 % of the table. The constant inner LIMIT gives the planner a
+    usable estimate.
+    """
+    return select(rows.limit(PLANNER_LIMIT).subquery()).limit(bindparam("limit_plus_one"))
 
 
 def order_by_clauses(columns: Sequence[Any], order: SortOrder) -> list[ColumnElement[Any]]:

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     Column,
     ColumnElement,
+    Function,
     Select,
     Table,
+    TableValuedAlias,
     UniqueConstraint,
     any_,
+    cast,
+    func,
 )
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.sql import operators
@@ -32,13 +37,15 @@ def conditions_of(query: Select[Any]) -> list[ColumnElement[Any]]:
 class IndexPrefix:
     """An equality filter on the first column of an index.
 
-    `keys` are the columns that follow it in the index, by the names of the sort keys.
+    `keys` are the columns that follow it in the index, by the names of the sort keys. If the filter
+    allows several values, `values` is a FROM clause with one row for each of them.
     """
 
     condition: ColumnElement[Any]
     column: Column[Any]
     value: ColumnElement[Any]
     keys: dict[str, Column[Any]]
+    values: TableValuedAlias | None = None
 
     def as_any_equality(self) -> ColumnElement[bool]:
         """Return the filter as `column = ANY (ARRAY[value])`.
@@ -62,8 +69,18 @@ def find_index_prefix(query: Select[Any], names: Sequence[str]) -> IndexPrefix |
         if column is not None:
             keys = _sort_columns(column, table, names)
             if _has_index_on([column, *keys.values()]):
-                return IndexPrefix(condition, column, condition.right, keys)
+                values = _values_of_any(condition.right, column)
+                value = condition.right if values is None else values.c["value"]
+                return IndexPrefix(condition, column, value, keys, values)
     return None
+
+
+def _values_of_any(value: ColumnElement[Any], column: Column[Any]) -> TableValuedAlias | None:
+    """Return the values of `ANY (array)` as rows, or None if `value` is another expression."""
+    if not isinstance(value, Function) or value.name != "any":
+        return None
+    [values] = value.clauses
+    return func.unnest(cast(values, ARRAY(column.type))).table_valued("value").render_derived()
 
 
 def bounds_range_start(

@@ -68,8 +68,21 @@ class ReferenceFilter(fields.Text):
 
 
 class ListQuerySchema(fields.Schema):
-    """The query parameters of every list; a list adds its `sort` and its filters."""
+    """The query parameters of every list; a list adds its `sort` and its filters.
 
+    The filters `pk` and `updated_after` are applied by `paginate`.
+    """
+
+    pk: marshmallow_fields.Field[Any] = fields.UuidList(
+        attribute="only_pks",
+        metadata={"description": "Rows with one of these keys; unknown keys are ignored."},
+    )
+    updated_after = fields.QueryDateTime(
+        metadata={
+            "description": "Rows that were created or last changed at this time or later.",
+            "examples": ["2026-01-01T00:00:00.000000+00:00"],
+        }
+    )
     limit = fields.QueryInteger(
         min=1,
         max=MAX_LIMIT,

@@ -57,6 +57,7 @@ def paginate(schema: Schema, query: db.Query, list_key: str, args: Mapping[str, 
     limit: int = args["limit"]
     cursor = args["cursor"]
     after = [] if cursor is None else decode_cursor(cursor, list_key, order, query.model)
+    query = query.restricted_to(args.get("only_pks"), args.get("updated_after"))
     statement = _page_statement(query.select, schema, order, bool(after), bool(args["count"]))
     cursor_values = {f"after_{key.name}": value for key, value in zip(order, after, strict=False)}
     limits = {"limit": limit, "limit_plus_one": limit + 1}

@@ -123,6 +123,10 @@ class AuditEntrySchema(Schema):
 
 
 class AuditListQuery(ListQuerySchema):
+    class Meta(ListQuerySchema.Meta):
+        # Entries never change.
+        exclude = ("updated_after",)
+
     sort = Sort(AuditEntry.pk, AuditEntry.created_at)
     resource = Text(
         max=63, example="heroes", metadata={"description": "Changes of rows of this resource."}

@@ -91,6 +91,7 @@ class Coupon(ExternallyReferenced, Versioned, Base):
             info=error_info("out-of-range", "#/per_user_limit", "Must be 1 or more."),
         ),
         Index(None, "created_at", "pk"),
+        Index(None, "updated_at", "pk"),
         Index(None, "code_sort", "pk"),
         Index(None, "valid_from"),
     )
@@ -151,6 +152,7 @@ class Redemption(Versioned, Base):
         ),
         Index(None, "coupon_id", "pk"),
         Index(None, "coupon_id", "created_at", "pk"),
+        Index(None, "coupon_id", "updated_at", "pk"),
         Index(None, "user_id", "pk"),
         Index(
             "redemptions_live_idx",

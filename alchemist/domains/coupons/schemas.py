@@ -118,7 +118,7 @@ class CouponSchema(Schema):
 
 
 class CouponListQuery(ListQuerySchema):
-    sort = Sort(Coupon.pk, Coupon.code, Coupon.created_at)
+    sort = Sort(Coupon.pk, Coupon.code, Coupon.created_at, Coupon.updated_at)
     code = Text(
         max=64,
         is_code=True,
@@ -173,4 +173,4 @@ class RedemptionSchema(Schema):
 
 
 class RedemptionListQuery(ListQuerySchema):
-    sort = Sort(Redemption.pk, Redemption.created_at)
+    sort = Sort(Redemption.pk, Redemption.created_at, Redemption.updated_at)

@@ -51,6 +51,7 @@ class Hero(Versioned, Base):
             info=error_info("not-one-of", "#/role", "Unknown role."),
         ),
         Index(None, "created_at", "pk"),
+        Index(None, "updated_at", "pk"),
         Index(None, "search_words", postgresql_using="gin"),
         Index(None, "nickname_sort", "pk"),
         Index(None, "role", "pk"),

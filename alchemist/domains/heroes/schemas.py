@@ -40,7 +40,7 @@ class HeroSchema(Schema):
 
 
 class HeroListQuery(ListQuerySchema):
-    sort = Sort(Hero.pk, Hero.nickname, Hero.created_at)
+    sort = Sort(Hero.pk, Hero.nickname, Hero.created_at, Hero.updated_at)
     role = Enum(
         *ROLES,
         name="HeroRole",

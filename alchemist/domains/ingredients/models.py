@@ -26,5 +26,6 @@ class Ingredient(ExternallyReferenced, Versioned, Base):
         Index(None, "name", "pk"),
         Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "updated_at", "pk"),
         Index(None, "search_words", postgresql_using="gin"),
     )

@@ -32,7 +32,7 @@ class IngredientSchema(Schema):
 
 
 class IngredientListQuery(ListQuerySchema):
-    sort = Sort(Ingredient.pk, Ingredient.name, Ingredient.created_at)
+    sort = Sort(Ingredient.pk, Ingredient.name, Ingredient.created_at, Ingredient.updated_at)
     name = Text(
         max=127,
         example="Moonstone dust",

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, case
 from alchemist.api.fields import (
     CodedMessage,
     Enum,
+    EnumList,
     List,
     NameReference,
     Nested,
@@ -277,13 +278,19 @@ class QuoteSchema(OrderSchema):
 
 
 class OrderListQuery(ListQuerySchema):
-    sort = Sort(Order.pk, Order.placed_at)
-    status = Enum(
+    sort = Sort(Order.pk, Order.placed_at, Order.updated_at)
+    status = EnumList(
         *TRANSITIONS,
         name="OrderStatus",
-        metadata={"description": "Orders of this status.", "examples": ["placed"]},
+        metadata={
+            "description": "Orders with one of these statuses.",
+            "examples": [["placed", "paid"]],
+        },
     )
     user_id = Pk(example=EXAMPLE_OWNER_PK, metadata={"description": "Orders of this user."})
+    store_id = Pk(
+        example=EXAMPLE_STORE_PK, metadata={"description": "Orders with an item of this store."}
+    )
     product_id = Pk(
         example=EXAMPLE_PRODUCT_PK, metadata={"description": "Orders with this product."}
     )

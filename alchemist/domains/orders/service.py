@@ -71,8 +71,9 @@ def list_query(
     *,
     buyer_id: UUID | None = None,
     seller_id: UUID | None = None,
-    status: str | None = None,
+    status: list[str] | None = None,
     user_id: UUID | None = None,
+    store_id: UUID | None = None,
     product_id: UUID | None = None,
     placed_after: datetime | None = None,
     placed_before: datetime | None = None,
@@ -82,17 +83,19 @@ def list_query(
     if single_currency:
         query = query.where(func.json_array_length(Order.totals) == 1)
     if status is not None:
-        query = query.where(Order.status == status)
+        query = query.where(Order.status == func.any(status))
     if user_id is not None:
         query = query.where(Order.user_id == user_id)
+    if store_id is not None:
+        item = aliased(OrderItem)
+        sold = select(item.order_id).where(item.store_id == store_id)
+        query = query.where(Order.pk.in_(sold))
+        query = _restrict_to_visible_item(query, store_id, buyer_id, seller_id)
     if product_id is not None:
         # A product is in an order only once, so the join does not repeat orders.
         query = query.join(OrderItem, OrderItem.order_id == Order.pk)
         query = query.where(OrderItem.product_id == product_id)
-        if seller_id is not None:
-            # An item that the seller does not see must not be found either.
-            is_sold = OrderItem.store_id.in_(store_pks_of_owner_select(seller_id))
-            query = query.where(or_(Order.user_id == buyer_id, is_sold))
+        query = _restrict_to_visible_item(query, OrderItem.store_id, buyer_id, seller_id)
     if placed_after is not None:
         query = query.where(Order.placed_at >= placed_after)
     if placed_before is not None:
@@ -111,6 +114,16 @@ def _restrict_to_visible(
     bought = aliased(Order)
     bought_by = select(bought.pk).where(bought.user_id == buyer_id)
     return query.where(Order.pk.in_(bought_by.union(_order_pks_sold_by(seller_id))))
+
+
+def _restrict_to_visible_item(
+    query: Select[Any], item_store_id: Any, buyer_id: UUID | None, seller_id: UUID | None
+) -> Select[Any]:
+    """Restrict a filter by an item to the items that the caller sees."""
+    if seller_id is None:
+        return query
+    is_sold = item_store_id.in_(store_pks_of_owner_select(seller_id))
+    return query.where(or_(Order.user_id == buyer_id, is_sold))
 
 
 def _order_pks_sold_by(seller_id: Any) -> Select[Any]:

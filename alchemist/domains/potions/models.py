@@ -36,6 +36,7 @@ class Potion(ExternallyReferenced, Versioned, Base):
         Index(None, "name", "pk"),
         Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "updated_at", "pk"),
         Index(None, "search_words", postgresql_using="gin"),
     )
 

@@ -109,7 +109,7 @@ class PotionSchema(Schema):
 
 
 class PotionListQuery(ListQuerySchema):
-    sort = Sort(Potion.pk, Potion.name, Potion.created_at)
+    sort = Sort(Potion.pk, Potion.name, Potion.created_at, Potion.updated_at)
     name = Text(
         max=127,
         example="Beekeeper's Apology",

@@ -103,6 +103,7 @@ class Product(ExternallyReferenced, Versioned, Base):
         Index(None, "name_sort", "pk"),
         Index(None, "price", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "updated_at", "pk"),
         Index(None, "search_words", postgresql_using="gin"),
         Index(None, "store_id", "pk"),
         Index(None, "store_id", "name_sort", "pk"),

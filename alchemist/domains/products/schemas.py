@@ -160,7 +160,7 @@ class RestockSchema(Schema):
 
 
 class ProductListQuery(ListQuerySchema):
-    sort = Sort(Product.pk, Product.name, Product.price, Product.created_at)
+    sort = Sort(Product.pk, Product.name, Product.price, Product.created_at, Product.updated_at)
     store_id = Pk(example=EXAMPLE_STORE_PK, metadata={"description": "Products of this store."})
     potion_id = Pk(
         example=EXAMPLE_POTION_PK, metadata={"description": "Products that contain this potion."}

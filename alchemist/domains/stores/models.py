@@ -60,6 +60,7 @@ class Store(ExternallyReferenced, Versioned, Base):
         ),
         Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "updated_at", "pk"),
         Index(None, "search_words", postgresql_using="gin"),
         Index(None, "city", "pk"),
         Index(None, "country", "pk"),

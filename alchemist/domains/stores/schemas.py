@@ -92,7 +92,7 @@ class StoreSchema(Schema):
 
 
 class StoreListQuery(ListQuerySchema):
-    sort = Sort(Store.pk, Store.name, Store.created_at)
+    sort = Sort(Store.pk, Store.name, Store.created_at, Store.updated_at)
     city = Text(
         max=255, example="Brassel", metadata={"description": "Stores in exactly this city."}
     )

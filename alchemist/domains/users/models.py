@@ -52,6 +52,7 @@ class User(Versioned, Base):
         Index(None, "email_sort", "pk"),
         Index(None, "role", "pk"),
         Index(None, "created_at", "pk"),
+        Index(None, "updated_at", "pk"),
         Index(None, "search_words", postgresql_using="gin"),
     )
 

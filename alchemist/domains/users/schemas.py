@@ -95,7 +95,7 @@ class UserSchema(Schema):
 
 
 class UserListQuery(ListQuerySchema):
-    sort = Sort(User.pk, User.email, User.created_at)
+    sort = Sort(User.pk, User.email, User.created_at, User.updated_at)
     email = Email(
         metadata={
             "description": "Users with exactly this address, in any case.",
@@ -196,7 +196,7 @@ class RevokedTokensSchema(Schema):
 
 
 class TokenListQuery(ListQuerySchema):
-    sort = Sort(Token.pk, Token.created_at)
+    sort = Sort(Token.pk, Token.created_at, Token.updated_at)
 
 
 class MeSchema(Schema):

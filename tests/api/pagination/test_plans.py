@@ -172,6 +172,8 @@ def test_no_filter_reads_a_whole_table(both, each, query):
 LED = {
     "orders?status=paid": "orders_status_pk_idx",
     "orders?status=paid&sort=-placed_at": "orders_status_placed_at_pk_idx",
+    "orders?status=fulfilled,paid": "orders_status_pk_idx",
+    "orders?status=placed,paid&sort=-placed_at": "orders_status_placed_at_pk_idx",
     f"orders?user_id={HALF}&sort=placed_at": "orders_user_id_placed_at_pk_idx",
     f"orders?product_id={HALF}&sort=-pk": "order_items_product_id_order_id_idx",
     "users?role=admin": "users_role_pk_idx",
@@ -180,6 +182,7 @@ LED = {
     f"products?store_id={HALF}&sort=-name": "products_store_id_name_sort_pk_idx",
     "products?in_stock=false": "products_in_stock_pk_idx",
     f"coupons/{HALF}/redemptions?sort=created_at": "redemptions_coupon_id_created_at_pk_idx",
+    f"coupons/{HALF}/redemptions?sort=-updated_at": "redemptions_coupon_id_updated_at_pk_idx",
     f"audit?user_id={HALF}": "audit_log_user_id_pk_idx",
 }
 
@@ -199,6 +202,7 @@ def test_a_list_that_no_index_leads_through_is_planned_for_its_values(reader, qu
 BOUNDS = {
     f"orders?placed_before={SOON}&sort=-placed_at": "(placed_at < ",
     f"orders?placed_after={LONG_AGO}&sort=placed_at": "(placed_at >= ",
+    f"products?updated_after={LONG_AGO}&sort=updated_at": "(updated_at >= ",
     "products?max_price=500&sort=-price": "(price <= ",
     "products?min_price=500&sort=price": "(price >= ",
 }

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from tests.domains.orders.shop import URL, item, remaining, stock, transition
-from tests.factories import make_coupon, make_order, make_product, make_user, sign_in
+from tests.factories import make_coupon, make_order, make_product, make_store, make_user, sign_in
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -43,6 +43,17 @@ def after_noon(hours):
 # Lists
 
 
+def walk(client, url, headers):
+    """Return the keys of all pages."""
+    listed = []
+    while url:
+        answer = client.get(url, headers=headers)
+        listed += [order["pk"] for order in answer.json]
+        next_link = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
+        url = next_link and next_link[1]
+    return listed
+
+
 def test_list_filters_by_status(client_with_auth, list_pks, admin):
     orders = {status: make_order() for status in ("placed", "paid", "fulfilled", "cancelled")}
     transition(client_with_auth, orders["paid"].pk, "pay", headers=admin)
@@ -50,6 +61,35 @@ def test_list_filters_by_status(client_with_auth, list_pks, admin):
     transition(client_with_auth, orders["cancelled"].pk, "cancel", headers=admin)
     for status, order in orders.items():
         assert list_pks(status=status) == [str(order.pk)]
+
+
+@pytest.mark.parametrize("sort", ["pk", "-pk", "placed_at", "-placed_at", "updated_at"])
+def test_list_filters_by_several_statuses(client_with_auth, list_pks, admin, sort):
+    orders = [make_order() for _ in range(6)]
+    for order, action in zip(orders, ("pay", "cancel", "pay", None, None, None), strict=True):
+        transition(client_with_auth, order.pk, *filter(None, [action]), headers=admin)
+    expected = [
+        str(orders[i].pk) for i in ((0, 2, 3, 4, 5) if sort != "updated_at" else (3, 4, 5, 0, 2))
+    ]
+    listed = walk(client_with_auth, f"{URL}?limit=2&status=placed,paid&sort={sort}", admin)
+    assert listed == (expected[::-1] if sort.startswith("-") else expected)
+    assert list_pks(status="paid,fulfilled") == [str(orders[0].pk), str(orders[2].pk)]
+
+
+def test_a_repeated_status_adds_to_the_list(client_with_auth, admin):
+    order = make_order()
+    listed = client_with_auth.get(f"{URL}?status=paid&status=placed", headers=admin).json
+    assert [each["pk"] for each in listed] == [str(order.pk)]
+
+
+def test_list_filters_by_store(list_pks):
+    store = make_store()
+    tea, soup, broth = make_product(), make_product(store), make_product(store)
+    all_three, only_tea = make_order(tea, soup, broth), make_order(tea)
+    assert list_pks(store_id=str(tea.store_id)) == [str(all_three.pk), str(only_tea.pk)]
+    assert list_pks(store_id=str(soup.store_id)) == [str(all_three.pk)]
+    assert list_pks(store_id=str(soup.store_id), product_id=str(tea.pk)) == [str(all_three.pk)]
+    assert list_pks(store_id=str(uuid7())) == []
 
 
 def test_list_filters_by_user(list_pks, buyer):
@@ -112,7 +152,9 @@ def test_filters_are_combined(client_with_auth, list_pks, place_at, buyer, admin
         "placed_before=0001-01-01T00:00:00%2B01:00",
         "placed_before=9999-12-31T23:59:59-01:00",
         "placed_before=10000-01-01T00:00:00Z",
-        "status=paid&status=placed",
+        "status=paid&status=paid",
+        "status=paid,sold",
+        "store_id=x",
         "sort=status",
         "sort=created_at",
     ],
@@ -125,12 +167,7 @@ def test_an_invalid_query_parameter_is_422(client_with_auth, admin, query):
 def test_every_sort_key_pages_through_all_orders(client_with_auth, place_at, admin, sort):
     created = [place_at(hours) for hours in (3, 1, 2, 5, 4)]
     ascending = created if "placed_at" not in sort else [created[i] for i in (1, 2, 0, 4, 3)]
-    url, listed = f"{URL}?limit=2&sort={sort}", []
-    while url:
-        answer = client_with_auth.get(url, headers=admin)
-        listed += [order["pk"] for order in answer.json]
-        next_link = re.search('<([^>]+)>; rel="next"', answer.headers["Link"])
-        url = next_link and next_link[1]
+    listed = walk(client_with_auth, f"{URL}?limit=2&sort={sort}", admin)
     assert listed == (ascending[::-1] if sort.startswith("-") else ascending)
 
 

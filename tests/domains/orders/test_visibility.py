@@ -67,6 +67,17 @@ def test_a_buyer_only_sees_their_own_orders(client_with_auth, list_pks, buyer, b
     assert statuses == [200, 404, 404]
 
 
+def test_a_filter_by_store_finds_no_item_that_the_seller_does_not_see(
+    list_pks, merchant, make_merchant_product, buyer, buyer_headers
+):
+    own, other = make_merchant_product(), make_merchant_product(make_user(role="merchant"))
+    order = make_order(own, other, user=buyer)
+    headers = sign_in(merchant)
+    assert list_pks(headers, store_id=str(own.store_id)) == [str(order.pk)]
+    assert list_pks(headers, store_id=str(other.store_id)) == []
+    assert list_pks(buyer_headers, store_id=str(other.store_id)) == [str(order.pk)]
+
+
 def test_an_order_of_another_user_is_the_same_404_as_a_missing_one(client_with_auth, buyer_headers):
     pks = [make_order(user=make_user()).pk, "01935f2e-7c1a-7b3e-9d3c-0123456789ab"]
     answers = [client_with_auth.get(f"{URL}/{pk}", headers=buyer_headers).json for pk in pks]
