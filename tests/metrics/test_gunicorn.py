@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from alchemist.database import PROJECT_ROOT
 from alchemist.metrics import endpoint
+from tests.deploy import monitoring
 from tests.faults import bursts
 from tests.servers import TIMEOUT, Gunicorn, free_port
 
@@ -138,6 +139,25 @@ def test_a_scrape_reports_the_requests_the_pools_and_the_version(measured):
     assert value(samples, "db_client_connection_max", **pool) == WORKERS * 4
     assert value(samples, "alchemist_connections") is not None
     assert "alchemist_build_info" in names(samples)
+
+
+def test_the_dashboard_the_alerts_and_the_readme_name_metrics_and_labels_of_a_scrape(measured):
+    with socket.create_connection(("127.0.0.1", measured.port)) as client:
+        client.sendall(b"nonsense\r\n\r\n")
+        assert client.recv(1000)
+    rejections = ("alchemist_rejected_requests_total", frozenset({("reason", "bad-request")}))
+    samples = measured.scrape_until(lambda samples: rejections in samples)
+    names_and_labels = [monitoring.metrics_and_labels(query) for query in monitoring.queries()]
+    scraped_labels = {label for _, labels in samples for label, _ in labels}
+    metrics, labels = (set.union(*sets) for sets in zip(*names_and_labels, strict=True))
+    assert metrics - monitoring.ADDED_METRICS - names(samples) == set()
+    assert labels - monitoring.ADDED_LABELS - scraped_labels == set()
+    readme = (PROJECT_ROOT / "README.md").read_text()
+    table = readme.partition("<summary>Metrics</summary>")[2].partition("</details>")[0]
+    documented = set(re.findall(r"`((?:alchemist|http_server|db_client)_[a-z_]+)`", table))
+    histogram = "http_server_request_duration_seconds"
+    assert documented - names(samples) == {histogram}
+    assert {name for name in names(samples) if not name.startswith(histogram)} <= documented
 
 
 def test_the_metrics_are_not_served_at_the_address_of_the_api(measured):
