@@ -23,10 +23,12 @@ FROM python AS build
 # The virtual environment has no pip. Only wheels are installed, so no build script runs and no
 # compiler is needed; the wheel of psycopg contains libpq.
 RUN python -m venv --without-pip /opt/venv
-COPY requirements/production.txt /requirements/
+# `--build-arg REQUIREMENTS=telemetry` adds OpenTelemetry and Sentry.
+ARG REQUIREMENTS=production
+COPY requirements/production.txt requirements/telemetry.txt /requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/venv/bin/python install --require-hashes --only-binary=:all: \
-        -r /requirements/production.txt
+        -r /requirements/$REQUIREMENTS.txt
 # The console script of the package. The package is not installed, because it needs `alembic.ini`,
 # `wsgi.py` and the migrations in its parent directory.
 COPY --chmod=755 <<'EOF' /opt/venv/bin/alchemist

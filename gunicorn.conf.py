@@ -14,6 +14,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 
+from alchemist import telemetry
 from alchemist.api import access_log
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.config import (
@@ -111,6 +112,7 @@ def when_ready(server: Arbiter) -> None:
     if not server.cfg.reload:
         gc.disable()
         import_module("alchemist.app")
+        telemetry.load_modules()
         gc.freeze()
         gc.enable()
 

@@ -4,7 +4,7 @@ from functools import partial
 
 from flask import Flask
 
-from alchemist import api, config, docs, v1
+from alchemist import api, config, docs, telemetry, v1
 from alchemist import database as db
 from alchemist.api import (
     access_log,
@@ -92,6 +92,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         v2_api.register_blueprint(blueprint)
     apis = [v2_api, *([_create_v1_api(app, settings)] if settings.v1 else [])]
     docs.init_app(app, apis, has_docs=settings.docs)
+    telemetry.init_app(app)
     return app
 
 

@@ -30,6 +30,7 @@ LAYERS: dict[str, list[str]] = {
         "v1",
         "docs",
         "metrics",
+        "telemetry",
         "app",
         "server",
         "embedded",
@@ -51,6 +52,7 @@ LAYERS: dict[str, list[str]] = {
         *(
             "derived_columns",
             "models",
+            "statement_spans",
             "queries",
             "session",
             "privileges",
@@ -126,6 +128,7 @@ LAYERS: dict[str, list[str]] = {
         *("swagger_ui", "problem_pages", "clients", "moving", "not_found"),
     ],
     "metrics": ["directory", "definitions", "requests", "worker_state", "endpoint"],
+    "telemetry": ["tracing", "error_reports"],
     "server": [
         *("error_responses", "chunks", "connection", "clients", "buffer_total", "eviction"),
         *("connection_counts", "fair_accept", "event_loop", "thread_pool", "worker"),

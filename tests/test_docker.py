@@ -61,7 +61,8 @@ def test_the_build_context_excludes_everything_by_default():
 
 def test_the_production_image_contains_only_files_of_the_service():
     files = {"alchemist/", "migrations/", "wsgi.py", "alembic.ini", "gunicorn.conf.py"}
-    assert set(copied_sources("build")) == {*files, "requirements/production.txt"}
+    lock_files = {"requirements/production.txt", "requirements/telemetry.txt"}
+    assert set(copied_sources("build")) == files | lock_files
     assert copied_sources("production") == []
     assert {line for line in arguments("production", "COPY") if "--from" in line} == {
         "--from=build /opt/venv /opt/venv",
@@ -78,6 +79,13 @@ def test_only_wheels_with_hashes_are_installed():
     assert len(re.findall(r"^\S+==", locked, re.MULTILINE)) == len(
         re.findall(r"^\S+==.*\\\n\s+--hash=", locked, re.MULTILINE)
     )
+
+
+def test_the_image_can_be_built_with_telemetry():
+    [name, default] = arguments("build", "ARG")[-1].split("=")
+    assert default == "production"
+    assert any(f"-r /requirements/${name}.txt" in line for line in arguments("build", "RUN"))
+    assert SERVICES["migrate"]["build"]["args"] == {name: f"${{{name}:-{default}}}"}
 
 
 def test_the_production_image_has_no_embedded_postgresql_and_no_compiler():

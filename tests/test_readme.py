@@ -101,7 +101,12 @@ def test_the_dependencies_are_those_of_pyproject():
 
 @pytest.mark.parametrize(
     ("lock_file", "extras"),
-    [("production", []), ("embedded", ["embedded"]), ("development", ["embedded", "development"])],
+    [
+        ("production", []),
+        ("telemetry", ["telemetry", "sentry"]),
+        ("embedded", ["embedded"]),
+        ("development", ["embedded", "telemetry", "sentry", "development"]),
+    ],
 )
 def test_the_lock_files_have_every_dependency_in_the_same_version(lock_file, extras):
     pins = pinned(lock_file)

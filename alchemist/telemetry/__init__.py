@@ -1,0 +1,57 @@
+"""Traces and error reports, which the standard variables of OpenTelemetry and Sentry switch on.
+
+Each is an extra. Without its variables nothing of it is imported.
+"""
+
+import logging
+from functools import cache
+from importlib import import_module
+from os import environ
+from types import ModuleType
+
+from flask import Flask
+
+logger = logging.getLogger(__name__)
+
+# Of the collector that spans are sent to.
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def init_app(app: Flask) -> None:
+    """Start what is switched on. Call this last, in each worker: it starts threads."""
+    for module in load_modules():
+        module.init_app(app)
+
+
+@cache
+def load_modules() -> list[ModuleType]:
+    """Import what is switched on; log a warning for what cannot be, and do without it.
+
+    A platform may set these variables for all of its services, so they never prevent a start.
+    """
+    switched_on = {"tracing": _has_traces(), "error_reports": bool(environ.get("SENTRY_DSN"))}
+    modules = [_import(name) for name, is_on in switched_on.items() if is_on]
+    return [module for module in modules if module]
+
+
+def _has_traces() -> bool:
+    """Return whether the variables of OpenTelemetry name a collector, or an exporter."""
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip()
+    is_disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    is_configured = bool(exporter) or any(environ.get(name) for name in ENDPOINT_VARIABLES)
+    return is_configured and exporter != "none" and not is_disabled
+
+
+def _import(name: str) -> ModuleType | None:
+    try:
+        return import_module(f".{name}", __package__)
+    except ImportError as error:
+        logger.warning(
+            "The environment switches %s on, but a package is missing: %s. "
+            "Install requirements/telemetry.txt.",
+            name.replace("_", " "),
+            error.name,
+        )
+    except ValueError as error:
+        logger.warning("The environment of %s is invalid: %s", name.replace("_", " "), error)
+    return None

@@ -1,0 +1,1 @@
+"""Traces and error reports, as the programs that receive them see them."""

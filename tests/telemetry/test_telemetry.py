@@ -1,0 +1,149 @@
+"""What switches traces and error reports on, and what happens if they cannot start."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from alchemist import telemetry
+from alchemist.database.statement_spans import summarize
+from alchemist.telemetry.tracing import RepeatFilter
+from tests.processes import environment
+
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+PRINT_MODULES = """
+import json, sys
+from alchemist.app import create_app
+create_app()
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch):
+    for name in (*telemetry.ENDPOINT_VARIABLES, "OTEL_TRACES_EXPORTER", "SENTRY_DSN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def loaded(monkeypatch, **variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return [module.__name__ for module in telemetry.load_modules.__wrapped__()]
+
+
+def imported(**variables):
+    """Return the packages that a new process with these variables imports, and its log."""
+    database = {"DATABASE_URL": "postgresql://localhost/alchemist"}
+    process = subprocess.run(
+        [sys.executable, "-c", PRINT_MODULES],
+        env={**environment(), **database, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(process.stdout)), process.stderr
+
+
+def test_without_variables_nothing_is_imported():
+    packages, log = imported()
+    assert packages.isdisjoint({"opentelemetry", "sentry_sdk", "google", "requests"})
+    assert log == ""
+
+
+TRACING, ERROR_REPORTS = "alchemist.telemetry.tracing", "alchemist.telemetry.error_reports"
+
+
+@pytest.mark.parametrize(
+    ("variables", "modules"),
+    [
+        (ENDPOINT, [TRACING]),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/v1/traces"}, [TRACING]),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, [TRACING]),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, []),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, []),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "true"}, []),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "false"}, [TRACING]),
+        ({"OTEL_SERVICE_NAME": "apothecary"}, []),
+        ({"SENTRY_DSN": "http://key@127.0.0.1:1/1"}, [ERROR_REPORTS]),
+        ({"SENTRY_DSN": ""}, []),
+    ],
+)
+def test_the_standard_variables_are_the_switches(monkeypatch, variables, modules):
+    assert loaded(monkeypatch, **variables) == modules
+
+
+@pytest.mark.parametrize(
+    ("package", "variables", "module"),
+    [
+        ("opentelemetry", ENDPOINT, TRACING),
+        ("sentry_sdk", {"SENTRY_DSN": "http://key@127.0.0.1:1/1"}, ERROR_REPORTS),
+    ],
+)
+def test_a_missing_package_is_one_warning(monkeypatch, caplog, package, variables, module):
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert loaded(monkeypatch, **variables) == []
+    [message] = caplog.messages
+    assert package in message
+    assert "requirements/telemetry.txt" in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "module"),
+    [
+        ("OTEL_TRACES_EXPORTER", "zipkin", TRACING),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", TRACING),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", TRACING),
+        ("SENTRY_DSN", "nonsense", ERROR_REPORTS),
+    ],
+)
+def test_an_invalid_variable_is_a_warning(monkeypatch, caplog, variable, value, module):
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    assert module not in loaded(monkeypatch, **ENDPOINT | {variable: value})
+    [message] = caplog.messages
+    assert message.startswith(f"The environment of {module.rpartition('.')[2].replace('_', ' ')}")
+
+
+def test_an_unknown_propagator_prevents_no_start():
+    _, log = imported(**ENDPOINT, OTEL_PROPAGATORS="smoke-signals")
+    [line] = log.splitlines()
+    assert "smoke-signals" in line
+
+
+@pytest.mark.parametrize(
+    ("sql", "summary"),
+    [
+        ("SELECT potions.pk \nFROM potions WHERE x FOR NO KEY UPDATE OF potions", "SELECT potions"),
+        ("SELECT a FROM (SELECT b FROM stores JOIN heroes ON c) AS x", "SELECT stores heroes"),
+        (
+            "WITH a AS \n(INSERT INTO potions (pk) SELECT 1), "
+            "b AS (INSERT INTO audit_log (pk) SELECT a.pk FROM a) SELECT 1 FROM a",
+            "INSERT potions INSERT audit_log",
+        ),
+        ("INSERT INTO coupons (a) VALUES (1) ON CONFLICT DO UPDATE SET a = 2", "INSERT coupons"),
+        (
+            "WITH a AS (SELECT 1 FROM stores FOR NO KEY UPDATE), "
+            "b AS (UPDATE products SET x FROM a) SELECT 1",
+            "UPDATE products",
+        ),
+        ("DELETE FROM ingredients WHERE pk = %(pk)s", "DELETE ingredients"),
+        ("WITH a AS (SELECT 1 FROM orders) SELECT 1 FROM a", "SELECT orders"),
+        ("select pg_catalog.version()", "SELECT"),
+        ("show transaction_read_only", "SHOW"),
+        ("", ""),
+    ],
+)
+def test_a_statement_is_summarized_by_its_operations_and_tables(sql, summary):
+    assert summarize(sql) == (summary.partition(" ")[0], summary)
+
+
+def test_a_message_is_logged_once_in_a_while(monkeypatch):
+    repeat = RepeatFilter()
+    now = 1000.0
+    monkeypatch.setattr("alchemist.telemetry.tracing.monotonic", lambda: now)
+    records = [logging.makeLogRecord({"msg": msg}) for msg in ("a %s", "a %s", "b")]
+    assert [repeat.filter(record) for record in records] == [True, False, True]
+    now += 601
+    assert repeat.filter(records[0])
