@@ -268,8 +268,7 @@ def transaction(app: Flask) -> Iterator[None]:
     engines: db.Engines = app.extensions["engines"]
     with engines.transaction.connect() as connection:
         outer = connection.begin()
-        # However long a test thinks.
-        _run(connection, "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+        _run(connection, "BEGIN")
         shared: Any = SharedConnectionEngine(connection)
         db.use_engines(db.Engines(shared, shared))
         db.session.configure(bind=connection, join_transaction_mode="create_savepoint")

@@ -1,5 +1,4 @@
-"""What a valid request cannot know by the document alone: keys, cursors and tags that exist,
-addresses that are one's own.
+"""Replace what the document alone cannot make valid: keys, cursors, ETags and unique names.
 
 Schemathesis loads this module.
 """
@@ -21,7 +20,7 @@ from schemathesis.generation.meta import TestPhase
 from alchemist.api.fields import Text
 from tests.servers import TIMEOUT
 
-# Where the rows are that a body may refer to.
+# The resources that the fields of a body refer to.
 REFERENCES = {"store_id": "stores", "potion_id": "potions", "hero_id": "heroes"}
 # The fields of version 1 that take a number as text.
 NUMBERS = {"price", "quantity", "init_count", "remaining_count"}
@@ -29,9 +28,9 @@ READ_ONLY = {
     *("pk", "created_at", "updated_at", "suspended_at", "store_id", "currency"),
     *("store", "remaining_count"),
 }
-OWN_TAG = re.compile(r'"[0-9a-f]{24}"')
-asker = requests.Session()
-asker.headers["Authorization"] = f"Bearer {os.environ['ALCHEMIST_TOKEN']}"
+SERVICE_ETAG = re.compile(r'"[0-9a-f]{24}"')
+http = requests.Session()
+http.headers["Authorization"] = f"Bearer {os.environ['ALCHEMIST_TOKEN']}"
 
 
 @schemathesis.hook
@@ -39,7 +38,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if case.meta is None:
         return
     base = case.operation.base_url.rstrip("/")
-    _spare_oneself(base, case)
+    _protect_own_token(base, case)
     # Schemathesis calls a header invalid in a case that it calls valid, if it has no example.
     is_negative = case.meta.generation.mode == GenerationMode.NEGATIVE
     wrong = {
@@ -48,7 +47,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         if is_negative and component.mode == GenerationMode.NEGATIVE
     }
     if not wrong or ParameterLocation.BODY in wrong:
-        _use_fitting_tag(case.headers)
+        _use_matching_etag(case.headers)
     if not wrong:
         case.body = _without_read_only(case.operation.method, _make_visible(case.body))
         _use_numbers_in_range(case.body)
@@ -57,47 +56,48 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         _use_existing_ingredients(base, case.body)
         _use_existing_user(base, case.body)
         _use_existing_rows(base, case.body)
-        _use_existing_goods(base, case.body)
-        _use_what_goes_together(case.body)
-        _use_fresh_names(case.body)
-        _use_fresh_names(case.query)
-        _use_time_to_come(case.body)
-        _use_web_address(case.body)
+        _use_existing_products(base, case.body)
+        _use_consistent_values(case.body)
+        _use_unused_names(case.body)
+        _use_unused_names(case.query)
+        _use_future_expiry(case.body)
+        _use_http_url(case.body)
         if case.meta.phase.name != TestPhase.STATEFUL and "user_id" in case.path_parameters:
             _use_existing_token(base, case.path_parameters)
-        _use_fitting_cursor(base + case.formatted_path, case.query)
+        _use_existing_key(base, case.path_parameters)
+        _use_valid_cursor(base + case.formatted_path, case.query)
         _use_start_of_feed(case.query)
-        _use_fresh_key(case.headers)
-        _use_what_old_clients_know(base, case.body)
+        _use_new_key(case.headers)
+        _use_existing_v1_rows(base, case.body)
 
 
-def _use_fitting_tag(headers: Any) -> None:
-    """Let the request come as far as its body.
+def _use_matching_etag(headers: Any) -> None:
+    """Make the precondition true, so that the body is checked.
 
-    A tag of the service itself stays: a link carried it over, and it fits or is old.
+    An ETag of the service stays: it came with a link, and is current or stale.
     """
-    if "If-Match" in headers and not OWN_TAG.fullmatch(headers["If-Match"]):
+    if "If-Match" in headers and not SERVICE_ETAG.fullmatch(headers["If-Match"]):
         headers["If-Match"] = "*"
 
 
 def _use_start_of_feed(query: Any) -> None:
-    """Begin at the start: any other position is one that the feed has returned."""
+    """Begin at the start: all other positions come from the feed."""
     if isinstance(query, dict) and "after" in query:
         query["after"] = "start"
 
 
-def _use_fresh_key(headers: Any) -> None:
-    """Do not ask again, with a key of before, for the answer of before."""
+def _use_new_key(headers: Any) -> None:
+    """Use a new key, so that no stored response is replayed."""
     if "Idempotency-Key" in headers:
         headers["Idempotency-Key"] = uuid4().hex
 
 
 def _use_existing_ingredients(base: str, body: Any) -> None:
-    """Let a recipe name ingredients that there are, each of them once."""
+    """Use existing ingredients, each of them once."""
     lines = body.get("ingredients") if isinstance(body, dict) else None
     if not isinstance(lines, list):
         return
-    rows = asker.get(f"{base}/api/v2/ingredients?limit=200", timeout=TIMEOUT).json()
+    rows = http.get(f"{base}/api/v2/ingredients?limit=200", timeout=TIMEOUT).json()
     names = {row["pk"]: row["name"] for row in rows}
     pairs = zip(lines, names, strict=False)
     body["ingredients"] = [
@@ -107,7 +107,7 @@ def _use_existing_ingredients(base: str, body: Any) -> None:
 
 
 def _without_read_only(method: str, body: Any) -> Any:
-    """Leave out of a patch what must be equal to what is stored."""
+    """Remove read-only members from a patch: they must be equal to the stored values."""
     if method.upper() != "PATCH" or not isinstance(body, dict):
         return body
     return {name: value for name, value in body.items() if name not in READ_ONLY}
@@ -124,24 +124,24 @@ def _make_visible(value: Any) -> Any:
 
 
 def _use_each_sort_key_once(query: Any) -> None:
-    """Sort by no key in both directions, which JSON Schema cannot forbid."""
+    """Sort by each key once: JSON Schema cannot forbid both directions."""
     if isinstance(query, dict) and "sort" in query:
         sort = query["sort"]
         keys = sort.split(",") if isinstance(sort, str) else sort
         query["sort"] = ",".join({key.removeprefix("-"): key for key in keys}.values())
 
 
-def _use_web_address(body: Any) -> None:
-    """Name a website: Schemathesis takes any text for an IRI."""
+def _use_http_url(body: Any) -> None:
+    """Use a URL: Schemathesis makes IRIs of any scheme."""
     if isinstance(body, dict) and body.get("domain") is not None:
         body["domain"] = "https://ladle.example/größe"
 
 
 def _use_numbers_in_range(body: Any) -> None:
-    """Let text that spells a number spell a small one, and numbers for text have few digits.
+    """Use small numbers.
 
-    Version 1 takes both, and no schema can tell the range of a number in text. A quantity of more
-    than a million costs too much.
+    Version 1 accepts text for numbers, whose range a schema cannot say. A quantity of more than a
+    million costs too much.
     """
     if not isinstance(body, dict):
         return
@@ -162,25 +162,25 @@ def _use_numbers_in_range(body: Any) -> None:
 def _use_existing_rows(base: str, body: Any) -> None:
     for name, resource in REFERENCES.items():
         if isinstance(body, dict) and body.get(name) is not None:
-            [row] = asker.get(f"{base}/api/v2/{resource}?limit=1", timeout=TIMEOUT).json()
+            [row] = http.get(f"{base}/api/v2/{resource}?limit=1", timeout=TIMEOUT).json()
             body[name] = row["pk"]
 
 
-def _use_existing_goods(base: str, body: Any) -> None:
-    """Order what there is, at prices at which 100 lines of a million fit into 12 digits."""
+def _use_existing_products(base: str, body: Any) -> None:
+    """Order existing products, with prices at which 100 lines of a million fit into 12 digits."""
     lines = body.get("items") if isinstance(body, dict) else None
     if not isinstance(lines, list):
         return
-    goods = asker.get(f"{base}/api/v2/products?limit=200&max_price=90", timeout=TIMEOUT).json()
-    for line, product in zip(lines, cycle(goods), strict=False):
+    products = http.get(f"{base}/api/v2/products?limit=200&max_price=90", timeout=TIMEOUT).json()
+    for line, product in zip(lines, cycle(products), strict=False):
         line["product_id"] = product["pk"]
     if body.get("coupon_code") is not None:
-        [coupon] = asker.get(f"{base}/api/v2/coupons?limit=1", timeout=TIMEOUT).json()
+        [coupon] = http.get(f"{base}/api/v2/coupons?limit=1", timeout=TIMEOUT).json()
         body["coupon_code"] = coupon["code"]
 
 
-def _use_what_goes_together(body: Any) -> None:
-    """Let a coupon have no more uses left than it has, and begin before it ends."""
+def _use_consistent_values(body: Any) -> None:
+    """Give a coupon no more remaining uses than initial ones, and a start before its end."""
     if not isinstance(body, dict):
         return
     counts = body.get("init_count"), body.get("remaining_count")
@@ -192,84 +192,93 @@ def _use_what_goes_together(body: Any) -> None:
 
 
 @cache
-def _oneself(base: str) -> str:
-    pk: str = asker.get(f"{base}/api/v2/me", timeout=TIMEOUT).json()["user"]["pk"]
+def _own_user_pk(base: str) -> str:
+    pk: str = http.get(f"{base}/api/v2/me", timeout=TIMEOUT).json()["user"]["pk"]
     return pk
 
 
-def _somebody(base: str) -> str:
-    """Return a new user, whose tokens may permit anything: those before may be gone by now."""
+def _create_user(base: str) -> str:
+    """Create an admin; return the pk."""
     address = f"{uuid4().hex}@alchemist.example"
     user = {"email": address, "full_name": "Somebody", "role": "admin"}
-    pk: str = asker.post(f"{base}/api/v2/users", json=user, timeout=TIMEOUT).json()["pk"]
+    pk: str = http.post(f"{base}/api/v2/users", json=user, timeout=TIMEOUT).json()["pk"]
     return pk
 
 
-def _spare_oneself(base: str, case: Case) -> None:
-    """Keep the right to ask: change somebody else, and revoke tokens of others."""
+def _protect_own_token(base: str, case: Case) -> None:
+    """Change and revoke others only: the token of these tests must stay valid."""
     for name in ("pk", "user_id"):
-        if case.method != "GET" and case.path_parameters.get(name) == _oneself(base):
-            case.path_parameters[name] = _somebody(base)
+        if case.method != "GET" and case.path_parameters.get(name) == _own_user_pk(base):
+            case.path_parameters[name] = _create_user(base)
 
 
 def _use_existing_token(base: str, path: dict[str, Any]) -> None:
-    """Name a user who is there and, where it is asked for, a token that is."""
-    path["user_id"] = _somebody(base)
+    """Use an existing user and, if the path has one, an existing token."""
+    path["user_id"] = _create_user(base)
     if "pk" in path:
         tokens = f"{base}/api/v2/users/{path['user_id']}/tokens"
-        path["pk"] = asker.post(tokens, json={"label": "Reserve"}, timeout=TIMEOUT).json()["pk"]
+        path["pk"] = http.post(tokens, json={"label": "Reserve"}, timeout=TIMEOUT).json()["pk"]
 
 
-def _use_time_to_come(body: Any) -> None:
-    """Let a token expire in the future, which no schema can tell; that year has every day."""
+def _use_existing_key(base: str, path: dict[str, Any]) -> None:
+    """Use an idempotency key that has a response."""
+    if "key" in path:
+        path["key"] = uuid4().hex
+        headers = {"Idempotency-Key": path["key"]}
+        body = {"name": "Moonstone dust"}
+        http.post(f"{base}/api/v2/ingredients", json=body, headers=headers, timeout=TIMEOUT)
+
+
+def _use_future_expiry(body: Any) -> None:
+    """Let a token expire in the future, in a leap year, which has every day."""
     if isinstance(body, dict) and body.get("expires_at") is not None:
         body["expires_at"] = f"2096{body['expires_at'][4:]}"
 
 
 def _use_existing_user(base: str, body: Any) -> None:
-    """Let a hero or a store belong to somebody who is there."""
+    """Let a hero or a store belong to an existing user."""
     for name in ("user_id", "owner_id"):
         if isinstance(body, dict) and body.get(name) is not None:
-            body[name] = _somebody(base)
+            body[name] = _create_user(base)
 
 
-def _use_fresh_names(body: Any) -> None:
-    """Take no address or nickname a second time; of addresses, take one that people have."""
+def _use_unused_names(body: Any) -> None:
+    """Use an e-mail address and a nickname that no row has."""
     if isinstance(body, dict) and "email" in body:
         body["email"] = f"{uuid4().hex}@alchemist.example"
     if isinstance(body, dict) and "nickname" in body:
         body["nickname"] = f"{str(body['nickname'])[:200]} {uuid4().hex}"
 
 
-def _use_fitting_cursor(url: str, query: dict[str, Any]) -> None:
-    """Continue the very list that is asked for, or start it if it has but one row."""
+def _use_valid_cursor(url: str, query: dict[str, Any]) -> None:
+    """Use a cursor of this list and these filters, or none if the list has one page."""
     if query.pop("cursor", None) is None:
         return
     filters = {
         name: ",".join(value) if isinstance(value, list) else value for name, value in query.items()
     }
-    first = asker.get(url, params=filters | {"limit": "1"}, timeout=TIMEOUT)
+    first = http.get(url, params=filters | {"limit": "1"}, timeout=TIMEOUT)
     if "next" in first.links:
         query["cursor"] = parse_qs(urlsplit(first.links["next"]["url"]).query)["cursor"][0]
 
 
-def _use_what_old_clients_know(base: str, body: Any) -> None:
-    """Let version 1 name a store and products that are there; let prices end at the cent.
+def _use_existing_v1_rows(base: str, body: Any) -> None:
+    """Use an existing store and products in version 1, and prices with two decimals.
 
-    No float is a multiple of a hundredth to the last digit.
+    The `multipleOf` of the document does not suit floats.
     """
     if not isinstance(body, dict):
         return
     if "storeId" in body:
-        body["storeId"] = _first(base, "stores")
+        body["storeId"] = _first_pk(base, "stores")
     if isinstance(body.get("price"), float):
         body["price"] = round(body["price"], 2)
     for line in body.get("items", ()):
         if "productId" in line:
             line.pop("product_id", None)
-            line["productId"] = _first(base, "products?max_price=90")
+            line["productId"] = _first_pk(base, "products?max_price=90")
 
 
-def _first(base: str, resource: str) -> str:
-    pk: str = asker.get(f"{base}/api/v2/{resource}", timeout=TIMEOUT).json()[0]["pk"]
+def _first_pk(base: str, resource: str) -> str:
+    pk: str = http.get(f"{base}/api/v2/{resource}", timeout=TIMEOUT).json()[0]["pk"]
     return pk

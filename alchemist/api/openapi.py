@@ -49,7 +49,9 @@ RATE_LIMIT_HEADERS = {
 COMMON_HEADERS = REQUEST_ID_HEADERS | {name: name for name in RATE_LIMIT_HEADERS}
 ETAG_HEADERS = {"ETag": header("The strong entity tag of the representation.", ETAG_EXAMPLE)}
 # The example of `Location` and of `Link` depends on the path: `docs` adds it.
-LOCATION_HEADERS = {"Location": header("The path of the created row.", "")}
+LOCATION_HEADERS = {
+    "Location": header("The path of the created row; not with `dry_run`.", "", required=False)
+}
 LIST_HEADERS = {
     "Link": header('RFC 8288: `rel="first"`, and `rel="next"` if there are more rows.', ""),
     "X-Total-Count": header(

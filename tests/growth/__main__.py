@@ -1,8 +1,8 @@
-"""Fill a PostgreSQL of its own with a million rows a table, and time the pages of every list.
+"""Fill a separate PostgreSQL with a million rows a table, and time the pages of every list.
 
-Each list is read in each sort, with each filter for a value that half of the rows have and for one
-of few: the first page, one in the middle, the last. Prints milliseconds, and how PostgreSQL found
-the rows; fails if a page is much slower than another of its list, or a whole table is read.
+Each list is read in each sort, with a frequent and a rare value of each filter: the first page, one
+in the middle, the last. Print milliseconds, and how PostgreSQL finds the rows; fail if a page is
+much slower than another of its list, or if a whole table is read.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from alchemist.domains.users.models import User
 from tests.factories import sign_in
 from tests.growth import rows
 from tests.growth.lists import HALF, LISTS, TWENTY, List
-from tests.growth.measure import LIMIT, Reader, is_alike, nodes
+from tests.growth.measure import LIMIT, Reader, is_similar, nodes
 
-# A page may read so many times as many blocks as another of its list, and take so many times as
-# long; or it may read as few and be as quick as that.
-FACTOR, FEW, QUICK = 3.0, 2000, 60.0
-# What is brewable is found among all that contain one of the ingredients, which may be anything.
+# The pages of a list may differ by this factor in blocks read and in time, unless all of them need
+# at most so many blocks, or milliseconds.
+MAX_RATIO, FEW_BLOCKS, SHORT_TIME = 3.0, 2000, 60.0
+# Brewable potions are found among all that contain one of the ingredients: any number of them.
 UNBOUNDED = f"brewable_with={HALF}"
 COUNTED = (
     "ingredients",
@@ -70,7 +70,7 @@ def filled(count: int) -> Iterator[URL]:
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         engine = create_engine(server.url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            # Do not look for each row whether those are there that it refers to.
+            # Do not check the foreign keys of each row.
             connection.execute(text("SET session_replication_role = replica"))
             rows.fill(connection, count)
         print(f"{count} rows a table, made in {monotonic() - started:.0f} s.", flush=True)
@@ -78,7 +78,7 @@ def filled(count: int) -> Iterator[URL]:
 
 
 def measure(reader: Reader, each: List, middle: int) -> Iterator[str]:
-    """Yield what is not as it should be."""
+    """Yield the pages that cost much more than others of their list."""
     print(
         f"\n/{each.path}: first, middle and last page of {LIMIT} rows: ms, and blocks read",
         flush=True,
@@ -87,24 +87,26 @@ def measure(reader: Reader, each: List, middle: int) -> Iterator[str]:
         for sort in each.directed():
             paths = [f"/api/v2/{each.path}?limit={LIMIT}&sort={sort}&{query}" for query in queries]
             if not any(query.startswith(UNBOUNDED) for query in queries):
-                reader.settle(*paths)
+                reader.warm_up(*paths)
             for query, path in zip(queries, paths, strict=True):
                 if not query.startswith(UNBOUNDED):
-                    yield from judge(reader, each, sort, query, middle, path)
+                    yield from measure_pages(reader, each, sort, query, middle, path)
 
 
-def judge(
+def measure_pages(
     reader: Reader, each: List, sort: str, query: str, middle: int, path: str
 ) -> Iterator[str]:
     pages = reader.pages(f"/api/v2/{each.path}", sort, query, middle)
-    found = nodes(reader.plan(path))
+    plan_nodes = nodes(reader.plan(path))
     times = " ".join(f"{time:7.1f}" for time in pages.times)
     blocks = " ".join(f"{number:5}" for number in pages.blocks)
-    told = f"{times:24} {blocks:18}{pages.rows:5}  {sort:12} {query:60} {found[0]}"
-    print(told, flush=True)
-    is_flat = is_alike(pages.blocks, FACTOR, FEW) and is_alike(pages.times, FACTOR, QUICK)
-    if not is_flat or any("Seq Scan" in node for node in found):
-        yield f"/{each.path} {told}"
+    line = f"{times:24} {blocks:18}{pages.rows:5}  {sort:12} {query:60} {plan_nodes[0]}"
+    print(line, flush=True)
+    is_flat = is_similar(pages.blocks, MAX_RATIO, FEW_BLOCKS) and is_similar(
+        pages.times, MAX_RATIO, SHORT_TIME
+    )
+    if not is_flat or any("Seq Scan" in node for node in plan_nodes):
+        yield f"/{each.path} {line}"
 
 
 def show_limits(reader: Reader) -> None:
@@ -116,7 +118,7 @@ def show_limits(reader: Reader) -> None:
 
 
 def show_counts(reader: Reader) -> None:
-    print("\nWhat grows with the rows: exact counts, and potions brewable with what half contains")
+    print("\nWhat grows with the rows: exact counts, and brewable potions")
     for path in COUNTED:
         sign = "&" if "?" in path else "?"
         print(f"{reader.time(f'/api/v2/{path}{sign}count=exact', 3):9.1f} ms  /{path} counted")
@@ -125,9 +127,9 @@ def show_counts(reader: Reader) -> None:
 
 
 def show_sellers(app: Flask) -> None:
-    print("\nWhat grows with the sales: the orders of merchants")
+    print("\nWhat grows with the sales: orders of merchants")
     app.extensions["open_access"] = False
-    for number, told in SELLERS.items():
+    for number, description in SELLERS.items():
         with app.app_context():
             user = db.session.get_one(User, rows.key(number))
             user.role = "merchant"
@@ -136,7 +138,7 @@ def show_sellers(app: Flask) -> None:
         reader = Reader(app, headers)
         for sort in ("pk", "-placed_at"):
             path = f"/api/v2/orders?sort={sort}"
-            print(f"{reader.time(path, 3):9.1f} ms  {sort:12} a merchant {told}", flush=True)
+            print(f"{reader.time(path, 3):9.1f} ms  {sort:12} a merchant {description}", flush=True)
 
 
 if __name__ == "__main__":

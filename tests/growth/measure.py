@@ -1,4 +1,4 @@
-"""The pages of a list: where they begin, how long they take, and how PostgreSQL finds them."""
+"""The pages of a list: their time, the blocks they read, and the plan of PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from alchemist.api.pagination import encode_cursor
 from tests.api.pagination import plans
 from tests.growth.rows import key
 
-# As many as make PostgreSQL choose between a plan for these values and one for any.
-SETTLING = 12
+# So often a statement runs until PostgreSQL has decided between a custom and a generic plan.
+REPETITIONS_UNTIL_PLAN = 12
 LIMIT = 50
 
 
@@ -29,13 +29,13 @@ class Pages:
     rows: int
 
 
-def is_alike(values: Sequence[float], factor: float, little: float) -> bool:
-    """Return whether no value is `factor` times another, or all are `little`."""
-    return max(values) <= max(factor * min(values), little)
+def is_similar(values: Sequence[float], factor: float, small: float) -> bool:
+    """Return whether no value is more than `factor` times another, or all are at most `small`."""
+    return max(values) <= max(factor * min(values), small)
 
 
 class Reader:
-    """A client of the service in this process, of whose list it knows any page."""
+    """A client of the service in this process that can request any page of a list."""
 
     def __init__(self, app: Flask, headers: Mapping[str, str] | None = None) -> None:
         self.app, self.client, self.headers = app, app.test_client(), headers
@@ -46,7 +46,7 @@ class Reader:
         return answer
 
     def time(self, path: str, times: int = 7) -> float:
-        """Return the least in milliseconds: what is more, others of this machine have taken."""
+        """Return the shortest of some times in milliseconds: longer ones were disturbed."""
         taken = []
         for _ in range(times):
             started = perf_counter()
@@ -57,7 +57,7 @@ class Reader:
         return min(taken)
 
     def pages(self, path: str, sort: str, query: str, middle: int) -> Pages:
-        """Measure the first page, the one behind the row `middle`, and the last."""
+        """Measure the first page, the one after the row `middle`, and the last."""
         paths = self._paths(path, sort, query, middle)
         rows = len(self.get(paths[0]).json)
         return Pages([self.time(page) for page in paths], [*map(self.blocks, paths)], rows)
@@ -70,7 +70,10 @@ class Reader:
         start = f"{path}?limit={LIMIT}&sort={sort}&{query}"
         if len(self.get(start).json) < LIMIT:
             return [start]
-        return [start, *(self._behind(start, row) for row in self._rows(path, sort, query, middle))]
+        return [
+            start,
+            *(self._path_after(start, row) for row in self._rows(path, sort, query, middle)),
+        ]
 
     def blocks(self, path: str) -> int:
         engine = self.app.extensions["engines"].autocommit
@@ -83,26 +86,26 @@ class Reader:
             name.removeprefix("-") if name.startswith("-") else f"-{name}"
             for name in sort.split(",")
         )
-        turned = self.get(f"{path}?limit={LIMIT + 1}&sort={opposite}&{query}").json
-        return [self.get(f"{path}/{key(middle)}").json, turned[-1]]
+        reversed_rows = self.get(f"{path}?limit={LIMIT + 1}&sort={opposite}&{query}").json
+        return [self.get(f"{path}/{key(middle)}").json, reversed_rows[-1]]
 
-    def _behind(self, start: str, row: Mapping[str, Any]) -> str:
-        """Return the page that begins behind a row, or where it would stand."""
+    def _path_after(self, start: str, row: Mapping[str, Any]) -> str:
+        """Return the path of the page that begins after a row."""
         with patch.object(blueprint, "paginate", wraps=blueprint.paginate) as paginate:
             self.get(start)
-        _schema, _query, place, args = paginate.call_args.args
+        _schema, _query, list_key, args = paginate.call_args.args
         # `rows.fill` makes each text its own sort key.
-        cursor = encode_cursor([row[part.name] for part in args["sort"]], place, args["sort"])
+        cursor = encode_cursor([row[part.name] for part in args["sort"]], list_key, args["sort"])
         return f"{start}&{urlencode({'cursor': cursor})}"
 
-    def settle(self, *paths: str, times: int = SETTLING) -> None:
-        """Ask for each in turn, until PostgreSQL has the plans that it stays with."""
+    def warm_up(self, *paths: str, times: int = REPETITIONS_UNTIL_PLAN) -> None:
+        """Request each in turn, until PostgreSQL has decided on its plans."""
         for _ in range(times):
             for path in paths:
                 self.get(path)
 
     def plan(self, path: str) -> str:
-        """Return the plan of what the service runs: that for any values, if it is in use."""
+        """Return the plan of the statement that the service runs: generic or custom."""
         engine = self.app.extensions["engines"].autocommit
         statement, parameters = plans.recorded(lambda: self.get(path))
         with engine.connect() as connection:

@@ -137,7 +137,7 @@ def key(number: int) -> str:
 
 
 def fill(connection: Connection, rows: int) -> None:
-    """Fill every table, on a connection in AUTOCOMMIT, and look at what is in it."""
+    """Fill every table and analyze it, on a connection in AUTOCOMMIT."""
     with without_indexes(connection), derived_by_triggers(connection):
         for statement in (FUNCTIONS, *TABLES.values()):
             connection.execute(text(statement.format(rows=rows).replace(":", r"\:")))
@@ -146,7 +146,7 @@ def fill(connection: Connection, rows: int) -> None:
 
 @contextmanager
 def derived_by_triggers(connection: Connection) -> Iterator[None]:
-    """Let PostgreSQL derive what Python derives; each text, in lower case, is its own sort key.
+    """Let triggers set the derived columns; each text, in lower case, is its own sort key.
 
     Every row was last changed when it was created.
     """
@@ -176,7 +176,7 @@ def _assignments(table: Table) -> str:
 
 @contextmanager
 def without_indexes(connection: Connection) -> Iterator[None]:
-    """Make the indexes that no constraint needs when the rows are there: it takes half as long."""
+    """Create the indexes without a constraint after the rows: this takes half as long."""
     found = "SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE '%\\_idx'"
     indexes = connection.execute(text(found)).all()
     for name, _definition in indexes:

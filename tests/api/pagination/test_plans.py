@@ -84,7 +84,7 @@ def both(app, reader):
 def is_planned_anew(reader, path):
     """Return whether a list is none that psycopg prepares after the fifth time."""
     engine = reader.app.extensions["engines"].autocommit
-    statement, _parameters = plans.recorded(lambda: reader.settle(path, times=6))
+    statement, _parameters = plans.recorded(lambda: reader.warm_up(path, times=6))
     with engine.connect() as connection:
         prepared = connection.execute(GENERIC, {"text": plans.numbered(statement)[0]})
         return prepared.one_or_none() is None
