@@ -27,10 +27,15 @@ def expire_orders(data: Path | None) -> None:
     """
     with errors.reported(), running_database(data) as database:
         echo(f"Cancelling expired orders in {database.location}.")
-        count = 0
-        while _cancel_one(database.url):
-            count += 1
-        echo(f"{count} orders cancelled.")
+        echo(f"{cancel_expired_orders(database.url)} orders cancelled.")
+
+
+def cancel_expired_orders(url: URL) -> int:
+    """Cancel all expired orders, each in a transaction of its own; return how many."""
+    count = 0
+    while _cancel_one(url):
+        count += 1
+    return count
 
 
 def _cancel_one(url: URL) -> bool:

@@ -1,4 +1,4 @@
-"""`alchemist purge`: delete expired idempotency keys, old tokens and old audit entries."""
+"""`alchemist purge`: delete what has expired or is old, and cancel expired orders."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.users.models import Token
 
 from . import errors
+from .expire_orders import cancel_expired_orders
 from .operator_session import operator_session
 from .output import echo
 from .target_database import data_option, running_database
@@ -34,30 +35,35 @@ from .target_database import data_option, running_database
 )
 @data_option
 def purge(token_days: int | None, audit_days: int | None, data: Path | None) -> None:
-    """Delete expired idempotency keys, old tokens and old audit entries.
+    """Delete expired idempotency keys, old tokens and audit entries; cancel expired orders.
 
     An idempotency key expires after 24 hours. Run this once a day, for example with cron. The
     service may be running. To delete audit entries, DATABASE_URL must name the
-    role that owns the tables.
+    role that owns the tables. `alchemist expire-orders` cancels orders sooner.
 
     \b
     Example:
         alchemist purge --token-days 30 --audit-days 365
     """
-    with errors.reported(), running_database(data) as database, operator_session(database.url):
+    with errors.reported(), running_database(data) as database:
         settings = database.settings
         if token_days is None:
             token_days = settings.token_retention_days
         if audit_days is None:
             audit_days = settings.audit_retention_days
         echo(f"Deleting from {database.location}.")
-        echo(f"{idempotency.delete_expired_responses()} idempotency keys deleted.")
-        ended_at = func.least(Token.expires_at, Token.revoked_at)
-        tokens = _delete_where(Token, ended_at < _days_ago(token_days))
-        echo(f"{tokens} tokens deleted.")
-        if audit_days is not None:
-            entries = _delete_where(AuditEntry, AuditEntry.created_at < _days_ago(audit_days))
-            echo(f"{entries} audit entries deleted.")
+        with operator_session(database.url):
+            _delete_expired(token_days, audit_days)
+        echo(f"{cancel_expired_orders(database.url)} orders cancelled.")
+
+
+def _delete_expired(token_days: int, audit_days: int | None) -> None:
+    echo(f"{idempotency.delete_expired_responses()} idempotency keys deleted.")
+    ended_at = func.least(Token.expires_at, Token.revoked_at)
+    echo(f"{_delete_where(Token, ended_at < _days_ago(token_days))} tokens deleted.")
+    if audit_days is not None:
+        entries = _delete_where(AuditEntry, AuditEntry.created_at < _days_ago(audit_days))
+        echo(f"{entries} audit entries deleted.")
 
 
 def _days_ago(days: int) -> datetime:

@@ -22,7 +22,10 @@ DATA = """
     ) AS tokens (label, expires, revoked);
     INSERT INTO audit_log (pk, resource, resource_pk, action, fields, created_at)
     SELECT gen_random_uuid(), 'heroes', gen_random_uuid(), 'create', '{}', now() - age::interval
-    FROM unnest(ARRAY['1 day', '400 days']) AS age
+    FROM unnest(ARRAY['1 day', '400 days']) AS age;
+    INSERT INTO orders (pk, placed_at, expires_at, totals)
+    SELECT gen_random_uuid(), now() - interval '2 days', now() + expires::interval, '[]'
+    FROM unnest(ARRAY['-1 day', '1 day']) AS expires
 """
 
 
@@ -43,7 +46,9 @@ def run_purge(fresh_database, monkeypatch):
                 connection.scalars(text(f"SELECT {column} FROM {table} ORDER BY 1")).all()
                 for table, column in (("idempotency_keys", "key"), ("tokens", "label"))
             ]
-            entries = connection.scalar(text("SELECT count(*) FROM audit_log"))
+            entries = connection.scalar(
+                text("SELECT count(*) FROM audit_log WHERE resource = 'heroes'")
+            )
         return [*remaining, entries, result.output.splitlines()]
 
     yield run
@@ -55,14 +60,21 @@ def test_it_deletes_expired_keys_and_old_tokens(run_purge):
     assert keys == ["1 hour", "23 hours"]
     assert labels == ["expired", "live", "revoked"]
     assert entries == 2
-    assert lines[1:] == ["2 idempotency keys deleted.", "2 tokens deleted."]
+    assert lines[1:3] == ["2 idempotency keys deleted.", "2 tokens deleted."]
 
 
 def test_it_deletes_old_audit_entries_with_the_option(run_purge):
     _, labels, entries, lines = run_purge("--token-days", "0", "--audit-days", "365")
     assert labels == ["live"]
     assert entries == 1
-    assert lines[-1] == "1 audit entries deleted."
+    assert lines[3] == "1 audit entries deleted."
+
+
+def test_it_cancels_expired_orders(run_purge):
+    *_, lines = run_purge()
+    assert lines[-1] == "1 orders cancelled."
+    *_, lines = run_purge()
+    assert lines[-1] == "0 orders cancelled."
 
 
 def test_the_settings_say_how_long_rows_are_kept(run_purge, monkeypatch):
