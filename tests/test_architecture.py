@@ -88,6 +88,7 @@ LAYERS: dict[str, list[str]] = {
             "resource",
         ),
         *(
+            "list_responses",
             "blueprint",
             "problem_schemas",
             "field_docs",
@@ -102,7 +103,9 @@ LAYERS: dict[str, list[str]] = {
         ),
     ],
     "api.fields": ["messages", "schema", "strings", "nested", "uuids", "datetimes", "numbers"],
-    "api.pagination": ["leading_index", "keyset", "cursor", "list_query", "page"],
+    "api.pagination": [
+        *("leading_index", "keyset", "cursor", "text_formats", "list_query", "page")
+    ],
     "domains": [
         *("users", "ingredients", "stores", "coupons", "heroes", "potions", "products", "orders"),
         "audit",
@@ -123,7 +126,7 @@ LAYERS: dict[str, list[str]] = {
         "orders",
     ],
     "docs": [
-        *("negotiation", "static_responses", "example_values", "guides"),
+        *("negotiation", "static_responses", "example_values", "text_lists", "guides"),
         *("problem_responses", "shared_headers", "dry_runs", "head_operations", "openapi_document"),
         *("swagger_ui", "problem_pages", "clients", "moving", "not_found"),
     ],

@@ -1,18 +1,18 @@
 """Decorators that implement an operation and add it to the OpenAPI document."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import flask_smorest
 from flask import Response
 
-from alchemist.api.pagination import MAX_TOTAL, ListQuerySchema, Page, paginate
+from alchemist.api.pagination import MAX_LIMIT, ListQuerySchema, paginate
 
 from . import etags, fields, openapi, problem_codes, rate_limits
 from .json_body import AuthorizeReferences
+from .list_responses import MEDIA_TYPES, list_response, preferred_text_format
 from .operations import (
     QueryFactory,
     create_row,
@@ -23,7 +23,6 @@ from .operations import (
 from .query_string import QueryParser
 from .request import JSON, MERGE_PATCH, request
 from .resource import Resource
-from .response import JsonResponse
 
 View = Callable[..., Any]
 # The errors of the query of an operation that writes.
@@ -96,10 +95,15 @@ class Blueprint(BaseBlueprint):
     ) -> Callable[[View], View]:
         """Return a page of the query that the view returns for the filters of the request."""
         response_schema, query_schema = schema(), query()
+        text_query_schema = query.for_text_formats()
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                values = QUERY_PARSER.parse(query_schema, request, location="query")
+                text_format = preferred_text_format()
+                parsed_schema = text_query_schema if text_format else query_schema
+                values = QUERY_PARSER.parse(parsed_schema, request, location="query")
+                if values["limit"] > MAX_LIMIT:
+                    rate_limits.count_costly_request()
                 filters = {
                     name: value
                     for name, value in values.items()
@@ -109,10 +113,12 @@ class Blueprint(BaseBlueprint):
                 # A cursor is valid for one path with one set of filters.
                 list_key = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 own_filters = {name: filters[name] for name in filters if name not in ROW_FILTERS}
-                page = paginate(response_schema, view(self, own_filters, **path), list_key, values)
-                return JsonResponse(page.body, headers=_pagination_headers(page))
+                rows = view(self, own_filters, **path)
+                page = paginate(response_schema, rows, list_key, values, text_format)
+                return list_response(page, text_format)
 
             page = openapi.response("A page.", schema(many=True), openapi.LIST_HEADERS)
+            page["content"] |= {name: {"schema": {"type": "string"}} for name in MEDIA_TYPES[1:]}
             responses = {200: page, **openapi.error_responses(406)}
             codes = problem_codes.documented(
                 "invalid-cursor", *problem_codes.codes_for_query(query_schema)
@@ -121,6 +127,7 @@ class Blueprint(BaseBlueprint):
             # flask-smorest's documentation of parameters, without its wrapper in each request.
             documented: Any = self.arguments(query_schema, location="query")(operation)
             operation._apidoc = documented._apidoc  # type: ignore[attr-defined]
+            operation.media_types = MEDIA_TYPES  # type: ignore[attr-defined]
             return operation
 
         return decorator
@@ -320,31 +327,3 @@ def _request_body_documentation(
     if body:
         documented["requestBody"] = openapi.request_body(body.for_request_body(), [JSON])
     return documented
-
-
-def _pagination_headers(page: Page) -> dict[str, str]:
-    """Return the headers of a page: its links (RFC 8288) and, if counted, the total.
-
-    The links are absolute if the URL of the request is known: many clients do not resolve them.
-    """
-    url = f"{request.public_origin}{request.path}"
-    query = _remove_cursor(request.query_string)
-    links = [f'<{url}{query and f"?{query}"}>; rel="first"']
-    if page.next_cursor:
-        links.append(f'<{url}?{query and f"{query}&"}cursor={page.next_cursor}>; rel="next"')
-    return {"Link": ", ".join(links), **_total_headers(page.total)}
-
-
-def _total_headers(total: int | None) -> dict[str, str]:
-    if total is None:
-        return {}
-    if total > MAX_TOTAL:
-        return {"X-Total-Count": str(MAX_TOTAL), "X-Total-Count-Exceeded": "true"}
-    return {"X-Total-Count": str(total)}
-
-
-# Clients ask for the same lists again and again.
-@lru_cache(maxsize=256)
-def _remove_cursor(query: bytes) -> str:
-    pairs = parse_qsl(query.decode(), keep_blank_values=True)
-    return urlencode([pair for pair in pairs if pair[0] != "cursor"])

@@ -32,18 +32,17 @@ def json_object(
     Nested values are correlated subqueries on a key, so each is an index lookup whatever the
     estimated size of the page. Raise TypeError for a field that has no SQL expression.
     """
-    return _row_to_json(
-        select(*_labelled_columns(schema, row, overrides)).correlate(row).subquery()
-    )
+    return _row_to_json(select(*labelled_columns(schema, row, overrides)).correlate(row).subquery())
 
 
 def _row_to_json(columns: Subquery) -> ColumnElement[Any]:
     return select(func.row_to_json(columns.table_valued())).scalar_subquery()
 
 
-def _labelled_columns(
-    schema: Schema, row: Alias, overrides: FromOverrides
+def labelled_columns(
+    schema: Schema, row: Alias, overrides: FromOverrides = MappingProxyType({})
 ) -> list[ColumnElement[Any]]:
+    """Return the expression for each value that `schema` dumps of a row, labelled with its name."""
     return [
         _field_expression(field, (field.attribute or name).split("."), row, overrides).label(
             field.data_key or name
@@ -75,7 +74,7 @@ def _field_expression(
         value = select(json_object(field.schema, related, overrides))
         return _scalar_of_related_row(value, relationship, row, related)
     if isinstance(field, fields.List) and isinstance(field.inner, fields.Nested):
-        columns = _labelled_columns(field.inner.schema, related, overrides)
+        columns = labelled_columns(field.inner.schema, related, overrides)
         items = _related_rows(columns, relationship, row, related)
         if hasattr(field, "item_condition"):
             items = items.where(field.item_condition(row, related))

@@ -145,11 +145,20 @@ def count_request(view: Callable[..., Any]) -> None:
         return
     # Not the proxy, which would cost as much as the count.
     current: Request = request._get_current_object()  # type: ignore[attr-defined]
-    token_id = current.caller.token_id
-    client = f"token {token_id.hex}" if token_id else network(current.client_address)
+    client = _client_of(current)
     rate_limiter.count(REQUESTS, client)
     if getattr(view, "is_costly", False) or _has_costly_parameters(current):
         rate_limiter.count(COSTLY_REQUESTS, client)
+
+
+def count_costly_request() -> None:
+    """Count this request as costly; raise RateLimited if the client is above the limit."""
+    current_limiter().count(COSTLY_REQUESTS, _client_of(request))
+
+
+def _client_of(request: Request) -> str | None:
+    token_id = request.caller.token_id
+    return f"token {token_id.hex}" if token_id else network(request.client_address)
 
 
 def _has_costly_parameters(request: Request) -> bool:

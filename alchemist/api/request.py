@@ -105,6 +105,18 @@ class Request(flask.Request):
         name: str = resource.operation_id(method)
         return name
 
+    def accepted_quality(self, media_type: str) -> float:
+        """Return the quality of a media type in Accept: that of the most specific range for it.
+
+        Without Accept it is 1 (RFC 9110 §12.5.1).
+        """
+        ranges: dict[str, float] = {}
+        for value, quality in self.accept_mimetypes:
+            name = value.partition(";")[0].strip().lower()
+            ranges[name] = max(quality, ranges.get(name, 0))
+        names = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+        return next((ranges[name] for name in names if name in ranges), 0 if ranges else 1)
+
     @cached_property
     def is_lenient(self) -> bool:
         """Whether the path is below LENIENT_URL_PREFIX, where errors of the query are ignored."""

@@ -120,28 +120,19 @@ def close_session(_error: BaseException | None = None) -> None:
 
 
 def _check_accept(view: Any) -> None:
-    """Raise NotAcceptable if the client excludes JSON (RFC 9110 §12.5.1).
+    """Raise NotAcceptable if the client excludes what the view answers (RFC 9110 §12.5.1).
 
-    Accepting problems is enough: some clients ask for `application/problem+json` alone.
+    That is JSON, unless the view has other `media_types`. Accepting problems is enough: some
+    clients ask for `application/problem+json` alone.
     """
     if getattr(view, "has_no_content", False):
         return
-    accept = request.headers.get("Accept", "*/*")
-    if accept not in ("*/*", JSON) and not _accepts_json_or_problems():
-        raise errors.NotAcceptable(f"The answer is {JSON}, which the Accept header excludes.")
-
-
-def _accepts_json_or_problems() -> bool:
-    """Return whether Accept includes JSON or problems, by the most specific range of each."""
-    ranges: dict[str, float] = {}
-    for value, quality in request.accept_mimetypes:
-        name = value.partition(";")[0].strip().lower()
-        ranges[name] = max(quality, ranges.get(name, 0))
-    for media_type in (JSON, PROBLEM_JSON):
-        names = [name for name in (media_type, "application/*", "*/*") if name in ranges]
-        if names and ranges[names[0]] > 0:
-            return True
-    return not ranges
+    if request.headers.get("Accept", "*/*") in ("*/*", JSON):
+        return
+    media_types = getattr(view, "media_types", (JSON,))
+    if not any(map(request.accepted_quality, (*media_types, PROBLEM_JSON))):
+        names = " or ".join(media_types)
+        raise errors.NotAcceptable(f"The answer is {names}, which the Accept header excludes.")
 
 
 def _end_transaction_and_return(response: ResponseReturnValue) -> ResponseReturnValue:

@@ -42,6 +42,12 @@ and filters. Every page takes the same time, however deep in the list it is. An 
 malformed parameter is an error. `pk` has the keys of the rows to return (up to 100), and
 `updated_after` a time; `GET /api/v2/changes` is the way to miss no change.
 
+With `Accept: text/csv` or `application/x-ndjson`, a list has one line for each row, and `limit` may
+be up to 10,000; a page that would have more than 16 MiB ends earlier, with a `next` link. CSV is
+that of RFC 4180 in UTF-8: the first line has the names, lines end with CRLF, a list or an object is
+JSON, `null` is an empty field and an empty text is `""`. A text that begins with `=`, `+`, `-` or
+`@` is not changed: a spreadsheet may take it for a formula.
+
 Text is sorted by its letters, then by accents, then by case; signs and digits come before letters.
 A long text is sorted by its beginning (at most 600 bytes). `q` searches for words: `te` finds
 "tea", and `genepi` finds "génépi". In scripts without spaces, such as Chinese, it finds any part of
@@ -87,7 +93,8 @@ order that is not paid until `expires_at` can no longer be paid: it is cancelled
 ## Rate limits
 
 The service may limit the requests of a token, or of an address without one, and more strictly those
-that cost most: searches (`q`, `ingredient`, `brewable_with`), exact counts, orders and quotes. Then
+that cost most: searches (`q`, `ingredient`, `brewable_with`), exact counts, pages of more than 200
+rows, orders and quotes. Then
 `RateLimit-Policy` has each limit, and `RateLimit` what is left of it. Above a limit the answer is
 429 with `Retry-After`, and nothing was changed.
 

@@ -8,7 +8,7 @@ from typing import Any
 from alchemist import v1
 from alchemist.api import Api, openapi
 
-from . import dry_runs, head_operations, problem_responses, shared_headers
+from . import dry_runs, head_operations, problem_responses, shared_headers, text_lists
 from .example_values import Json, example_value, resolve_ref
 from .guides import GUIDES
 
@@ -44,6 +44,7 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
         _add_security(operation)
         problem_responses.add_error_responses(operation, document)
         _add_body_examples(operation, document)
+        text_lists.add_examples(operation)
         _add_header_examples(path, operation)
         _add_links(path, operation, document)
     problem_responses.share_examples(document)

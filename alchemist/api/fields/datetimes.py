@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from marshmallow import fields
-from sqlalchemy import ColumnElement, func, literal_column
+from sqlalchemy import ColumnElement, String, func, literal_column
 
 from .messages import DEFAULT_MESSAGES, CodedMessage
 
@@ -53,7 +53,7 @@ class UtcDateTime(fields.AwareDateTime):
 
     @staticmethod
     def to_sql(column: ColumnElement[Any]) -> ColumnElement[Any]:
-        return func.to_char(func.timezone(UTC_ZONE, column), RFC_3339_FORMAT)
+        return func.to_char(func.timezone(UTC_ZONE, column), RFC_3339_FORMAT, type_=String)
 
 
 class QueryDateTime(UtcDateTime):

@@ -4,10 +4,14 @@ from .cursor import decode_cursor, encode_cursor
 from .keyset import MAX_LIMIT, SortKey, SortOrder
 from .list_query import ListQuerySchema, ReferenceFilter, SearchText, Sort
 from .page import MAX_TOTAL, Page, paginate
+from .text_formats import MAX_PAGE_BYTES, MAX_TEXT_LIMIT, TEXT_FORMATS, TextFormat
 
 __all__ = [
     "MAX_LIMIT",
+    "MAX_PAGE_BYTES",
+    "MAX_TEXT_LIMIT",
     "MAX_TOTAL",
+    "TEXT_FORMATS",
     "ListQuerySchema",
     "Page",
     "ReferenceFilter",
@@ -15,6 +19,7 @@ __all__ = [
     "Sort",
     "SortKey",
     "SortOrder",
+    "TextFormat",
     "decode_cursor",
     "encode_cursor",
     "paginate",

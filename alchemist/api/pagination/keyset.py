@@ -25,7 +25,6 @@ from . import leading_index
 from .leading_index import IndexPrefix
 
 MAX_LIMIT = 200
-PLANNER_LIMIT = literal_column(str(MAX_LIMIT + 1), Integer)
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,16 @@ SortOrder = tuple[SortKey, ...]
 
 
 def keyset_select(
-    query: Select[Any], index_prefix: IndexPrefix | None, order: SortOrder, has_cursor: bool
+    query: Select[Any],
+    index_prefix: IndexPrefix | None,
+    order: SortOrder,
+    has_cursor: bool,
+    max_limit: int,
 ) -> Select[Any]:
     """Return the SELECT of the rows of a page, plus one row that shows there is a next page.
 
-    Its parameters are `limit_plus_one` and, with a cursor, `after_<name>` for each sort key.
+    A page has at most `max_limit` rows. The parameters are `limit_plus_one` and, with a cursor,
+    `after_<name>` for each sort key.
     """
     model = query.column_descriptions[0]["entity"]
     conditions = leading_index.conditions_of(query)
@@ -69,26 +73,31 @@ def keyset_select(
     rows = select(model).select_from(*query.get_final_froms()).where(*conditions)
     ordered = rows.order_by(*prefix_order, *order_by_clauses(columns, order))
     if index_prefix and index_prefix.values is not None:
-        ordered = _merge_values(ordered, index_prefix.values, columns, order)
-    return _limit(ordered)
+        ordered = _merge_values(ordered, index_prefix.values, columns, order, max_limit)
+    return _limit(ordered, max_limit)
 
 
 def _merge_values(
-    ordered: Select[Any], values: FromClause, columns: Sequence[Any], order: SortOrder
+    ordered: Select[Any],
+    values: FromClause,
+    columns: Sequence[Any],
+    order: SortOrder,
+    max_limit: int,
 ) -> Select[Any]:
     """Return the rows of all `values` in one order: an index scan for each, and a sort."""
-    of_value = _limit(ordered.correlate(values)).lateral()
+    of_value = _limit(ordered.correlate(values), max_limit).lateral()
     rows = select(of_value).select_from(values.join(of_value, true()))
     return rows.order_by(*order_by_clauses([of_value.c[each.name] for each in columns], order))
 
 
-def _limit(rows: Select[Any]) -> Select[Any]:
-    """Return the first rows: `limit_plus_one` of them.
+def _limit(rows: Select[Any], max_limit: int) -> Select[Any]:
+    """Return the first rows: `limit_plus_one` of them, and at most one more than `max_limit`.
 
     A bound LIMIT is estimated as 10 % of the table. The constant inner LIMIT gives the planner a
     usable estimate.
     """
-    return select(rows.limit(PLANNER_LIMIT).subquery()).limit(bindparam("limit_plus_one"))
+    largest_page = rows.limit(literal_column(str(max_limit + 1), Integer)).subquery()
+    return select(largest_page).limit(bindparam("limit_plus_one"))
 
 
 def order_by_clauses(columns: Sequence[Any], order: SortOrder) -> list[ColumnElement[Any]]:

@@ -1,6 +1,6 @@
 """The query parameters of every list: limit, cursor, count and sort."""
 
-from typing import Any
+from typing import Any, Self
 
 from marshmallow import fields as marshmallow_fields
 from sqlalchemy.orm import InstrumentedAttribute
@@ -10,6 +10,7 @@ from alchemist.api.fields import CodedMessage
 from alchemist.database import MAX_REFERENCE_LENGTH
 
 from .keyset import MAX_LIMIT, SortKey, SortOrder
+from .text_formats import MAX_TEXT_LIMIT
 
 
 class Sort(fields.QueryList[SortOrder]):
@@ -67,6 +68,15 @@ class ReferenceFilter(fields.Text):
         super().__init__(max=MAX_REFERENCE_LENGTH, example=example, metadata=metadata)
 
 
+def _limit_field(max_limit: int) -> fields.QueryInteger:
+    description = (
+        f"The maximum number of rows. For CSV and NDJSON, it may be up to {MAX_TEXT_LIMIT:,}."
+    )
+    return fields.QueryInteger(
+        min=1, max=max_limit, load_default=50, metadata={"description": description}
+    )
+
+
 class ListQuerySchema(fields.Schema):
     """The query parameters of every list; a list adds its `sort` and its filters.
 
@@ -83,12 +93,7 @@ class ListQuerySchema(fields.Schema):
             "examples": ["2026-01-01T00:00:00.000000+00:00"],
         }
     )
-    limit = fields.QueryInteger(
-        min=1,
-        max=MAX_LIMIT,
-        load_default=50,
-        metadata={"description": "The maximum number of rows."},
-    )
+    limit = _limit_field(MAX_LIMIT)
     # Not validated here: every invalid cursor is the same error, `invalid-cursor`.
     cursor = marshmallow_fields.String(
         load_default=None,
@@ -106,3 +111,9 @@ class ListQuerySchema(fields.Schema):
             "more rows, it is 10000, and `X-Total-Count-Exceeded` is `true`."
         },
     )
+
+    @classmethod
+    def for_text_formats(cls) -> Self:
+        """Return the schema of the query of the list as text, whose pages may be longer."""
+        schema: type[Self] = type(cls.__name__, (cls,), {"limit": _limit_field(MAX_TEXT_LIMIT)})
+        return schema()
