@@ -1,52 +1,97 @@
-"""Run the migrations: one process at a time, and without blocking other sessions for long."""
+"""Run the migrations: one process at a time, and without blocking other sessions for long.
 
-from time import sleep
+Nothing here belongs to a session, but all to transactions: behind a pooler in transaction mode, the
+next transaction may have another session.
+"""
+
+from time import monotonic, sleep
+from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import OperationalError
 
 import alchemist.app  # noqa: F401  registers every model
 from alchemist import config
 from alchemist.api import database_errors
+from alchemist.cli.output import echo
 from alchemist.database import Base, create_unpooled_engine
+from alchemist.database.migrations import compatible_revisions
 
 # An arbitrary key, which no other user of advisory locks in the database may use.
-TRY_TO_LOCK = text(f"SELECT pg_try_advisory_lock({0xA1C4E})")
+LOCK_KEY = 0xA1C4E
+# Without parameters: the extended query protocol would keep the snapshot of the statement.
+TRY_TO_LOCK = text(f"SELECT pg_try_advisory_xact_lock({LOCK_KEY})")
+LOCK_OWNER = text("""
+    SELECT format('process %s (%s) since %s', pid, application_name,
+        coalesce(xact_start, state_change)::timestamptz(0)::text)
+    FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = :key AND objsubid = 1
+        AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
 LOCK_NOT_AVAILABLE = "55P03"
+# Seconds to wait until another process has migrated.
+MAX_WAIT = 600
 # While an ALTER waits for its lock, every later statement on the table waits behind it. So it waits
 # for one second only, and is tried again after these delays in seconds.
-SET_LOCK_TIMEOUT = text("SET lock_timeout = '1s'")
+SET_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '1s'"
 RETRY_DELAYS = (1, 2, 4, 8)
+STORE_COMPATIBLE_REVISIONS = text("UPDATE alembic_version SET compatible_revisions = :revisions")
 
 
 def run() -> None:
     if context.is_offline_mode():
         context.configure(dialect_name="postgresql", target_metadata=Base.metadata)
-        migrate()
+        with context.begin_transaction():
+            context.execute(SET_LOCK_TIMEOUT)
+            context.run_migrations()
         return
-    url = context.config.attributes.get("url") or config.load().database_url
-    with create_unpooled_engine(url).connect() as connection:
-        acquire_lock(connection)
+    attributes = context.config.attributes
+    engine = create_unpooled_engine(attributes.get("url") or config.load().database_url)
+    event.listen(engine, "begin", set_lock_timeout)
+    with engine.connect() as locking, engine.connect() as connection:
+        acquire_lock(locking, attributes.get("max_wait", MAX_WAIT))
+        callbacks: Any = [store_compatible_revisions]
+        if "on_version_apply" in attributes:
+            callbacks.append(attributes["on_version_apply"])
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
-            on_version_apply=context.config.attributes.get("on_version_apply"),
+            on_version_apply=callbacks,
         )
         migrate_with_retries()
 
 
-def acquire_lock(connection: Connection) -> None:
-    """Acquire the advisory lock for the session: a migration may commit several transactions.
+def acquire_lock(connection: Connection, max_wait: float) -> None:
+    """Acquire the advisory lock for a transaction, which stays open until all have migrated.
 
-    Poll for it. A statement that waits for the lock would keep a transaction open, and the process
-    with the lock would wait for that in CREATE INDEX CONCURRENTLY: a deadlock.
+    A migration may commit several transactions of its own. Poll for the lock: a statement that
+    waits for it has a snapshot, and the process with the lock would wait for the end of that in
+    CREATE INDEX CONCURRENTLY: a deadlock. Raise CommandError after `max_wait` seconds.
     """
-    while not connection.execute(TRY_TO_LOCK).scalar_one():
-        connection.commit()
+    deadline = monotonic() + max_wait
+    reported = None
+    while not connection.scalar(TRY_TO_LOCK):
+        owner = connection.scalar(LOCK_OWNER, {"key": LOCK_KEY})
+        connection.rollback()
+        if owner not in (None, reported):
+            echo(f"Another migration runs: waiting for {owner}.", err=True)
+            reported = owner
+        if monotonic() >= deadline:
+            raise CommandError(f"Another migration did not end: {reported}. Nothing was changed.")
         sleep(0.1)
-    connection.commit()
+
+
+def set_lock_timeout(connection: Connection) -> None:
+    connection.exec_driver_sql(SET_LOCK_TIMEOUT)
+
+
+def store_compatible_revisions(*, ctx: Any, heads: set[str], **_: Any) -> None:
+    """Store the revisions whose code works on the tables, for `/readyz` of other nodes."""
+    for head in heads:
+        if revisions := compatible_revisions(head):
+            ctx.connection.execute(STORE_COMPATIBLE_REVISIONS, {"revisions": revisions})
 
 
 def migrate_with_retries() -> None:
@@ -65,7 +110,6 @@ def migrate_with_retries() -> None:
 
 def migrate() -> None:
     with context.begin_transaction():
-        context.execute(SET_LOCK_TIMEOUT)
         context.run_migrations()
 
 

@@ -32,10 +32,13 @@ MAX_SLOTS = 16
 def start(stack: ExitStack, cache: Path | None) -> tuple[URL, URL]:
     """Return the URLs of a server and of the migrated template on it, until the stack closes.
 
-    The server is the one that ALCHEMIST_TEST_DATABASE_URL names, else an embedded one.
+    The server is the one that ALCHEMIST_TEST_DATABASE_URL names, else an embedded one. The template
+    may be the database ALCHEMIST_TEST_TEMPLATE on it, which other code has migrated.
     """
     if url := os.environ.get("ALCHEMIST_TEST_DATABASE_URL"):
         server = parse_database_url(url)
+        if name := os.environ.get("ALCHEMIST_TEST_TEMPLATE"):
+            return server.set(database="postgres"), server.set(database=name)
         template = stack.enter_context(temporary_database(server))
         _migrate(template)
         return server, template

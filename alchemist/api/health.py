@@ -1,7 +1,6 @@
 """Health checks: liveness of the process, and readiness of its database."""
 
 from flask import Blueprint, Flask, Response, current_app, jsonify
-from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from alchemist import database as db
@@ -9,9 +8,6 @@ from alchemist import errors
 from alchemist.database import session_limits
 
 blp = Blueprint("health", __name__)
-REVISION_AND_MODE = text(
-    "SELECT version_num, current_setting('transaction_read_only') FROM alembic_version"
-)
 
 
 @blp.get("/livez")
@@ -22,11 +18,11 @@ def respond_alive() -> Response:
 
 @blp.get("/readyz")
 def respond_if_migrated_and_writable() -> Response:
-    """Return 200 if the database is at the revision of this code and writable, else 503."""
-    revision, read_only = _database_state()
-    if revision != db.latest_revision():
+    """Return 200 if this code works on the tables, and the database is writable, else 503."""
+    revision, is_compatible, is_read_only = _database_state()
+    if not is_compatible:
         raise errors.ServiceUnavailable("The database is not at the migration of this code.", 5)
-    if read_only == "on":
+    if is_read_only:
         # It is a standby, in recovery, or configured so.
         raise errors.ServiceUnavailable("The database is read-only.", 5)
     _require_session_limits()
@@ -42,18 +38,18 @@ def _require_session_limits() -> None:
         raise errors.ServiceUnavailable(detail, 5)
 
 
-def _database_state() -> tuple[str | None, str | None]:
-    """Return the revision of the database and its `transaction_read_only`, or None for both."""
+def _database_state() -> tuple[str | None, bool, bool]:
+    """Return the database's revision, whether this code works on it, and if it is read-only."""
     try:
-        rows = db.fetch_autocommit(REVISION_AND_MODE)
+        rows = db.fetch_autocommit(db.DATABASE_STATE, {"revision": db.latest_revision()})
     except ProgrammingError:
         # No migration has run: the table does not exist.
-        return None, None
+        rows = []
     except OperationalError as error:
         if isinstance(error.orig, db.UnsupportedEncoding):
             raise errors.ServiceUnavailable(str(error.orig), 5) from error
         raise
-    return (rows[0][0], rows[0][1]) if rows else (None, None)
+    return tuple(rows[0]) if rows else (None, False, False)
 
 
 def init_app(app: Flask, limits: dict[str, str]) -> None:

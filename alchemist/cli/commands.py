@@ -106,7 +106,7 @@ def load_examples(data: Path | None, yes: bool) -> None:
         if database.is_embedded:
             migrations.upgrade_to_latest(database.url)
         else:
-            migrations.require_latest_revision(database.url)
+            migrations.require_compatible_revision(database.url)
             echo(f"This loads example data, with two admins, into {database.location}.")
             yes or click.confirm("Continue? (--yes skips this question.)", abort=True)
         _load_examples(database)

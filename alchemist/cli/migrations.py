@@ -3,25 +3,29 @@
 import alembic.command
 import click
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL
+from sqlalchemy.exc import ProgrammingError
 
 from alchemist import database as db
 
 
-def require_latest_revision(url: URL) -> None:
-    """Raise ClickException unless the database is at the latest revision."""
-    if _current_revision(url) != db.latest_revision():
+def require_compatible_revision(url: URL) -> None:
+    """Raise ClickException unless this code works on the tables of the database."""
+    if not _state(url)[1]:
         raise click.ClickException("The database is not up to date: run `alchemist migrate`.")
 
 
 def upgrade_to_latest(url: URL) -> tuple[str | None, str | None]:
-    """Migrate to the latest revision; return the revisions before and after."""
-    before, head = _current_revision(url), db.latest_revision()
-    if before != head:
-        _upgrade_with_progress(db.alembic_config(url), before)
-    return before, head
+    """Migrate to the latest revision, or keep a newer one on which this code works.
+
+    Return the revisions before and after.
+    """
+    before, is_compatible = _state(url)
+    if is_compatible:
+        return before, before
+    _upgrade_with_progress(db.alembic_config(url), before)
+    return before, db.latest_revision()
 
 
 def _upgrade_with_progress(config: Config, before: str | None) -> None:
@@ -35,6 +39,12 @@ def _upgrade_with_progress(config: Config, before: str | None) -> None:
         alembic.command.upgrade(config, "head")
 
 
-def _current_revision(url: URL) -> str | None:
-    with db.create_unpooled_engine(url).connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+def _state(url: URL) -> tuple[str | None, bool]:
+    """Return the revision of the database, and whether this code works on it."""
+    try:
+        with db.create_unpooled_engine(url).connect() as connection:
+            row = connection.execute(db.DATABASE_STATE, {"revision": db.latest_revision()}).first()
+    except ProgrammingError:
+        # The table does not exist before the first migration.
+        row = None
+    return (row[0], row[1]) if row else (None, False)

@@ -67,7 +67,7 @@ def running_database(
             settings = replace(settings, database_url=_start_or_reuse(server))
         url = settings.database_url
         if not migrates:
-            migrations.require_latest_revision(url)
+            migrations.require_compatible_revision(url)
         yield TargetDatabase(settings, location(url, server), is_embedded=server is not None)
     finally:
         if server:

@@ -4,7 +4,7 @@ from .constraints import ConstraintError, constraint_errors_by_name, error_info,
 from .derived_columns import derived_value, folded, is_derived, searchable, sort_column, sortable
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .external_reference import MAX_REFERENCE_LENGTH, ExternallyReferenced
-from .migrations import PROJECT_ROOT, alembic_config, latest_revision
+from .migrations import DATABASE_STATE, PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
 from .queries import Parameters, Query, cached_query, check_queries
 from .session import (
@@ -36,6 +36,7 @@ from .text_search import matches_words
 from .visible_text import drop_invisible, trim_invisible
 
 __all__ = [
+    "DATABASE_STATE",
     "MAX_REFERENCE_LENGTH",
     "PROJECT_ROOT",
     "Base",

@@ -212,7 +212,12 @@ def create_unpooled_engine(url: URL, **options: Any) -> Engine:
     `options` are those of `create_engine`. Prepared statements are off: each statement runs only a
     few times, and PgBouncer before 1.21 rejects them.
     """
-    connect_args = {"client_encoding": "utf8", "connect_timeout": 5, "prepare_threshold": None}
+    connect_args = {
+        "client_encoding": "utf8",
+        "connect_timeout": 5,
+        "fallback_application_name": "alchemist command",
+        "prepare_threshold": None,
+    }
     engine = create_engine(
         url, poolclass=NullPool, connect_args=connect_args, hide_parameters=True, **options
     )

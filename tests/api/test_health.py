@@ -37,7 +37,9 @@ def test_it_is_not_ready_while_the_database_is_gone(make_committing_app, fresh_d
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE alembic_version SET version_num = '9999'",
+        "UPDATE alembic_version SET version_num = '9999', compatible_revisions = '{9999}'",
+        "UPDATE alembic_version SET compatible_revisions = '{}'",
+        "ALTER TABLE alembic_version DROP COLUMN compatible_revisions",
         "DELETE FROM alembic_version",
         "DROP TABLE alembic_version",
     ],
@@ -51,3 +53,13 @@ def test_it_is_not_ready_at_another_migration(make_committing_app, fresh_databas
 
 def test_it_is_not_ready_before_the_first_migration(make_committing_app, empty_database):
     assert refused(make_committing_app(database_url=empty_database).test_client().get("/readyz"))
+
+
+def test_it_is_ready_on_newer_tables_that_its_code_works_on(make_committing_app, fresh_database):
+    newer = (
+        "UPDATE alembic_version SET version_num = '9999',"
+        " compatible_revisions = array_prepend('9999', compatible_revisions)"
+    )
+    execute(fresh_database, newer)
+    response = make_committing_app().test_client().get("/readyz")
+    assert (response.status_code, response.json["migration"]) == (200, "9999")

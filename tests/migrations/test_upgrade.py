@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from alchemist import database as db
+from tests.pgbouncer import needs_pgbouncer, pooled
 from tests.schema_snapshot import engine, schema
 from tests.servers import TIMEOUT
 
@@ -158,12 +159,10 @@ def test_a_killed_migration_changes_nothing(fresh_database):
 
 def test_other_errors_of_a_migration_are_not_retried(fresh_database):
     with engine(fresh_database).connect() as reader:
-        statement = f'ALTER DATABASE "{fresh_database.database}" SET statement_timeout = 300'
-        reader.execute(text(statement))
-        reader.commit()
         lock_last_table(reader)
+        url = fresh_database.update_query_dict({"options": "-cstatement_timeout=300"})
         with pytest.raises(OperationalError, match="statement timeout"):
-            downgrade(fresh_database)
+            downgrade(url)
 
 
 def test_an_invalid_index_is_built_again(fresh_database):
@@ -257,3 +256,34 @@ def test_an_interrupted_fill_is_repeated(fresh_database):
         connection.execute(text("CREATE INDEX coupons_code_folded_key ON coupons (code_folded)"))
     upgrade(fresh_database)
     assert schema(fresh_database) == before
+
+
+def test_a_migration_waits_for_another_one_and_reports_it(fresh_database, capsys):
+    name = {"application_name": "till\x1b[0m"}
+    with engine(fresh_database.update_query_dict(name)).connect() as other:
+        pid = other.scalar(text("SELECT pg_backend_pid() FROM pg_advisory_xact_lock(662606)"))
+        with pytest.raises(CommandError, match=rf"did not end: process {pid} \(till"):
+            downgrade(fresh_database, max_wait=0.3)
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"Another migration runs: waiting for process {pid} (till")
+        assert "\x1b" not in line
+        timer = Timer(0.3, other.rollback)
+        timer.start()
+        downgrade(fresh_database, "-1")
+        timer.join()
+
+
+@needs_pgbouncer
+def test_migrations_through_a_pooler_leave_nothing_behind(empty_database, tmp_path):
+    """The next client of a connection has neither their lock nor their timeouts."""
+    with pooled(empty_database, tmp_path, default_pool_size="2") as url:
+        upgrade(url)
+        downgrade(url, "-1")
+        upgrade(url)
+        with ExitStack() as stack:
+            for _ in range(2):
+                connection = stack.enter_context(engine(url).connect())
+                assert connection.scalar(text("SHOW lock_timeout")) == "0"
+            locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+            assert connection.scalar(text(locks)) == 0
+    assert ("columns", "potions.name") in schema(empty_database)
