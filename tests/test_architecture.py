@@ -54,6 +54,7 @@ LAYERS: dict[str, list[str]] = {
             "models",
             "statement_spans",
             "queries",
+            "replicas",
             "session",
             "privileges",
             "constraints",
@@ -127,7 +128,8 @@ LAYERS: dict[str, list[str]] = {
     ],
     "docs": [
         *("negotiation", "static_responses", "example_values", "text_lists", "guides"),
-        *("problem_responses", "shared_headers", "dry_runs", "head_operations", "openapi_document"),
+        *("problem_responses", "shared_headers", "dry_runs", "head_operations"),
+        *("position_header", "openapi_document"),
         *("swagger_ui", "problem_pages", "clients", "moving", "not_found"),
     ],
     "metrics": ["directory", "definitions", "requests", "worker_state", "endpoint"],

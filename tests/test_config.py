@@ -276,7 +276,11 @@ def test_a_password_is_never_printed(environment, url):
     assert "swordfish" not in output
 
 
-SECRETS = {"DATABASE_URL": URL, "ALCHEMIST_LIMIT_STORAGE": "redis://:swordfish@cache.example"}
+SECRETS = {
+    "DATABASE_URL": URL,
+    "ALCHEMIST_LIMIT_STORAGE": "redis://:swordfish@cache.example",
+    "ALCHEMIST_REPLICA_URL": "postgresql://alchemist:swordfish@standby.example/shop",
+}
 
 
 @pytest.fixture

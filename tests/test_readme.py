@@ -26,6 +26,7 @@ VALUES = {
     "cors_origins": "a list",
     "limit_storage": "a URL",
     "metrics_bind": "an address",
+    "replica_url": "a URL",
     "security_contact": "a URI",
     "trusted_proxies": "a list",
     "v1_sunset": "a date",

@@ -93,6 +93,7 @@ def _log_answered_request(response: Response) -> None:
         **({"dry_run": True} if request.is_dry_run else {}),
         ms=round(deadline.elapsed_ms(), 2),
         statements=deadline.statement_count(),
+        **({"replica": True} if deadline.has_read_replica() else {}),
         user_id=caller and caller.user_id,
         token_id=caller and caller.token_id,
         **_client_fields(),

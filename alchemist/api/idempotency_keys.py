@@ -107,6 +107,7 @@ SCHEMA = IdempotencyKeySchema()
 class IdempotencyKeyItem(Resource):
     permissions = {"get": "me:read"}
     allows_encoded_slashes = True
+    reads_primary = True
 
     @blp.doc(
         responses={

@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from werkzeug.utils import cached_property
 
 from alchemist import errors
+from alchemist.database import Position
 from alchemist.errors import ErrorDetail
 
 from . import trace_context
@@ -69,6 +70,16 @@ class Request(flask.Request):
         """The X-Request-ID that the client sent, None if its format is not safe to log."""
         header = self.headers.get("X-Request-ID", "")
         return header if REQUEST_ID_PATTERN.fullmatch(header) else None
+
+    @property
+    def position(self) -> Position | None:
+        """The Alchemist-Position of a write that this read must see; raise BadRequest."""
+        header = self.environ.get("HTTP_ALCHEMIST_POSITION")
+        try:
+            return None if header is None else Position.parse(header)
+        except ValueError as error:
+            detail = "Send the Alchemist-Position of one response, without changes."
+            raise errors.BadRequest.at_location("header", "Alchemist-Position", detail) from error
 
     @cached_property
     def trace_context(self) -> TraceContext | None:

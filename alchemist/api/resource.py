@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from flask import current_app
+from flask import Response, current_app
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from alchemist import database as db
 from alchemist import errors
 from alchemist.database import TransactionMode, session, transaction_mode
 
@@ -39,6 +40,10 @@ class Resource(MethodView):
     ignores_accept: ClassVar[bool] = False
     # Whether the last parameter of the path may have slashes, encoded as %2F.
     allows_encoded_slashes: ClassVar[bool] = False
+    # Whether clients know `Alchemist-Position`. For others, every read must see every write.
+    has_positions: ClassVar[bool] = True
+    # Whether GET needs the current state of all transactions, which no standby has.
+    reads_primary: ClassVar[bool] = False
     # Names of operations, by method, that do not follow from the name of the class.
     operation_ids: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
@@ -64,11 +69,7 @@ class Resource(MethodView):
         return f"v1{name}" if cls.__name__.startswith("V1") else name[0].lower() + name[1:]
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:
-        """Authenticate, authorize, call the view in its transaction mode, and commit once.
-
-        Deadlocks, serialization failures and lost connections are retried a few times, but only
-        before COMMIT was sent.
-        """
+        """Authenticate, authorize, and call the view in its transaction mode."""
         method = "get" if request.method == "HEAD" else request.method.lower()
         view = getattr(self, method)
         request.is_public = self.permissions[method] is PUBLIC
@@ -78,30 +79,52 @@ class Resource(MethodView):
         if not self.ignores_accept:
             _check_accept(view)
         request.is_dry_run = request.dry_run == "true"
-        with transaction_mode(_transaction_mode(view, method)):
-            for attempt in range(1, MAX_ATTEMPTS):
-                try:
-                    response: ResponseReturnValue = view(**path)
-                except (DBAPIError, errors.RetryRequest) as error:
-                    if not database_errors.is_retryable(error, is_retry=attempt > 1):
-                        raise
-                    session.rollback()
-                    request.retries = attempt
-                    time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
-                else:
-                    return _end_transaction_and_return(response)
-            return _end_transaction_and_return(view(**path))
+        mode = self._transaction_mode(view, method)
+        if method != "get":
+            return self._add_position(_run(view, mode, path))
+        return _run(view, mode, path, request.position if self.has_positions else db.UNREACHABLE)
+
+    def _add_position(self, response: ResponseReturnValue) -> ResponseReturnValue:
+        """Add the position of the write, if reads need it."""
+        position = db.position_of_last_commit() if self.has_positions else None
+        if position is not None and isinstance(response, Response):
+            response.headers["Alchemist-Position"] = str(position)
+        return response
+
+    def _transaction_mode(self, view: Any, method: str) -> TransactionMode:
+        """Return the declared mode: reads, and what is a single statement, need no transaction.
+
+        A dry run needs one to roll back.
+        """
+        if request.is_dry_run:
+            return TransactionMode.SESSION
+        if method == "get" and not self.reads_primary:
+            return TransactionMode.READ
+        is_single = method == "get" or getattr(view, "is_single_statement", False)
+        return TransactionMode.AUTOCOMMIT if is_single else TransactionMode.SESSION
 
 
-def _transaction_mode(view: Any, method: str) -> TransactionMode:
-    """Return the declared mode: reads, and what is a single statement, need no transaction.
+def _run(
+    view: Any, mode: TransactionMode, path: Mapping[str, Any], position: db.Position | None = None
+) -> ResponseReturnValue:
+    """Call the view, commit once, and return its response.
 
-    A dry run needs one to roll back.
+    Deadlocks, serialization failures and lost connections are retried a few times, but only before
+    COMMIT was sent.
     """
-    if request.is_dry_run:
-        return TransactionMode.SESSION
-    is_single = method == "get" or getattr(view, "is_single_statement", False)
-    return TransactionMode.AUTOCOMMIT if is_single else TransactionMode.SESSION
+    with transaction_mode(mode, position):
+        for attempt in range(1, MAX_ATTEMPTS):
+            try:
+                response: ResponseReturnValue = view(**path)
+            except (DBAPIError, errors.RetryRequest) as error:
+                if not database_errors.is_retryable(error, is_retry=attempt > 1):
+                    raise
+                session.rollback()
+                request.retries = attempt
+                time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
+            else:
+                return _end_transaction_and_return(response)
+        return _end_transaction_and_return(view(**path))
 
 
 def _plural(noun: str) -> str:

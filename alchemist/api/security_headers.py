@@ -20,6 +20,7 @@ HEADERS = {
 }
 # The response headers that scripts of other origins may read.
 CORS_EXPOSED_HEADERS = (
+    "Alchemist-Position",
     "Deprecation",
     "Dry-Run",
     "ETag",

@@ -30,6 +30,7 @@ from .settings import Settings
 TIMEOUT_ORDER = (
     ("lock_timeout", "statement_timeout"),
     ("statement_timeout", "request_timeout"),
+    ("replica_timeout", "request_timeout"),
 )
 # Of a URL: before the host, or a parameter.
 PASSWORD = re.compile(r"((?<=://)[^:@/?#]*:(?=.*@)|[?&]\w*password=)([^@&]*(?=@)|[^&]*)")
@@ -77,6 +78,7 @@ def _parse_settings(overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     """Return the values by setting, and the errors by variable."""
     env = Env(eager=False)
     env.add_parser("database_url", parse_database_url)
+    env.add_parser("optional_url", lambda url: parse_database_url(url) if url else None)
     values = {
         setting.name: _parse_setting(env, setting)
         for setting in fields(Settings)
@@ -94,6 +96,8 @@ def _parse_setting(env: Env, setting: Any) -> Any:
     options = {key: setting.metadata[key] for key in ("validate",) if key in setting.metadata}
     if setting.name == "database_url":
         return env.database_url("DATABASE_URL")
+    if setting.type == URL | None:
+        return env.optional_url(env_name(setting.name), setting.default)
     parsers: dict[Any, Any] = {
         int: env.int,
         float: env.float,

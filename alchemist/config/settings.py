@@ -93,6 +93,25 @@ class Settings:
         "connection",
         validate=OneOf(["connection", "role"]),
     )
+    replica_url: URL | None = field(
+        default=None,
+        metadata={
+            "description": "Standbys that answer reads, as in "
+            "`postgresql://alchemist@one,two/alchemist`: each by its own address.",
+            "secret": True,
+        },
+    )
+    replica_reads: str = _setting(
+        "How a standby is known to be fresh enough: commits wait until it has `applied` them, or "
+        "reads have the `position` of the write that they must see.",
+        "applied",
+        validate=OneOf(["applied", "position"]),
+    )
+    replica_timeout: float = _setting(
+        "Seconds that a read waits for a standby; then the primary answers it.",
+        1.0,
+        validate=Range(0.1, 30),
+    )
     open_access: bool = _setting(
         "Whether every caller has every permission; for development, on a loopback address only.",
         False,

@@ -7,6 +7,7 @@ from .external_reference import MAX_REFERENCE_LENGTH, ExternallyReferenced
 from .migrations import DATABASE_STATE, PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
 from .queries import Parameters, Query, cached_query, check_queries
+from .replicas import UNREACHABLE, Position
 from .session import (
     Engines,
     TransactionMode,
@@ -23,6 +24,7 @@ from .session import (
     mark_modified,
     missing_row_error,
     names_marked_modified,
+    position_of_last_commit,
     replace_children,
     rolled_back,
     session,
@@ -39,11 +41,13 @@ __all__ = [
     "DATABASE_STATE",
     "MAX_REFERENCE_LENGTH",
     "PROJECT_ROOT",
+    "UNREACHABLE",
     "Base",
     "ConstraintError",
     "Engines",
     "ExternallyReferenced",
     "Parameters",
+    "Position",
     "Query",
     "TransactionMode",
     "UnsupportedEncoding",
@@ -75,6 +79,7 @@ __all__ = [
     "missing_row_error",
     "names_marked_modified",
     "not_blank",
+    "position_of_last_commit",
     "replace_children",
     "rolled_back",
     "searchable",

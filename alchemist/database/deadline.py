@@ -2,6 +2,8 @@
 
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 
@@ -15,6 +17,7 @@ class _RequestState(threading.local):
     statement_seconds = 0.0
     # Names and seconds of those that took long.
     slow_statements: tuple[tuple[str, float], ...] = ()
+    has_read_replica = False
 
 
 _state = _RequestState()
@@ -28,6 +31,7 @@ def start(seconds: float) -> None:
     _state.statements = 0
     _state.statement_seconds = 0.0
     _state.slow_statements = ()
+    _state.has_read_replica = False
 
 
 def clear(_error: object = None) -> None:
@@ -38,6 +42,17 @@ def clear(_error: object = None) -> None:
 def limit_waits(seconds: float) -> None:
     """Let each wait of the request for the database take this many seconds at most."""
     _state.max_wait = seconds
+
+
+@contextmanager
+def separate_wait_limit(seconds: float) -> Iterator[None]:
+    """Limit each wait of the block; one that reaches the limit does not end the request."""
+    before = _state.deadline, _state.max_wait
+    limit_waits(min(seconds, _state.max_wait))
+    try:
+        yield
+    finally:
+        _state.deadline, _state.max_wait = before
 
 
 def expire() -> None:
@@ -89,3 +104,13 @@ def add_slow_statement(name: str, seconds: float) -> None:
     """Add a statement to the slow ones of the request; outside of a request, do nothing."""
     if not math.isinf(_state.deadline):
         _state.slow_statements += ((name, seconds),)
+
+
+def mark_replica_read() -> None:
+    """Note that a standby answered a statement of the request."""
+    _state.has_read_replica = True
+
+
+def has_read_replica() -> bool:
+    """Return whether a standby answered a statement of the request."""
+    return _state.has_read_replica

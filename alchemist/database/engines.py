@@ -1,6 +1,7 @@
 """Engines that never wait longer than the deadline of the request: for pool, connect or query."""
 
 from contextlib import suppress
+from dataclasses import replace
 from math import isinf
 from threading import Lock
 from time import monotonic
@@ -238,8 +239,46 @@ def create_engines(settings: Settings) -> tuple[Engine, Engine]:
 
     Each has one connection per thread.
     """
-    # No `pool_pre_ping`: a request that loses its connection before COMMIT is retried. Autocommit
-    # saves BEGIN and ROLLBACK, and keeps prepared statements, which psycopg drops on ROLLBACK.
+    breaker = CircuitBreaker()
+    return _create_pooled_engine(settings, breaker), _create_autocommit_engine(settings, breaker)
+
+
+def create_replica_engines(settings: Settings) -> list[Engine]:
+    """Return an engine for autocommit on each standby, with a connection more than threads."""
+    if settings.replica_url is None:
+        return []
+    return [
+        _create_autocommit_engine(
+            replace(settings, database_url=url), CircuitBreaker(), pool_size=settings.threads + 1
+        )
+        for url in _urls_of_hosts(settings.replica_url)
+    ]
+
+
+def _urls_of_hosts(url: URL) -> list[URL]:
+    """Return the URL of each host of a URL, which may have several as in libpq."""
+    parameters = url.get_dialect()().create_connect_args(url)[1]
+    hosts = str(parameters.get("host", "")).split(",")
+    ports = str(parameters.get("port", "")).split(",")
+    base = url.set(host=None, port=None).difference_update_query(["host", "port"])
+    return [
+        base.update_query_dict({"host": host} | ({"port": port} if port else {}))
+        for host, port in zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=True)
+    ]
+
+
+def _create_autocommit_engine(
+    settings: Settings, breaker: CircuitBreaker, **options: Any
+) -> Engine:
+    # Autocommit saves BEGIN and ROLLBACK, and keeps prepared statements, which psycopg drops on
+    # ROLLBACK.
+    return _create_pooled_engine(
+        settings, breaker, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
+    )
+
+
+def _create_pooled_engine(settings: Settings, breaker: CircuitBreaker, **options: Any) -> Engine:
+    # No `pool_pre_ping`: a request that loses its connection before COMMIT is retried.
     common: dict[str, Any] = {
         "connect_args": _connect_args(settings),
         "hide_parameters": True,
@@ -248,16 +287,11 @@ def create_engines(settings: Settings) -> tuple[Engine, Engine]:
         "pool_timeout": settings.pool_timeout,
         "poolclass": DeadlinePool,
     }
-    transaction = create_engine(settings.database_url, **common)
-    autocommit = create_engine(
-        settings.database_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common
-    )
-    breaker = CircuitBreaker()
-    for engine in (transaction, autocommit):
-        event.listen(engine, "do_connect", breaker.connect)
-        event.listen(engine, "connect", _check_server_encoding)
-        event.listen(engine, "handle_error", _treat_cached_plan_error_as_disconnect)
-    return transaction, autocommit
+    engine = create_engine(settings.database_url, **common | options)
+    event.listen(engine, "do_connect", breaker.connect)
+    event.listen(engine, "connect", _check_server_encoding)
+    event.listen(engine, "handle_error", _treat_cached_plan_error_as_disconnect)
+    return engine
 
 
 def _connect_args(settings: Settings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, Executable, Row, event, func, inspect, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from alchemist import errors
@@ -20,19 +20,22 @@ from . import autocommit, statement_times
 from .engines import create_engines
 from .models import Base, Versioned
 from .queries import Parameters, Query
+from .replicas import INSERT_POSITION, POSITION, UNREACHABLE, Position, Replicas, parse_lsn
 
 session = scoped_session(sessionmaker(expire_on_commit=False))
 
 
 class Engines(NamedTuple):
-    """The two pools of a service: one for transactions, one for single statements."""
+    """The pools of a service: for transactions, for single statements, and those of standbys."""
 
     transaction: Engine
     autocommit: Engine
+    replicas: Replicas | None = None
 
     def dispose(self) -> None:
-        for engine in self:
-            engine.dispose()
+        for pool in (self.transaction, self.autocommit, self.replicas):
+            if pool is not None:
+                pool.dispose()
 
 
 _engines: list[Engines] = []
@@ -40,7 +43,8 @@ _engines: list[Engines] = []
 
 def configure_engines(settings: Settings) -> Engines:
     """Create the engines that `settings` describe, and use them from now on; return them."""
-    engines = Engines(*create_engines(settings))
+    transaction, autocommit = create_engines(settings)
+    engines = Engines(transaction, autocommit, Replicas.create(settings, autocommit))
     statement_times.slow_from = settings.slow_statement_time or inf
     use_engines(engines)
     return engines
@@ -63,13 +67,26 @@ def begin_separate_transaction() -> AbstractContextManager[Connection]:
 
 
 def fetch_one(statement: Executable, parameters: Parameters = None) -> Row[Any] | None:
-    """Return the first row of a statement, or None."""
-    rows = fetch_all(statement, parameters)
+    """Return the first row of a statement, or None; what a standby lacks, the primary may have."""
+    rows = _fetch_from_replica(statement, parameters) or _fetch_from_primary(statement, parameters)
     return rows[0] if rows else None
 
 
 def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
     """Return the rows of a statement, run in the declared transaction mode."""
+    rows = _fetch_from_replica(statement, parameters)
+    return _fetch_from_primary(statement, parameters) if rows is None else rows
+
+
+def _fetch_from_replica(statement: Executable, parameters: Parameters) -> Sequence[Row[Any]] | None:
+    """Return the rows of a statement in READ mode, or None if no standby can answer it."""
+    replicas = _engines[0].replicas
+    if replicas is None or _mode.current is not TransactionMode.READ:
+        return None
+    return replicas.fetch_all(statement, parameters or {}, _mode.position)
+
+
+def _fetch_from_primary(statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
     if _mode.current is TransactionMode.SESSION:
         return session.execute(statement, parameters).all()
     return fetch_autocommit(statement, parameters)
@@ -79,29 +96,37 @@ class TransactionMode(Enum):
     """How the statements of an operation are committed.
 
     AUTOCOMMIT: each by itself, on a connection that is returned at once; the session is closed.
+    READ: like AUTOCOMMIT, and a standby may answer them.
     SESSION: all of them together, by the commit of the session.
     """
 
     AUTOCOMMIT = "autocommit"
+    READ = "read"
     SESSION = "session"
 
 
 class _Mode(threading.local):
     # Outside of a request there is a script or a test, which uses the session.
     current = TransactionMode.SESSION
+    # What a standby must have replayed, if it answers.
+    position: Position | None = None
 
 
 _mode = _Mode()
 
 
 @contextmanager
-def transaction_mode(mode: TransactionMode) -> Iterator[None]:
-    """Run the statements of this thread in `mode` until the block ends."""
-    before, _mode.current = _mode.current, mode
+def transaction_mode(mode: TransactionMode, position: Position | None = None) -> Iterator[None]:
+    """Run the statements of this thread in `mode` until the block ends.
+
+    In READ mode, a standby answers only if it has replayed `position`.
+    """
+    before = _mode.current, _mode.position
+    _mode.current, _mode.position = mode, position
     try:
         yield
     finally:
-        _mode.current = before
+        _mode.current, _mode.position = before
 
 
 def uses_session_transaction() -> bool:
@@ -118,7 +143,7 @@ event.listen(session.session_factory, "after_begin", _check_session_is_allowed)
 
 
 def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
-    """Return the rows of a statement, run in AUTOCOMMIT in every transaction mode."""
+    """Return the rows of a statement, run on the primary, in AUTOCOMMIT in every mode."""
     engine = _engines[0].autocommit
     try:
         return autocommit.execute(engine, statement, parameters or {})
@@ -127,6 +152,19 @@ def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Se
         if not error.connection_invalidated:
             raise
         return autocommit.execute(engine, statement, parameters or {})
+
+
+def position_of_last_commit() -> Position | None:
+    """Return a position after the last commit, or None if standbys are not read by position."""
+    replicas = _engines[0].replicas
+    if replicas is None or replicas.reads != POSITION:
+        return None
+    try:
+        [(wal_file, lsn)] = fetch_autocommit(INSERT_POSITION)
+    except SQLAlchemyError:
+        # The commit stands. A client without its position would read an older state.
+        return UNREACHABLE
+    return Position(int(wal_file[:8], 16), parse_lsn(lsn))
 
 
 Entity = TypeVar("Entity", bound=Base)

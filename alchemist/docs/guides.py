@@ -62,6 +62,13 @@ has the row as it is now in `current`. `If-Match: *` accepts any version of the 
 is a merge patch (RFC 7396): a missing field keeps its value, and `null` clears it. Read-only fields
 may be sent if their values are unchanged.
 
+## Seeing earlier writes
+
+If responses to writes have the header `Alchemist-Position`, reads may come from a copy of the
+database that lags a little. A read that must see your writes sends back the `Alchemist-Position` of
+the last of them. Also pass it on to other clients that read what you wrote. Without the header, an
+item that the copy lacks is still found, but it and lists can be those of a moment ago.
+
 ## Repeating a POST
 
 A `POST` may have an `Idempotency-Key` of 1 to 255 visible ASCII characters. If the same request is

@@ -8,7 +8,14 @@ from typing import Any
 from alchemist import v1
 from alchemist.api import Api, openapi
 
-from . import dry_runs, head_operations, problem_responses, shared_headers, text_lists
+from . import (
+    dry_runs,
+    head_operations,
+    position_header,
+    problem_responses,
+    shared_headers,
+    text_lists,
+)
 from .example_values import Json, example_value, resolve_ref
 from .guides import GUIDES
 
@@ -52,6 +59,8 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
     _drop_read_only(document)
     _add_deprecation_headers(document, v1_sunset)
     _shorten_tags(document, f"{api.version}-")
+    if api.version == "v2":
+        position_header.add(document)
     shared_headers.share_headers(document)
     if api.version != "v1":
         dry_runs.add(document)

@@ -46,9 +46,10 @@ View = Callable[..., Any]
 
 
 class Resource(api.Resource):
-    """A resource that ignores the Accept header."""
+    """A resource whose clients know neither the Accept header nor `Alchemist-Position`."""
 
     ignores_accept = True
+    has_positions = False
 
 
 class Blueprint(BaseBlueprint):

@@ -232,6 +232,7 @@ def test_a_preflight_needs_no_token(shared):
 
 
 READ = [
+    "Alchemist-Position",
     "Deprecation",
     "ETag",
     "Idempotent-Replayed",

@@ -15,7 +15,10 @@ from .documents import (
 )
 
 # Headers that an operation does not send with every successful answer.
-OPTIONAL_HEADERS = {"X-Total-Count", "X-Total-Count-Exceeded", "Idempotent-Replayed", "Dry-Run"}
+OPTIONAL_HEADERS = {
+    "Alchemist-Position",
+    *("X-Total-Count", "X-Total-Count-Exceeded", "Idempotent-Replayed", "Dry-Run"),
+}
 # Parameters without an example: a cursor and an ETag come from a response, keys from the client.
 WITHOUT_EXAMPLE = {"cursor", "pk", "Idempotency-Key", "If-Match"}
 # Revoking a token needs no If-Match, so that it always succeeds.

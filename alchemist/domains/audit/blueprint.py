@@ -62,6 +62,7 @@ class AuditEntryItem(Resource):
 @changes_blp.route("")
 class ChangeList(Resource):
     permissions = {"get": "changes:read"}
+    reads_primary = True
 
     @changes_blp.arguments(ChangeQuery(), location="query")
     @changes_blp.doc(
