@@ -118,8 +118,8 @@ def when_ready(server: Arbiter) -> None:
 
 
 def post_worker_init(worker: BufferingWorker) -> None:
-    """Warn once if the database role has more privileges than the service needs."""
-    if worker.age == 1 and not _settings.open_access:
+    """Warn once if the role of a database in production has more privileges than necessary."""
+    if worker.age == 1 and not (_settings.open_access or worker.is_development):
         Thread(target=privileges.warn_if_excessive, daemon=True).start()
     if _settings.metrics_bind:
         worker.publisher = import_module("alchemist.metrics.worker_state").Publisher(worker)

@@ -13,6 +13,8 @@ class ParentBoundWorker(BufferingWorker):
     waits for the rest of a request would keep the port.
     """
 
+    is_development = True
+
     def init_process(self) -> None:
         """Start serving."""
         set_parent_death_signal(self.ppid, signal.SIGKILL)

@@ -16,6 +16,8 @@ QUEUE_PER_THREAD, QUEUE_TIMEOUT = 16, 1.0
 class BufferingWorker(EventLoop):
     """The worker class that gunicorn.conf.py names."""
 
+    # Whether this is the worker of `alchemist dev`.
+    is_development = False
     # None if each client may have all threads.
     clients: Clients | None = None
 

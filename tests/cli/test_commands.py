@@ -360,6 +360,8 @@ def test_tokens_of_the_embedded_database_with_and_without_a_running_service(dire
         assert request(port, "GET", "/api/v2/me", token=admin)[0] == 200
     assert "alchemist token create --data data --email" in service.output
     assert "alc_" not in service.output
+    # The warning about the role is for production.
+    assert "alchemist grant" not in service.output
 
 
 def test_dev_listens_on_alchemist_bind(directory, monkeypatch):
