@@ -5,6 +5,7 @@ from dataclasses import fields
 
 import pytest
 from gunicorn.util import parse_address
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from alchemist import config
 
@@ -51,10 +52,38 @@ def test_three_url_schemes_select_the_same_driver(environment, scheme):
 
 
 @pytest.mark.parametrize(
+    ("url", "hosts", "ports"),
+    [
+        ("postgresql://u:swordfish@a:1,b:2/d", "a,b", "1,2"),
+        ("postgresql://u@a,b:2", "a,b", "5432,2"),
+        ("postgresql://[::1]:1,[fe80::1]/d?sslmode=disable", "::1,fe80::1", "1,5432"),
+        ("postgresql://a,%2Frun%2Fdb/d", "a,/run/db", "5432,5432"),
+        ("postgresql://u@/d?host=a:1&host=b:2", "a,b", "1,2"),
+        ("postgresql:///d?host=a,b&port=1,2", "a,b", "1,2"),
+    ],
+)
+def test_a_url_may_have_several_hosts(environment, url, hosts, ports):
+    """As libpq and SQLAlchemy spell them; what `alchemist config` prints is read the same way."""
+    separator = "&" if "?" in url else "?"
+    environment(DATABASE_URL=f"{url}{separator}target_session_attrs=read-write")
+    settings = config.load()
+    for _ in range(2):
+        [_, parameters] = PGDialect_psycopg().create_connect_args(settings.database_url)
+        assert (parameters["host"], parameters["port"]) == (hosts, ports)
+        assert parameters["target_session_attrs"] == "read-write"
+        printed = config.as_variables(settings)["DATABASE_URL"]
+        assert "swordfish" not in printed
+        environment(DATABASE_URL=printed)
+        settings = config.load()
+
+
+@pytest.mark.parametrize(
     "url",
     [
         *("mysql://h/d", "postgresql+asyncpg://h/d", "sqlite://", "nonsense", ""),
         *("postgresql://h:x/", f"postgresql://{'h' * 64}/d", "postgresql://h/\udcff"),
+        *("postgresql://a:x,b/d", "postgresql://a,/d", "postgresql://a,[::1/d", "mysql://a,b/d"),
+        *("postgresql:///d?host=a,b&port=1,2,3", "postgresql:///d?host=a:x&host=b"),
     ],
 )
 def test_an_invalid_url_is_reported_with_its_variable(environment, url):

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from marshmallow import ValidationError
 from sqlalchemy import URL, make_url
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import ArgumentError
 
 from .environment import ConfigurationError, env_name
@@ -20,14 +21,25 @@ ANY_HOST = {"", "0.0.0.0", "::"}  # noqa: S104
 SOCKET_BIND = re.compile(r"unix:.+|fd://[0-9]{1,9}")
 STORAGE_SCHEMES = ("redis", "rediss", "redis+unix", "valkey", "valkeys", "valkey+unix")
 CONTACT = re.compile(r"mailto:[!-?A-~]+@[!-?A-~]+|https://[!-~]+|tel:[+0-9-]+")
+# Of libpq (RFC 3986 allows one host only): what comes before the hosts, the hosts, and the rest.
+SEVERAL_HOSTS = re.compile(r"([\w+]+://(?:[^/?#]*@)?)([^/?#@]*,[^/?#@]*)([/?#].*)?", re.DOTALL)
+HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5})?)?")
 URL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 
 
 def parse_database_url(text: str) -> URL:
-    """Parse the URL of a PostgreSQL database; raise ValidationError."""
+    """Parse the URL of a PostgreSQL database, which may have several hosts; raise ValidationError.
+
+    `//h1:p1,h2:p2/` of libpq becomes what SQLAlchemy knows: `?host=h1,h2&port=p1,p2`.
+    """
     try:
         text.encode()
-        url = make_url(text)
+        hosts = SEVERAL_HOSTS.fullmatch(text)
+        url = make_url(f"{hosts[1]}{hosts[3] or ''}" if hosts else text)
+        if hosts:
+            url = url.set(query={**_parse_hosts(hosts[2]), **url.query})
+        # Also checks the hosts and ports of the query.
+        PGDialect_psycopg().create_connect_args(url)  # type: ignore[no-untyped-call]
         # The resolver encodes the host name like this, and a name that is too long fails.
         (url.host or "").encode("idna")
     except (ArgumentError, ValueError) as error:
@@ -39,6 +51,18 @@ def parse_database_url(text: str) -> URL:
     # Of a repeated parameter libpq takes the last value; hosts are a list.
     last = {name: values[-1] for name, values in url.normalized_query.items() if name != "host"}
     return url.set(drivername="postgresql+psycopg").update_query_dict(last)
+
+
+def _parse_hosts(text: str) -> dict[str, str]:
+    """Return libpq's parameters for `h1:p1,[::1],h3:p3`; raise ValueError."""
+    matches = [HOST_AND_PORT.fullmatch(token) for token in text.split(",")]
+    if not all(matches):
+        raise ValueError(text)
+    pairs = [(match[1] or match[2], match[3] or "5432") for match in matches if match]
+    return {
+        "host": ",".join(unquote(host) for host, _ in pairs),
+        "port": ",".join(port for _, port in pairs),
+    }
 
 
 def validate_bind(text: str) -> None:
