@@ -218,6 +218,10 @@ class Replicas:
         ]
         return cls(replicas, reads) if replicas else None
 
+    def engines(self) -> dict[str, Engine]:
+        """Return the engine of each standby, by its name."""
+        return {replica.name: replica._engine for replica in self._replicas}
+
     def fetch_all(
         self, statement: Executable, parameters: Mapping[str, Any], position: Position | None
     ) -> Sequence[Any] | None:

@@ -32,6 +32,11 @@ class Engines(NamedTuple):
     autocommit: Engine
     replicas: Replicas | None = None
 
+    def by_name(self) -> dict[str, Engine]:
+        """Return all engines by the names of their pools; that of a standby is its host."""
+        replicas = self.replicas.engines() if self.replicas else {}
+        return {"transaction": self.transaction, "autocommit": self.autocommit, **replicas}
+
     def dispose(self) -> None:
         for pool in (self.transaction, self.autocommit, self.replicas):
             if pool is not None:

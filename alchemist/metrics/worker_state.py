@@ -43,7 +43,7 @@ class Publisher:
         with self._lock:
             self._publish_worker()
             self._publish_requests()
-            for name, engine in db.current_engines()._asdict().items():
+            for name, engine in db.current_engines().by_name().items():
                 self._publish_pool(name, engine.pool)
 
     def _publish_worker(self) -> None:

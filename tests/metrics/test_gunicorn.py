@@ -65,6 +65,7 @@ def measured(fresh_database, tmp_path):
     with MeasuredGunicorn(fresh_database, tmp_path, ALCHEMIST_WORKERS=str(WORKERS)) as server:
         server.scrape_until(lambda samples: value(samples, "alchemist_workers") == WORKERS)
         yield server
+        assert "could not be published" not in server.log.read_text()
 
 
 def value(samples, name, **labels):
