@@ -20,7 +20,7 @@ def environment(tmp_path, monkeypatch):
 
     def replace(**variables):
         for name in list(os.environ):
-            if name == "DATABASE_URL" or name.startswith("ALCHEMIST_"):
+            if name.startswith(("DATABASE_URL", "ALCHEMIST_", "PGPASSWORD")):
                 del os.environ[name]
         os.environ.update(variables)
 
@@ -333,6 +333,23 @@ def test_a_secret_can_be_in_a_file(environment, secret_file, name):
     environment(**variables)
     assert config.load() == expected
     assert name not in os.environ
+
+
+def test_the_password_of_a_url_without_one_can_be_in_a_file(environment, secret_file):
+    path = secret_file(b"a:b@c/%\n")
+    without = "postgresql://alchemist@localhost/shop"
+    environment(DATABASE_URL=without, ALCHEMIST_REPLICA_URL=URL, PGPASSWORD_FILE=path)
+    settings = config.load()
+    assert settings.database_url.password == "a:b@c/%"
+    assert settings.replica_url.password == "swordfish"
+    assert "a:b@c" not in config.as_variables(settings)["DATABASE_URL"]
+    assert "PGPASSWORD" not in os.environ
+
+
+def test_a_file_without_a_password_is_an_error(environment, secret_file):
+    path = secret_file(b"")
+    errors = load_errors(environment, DATABASE_URL=URL, PGPASSWORD_FILE=path)
+    assert errors == ["PGPASSWORD_FILE: The file must have a value."]
 
 
 def test_every_secret_is_tested():

@@ -16,7 +16,8 @@ from alchemist import config
 from alchemist.database import PROJECT_ROOT
 from tests.dockerfile import STAGES, arguments, copied_sources, document
 
-SERVICES = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())
+SERVICES, SECRETS = COMPOSE["services"], COMPOSE["secrets"]
 SETTINGS = {
     config.env_name(setting.name) for setting in fields(config.Settings)
 } | config.TEST_ONLY_VARIABLES
@@ -139,12 +140,17 @@ def test_ports_are_published_only_on_the_loopback_address():
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
-@pytest.mark.parametrize("name", ["POSTGRES_PASSWORD", "SERVICE_PASSWORD"])
-def test_a_database_password_has_no_default(name):
-    compose = (PROJECT_ROOT / "docker-compose.yml").read_text()
-    operators = re.findall(rf"\$\{{{name}(..)", compose)
-    assert operators
-    assert set(operators) == {":?"}
+def test_passwords_are_in_files_that_only_the_containers_that_need_them_get():
+    assert SECRETS.keys() == {"postgres_password", "service_password"}
+    ignored = (PROJECT_ROOT / ".gitignore").read_text().splitlines()
+    assert all(secret["file"].startswith("./secrets/") for secret in SECRETS.values())
+    assert "secrets/" in ignored
+    for name, service in SERVICES.items():
+        variables = service.get("environment", {})
+        files = {value for variable, value in variables.items() if variable.endswith("_FILE")}
+        assert files == {f"/run/secrets/{secret}" for secret in service.get("secrets", ())}, name
+        passwords = [variable for variable in variables if variable.endswith("PASSWORD")]
+        assert passwords == [] or name == "test-database"
 
 
 def test_only_the_owner_of_the_tables_migrates_and_the_service_is_another_role():

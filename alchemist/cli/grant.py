@@ -1,11 +1,13 @@
 """`alchemist grant`: limit a role of PostgreSQL to what the service needs."""
 
+from os import environ
 from pathlib import Path
 
 import click
 import psycopg
 from sqlalchemy import Connection, text
 
+from alchemist import config
 from alchemist import database as db
 from alchemist.domains.audit.models import AuditEntry
 
@@ -37,7 +39,8 @@ GRANTS = f"""
 @click.option(
     "--password",
     envvar="SERVICE_PASSWORD",
-    help="Create the role if it does not exist, and set its password. [env: SERVICE_PASSWORD]",
+    help="Create the role if it does not exist, and set its password. [env: SERVICE_PASSWORD, or "
+    "SERVICE_PASSWORD_FILE with the path of a file]",
 )
 @data_option
 def grant(role: str, password: str | None, data: Path | None) -> None:
@@ -53,6 +56,7 @@ def grant(role: str, password: str | None, data: Path | None) -> None:
         DATABASE_URL=postgresql://owner@db/alchemist alchemist grant alchemist_service
     """
     with errors.reported(), running_database(data) as database:
+        password = password or _read_password()
         with db.create_unpooled_engine(database.url).begin() as connection:
             _ensure_role(connection, role, password)
             if connection.scalar(IS_OWNER, {"role": role}):
@@ -66,6 +70,15 @@ def grant(role: str, password: str | None, data: Path | None) -> None:
             connection.exec_driver_sql(GRANTS.format(**names))
         echo(f"In {database.location}, {role} may run the service.")
         echo("It can read and extend the audit log, not change it.")
+
+
+def _read_password() -> str | None:
+    """Return the content of the file that SERVICE_PASSWORD_FILE names, None without it."""
+    with config.secrets_from_files(["SERVICE_PASSWORD"]) as file_errors:
+        if file_errors:
+            [error] = file_errors.values()
+            raise click.ClickException(f"SERVICE_PASSWORD_FILE: {error}")
+        return environ.get("SERVICE_PASSWORD")
 
 
 def _ensure_role(connection: Connection, role: str, password: str | None) -> None:

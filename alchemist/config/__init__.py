@@ -9,7 +9,13 @@ from .checks import (
     split_bind,
     split_tcp_bind,
 )
-from .environment import ConfigurationError, env_name, file_variable, load_dotenv
+from .environment import (
+    ConfigurationError,
+    env_name,
+    file_variable,
+    load_dotenv,
+    secrets_from_files,
+)
 from .loading import TEST_ONLY_VARIABLES, TIMEOUT_ORDER, as_variables, load, secret_names
 from .settings import Settings
 
@@ -29,6 +35,7 @@ __all__ = [
     "require_local_bind",
     "require_separate_bind",
     "secret_names",
+    "secrets_from_files",
     "split_bind",
     "split_tcp_bind",
 ]

@@ -49,7 +49,7 @@ def load(**overrides: Any) -> Settings:
     `overrides` are valid values of settings, which replace their variables.
     """
     load_dotenv()
-    names = secret_names() - {env_name(name) for name in overrides}
+    names = secret_names() - {env_name(name) for name in overrides} | {"PGPASSWORD"}
     with secrets_from_files(names) as file_errors:
         values, invalid = _parse_settings(overrides)
     if invalid := invalid | file_errors:
@@ -77,8 +77,8 @@ def _variable_or_its_file(name: str) -> str:
 def _parse_settings(overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values by setting, and the errors by variable."""
     env = Env(eager=False)
-    env.add_parser("database_url", parse_database_url)
-    env.add_parser("optional_url", lambda url: parse_database_url(url) if url else None)
+    env.add_parser("database_url", _parse_url)
+    env.add_parser("optional_url", lambda url: _parse_url(url) if url else None)
     values = {
         setting.name: _parse_setting(env, setting)
         for setting in fields(Settings)
@@ -90,6 +90,15 @@ def _parse_settings(overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str
         invalid: Any = error.error_messages
         return {}, {name: " ".join(texts) for name, texts in invalid.items()}
     return values | overrides, {}
+
+
+def _parse_url(text: str) -> URL:
+    """Return the URL of a database; one without a password has that of PGPASSWORD_FILE."""
+    url = parse_database_url(text)
+    # From the environment itself libpq takes the variable.
+    has_file = bool(environ.get(file_variable("PGPASSWORD")))
+    password = environ.get("PGPASSWORD") if has_file and url.password is None else None
+    return url.set(password=password) if password else url
 
 
 def _parse_setting(env: Env, setting: Any) -> Any:

@@ -45,6 +45,20 @@ def test_it_needs_a_password_to_create_the_role(run, role):
     assert "SERVICE_PASSWORD" in result.output
 
 
+def test_the_password_can_be_in_a_file(run, role, tmp_path, fresh_database, monkeypatch):
+    file = tmp_path / "password"
+    file.write_text("sword fish\n")
+    monkeypatch.setenv("SERVICE_PASSWORD_FILE", str(file))
+    assert run("grant", role).exit_code == 0
+    digest = text("SELECT rolpassword FROM pg_authid WHERE rolname = :role")
+    with create_engine(fresh_database, poolclass=NullPool).connect() as connection:
+        assert connection.scalar(digest, {"role": role}).startswith("SCRAM-SHA-256$")
+    file.write_text("")
+    result = run("grant", role)
+    assert result.exit_code == 1
+    assert "SERVICE_PASSWORD_FILE: The file must have a value." in result.output
+
+
 def test_it_can_be_repeated(run, role):
     for password in (["--password", "one"], ["--password", "two"], []):
         assert run("grant", role, *password).exit_code == 0
