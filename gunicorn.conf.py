@@ -14,7 +14,6 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 
-from alchemist import telemetry
 from alchemist.api import access_log
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.config import (
@@ -25,8 +24,14 @@ from alchemist.config import (
     split_bind,
 )
 from alchemist.database import privileges
-from alchemist.metrics import directory
-from alchemist.server import BufferingWorker, Clients, KeepAliveResponse, error_responses
+from alchemist.server import (
+    BufferingWorker,
+    Clients,
+    KeepAliveResponse,
+    error_responses,
+    telemetry,
+)
+from alchemist.server.metrics import directory
 
 try:
     _settings = load()
@@ -91,7 +96,7 @@ def on_starting(server: Arbiter) -> None:
         sys.exit(str(error))
     if _settings.metrics_bind:
         directory.create(server.cfg.worker_tmp_dir)
-        endpoint = import_module("alchemist.metrics.endpoint")
+        endpoint = import_module("alchemist.server.metrics.endpoint")
         endpoint.start(_settings.metrics_bind, is_upgrade=server.master_pid != 0)
 
 
@@ -100,7 +105,7 @@ def post_fork(_server: Arbiter, _worker: BufferingWorker) -> None:
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
     if _settings.metrics_bind:
-        import_module("alchemist.metrics.endpoint").close_in_worker()
+        import_module("alchemist.server.metrics.endpoint").close_in_worker()
 
 
 def when_ready(server: Arbiter) -> None:
@@ -118,12 +123,14 @@ def when_ready(server: Arbiter) -> None:
 
 
 def post_worker_init(worker: BufferingWorker) -> None:
-    """Warn once if the role of a database in production has more privileges than necessary."""
+    """Start metrics and traces; warn once if a role in production has needless privileges."""
     if worker.age == 1 and not (_settings.open_access or worker.is_development):
         Thread(target=privileges.warn_if_excessive, daemon=True).start()
     if _settings.metrics_bind:
-        worker.publisher = import_module("alchemist.metrics.worker_state").Publisher(worker)
+        import_module("alchemist.server.metrics.requests").init_app(worker.wsgi)
+        worker.publisher = import_module("alchemist.server.metrics.worker_state").Publisher(worker)
         worker.publisher.start()
+    telemetry.init_app(worker.wsgi)
 
 
 def worker_exit(_server: Arbiter, worker: BufferingWorker) -> None:

@@ -4,7 +4,7 @@ from functools import partial
 
 from flask import Flask
 
-from alchemist import api, config, docs, telemetry, v1
+from alchemist import api, config, docs, v1
 from alchemist import database as db
 from alchemist.api import (
     access_log,
@@ -69,11 +69,6 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     )
     db.check_queries()
     app.extensions["engines"] = db.configure_engines(settings)
-    if settings.metrics_bind:
-        # Only then, because it writes to a directory that gunicorn has made.
-        from alchemist.metrics import requests  # noqa: PLC0415
-
-        requests.init_app(app)
     error_handlers.init_app(app, database_errors.to_api_error)
     app.extensions["trusted_proxies"] = TrustedProxies(settings.trusted_proxies)
     app.extensions["log_client_address"] = settings.log_client_address
@@ -92,7 +87,6 @@ def create_app(settings: config.Settings | None = None) -> Flask:
         v2_api.register_blueprint(blueprint)
     apis = [v2_api, *([_create_v1_api(app, settings)] if settings.v1 else [])]
     docs.init_app(app, apis, has_docs=settings.docs)
-    telemetry.init_app(app)
     return app
 
 

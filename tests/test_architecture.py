@@ -29,8 +29,6 @@ LAYERS: dict[str, list[str]] = {
         "domains",
         "v1",
         "docs",
-        "metrics",
-        "telemetry",
         "app",
         "server",
         "embedded",
@@ -132,11 +130,12 @@ LAYERS: dict[str, list[str]] = {
         *("position_header", "openapi_document"),
         *("swagger_ui", "problem_pages", "clients", "moving", "not_found"),
     ],
-    "metrics": ["directory", "definitions", "requests", "worker_state", "endpoint"],
-    "telemetry": ["tracing", "error_reports"],
+    "server.metrics": ["directory", "definitions", "requests", "worker_state", "endpoint"],
+    "server.telemetry": ["tracing", "error_reports"],
     "server": [
         *("error_responses", "chunks", "connection", "clients", "buffer_total", "eviction"),
         *("connection_counts", "fair_accept", "event_loop", "thread_pool", "worker"),
+        *("metrics", "telemetry"),
     ],
     "embedded": ["spawn", "data_directory", "postgres"],
     "cli": [

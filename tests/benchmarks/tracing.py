@@ -7,7 +7,7 @@ traces each request, and with a share as second argument, as 0.01, only this sha
 import sys
 
 from tests.benchmarks import comparison
-from tests.telemetry.receivers import receiving
+from tests.server.telemetry.receivers import receiving
 
 MAX_RATIO = 1.5
 

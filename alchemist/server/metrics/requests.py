@@ -17,8 +17,6 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 REJECTING_STATUSES = {429, 503}
 ORDER_ROUTES = {"/api/v2/orders", "/api/v1/orders/"}
 REDEMPTION_ROUTE = "/api/v2/coupons/<uuid:coupon_id>/redemptions"
-# Headers of responses that report no new row.
-WITHOUT_EFFECT = ("Dry-Run", "Idempotent-Replayed")
 
 
 class RequestTotals:
@@ -71,9 +69,10 @@ def _duration(method: str, route: str, status: int) -> Histogram:
 
 def _count_effects(route: str, response: Response, json_body: Any) -> None:
     """Count a replay, or the order and the coupon of a POST that was carried out."""
-    if "Idempotent-Replayed" in response.headers:
+    is_replay = "Idempotent-Replayed" in response.headers
+    if is_replay:
         metrics.REPLAYS.inc()
-    if response.status_code != 201 or any(name in response.headers for name in WITHOUT_EFFECT):
+    if response.status_code != 201 or is_replay or request.is_dry_run:
         return
     is_order = route in ORDER_ROUTES
     if is_order:

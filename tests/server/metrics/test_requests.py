@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 from alchemist import database as db
 from alchemist import errors
 from alchemist.domains.ingredients import service as ingredients
-from alchemist.metrics import requests
+from alchemist.server.metrics import requests
 from tests.factories import bearer, make_coupon, make_product, make_user, sign_in
 
 POTIONS = "/api/v2/potions"
@@ -16,7 +16,9 @@ ORDERS = "/api/v2/orders"
 @pytest.fixture
 def client(make_committing_app):
     """A client of an app with metrics, on a database of its own."""
-    return make_committing_app(metrics_bind="127.0.0.1:9464", limit_requests=1000).test_client()
+    app = make_committing_app(limit_requests=1000)
+    requests.init_app(app)
+    return app.test_client()
 
 
 @pytest.fixture
@@ -70,7 +72,9 @@ def test_statements_are_counted_with_their_time(client, growth):
 
 
 def test_the_second_use_of_a_token_is_counted_as_cached(make_committing_app):
-    client = make_committing_app(metrics_bind="127.0.0.1:9464", open_access=False).test_client()
+    app = make_committing_app(open_access=False)
+    requests.init_app(app)
+    client = app.test_client()
     headers = sign_in(make_user(role="admin"))
     db.session.commit()
     before = requests.totals.token_lookups.copy()
@@ -117,6 +121,8 @@ def test_repetitions_of_an_operation_are_counted(client, growth, monkeypatch):
 
 
 def test_rejections_are_counted_by_the_code_of_their_problem(make_committing_app, growth):
-    client = make_committing_app(metrics_bind="127.0.0.1:9464", limit_requests=1).test_client()
+    app = make_committing_app(limit_requests=1)
+    requests.init_app(app)
+    client = app.test_client()
     assert [client.get(POTIONS).status_code for _ in range(2)] == [200, 429]
     assert growth("alchemist_rejected_requests_total", reason="rate-limited") == 1

@@ -18,7 +18,7 @@ ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_
 
 
 def init_app(app: Flask) -> None:
-    """Start what is switched on. Call this last, in each worker: it starts threads."""
+    """Start what is switched on. Call this in each worker: it starts threads."""
     for module in load_modules():
         module.init_app(app)
 

@@ -7,16 +7,17 @@ import sys
 
 import pytest
 
-from alchemist import telemetry
 from alchemist.database.statement_spans import summarize
-from alchemist.telemetry.tracing import RepeatFilter
+from alchemist.server import telemetry
+from alchemist.server.telemetry.tracing import RepeatFilter
 from tests.processes import environment
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 PRINT_MODULES = """
 import json, sys
 from alchemist.app import create_app
-create_app()
+from alchemist.server import telemetry
+telemetry.init_app(create_app())
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
@@ -52,7 +53,10 @@ def test_without_variables_nothing_is_imported():
     assert log == ""
 
 
-TRACING, ERROR_REPORTS = "alchemist.telemetry.tracing", "alchemist.telemetry.error_reports"
+TRACING, ERROR_REPORTS = (
+    "alchemist.server.telemetry.tracing",
+    "alchemist.server.telemetry.error_reports",
+)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_a_statement_is_summarized_by_its_operations_and_tables(sql, summary):
 def test_a_message_is_logged_once_in_a_while(monkeypatch):
     repeat = RepeatFilter()
     now = 1000.0
-    monkeypatch.setattr("alchemist.telemetry.tracing.monotonic", lambda: now)
+    monkeypatch.setattr("alchemist.server.telemetry.tracing.monotonic", lambda: now)
     records = [logging.makeLogRecord({"msg": msg}) for msg in ("a %s", "a %s", "b")]
     assert [repeat.filter(record) for record in records] == [True, False, True]
     now += 601

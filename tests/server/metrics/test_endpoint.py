@@ -7,7 +7,7 @@ from time import monotonic, sleep
 import pytest
 
 from alchemist import __version__
-from alchemist.metrics import directory, endpoint
+from alchemist.server.metrics import directory, endpoint
 from tests.servers import TIMEOUT, free_port
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import NullPool, create_engine, text
 
 import alchemist
 from alchemist.database import PROJECT_ROOT
+from tests.server.telemetry.receivers import receiving
 from tests.servers import Gunicorn
-from tests.telemetry.receivers import receiving
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from alchemist.metrics import directory
+from alchemist.server.metrics import directory
 
 LONG_AGO = directory.LOCK_TIME + 60
 
@@ -28,7 +28,7 @@ def make_older(path):
 
 def test_the_directory_of_a_killed_gunicorn_is_removed_and_no_other(tmp_path, created):
     code = (
-        "import sys; from alchemist.metrics import directory as d; d.create(sys.argv[1]);"
+        "import sys; from alchemist.server.metrics import directory as d; d.create(sys.argv[1]);"
         "print(d.os.environ[d.VARIABLE], flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from alchemist.config import parse_database_url
-from alchemist.metrics.worker_state import Publisher
+from alchemist.server.metrics.worker_state import Publisher
 
 POOL = "db_client_connection_pool_name"
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 import alchemist
+from tests.server.telemetry.receivers import receiving, spans
 from tests.servers import Gunicorn
-from tests.telemetry.receivers import receiving, spans
 
 pytestmark = pytest.mark.slow
 

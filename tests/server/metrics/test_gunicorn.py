@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from alchemist.database import PROJECT_ROOT
-from alchemist.metrics import endpoint
+from alchemist.server.metrics import endpoint
 from tests.deploy import monitoring
 from tests.faults import bursts
 from tests.servers import TIMEOUT, Gunicorn, free_port
