@@ -20,7 +20,7 @@ from alchemist.api import (
 from alchemist.api.trusted_proxies import TrustedProxies
 from alchemist.database import deadline
 from alchemist.database.session_limits import session_limits
-from alchemist.domains.audit import listeners
+from alchemist.domains.audit import statements as audit_statements
 from alchemist.domains.audit.blueprint import blp as audit_log
 from alchemist.domains.audit.blueprint import changes_blp as changes
 from alchemist.domains.coupons.blueprint import blp as coupons
@@ -75,7 +75,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     api.init_app(app)
     rate_limits.init_app(app, settings)
     idempotency.init_app(app, settings.max_idempotency_keys)
-    listeners.init_app(app)
+    audit_statements.init_app(app)
     auth.init_app(app, settings)
     orders_auth.init_app(app, settings)
     security_headers.init_app(app, settings.cors_origins)

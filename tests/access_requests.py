@@ -128,6 +128,9 @@ def request_body(method: str, path: str, document: Json, actors: Actors) -> Any:
         return None
     if method == "PATCH":
         return PATCHES.get(path.split("/")[3], {"name": "Changed"})
+    if path.endswith("/batch"):
+        single = path.removesuffix("/batch")
+        return [request_body(method, single, document, actors)]
     resource = path.rstrip("/").rpartition("/")[2]
     if resource in BODIES:
         return BODIES[resource](actors)

@@ -14,7 +14,10 @@ from . import etags, fields, openapi, problem_codes, rate_limits
 from .json_body import AuthorizeReferences
 from .list_responses import MEDIA_TYPES, list_response, preferred_text_format
 from .operations import (
+    EMPTY_BODY_SCHEMA,
+    Creation,
     QueryFactory,
+    Update,
     create_row,
     get_representation,
     load_body_as_args,
@@ -199,6 +202,9 @@ class Blueprint(BaseBlueprint):
             documented = _request_body_documentation(body, problems)
             create = openapi.documented_like(wrapper, view, responses=responses, **documented)
             create.is_single_statement = not in_session  # type: ignore[attr-defined]
+            create.creation = Creation(  # type: ignore[attr-defined]
+                response_schema, request_schema or EMPTY_BODY_SCHEMA, view, authorize
+            )
             return create
 
         return decorator
@@ -222,7 +228,7 @@ class Blueprint(BaseBlueprint):
                 200: openapi.response("The row, changed.", schema, openapi.ETAG_HEADERS),
                 **openapi.error_responses(404, 406, 409, 412, 413, 415, 428),
             }
-            return openapi.documented_like(
+            update = openapi.documented_like(
                 wrapper,
                 view,
                 responses=responses,
@@ -237,6 +243,8 @@ class Blueprint(BaseBlueprint):
                     *problem_codes.codes_for_body(patch), *problem_codes.QUERY_CODES, *problems
                 ),
             )
+            update.update = Update(find, patch, view)  # type: ignore[attr-defined]
+            return update
 
         return decorator
 

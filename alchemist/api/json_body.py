@@ -192,22 +192,43 @@ def load_body(
     references_found = references.find_visible(schema, body)
     if authorize:
         authorize(references_found)
-    try:
-        values = schema.load(_without_unchanged_read_only_members(schema, body, current or {}))
-        errors_found = []
-    except ValidationError as error:
-        values = error.valid_data
-        details = to_error_details(error.normalized_messages(), "json")
-        errors_found = [_relabel_read_only(detail, schema) for detail in details]
-    errors_found = [*query_errors, *errors_found, *references.duplicate_errors(schema, body)]
+    loaded = load_without_lookup(schema, body, current or {})
+    errors_found = [*query_errors, *loaded.errors]
     if errors_found and hasattr(schema, "stored_errors"):
-        errors_found += schema.stored_errors(values or {}, current or {})
+        errors_found += schema.stored_errors([loaded])
     is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
     if errors_found or not is_deferred:
         errors_found += references.find_reference_errors(references_found)
     if errors_found:
         raise errors.UnprocessableContent.from_errors(errors_found)
-    return Body(values, references_found if is_deferred else [])
+    return Body(loaded.values, references_found if is_deferred else [])
+
+
+def load_without_lookup(
+    schema: Schema, body: Any, current: Mapping[str, Any], path: references.Path = ()
+) -> "LoadedBody":
+    """Return what `schema` makes of a body, or of a part of one, and its errors, without queries.
+
+    `path` is where the part is in the body of the request.
+    """
+    try:
+        values = schema.load(_without_unchanged_read_only_members(schema, body, current))
+        details: list[ErrorDetail] = []
+    except ValidationError as error:
+        values = error.valid_data
+        found = to_error_details(error.normalized_messages(), "json", path)
+        details = [_relabel_read_only(detail, schema, path) for detail in found]
+    details += references.duplicate_errors(schema, body, path)
+    return LoadedBody(path, values or {}, current, details)
+
+
+class LoadedBody(NamedTuple):
+    """The values of a body at `path`, what is stored of its row, and the errors in the body."""
+
+    path: references.Path
+    values: Mapping[str, Any]
+    current: Mapping[str, Any]
+    errors: list[ErrorDetail]
 
 
 def read_json(request: Request) -> Any:
@@ -233,8 +254,8 @@ def _without_unchanged_read_only_members(
     }
 
 
-def _relabel_read_only(entry: ErrorDetail, schema: Schema) -> ErrorDetail:
-    name = entry.get("pointer", "").removeprefix("#/")
+def _relabel_read_only(entry: ErrorDetail, schema: Schema, path: references.Path) -> ErrorDetail:
+    name = entry.get("pointer", "").removeprefix(f"{references.json_pointer(path)}/")
     if entry["code"] == "unknown-field" and name in schema.dump_fields:
         return entry | {"code": "read-only", "detail": "This field is read-only."}
     return entry

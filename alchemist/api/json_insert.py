@@ -3,7 +3,7 @@
 The session would need five round trips, and would keep a transaction open between them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,26 +11,21 @@ from uuid import UUID
 from flask import current_app
 from marshmallow import Schema
 from sqlalchemy import (
-    ARRAY,
     CTE,
-    Column,
     ScalarSelect,
     Select,
     String,
     Table,
     bindparam,
     cast,
-    column,
     exists,
     func,
     insert,
-    inspect,
     null,
     select,
-    true,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import RelationshipProperty, aliased
+from sqlalchemy.orm import aliased
 
 from alchemist import database as db
 
@@ -38,13 +33,17 @@ from . import database_errors
 from .json_select import json_object
 from .references import LookupShape, Reference, lookup_of, lookup_statement, unknown_references
 from .request import request
+from .row_inserts import (
+    InsertShape,
+    audited_fields,
+    children_insert_ctes,
+    parameters_of,
+    set_or_default_values,
+    shape_of,
+    values_of_children,
+)
 
 UNIQUE_VIOLATION = "23505"
-
-# Values by column: of the row itself under "inserted", of its children under their relationship.
-ValuesByTable = dict[str, dict[str, Any]]
-# The names of the columns of each of these tables.
-InsertShape = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Inserted(NamedTuple):
@@ -63,14 +62,14 @@ def insert_returning_json(
     before the answer arrived.
     """
     row.pk = request.new_pk
-    values = _values_of_row_and_children(row)
-    shape = tuple((name, tuple(columns)) for name, columns in values.items())
+    values = {"inserted": set_or_default_values(row)} | values_of_children([row])
     lookup = lookup_of(references)
     model: Any = type(row)
-    statement = _insert_statement(model, shape, schema, lookup.shape)
+    statement = _insert_statement(model, shape_of(values), schema, lookup.shape)
     try:
+        audit_parameters = current_app.extensions["audit"].insert_parameters(row)
         [(body, unknown)] = db.fetch_all(
-            statement, _insert_and_audit_parameters(row, values) | lookup.parameters
+            statement, parameters_of(values) | audit_parameters | lookup.parameters
         )
     except IntegrityError as error:
         if not _was_inserted_before(model, row.pk, error):
@@ -95,43 +94,6 @@ def _select_pk(model: Any) -> Select[Any]:
     return select(key).where(key == bindparam("pk"))
 
 
-def _values_of_row_and_children(row: Any) -> ValuesByTable:
-    values = {"inserted": _set_or_default_values(row)}
-    for relationship in inspect(type(row)).relationships:
-        if children := vars(row).get(relationship.key):
-            rows = [_set_or_default_values(child) for child in children]
-            # A value that only some of the children have is NULL for the others.
-            names = dict.fromkeys(name for row in rows for name in row)
-            values[relationship.key] = {name: [row.get(name) for row in rows] for name in names}
-    return values
-
-
-def _set_or_default_values(row: Any) -> dict[str, Any]:
-    """Return the values that were set, and those that Python makes for the other columns."""
-    given = vars(row)
-    return {
-        column.name: given[column.name] if column.name in given else _python_value(column, given)
-        for column in db.table(type(row)).columns
-        if column.name in given or column.default is not None
-    }
-
-
-def _python_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
-    """Return the value of a column that was not set: derived from others, or its default."""
-    if db.is_derived(column):
-        return db.derived_value(column, values)
-    default: Any = column.default
-    return default.arg(None) if default.is_callable else default.arg
-
-
-def _insert_and_audit_parameters(row: Any, values: ValuesByTable) -> dict[str, Any]:
-    _, audit_parameters = current_app.extensions["audit"]
-    parameters: dict[str, Any] = audit_parameters(row)
-    for table, columns in values.items():
-        parameters |= {f"{table}_{name}": value for name, value in columns.items()}
-    return parameters
-
-
 @cache
 def _insert_statement(
     model: Any, shape: InsertShape, schema: Schema, lookup: LookupShape
@@ -139,15 +101,9 @@ def _insert_statement(
     (_, names), *children = shape
     unknown = _unknown_keys_cte(lookup)
     inserted = _parent_insert_cte(db.table(model), names, unknown)
-    relationships = inspect(model).relationships
-    sources = {
-        relationships[key].mapper.class_: _children_insert_cte(inserted, relationships[key], names)
-        for key, names in children
-    }
-    audit_insert_cte, _ = current_app.extensions["audit"]
-    derived = {each.name for each in db.table(model).columns if db.is_derived(each)}
-    fields = sorted({*names, *(key for key, _ in children)} - derived - {"pk"})
-    audit = audit_insert_cte(inserted, model.__tablename__, fields)
+    sources = children_insert_ctes(model, inserted, children)
+    fields = audited_fields(model, [*names, *(key for key, _ in children)])
+    audit = current_app.extensions["audit"].insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()
     pairs = null() if unknown is None else _rows_as_json_arrays(unknown)
@@ -174,26 +130,3 @@ def _parent_insert_cte(table: Table, names: tuple[str, ...], unknown: CTE | None
         row = select(*values.values()).where(~exists(select(unknown)))
         statement = insert(table).from_select(list(names), row, include_defaults=False)
     return statement.returning(*table.c).cte("inserted")
-
-
-def _children_insert_cte(
-    inserted: CTE, relationship: RelationshipProperty[Any], names: tuple[str, ...]
-) -> CTE:
-    """Return the statement that inserts the children of the new row, however many there are."""
-    table = db.table(relationship.mapper.class_)
-    # A length would cut what is too long, where the column refuses it.
-    types = {
-        name: String() if isinstance(table.c[name].type, String) else table.c[name].type
-        for name in names
-    }
-    arrays = [bindparam(f"{relationship.key}_{name}", type_=ARRAY(types[name])) for name in types]
-    columns = [column(name, types[name]) for name in types]
-    rows = func.unnest(*arrays).table_valued(*columns, name="children").render_derived()
-    [(_pk, foreign_key)] = relationship.local_remote_pairs or ()
-    values = select(inserted.c.pk, *(rows.c[name] for name in types)).join_from(
-        inserted, rows, true()
-    )
-    statement = insert(table).from_select(
-        [str(foreign_key.key), *types], values, include_defaults=False
-    )
-    return statement.returning(*table.c).cte(f"inserted_{relationship.key}")

@@ -6,7 +6,19 @@ from types import MappingProxyType
 from typing import Any
 
 from marshmallow import Schema, fields
-from sqlalchemy import ColumnElement, FromClause, Select, String, cast, func, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Select,
+    String,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import RelationshipProperty, aliased
 from sqlalchemy.sql.selectable import Subquery
 
@@ -22,6 +34,20 @@ def select_json(query: Select[Any], schema: Schema) -> Select[Any]:
     rows = query.subquery()
     row = aliased(query.column_descriptions[0]["entity"], rows)
     return select(cast(json_object(schema, row), String)).select_from(rows)
+
+
+@cache
+def select_json_array(model: Any, schema: Schema) -> Select[Any]:
+    """Return the SELECT of the JSON array of the rows whose keys are in `pks`, in that order."""
+    keys = (
+        func.unnest(bindparam("pks", type_=ARRAY(Uuid())))
+        .table_valued("pk", with_ordinality="number", name="keys")
+        .render_derived()
+    )
+    rows = select(model, keys.c.number).join_from(keys, model, model.pk == keys.c.pk).subquery()
+    row = json_object(schema, aliased(model, rows))
+    items = func.json_agg(aggregate_order_by(row, rows.c.number))
+    return select(cast(items, String))
 
 
 def json_object(

@@ -21,6 +21,23 @@ QueryFactory = Callable[..., db.Query]
 EMPTY_BODY_SCHEMA = fields.Schema()
 
 
+class Creation(NamedTuple):
+    """What a decorated view creates: `view` returns a new row for the values of a body."""
+
+    schema: Schema
+    request_schema: Schema
+    view: Callable[..., Any]
+    authorize: AuthorizeReferences | None
+
+
+class Update(NamedTuple):
+    """What a decorated view updates: a row that `find` finds, with the values of a merge patch."""
+
+    find: QueryFactory
+    patch: Schema
+    view: Callable[..., Any]
+
+
 class Representation(NamedTuple):
     """The JSON of a row, and the entity tag of exactly that JSON."""
 

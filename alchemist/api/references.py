@@ -93,11 +93,14 @@ def restrict_lookup(model: type[Any], is_visible: Visibility) -> None:
 _restrictions: dict[type[Any], Visibility] = {}
 
 
-def find_visible(schema: Schema, body: Any) -> list[Reference]:
+def find_all(schema: Schema, body: Any, path: Path = ()) -> list[Reference]:
+    """Return the references in `body`, which is at `path` of the body of the request."""
+    return list(_references_in_object(schema, body, path))
+
+
+def find_visible(schema: Schema, body: Any, path: Path = ()) -> list[Reference]:
     """Return the references in `body` that the caller may look up."""
-    return [
-        reference for reference in _references_in_object(schema, body, ()) if _is_visible(reference)
-    ]
+    return [reference for reference in find_all(schema, body, path) if _is_visible(reference)]
 
 
 def _is_visible(reference: Reference) -> bool:
@@ -240,7 +243,7 @@ def _parse_key_or_none(field: Pk | NameReference, value: str) -> UUID | str | No
     return None
 
 
-def duplicate_errors(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
+def duplicate_errors(schema: Schema, body: Any, path: Path = ()) -> Iterator[ErrorDetail]:
     """Yield an error for each item of a unique list whose key is in the list before it."""
     for name, field in schema.load_fields.items():
         if isinstance(field, List) and field.unique_by and isinstance(body, dict):
@@ -252,5 +255,6 @@ def duplicate_errors(schema: Schema, body: Any) -> Iterator[ErrorDetail]:
                     parsed = _parse_key_or_none(reference, key) if reference else None
                     key = str(parsed or key).lower()
                     if key in seen:
-                        yield _error_detail((name, index), "duplicate", "It is given twice.")
+                        at = (*path, name, index)
+                        yield _error_detail(at, "duplicate", "It is given twice.")
                     seen.add(key)

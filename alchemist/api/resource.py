@@ -58,14 +58,16 @@ class Resource(MethodView):
         """Return the operationId of a method, which names the function in generated clients.
 
         `PotionList` has listPotions and createPotion; `PotionItem` getPotion, updatePotion and
-        deletePotion. Any other class is named like its operation. A prefix `V1` is kept.
+        deletePotion; `PotionBatch` createPotions. Any other class is named like its operation. A
+        prefix `V1` is kept.
         """
         if method in cls.operation_ids:
             return cls.operation_ids[method]
         name = cls.__name__.removeprefix("V1")
-        if match := re.fullmatch(r"(\w+)(List|Item|Detail)", name):
+        if match := re.fullmatch(r"(\w+)(List|Item|Detail|Batch)", name):
             is_list = method == "get" and match[2] == "List"
-            name = f"List{_plural(match[1])}" if is_list else f"{VERBS[method]}{match[1]}"
+            noun = _plural(match[1]) if is_list or match[2] == "Batch" else match[1]
+            name = f"{'List' if is_list else VERBS[method]}{noun}"
         return f"v1{name}" if cls.__name__.startswith("V1") else name[0].lower() + name[1:]
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:

@@ -1,6 +1,13 @@
 """PostgreSQL, without HTTP and without any domain."""
 
-from .constraints import ConstraintError, constraint_errors_by_name, error_info, not_blank
+from .constraints import (
+    ConstraintError,
+    constraint_errors_by_name,
+    error_info,
+    not_blank,
+    unique_constraints,
+)
+from .deferred_writes import deferred_writes, replace_children
 from .derived_columns import derived_value, folded, is_derived, searchable, sort_column, sortable
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .external_reference import MAX_REFERENCE_LENGTH, ExternallyReferenced
@@ -8,6 +15,7 @@ from .migrations import DATABASE_STATE, PROJECT_ROOT, alembic_config, latest_rev
 from .models import Base, Versioned, table
 from .queries import Parameters, Query, cached_query, check_queries
 from .replicas import UNREACHABLE, Position
+from .row_arrays import array_item_type, array_parameters, arrays_by_column, unnest, unnest_for
 from .session import (
     Engines,
     TransactionMode,
@@ -21,11 +29,11 @@ from .session import (
     fetch_one,
     insert,
     lock_row,
+    lock_rows_by_reference,
     mark_modified,
     missing_row_error,
     names_marked_modified,
     position_of_last_commit,
-    replace_children,
     rolled_back,
     session,
     transaction_mode,
@@ -53,6 +61,9 @@ __all__ = [
     "UnsupportedEncoding",
     "Versioned",
     "alembic_config",
+    "array_item_type",
+    "array_parameters",
+    "arrays_by_column",
     "audit",
     "begin_separate_transaction",
     "cached_query",
@@ -61,6 +72,7 @@ __all__ = [
     "constraint_errors_by_name",
     "create_unpooled_engine",
     "current_engines",
+    "deferred_writes",
     "delete",
     "derived_value",
     "drop_invisible",
@@ -74,6 +86,7 @@ __all__ = [
     "is_derived",
     "latest_revision",
     "lock_row",
+    "lock_rows_by_reference",
     "mark_modified",
     "matches_words",
     "missing_row_error",
@@ -89,6 +102,9 @@ __all__ = [
     "table",
     "transaction_mode",
     "trim_invisible",
+    "unique_constraints",
+    "unnest",
+    "unnest_for",
     "update",
     "use_engines",
     "uses_session_transaction",

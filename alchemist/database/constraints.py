@@ -7,11 +7,13 @@ from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
+    Column,
     Constraint,
     ForeignKeyConstraint,
     Index,
     PrimaryKeyConstraint,
     Table,
+    UniqueConstraint,
 )
 
 from .models import Base
@@ -67,6 +69,15 @@ def constraint_errors_by_name() -> dict[str, ConstraintError]:
         for table in Base.metadata.tables.values()
         for name, constraint in _constraints_and_unique_indexes(table)
     }
+
+
+def unique_constraints(table: Table) -> list[tuple[tuple[Column[Any], ...], ConstraintError]]:
+    """Return the columns and the error of each unique constraint or index of a table."""
+    return [
+        (tuple(constraint.columns), _declared_error(constraint))
+        for _name, constraint in _constraints_and_unique_indexes(table)
+        if isinstance(constraint, UniqueConstraint | Index)
+    ]
 
 
 @cache

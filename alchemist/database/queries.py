@@ -1,14 +1,15 @@
 """SELECT statements that are built once for each combination of arguments."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, wraps
 from inspect import Parameter, Signature, signature
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Select, Uuid, any_, bindparam
+from sqlalchemy import ARRAY, BindParameter, Select, Uuid, any_, bindparam, func
+from sqlalchemy.sql.visitors import replacement_traverse
 
 Parameters = Mapping[str, Any] | None
 
@@ -43,6 +44,11 @@ class Query:
         """Return this query with its `readable` query and `permission`."""
         return replace(self, readable=readable, permission=permission)
 
+    def for_several(self, pks: Sequence[UUID]) -> "Query":
+        """Return the query of the rows with these keys, from that of one row with a `pk`."""
+        others = {name: value for name, value in self.parameters.items() if name != "pk"}
+        return replace(self, select=_select_several(self.select), parameters=others | {"pks": pks})
+
     @property
     def model(self) -> type[Any]:
         """The model whose rows it selects."""
@@ -58,6 +64,15 @@ def _restricted_select(query: Select[Any], names: frozenset[str]) -> Select[Any]
     if "updated_after" in names:
         query = query.where(model.updated_at >= bindparam("updated_after"))
     return query
+
+
+@cache
+def _select_several(select_one: Select[Any]) -> Select[Any]:
+    def replace_pk(element: Any, **_options: Any) -> Any:
+        is_pk = isinstance(element, BindParameter) and element.key == "pk"
+        return func.any(bindparam("pks", type_=ARRAY(Uuid()))) if is_pk else None
+
+    return cast(Select[Any], replacement_traverse(select_one, {}, replace_pk))
 
 
 P = ParamSpec("P")

@@ -8,8 +8,7 @@ from math import inf
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-import sqlalchemy
-from sqlalchemy import Connection, Engine, Executable, Row, event, func, inspect, select
+from sqlalchemy import Connection, Engine, Executable, Row, event, func, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -205,10 +204,20 @@ def lock_row(query: Query) -> Any:
     return row
 
 
+def lock_rows_by_reference(model: Any, references: Sequence[str]) -> Sequence[Any]:
+    """Lock the rows with these references, in their order, and return them."""
+    rows = select(model).where(model.reference == func.any(references)).order_by(model.reference)
+    return session.scalars(
+        rows.with_for_update(key_share=True, of=model),
+        execution_options={"populate_existing": True},
+    ).all()
+
+
 def update(row: Entity, values: Mapping[str, Any]) -> Entity:
     for name, value in values.items():
         setattr(row, name, value)
-    session.flush()
+    if not session.info.get("is_deferred"):
+        session.flush()
     return row
 
 
@@ -216,30 +225,6 @@ def mark_modified(row: Versioned, *names: str) -> None:
     """Mark a row as modified because its child rows changed; the audit log lists `names`."""
     row.updated_at = func.clock_timestamp()
     row.__dict__["_modified_names"] = names_marked_modified(row) | set(names)
-
-
-def replace_children(row: Versioned, name: str, items: Sequence[Mapping[str, Any]]) -> None:
-    """Replace the child rows of a relationship that is ordered by `position`.
-
-    `items` are the values of all children, without position and foreign key. Children that are
-    equal already stay, and then the row is not modified. The statements are on the table, not on
-    the model: this is faster, and nothing needs the children as objects.
-    """
-    mapper: Any = inspect(type(row))
-    relationship = mapper.relationships[name]
-    [(_, foreign_key)] = relationship.local_remote_pairs
-    children = Base.metadata.tables[relationship.mapper.class_.__tablename__]
-    empty = dict.fromkeys(children.c.keys())
-    rows = [
-        {**empty, foreign_key.key: row.pk, "position": position, **item}
-        for position, item in enumerate(items)
-    ]
-    is_child = children.c[foreign_key.key] == row.pk
-    stored = session.execute(select(children).where(is_child).order_by(children.c.position))
-    if [dict(child) for child in stored.mappings()] != rows:
-        session.execute(sqlalchemy.delete(children).where(is_child))
-        session.execute(sqlalchemy.insert(children), rows)
-        mark_modified(row, name)
 
 
 def names_marked_modified(row: object) -> set[str]:

@@ -30,7 +30,8 @@ def example_value(
     # Members beside a `$ref` go first.
     schema = schema if "examples" in schema else resolve_ref(schema, document)
     if "examples" in schema:
-        return schema["examples"][index]
+        # Most fields have the same example everywhere.
+        return schema["examples"][min(index, len(schema["examples"]) - 1)]
     if "properties" in schema:
         return {
             name: value_of(field)

@@ -142,17 +142,23 @@ def _add_body_examples(operation: Json, document: Json) -> None:
     """Give every body an example, made of those of its fields.
 
     An update uses the last example of each field, so that it can be executed after a creation
-    that used the first one of a unique field.
+    that used the first one of a unique field. A batch has two rows, of the examples between them.
     """
     bodies = list(operation.get("requestBody", {}).get("content", {}).values())
     is_update = any(body["schema"].get("$ref", "").endswith("Update") for body in bodies)
-    index = -1 if is_update else 0
+    is_batch = any(body["schema"].get("type") == "array" for body in bodies)
+
+    def example_of(schema: Json, **options: bool) -> Any:
+        if is_batch:
+            return [example_value(schema["items"], document, n, **options) for n in (1, 2)]
+        return example_value(schema, document, -1 if is_update else 0, **options)
+
     for body in bodies:
-        body["example"] = example_value(body["schema"], document, index, with_read_only=False)
+        body["example"] = example_of(body["schema"], with_read_only=False)
     for status, response in operation["responses"].items():
         for content in response.get("content", {}).values() if status < "400" else ():
             changed_members = content.get("example", {})
-            example = example_value(content["schema"], document, index)
+            example = example_of(content["schema"])
             content["example"] = example | changed_members if changed_members else example
 
 

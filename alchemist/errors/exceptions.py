@@ -70,10 +70,11 @@ class Forbidden(ApiError):
     code = "forbidden"
 
     @classmethod
-    def missing_permission(cls, permission: str) -> Self:
-        """Return the error that names the permission the caller lacks."""
+    def missing_permission(cls, permission: str, pointers: Sequence[str] = ()) -> Self:
+        """Return the error that names the permission the caller lacks, and what needs it."""
         detail = f"This needs the permission {permission}."
-        return cls(detail, [{"code": "forbidden", "detail": detail, "permission": permission}])
+        entry = {"code": "forbidden", "detail": detail, "permission": permission}
+        return cls(detail, [{"pointer": pointer, **entry} for pointer in pointers] or [entry])
 
 
 class NotFound(ApiError):

@@ -106,7 +106,8 @@ def values(operation: Operation) -> Iterator[Request]:
     for value in VALUES:
         yield _judged(operation, value, is_valid, f"the body is {_short(value)}")
     for name in ("", "a/b~c", "__class__", "_schema", "pk", "version", "\U0001f9ea", "k" * 5000):
-        body = operation.sample() | {name: {"deep": [0]}}
+        body, extra = operation.sample(), {name: {"deep": [0]}}
+        body = [*body[:-1], body[-1] | extra] if isinstance(body, list) else body | extra
         yield operation.request(body).but(f"there is a field {name[:20]!r}")
 
 

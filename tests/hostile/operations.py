@@ -62,8 +62,13 @@ class Operation:
         if self.schema is None:
             return None
         shown = self.about["requestBody"]["content"][MEDIA_TYPE]["example"]
-        fields = self.schema.get("properties", {})
-        number = next(_serial)
+        if isinstance(shown, list):
+            entry = self.part(self.schema["items"])
+            return [self._fresh_object(each, entry) for each in shown]
+        return self._fresh_object(shown, self.schema)
+
+    def _fresh_object(self, shown: Json, schema: Json) -> Json:
+        fields, number = schema.get("properties", {}), next(_serial)
         return {
             name: _fresh(value, self.part(fields[name]), number) for name, value in shown.items()
         }

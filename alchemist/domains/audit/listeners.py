@@ -1,6 +1,5 @@
 """Writes the audit log: listeners of the session add an entry for each change of a row."""
 
-import json
 import os
 import pwd
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,24 +7,16 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from flask import Flask, has_request_context
+from flask import has_request_context
 from sqlalchemy import (
-    CTE,
-    JSON,
-    ColumnElement,
     String,
     Uuid,
-    bindparam,
-    cast,
     event,
     insert,
     inspect,
-    literal_column,
-    select,
 )
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.types import TypeEngine
-from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.api.request import request
@@ -40,8 +31,7 @@ ValueChange = dict[str, str | None]
 Change = tuple[str, str, UUID, list[str], list[ValueChange]]
 CHANGE_COLUMNS = ("action", "resource", "resource_pk", "fields", "changes")
 INSERT = insert(db.table(AuditEntry))
-PARAMETER_TYPES: dict[str, TypeEngine[Any]] = {
-    "pk": Uuid(),
+ACTOR_TYPES: dict[str, TypeEngine[Any]] = {
     "user_id": Uuid(),
     "token_id": Uuid(),
     "request_id": String(),
@@ -77,7 +67,7 @@ def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> N
 
 def _write(session: Session, changes: list[Change]) -> None:
     if changes:
-        actor = _actor_columns()
+        actor = actor_columns()
         entries = [dict(zip(CHANGE_COLUMNS, change, strict=True)) | actor for change in changes]
         session.connection().execute(INSERT, entries)
 
@@ -90,10 +80,10 @@ def _flushed_changes(session: Session) -> Iterator[Change]:
     """Yield the change of each row that was flushed."""
     # Python generates primary keys, so new rows have theirs.
     for row in _only_versioned(session.new):
-        yield "create", row.__tablename__, row.pk, _changed_fields(row), _value_changes(row)
+        yield "create", row.__tablename__, row.pk, changed_fields(row), value_changes(row)
     for row in _only_versioned(session.dirty):
-        if fields := _changed_fields(row):
-            yield "update", row.__tablename__, row.pk, fields, _value_changes(row)
+        if fields := changed_fields(row):
+            yield "update", row.__tablename__, row.pk, fields, value_changes(row)
     for row in _only_versioned(session.deleted):
         yield "delete", row.__tablename__, row.pk, [], []
 
@@ -102,7 +92,7 @@ def _only_versioned(rows: Iterable[object]) -> Iterator[Any]:
     return (row for row in rows if isinstance(row, Versioned))
 
 
-def _changed_fields(row: Any) -> list[str]:
+def changed_fields(row: Any) -> list[str]:
     """Return the names of the changed columns and of the changed children of a row."""
     state = inspect(row)
     columns = state.mapper.column_attrs.keys()
@@ -111,7 +101,7 @@ def _changed_fields(row: Any) -> list[str]:
     return sorted((changed - hidden) | db.names_marked_modified(row))
 
 
-def _value_changes(row: Any) -> list[ValueChange]:
+def value_changes(row: Any) -> list[ValueChange]:
     """Return the former and new values of the columns whose values are audited."""
     names = _audited_columns(row.__tablename__)
     histories = {name: inspect(row).attrs[name].history for name in names}
@@ -138,10 +128,10 @@ def _value_as_text(values: Sequence[Any]) -> str | None:
     return " ".join(value) if isinstance(value, list) else value
 
 
-def _actor_columns() -> dict[str, Any]:
+def actor_columns() -> dict[str, Any]:
     """Return who makes the change: the caller of the request, or else a command's user."""
     if not has_request_context():
-        return dict.fromkeys(PARAMETER_TYPES.keys() - {"pk"}) | {"os_user": _os_user()}
+        return dict.fromkeys(ACTOR_TYPES) | {"os_user": _os_user()}
     caller = request.caller
     return {
         "user_id": caller.user_id,
@@ -160,37 +150,6 @@ def _os_user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return str(os.getuid())
-
-
-def audit_insert_cte(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
-    """Return a CTE that writes the audit entry of an INSERT in the same statement.
-
-    `audit_parameters` returns the values of its parameters. The rest is the same for all rows with
-    these fields, so it is part of the SQL text.
-    """
-    change: tuple[ColumnElement[Any], ...] = (
-        literal_column("'create'"),
-        literal_column(f"'{resource}'"),
-        inserted.c.pk,
-        literal_column(f"'{{{','.join(fields)}}}'::varchar[]"),
-        cast(bindparam("audit_changes", type_=String()), JSON),
-    )
-    parameters = [
-        bindparam(f"audit_{name}", type_=type_) for name, type_ in PARAMETER_TYPES.items()
-    ]
-    values = select(*change, *parameters).select_from(inserted)
-    return INSERT.from_select([*CHANGE_COLUMNS, *PARAMETER_TYPES], values).cte("audit_entry")
-
-
-def audit_parameters(row: Any) -> dict[str, Any]:
-    """Return the parameters of `audit_insert_cte` for a row that the current request inserts."""
-    parameters = _actor_columns() | {"pk": uuid7(), "changes": json.dumps(_value_changes(row))}
-    return {f"audit_{name}": value for name, value in parameters.items()}
-
-
-def init_app(app: Flask) -> None:
-    app.extensions["audit"] = audit_insert_cte, audit_parameters
-    register_listeners()
 
 
 def register_listeners() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from alchemist.api import Blueprint, Resource, openapi
+from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation
 from alchemist.api.request import request
@@ -65,6 +66,9 @@ class CouponItem(Resource):
         A redeemed coupon cannot be deleted: the 409 lists some of its redemptions.
         """
         service.delete(coupon)
+
+
+add_batch(blp, "/batch", CouponList, CouponItem)
 
 
 @blp.route("/<uuid:coupon_id>/redemptions")

@@ -32,8 +32,8 @@ CODE_DESCRIPTION = (
 INIT_COUNT_DESCRIPTION = "The number of uses in total."
 REMAINING_COUNT_DESCRIPTION = "The number of uses left."
 MAX_COUNT = 1_000_000_000
-# For the creation and for the update: codes are unique, so the second example must differ.
-CODE_EXAMPLES = ("MidsummerBrew", "MidsummerBrew2")
+# For a creation, for two of a batch, and for an update: codes are unique, so they must differ.
+CODE_EXAMPLES = ("MidsummerBrew", "MaydayBrew", "MidwinterBrew", "MidsummerBrew2")
 
 
 def exceeds_init_count(values: Mapping[str, Any]) -> bool:

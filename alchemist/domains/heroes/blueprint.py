@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.api.request import request
 from alchemist.database import Query
@@ -59,3 +60,6 @@ class HeroItem(Resource):
     def delete(self, hero: Hero) -> None:
         """Delete a hero"""
         service.delete(hero)
+
+
+add_batch(blp, "/batch", HeroList)

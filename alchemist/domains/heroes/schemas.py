@@ -9,8 +9,13 @@ from .models import ROLES, Hero
 
 # A row of the sample data: Old Jory, a hero without an owner.
 EXAMPLE_PK = "0195a9f5-87b2-7ea8-9a80-c3e44d5fe635"
-# One for the examples of POST and one for PATCH: a nickname must be unique.
-NICKNAME_EXAMPLES = ("Brother Thistle", "Brother Thistle the Elder")
+# For a creation, for two of a batch, and for an update: a nickname must be unique.
+NICKNAME_EXAMPLES = (
+    "Brother Thistle",
+    "Sister Bramble",
+    "Dame Hollyhock",
+    "Brother Thistle the Elder",
+)
 NICKNAME_DESCRIPTION = "The name of the hero. No two heroes have the same one in any case."
 ROLE_DESCRIPTION = "What the hero is good at."
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.database import Query
 
@@ -56,3 +57,6 @@ class IngredientItem(Resource):
         An ingredient of a potion cannot be deleted: 409 names the potions.
         """
         service.delete(ingredient)
+
+
+add_batch(blp, "/batch", IngredientList, IngredientItem)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.database import Query
 
@@ -55,3 +56,6 @@ class PotionItem(Resource):
     def delete(self, potion: Potion) -> None:
         """Delete a potion"""
         service.delete(potion)
+
+
+add_batch(blp, "/batch", PotionList, PotionItem)

@@ -1,10 +1,11 @@
 """Restricts products to those that the caller may change."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from alchemist import errors
-from alchemist.api.references import Reference
+from alchemist.api.references import Reference, json_pointer
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.stores import service as stores
@@ -23,10 +24,9 @@ def writable_query(pk: UUID) -> Query:
 def check_store_owner(references: Iterable[Reference]) -> None:
     """Raise Forbidden if a product refers to the store of another user."""
     user_id = request.caller.owner_filter(WRITE)
-    for reference in references:
-        if (
-            user_id is not None
-            and reference.target.model is Store
-            and stores.exists_of_other_owner(reference.key, user_id)
-        ):
-            raise errors.Forbidden.missing_permission(f"{WRITE}:any")
+    to_stores: list[Any] = [each for each in references if each.target.model is Store]
+    if user_id is None or not to_stores:
+        return
+    if forbidden := stores.pks_of_other_owners({each.key for each in to_stores}, user_id):
+        pointers = [json_pointer(each.path) for each in to_stores if each.key in forbidden]
+        raise errors.Forbidden.missing_permission(f"{WRITE}:any", pointers)

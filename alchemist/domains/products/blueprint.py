@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.database import Query
 
@@ -69,6 +70,9 @@ class ProductItem(Resource):
         An ordered product cannot be deleted: the 409 lists some of the orders.
         """
         service.delete(product)
+
+
+add_batch(blp, "/batch", ProductList, ProductItem, create_many=service.create_many)
 
 
 @blp.route("/<uuid:pk>/restock")

@@ -1,6 +1,6 @@
 """Schemas of products: the bodies, the representation, and the list query."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,9 @@ from alchemist.api.fields import (
     Text,
     UtcDateTime,
 )
+from alchemist.api.json_body import LoadedBody
 from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, SearchText, Sort
+from alchemist.api.references import json_pointer
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
 from alchemist.domains.stores import service as stores
@@ -41,8 +43,13 @@ EXAMPLE_STORE_PK, EXAMPLE_STORE_NAME = "01970df4-0414-76ae-bb1e-b22b1b2ba06b", "
 EXAMPLE_POTION_PK = "01960fca-b226-7575-b9c6-8a1a3631a81a"
 EXAMPLE_REFERENCE = "SKU-21227"
 REFERENCE_EXAMPLES = (None, "SKU-30107", "SKU-30108", "SKU-30109")
-# For the creation and for the update: names are unique, so the second example must differ.
-NAME_EXAMPLES = ("Beekeeper's Apology, small bottle", "Beekeeper's Apology, large bottle")
+# For a creation, for two of a batch, and for an update: names are unique, so they must differ.
+NAME_EXAMPLES = (
+    "Beekeeper's Apology, small bottle",
+    "Beekeeper's Apology, medium bottle",
+    "Beekeeper's Apology, barrel",
+    "Beekeeper's Apology, large bottle",
+)
 NAME_DESCRIPTION = "The name of the product, unique in its store."
 
 
@@ -139,15 +146,15 @@ class ProductSchema(Schema):
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
-    def stored_errors(
-        self, values: Mapping[str, Any], current: Mapping[str, Any]
-    ) -> Iterator[ErrorDetail]:
-        """Yield an error if the currency of the store has no such amount as the price."""
-        currency = current.get("currency")
-        if currency is None and "store_id" in values:
-            currency = stores.currency_of(values["store_id"])
-        if currency is not None and "price" in values:
-            yield from amount_errors(values["price"], currency, "#/price")
+    def stored_errors(self, bodies: Sequence[LoadedBody]) -> Iterator[ErrorDetail]:
+        """Yield an error for each price that the currency of its store lacks."""
+        currencies: dict[Any, str] = stores.currencies_of(
+            {each.values["store_id"] for each in bodies if "store_id" in each.values}
+        )
+        for path, values, current, _errors in bodies:
+            currency = current.get("currency") or currencies.get(values.get("store_id"))
+            if currency is not None and "price" in values:
+                yield from amount_errors(values["price"], currency, json_pointer((*path, "price")))
 
 
 class RestockSchema(Schema):

@@ -1,6 +1,6 @@
 """Queries of products, and the operations that change them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -62,13 +62,21 @@ def list_query(
     return query
 
 
-def create(*, store_id: UUID, price: Decimal, **values: Any) -> Product:
+def create(**values: Any) -> Product:
     """Return a new product; raise UnprocessableContent if its currency lacks the price."""
-    currency = stores.currency_of(store_id)
-    if currency is not None:
-        check_price(price, currency)
+    [product] = create_many([values])
+    if product.currency:
+        check_price(product.price, product.currency)
+    return product
+
+
+def create_many(entries: Sequence[Mapping[str, Any]]) -> list[Product]:
+    """Return new products, whose prices are checked already; all stores are looked up at once."""
+    currencies = stores.currencies_of({values["store_id"] for values in entries})
     # Without a store the INSERT fails, whatever the currency is.
-    return Product(store_id=store_id, price=price, currency=currency or "", **values)
+    return [
+        Product(currency=currencies.get(values["store_id"], ""), **values) for values in entries
+    ]
 
 
 def check_price(price: Decimal, currency: str) -> None:

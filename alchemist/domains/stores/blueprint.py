@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from alchemist.api import PUBLIC, Blueprint, Resource
+from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.api.request import request
 from alchemist.database import Query
@@ -61,3 +62,6 @@ class StoreItem(Resource):
         A store with products cannot be deleted: 409 names some of them.
         """
         service.delete(store)
+
+
+add_batch(blp, "/batch", StoreList, StoreItem)

@@ -1,10 +1,10 @@
 """Queries of stores, and the operations that change them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from alchemist import database as db
 from alchemist.database import matches_words
@@ -72,23 +72,25 @@ def delete(store: Store) -> None:
 
 
 @db.cached_query
-def _currency_query(pk: UUID) -> Select[Any]:
-    return select(Store.currency).where(Store.pk == pk)
+def _currencies_query(pks: list[UUID]) -> Select[Any]:
+    return select(Store.pk, Store.currency).where(Store.pk == func.any(pks))
 
 
-def currency_of(pk: UUID) -> str | None:
-    """Return the currency of a store, or None if it does not exist."""
-    query = _currency_query(pk)
-    row = db.fetch_one(query.select, query.parameters)
-    return row[0] if row else None
+def currencies_of(pks: Collection[UUID]) -> dict[UUID, str]:
+    """Return the currencies of the stores that exist, by their pk."""
+    query = _currencies_query(list(pks))
+    rows = db.fetch_all(query.select, query.parameters) if pks else ()
+    return {pk: currency for pk, currency in rows}  # noqa: C416  a row is no pair for mypy
 
 
 @db.cached_query
-def _of_other_owner(pk: UUID | str, user_id: UUID) -> Select[Any]:
-    return select(Store.pk).where(Store.pk == pk, Store.owner_id.is_distinct_from(user_id))
+def _of_other_owners_query(pks: list[UUID], user_id: UUID) -> Select[Any]:
+    return select(Store.pk).where(
+        Store.pk == func.any(pks), Store.owner_id.is_distinct_from(user_id)
+    )
 
 
-def exists_of_other_owner(pk: UUID | str, user_id: UUID) -> bool:
-    """Return whether the store exists and the user is not its owner."""
-    query = _of_other_owner(pk, user_id)
-    return db.fetch_one(query.select, query.parameters) is not None
+def pks_of_other_owners(pks: Collection[UUID], user_id: UUID) -> set[UUID]:
+    """Return the pks of those of the stores whose owner is not the user."""
+    query = _of_other_owners_query(list(pks), user_id)
+    return {pk for (pk,) in db.fetch_all(query.select, query.parameters)}

@@ -8,6 +8,7 @@ from flask import Response
 
 from alchemist import errors
 from alchemist.api import Blueprint, JsonResponse, Resource, idempotency, openapi, problem_codes
+from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation, load_body_as_args
 from alchemist.api.request import request
@@ -102,6 +103,9 @@ class UserItem(Resource):
         identifiers = (user.pk, user.email)
         service.delete(user)
         idempotency.delete_responses_mentioning(*identifiers)
+
+
+add_batch(blp, "/users/batch", UserList)
 
 
 @blp.route("/users/<uuid:pk>/anonymise")

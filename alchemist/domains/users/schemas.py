@@ -29,8 +29,13 @@ from .service import ANONYMOUS_EMAIL
 EXAMPLE_PK = "01959eef-55c8-7fcc-a7fc-9465aed360c0"
 EXAMPLE_OWNER_PK = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
 EXAMPLE_MERCHANT_PK = "019592b7-a058-75ca-a30f-8e67b7655127"
-# One for the examples of POST and one for PATCH: an e-mail address must be unique.
-EMAIL_EXAMPLES = ("ada@alchemist.example", "ada.ingram@alchemist.example")
+# For a creation, for two of a batch, and for an update: an e-mail address must be unique.
+EMAIL_EXAMPLES = (
+    "ada@alchemist.example",
+    "bela@alchemist.example",
+    "cecily@alchemist.example",
+    "ada.ingram@alchemist.example",
+)
 EMAIL_DESCRIPTION = "The e-mail address, in lower case. No two users have the same one in any case."
 FULL_NAME_DESCRIPTION = "The name, as the person writes it."
 

@@ -1,0 +1,141 @@
+"""`POST …/batch`: many creations, or updates by reference, in one request."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from alchemist import errors
+from alchemist.errors import ErrorDetail
+
+from . import fields, openapi, problem_codes, rate_limits
+from .batches import BatchOperation, CreateMany, store_entries
+from .blueprint import QUERY_PARSER, Blueprint
+from .idempotency import idempotent
+from .json_body import read_json
+from .request import JSON, request
+from .resource import Resource
+from .response import JsonResponse
+
+MAX_ENTRIES = 500
+DESCRIPTION = """\
+Takes an array of what the creation of one row takes, and stores all rows or none. Every mistake of
+every entry is reported, with the number of the entry in front: `#/3/name`. Two entries with the
+same unique value are 422 `duplicate`. It counts as a costly request."""
+UPDATE_DESCRIPTION = """
+
+With `on_conflict=update`, an entry whose `reference` a stored row has updates that row, with the
+permissions and the rules of an update, without `If-Match`. An entry that changes nothing leaves the
+row and its version as they are. The answer is 200 if no row is new."""
+
+
+class BatchQuery(fields.Schema):
+    on_conflict = fields.Enum(
+        "update",
+        name="OnConflict",
+        metadata={
+            "description": "`update` changes the row whose `reference` an entry has, as a PATCH "
+            "would: members that the entry lacks stay. Other entries create rows. Without the "
+            "parameter, a taken reference is a conflict (409).",
+        },
+    )
+
+
+BATCH_QUERY = BatchQuery()
+View = Callable[[Resource], Response]
+
+
+def add_batch(
+    blueprint: Blueprint,
+    rule: str,
+    rows: Any,
+    row: Any = None,
+    *,
+    create_many: CreateMany | None = None,
+) -> None:
+    """Add a resource whose POST does for each entry of an array what the POST of `rows` does.
+
+    With `on_conflict=update` it does what the PATCH of `row` does, for the entries whose
+    `reference` is that of a stored row. Both are resources. `create_many` is as in BatchOperation.
+    """
+    creation = _bound(rows.post.creation, rows)
+    update = _bound(row.patch.update, row) if row else None
+    operation = BatchOperation(creation, update, create_many)
+    view = _documented(blueprint, _batch_view(operation), rows, row)
+    members = {
+        "__module__": rows.__module__,
+        "permissions": {"post": rows.permissions["post"]},
+        "post": rate_limits.count_as_costly(idempotent(view)),
+    }
+    name = f"{rows.__name__.removesuffix('List')}Batch"
+    blueprint.route(rule)(type(name, (Resource,), members))
+
+
+def _bound(operation: Any, resource: type[Resource]) -> Any:
+    """Return the operation with the view as a method of an instance of its resource."""
+    return operation._replace(view=partial(operation.view, resource()))
+
+
+def _batch_view(operation: BatchOperation) -> View:
+    def post(_resource: Resource) -> Response:
+        query, query_errors = _parse_query(operation)
+        entries = read_json(request)
+        _check_entries(entries, query_errors)
+        update = operation.update if query.get("on_conflict") else None
+        chosen = replace(operation, update=update)
+        stored = store_entries(chosen, entries, query_errors=query_errors)
+        return JsonResponse(stored.body, 201 if stored.created_count else 200)
+
+    return post
+
+
+def _parse_query(operation: BatchOperation) -> tuple[dict[str, Any], list[ErrorDetail]]:
+    """Return the values and the errors of the query."""
+    if operation.update is None:
+        return {}, request.unexpected_parameter_errors()
+    try:
+        return QUERY_PARSER.parse(BATCH_QUERY, request, location="query"), []
+    except errors.UnprocessableContent as error:
+        return {}, error.errors
+
+
+def _check_entries(entries: Any, query_errors: list[ErrorDetail]) -> None:
+    """Raise UnprocessableContent unless it is an array with 1 to 500 entries."""
+    code = detail = ""
+    if not isinstance(entries, list):
+        code, detail = "wrong-type", "Not an array."
+    elif not entries:
+        code, detail = "too-short", "Must have at least one entry."
+    elif len(entries) > MAX_ENTRIES:
+        code, detail = "too-long", f"Must have at most {MAX_ENTRIES} entries."
+    if code:
+        error = {"pointer": "#", "code": code, "detail": detail}
+        raise errors.UnprocessableContent.from_errors([*query_errors, error])
+
+
+def _documented(blueprint: Blueprint, view: View, rows: Any, row: Any) -> View:
+    """Return the view with the documentation that follows from those of one row."""
+    schema, body = type(rows.post.creation.schema), type(rows.post.creation.request_schema)
+    nouns = rows.operation_id("get").removeprefix("list").lower()
+    view.__doc__ = f"Create several {nouns}\n\n{DESCRIPTION}{UPDATE_DESCRIPTION if row else ''}"
+    array = {"type": "array", "minItems": 1, "maxItems": MAX_ENTRIES}
+    in_order = "The rows, in the order of the entries"
+    responses = {201: openapi.response(f"{in_order}.", schema(many=True), {})}
+    if row:
+        responses[200] = openapi.response(f"{in_order}; none is new.", schema(many=True), {})
+    codes = problem_codes.documented("duplicate", "too-long", "too-short", "wrong-type")
+    for single in [rows.post, row.patch] if row else [rows.post]:
+        codes["x-problem-codes"] += single._apidoc["manual_doc"]["x-problem-codes"]
+    operation = openapi.documented_like(
+        view,
+        view,
+        responses=responses | openapi.error_responses(406, 409, 413, 415),
+        requestBody=openapi.request_body({**array, "items": body.for_request_body()}, [JSON]),
+        **codes,
+    )
+    if row:
+        documented: Any = blueprint.arguments(BatchQuery, location="query")(operation)
+        operation._apidoc = documented._apidoc  # type: ignore[attr-defined]
+    return operation

@@ -1,0 +1,254 @@
+"""Create many rows at once, or update those whose reference is taken: all of them, or none.
+
+What is wrong with an entry is reported as in a request of its own, with the number of the entry in
+front: `#/3/name`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from marshmallow import Schema, ValidationError
+from sqlalchemy.exc import IntegrityError
+
+from alchemist import database as db
+from alchemist import errors
+from alchemist.errors import ErrorDetail
+
+from . import bulk_write, json_select, references, unique_values
+from .database_errors import sqlstate
+from .json_body import LoadedBody, load_without_lookup
+from .operations import Creation, Update
+from .unique_values import TakenValue
+
+FOREIGN_KEY_VIOLATION = "23503"
+UNIQUE_VIOLATION = "23505"
+# What a view may raise for one entry; errors of the first of these that occurs are raised.
+FAILURES = (errors.Forbidden, errors.UnprocessableContent, errors.Conflict)
+# Stands for the key in a query of one row that is made one of several rows.
+ANY_PK = UUID(int=0)
+CreateMany = Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class BatchOperation:
+    """What is done with each entry: that of a POST of one row or, with `update`, of a PATCH.
+
+    `create_many` replaces the view of the POST, if that would look up something for each row.
+    """
+
+    creation: Creation
+    update: Update | None = None
+    create_many: CreateMany | None = None
+
+
+class Stored(NamedTuple):
+    """The JSON array of the rows of all entries, in order, and how many of the rows are new."""
+
+    body: str
+    created_count: int
+
+
+@dataclass
+class Entry:
+    """An entry of a batch, and the stored row that it updates, with its representation."""
+
+    body: Any
+    row: Any = None
+    current: Mapping[str, Any] | None = None
+
+
+def store_entries(
+    operation: BatchOperation,
+    bodies: Sequence[Any],
+    *,
+    query_errors: Sequence[ErrorDetail] = (),
+) -> Stored:
+    """Create or update a row for each body, in the session.
+
+    The number of statements does not depend on the number of bodies. The views of the operation
+    use the caller of the current request. Raise UnprocessableContent, Forbidden or Conflict for all
+    mistakes of one kind together, and RetryRequest if another writer was faster.
+    """
+    entries = [Entry(body) for body in bodies]
+    if operation.update:
+        _lock_existing(operation, operation.update, entries)
+    loaded = _load(operation, entries, query_errors)
+    with db.deferred_writes():
+        rows = _create_or_change(operation, entries, loaded)
+        _check_repeated(rows)
+    write_updates = bulk_write.prepare_updates([each.row for each in entries if each.row])
+    new = [row for row, entry in zip(rows, entries, strict=True) if entry.row is None]
+    try:
+        with db.session.begin_nested():
+            write_updates()
+            bulk_write.insert_many(new)
+    except IntegrityError as error:
+        raise _located(operation, entries, rows, error) or error from error
+    return Stored(_representations(operation, rows), len(new))
+
+
+def _representations(operation: BatchOperation, rows: Sequence[Any]) -> str:
+    model: Any = type(rows[0])
+    statement = json_select.select_json_array(model, operation.creation.schema)
+    body: str = db.session.scalars(statement, {"pks": [row.pk for row in rows]}).one()
+    return body
+
+
+def _lock_existing(operation: BatchOperation, update: Update, entries: Sequence[Entry]) -> None:
+    """Lock the rows whose references the entries have, and add them to the entries.
+
+    Raise Forbidden if the caller may not change all of them.
+    """
+    by_reference = _group_by_reference(operation.creation.request_schema, entries)
+    query = update.find(pk=ANY_PK)
+    rows = db.lock_rows_by_reference(query.model, list(by_reference)) if by_reference else ()
+    writable = query.for_several([row.pk for row in rows])
+    statement = json_select.select_json(writable.select, operation.creation.schema)
+    documents = db.fetch_all(statement, writable.parameters) if rows else ()
+    current = {document["pk"]: document for document in (json.loads(text) for (text,) in documents)}
+    for row in rows:
+        for number in by_reference[row.reference]:
+            entries[number].row, entries[number].current = row, current.get(str(row.pk))
+    if forbidden := [n for n, each in enumerate(entries) if each.row and each.current is None]:
+        pointers = [references.json_pointer((number,)) for number in forbidden]
+        raise errors.Forbidden.missing_permission(query.permission, pointers)
+
+
+def _group_by_reference(schema: Schema, entries: Sequence[Entry]) -> dict[str, list[int]]:
+    """Return the numbers of the entries by their reference, as far as it is valid."""
+    by_reference: dict[str, list[int]] = {}
+    for number, entry in enumerate(entries):
+        sent = entry.body.get("reference") if isinstance(entry.body, dict) else None
+        with suppress(ValidationError):
+            if sent is not None:
+                reference: Any = schema.fields["reference"].deserialize(sent)
+                by_reference.setdefault(reference, []).append(number)
+    return by_reference
+
+
+def _load(
+    operation: BatchOperation, entries: Sequence[Entry], query_errors: Sequence[ErrorDetail]
+) -> list[LoadedBody]:
+    """Return the values of the entries; raise UnprocessableContent for all errors in them."""
+    creation, update = operation.creation, operation.update
+    found = [
+        reference
+        for number, entry in enumerate(entries)
+        for reference in references.find_visible(creation.request_schema, entry.body, (number,))
+    ]
+    if creation.authorize:
+        creation.authorize(found)
+    loaded = [
+        load_without_lookup(
+            update.patch if update and entry.row else creation.request_schema,
+            entry.body,
+            entry.current or {},
+            (number,),
+        )
+        for number, entry in enumerate(entries)
+    ]
+    details = [*query_errors, *(detail for each in loaded for detail in each.errors)]
+    if hasattr(creation.request_schema, "stored_errors"):
+        details += creation.request_schema.stored_errors(loaded)
+    details += references.find_reference_errors(found)
+    _raise_if_any(details)
+    return loaded
+
+
+def _raise_if_any(details: list[ErrorDetail]) -> None:
+    if details:
+        raise errors.UnprocessableContent.from_errors(sorted(details, key=_entry_number))
+
+
+def _entry_number(detail: ErrorDetail) -> int:
+    """Return the number of the entry that the error is in, -1 for an error in the query."""
+    return int(detail["pointer"].split("/")[1]) if "pointer" in detail else -1
+
+
+def _create_or_change(
+    operation: BatchOperation, entries: Sequence[Entry], loaded: Sequence[LoadedBody]
+) -> list[Any]:
+    """Return the row of each entry; raise all errors of one class together."""
+    values = [body.values for body, entry in zip(loaded, entries, strict=True) if not entry.row]
+    created = iter(operation.create_many(values)) if operation.create_many else None
+    rows, failures = [], []
+    for number, (entry, body) in enumerate(zip(entries, loaded, strict=True)):
+        try:
+            if entry.row is None:
+                rows.append(next(created) if created else operation.creation.view(body.values))
+            else:
+                operation.update.view(entry.row, body.values)  # type: ignore[union-attr]
+                rows.append(entry.row)
+        except FAILURES as error:
+            failures.append((number, error))
+    if failures:
+        raise _merge(failures)
+    return rows
+
+
+def _merge(failures: Sequence[tuple[int, errors.ApiError]]) -> errors.ApiError:
+    """Return one error of the first class of FAILURES that occurs, with all details of its kind."""
+    kind = next(each for each in FAILURES if any(isinstance(error, each) for _, error in failures))
+    same_kind = [(number, error) for number, error in failures if isinstance(error, kind)]
+    details = [
+        detail | {"pointer": f"#/{number}{detail.get('pointer', '#')[1:]}"}
+        for number, error in same_kind
+        for detail in error.errors or [{"code": error.problem_type.code, "detail": error.detail}]
+    ]
+    first = same_kind[0][1]
+    code = None if first.errors else first.problem_type.code
+    return kind(first.detail, details, code=code)
+
+
+def _check_repeated(rows: Sequence[Any]) -> None:
+    """Raise UnprocessableContent for each unique value that an earlier entry has, too."""
+    _raise_if_any(
+        [
+            {
+                "pointer": _pointer(taken),
+                "code": "duplicate",
+                "detail": f"Entry {first} of this request has it, too.",
+            }
+            for taken, first in unique_values.find_repeated(rows)
+        ]
+    )
+
+
+def _pointer(taken: TakenValue) -> str:
+    return f"#/{taken.number}{taken.key.error.pointer[1:]}"
+
+
+def _located(
+    operation: BatchOperation, entries: Sequence[Entry], rows: Sequence[Any], error: IntegrityError
+) -> errors.ApiError | None:
+    """Return the error of the violated constraint with the entries that violate it."""
+    if sqlstate(error) == FOREIGN_KEY_VIOLATION:
+        schema = operation.creation.request_schema
+        found = [
+            reference
+            for number, entry in enumerate(entries)
+            for reference in references.find_all(schema, entry.body, (number,))
+        ]
+        unknown = references.find_reference_errors(found)
+        return errors.UnprocessableContent.from_errors(unknown) if unknown else None
+    if sqlstate(error) != UNIQUE_VIOLATION:
+        return None
+    taken = list(unique_values.find_taken(rows))
+    is_race = operation.update and any(each.key.error.pointer == "#/reference" for each in taken)
+    if is_race or not taken:
+        return errors.RetryRequest("Another request stored the same values.")
+    return _conflict(entries, sorted(taken, key=lambda each: (each.number, _pointer(each))))
+
+
+def _conflict(entries: Sequence[Entry], taken: Sequence[TakenValue]) -> errors.Conflict:
+    details = []
+    for each in taken:
+        value = entries[each.number].body.get(each.key.error.pointer.removeprefix("#/"))
+        detail = f"{each.key.error.detail} It is {json.dumps(value, ensure_ascii=False)}."
+        details.append({"pointer": _pointer(each), "code": "already-exists", "detail": detail})
+    summary = details[0]["detail"] if len(details) == 1 else f"{len(details)} values are taken."
+    return errors.Conflict(summary, details)

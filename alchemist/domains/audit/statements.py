@@ -1,0 +1,119 @@
+"""Parts of statements that write the audit entries of the rows that they insert or update."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    JSON,
+    ColumnElement,
+    String,
+    Uuid,
+    bindparam,
+    cast,
+    exists,
+    literal_column,
+    select,
+)
+from sqlalchemy.types import TypeEngine
+from uuid_utils.compat import uuid7
+
+from alchemist import database as db
+
+from .listeners import (
+    ACTOR_TYPES,
+    CHANGE_COLUMNS,
+    INSERT,
+    actor_columns,
+    changed_fields,
+    register_listeners,
+    value_changes,
+)
+
+ENTRY_TYPES: dict[str, TypeEngine[Any]] = {"pk": Uuid(), **ACTOR_TYPES}
+# What each of many entries has for itself; arrays and JSON are passed as text.
+ARRAY_TYPES: dict[str, TypeEngine[Any]] = {
+    "pk": Uuid(),
+    "resource_pk": Uuid(),
+    "fields": String(),
+    "changes": String(),
+}
+
+
+class AuditStatements:
+    """What the statements of `api` need to write audit entries, without importing this domain."""
+
+    @staticmethod
+    def insert_cte(inserted: CTE, resource: str, fields: Iterable[str]) -> CTE:
+        """Return a CTE that writes the audit entry of an INSERT in the same statement.
+
+        `insert_parameters` returns the values of its parameters. The rest is the same for all rows
+        with these fields, so it is part of the SQL text.
+        """
+        change: tuple[ColumnElement[Any], ...] = (
+            literal_column("'create'"),
+            literal_column(f"'{resource}'"),
+            inserted.c.pk,
+            literal_column(f"'{_array_literal(fields)}'::varchar[]"),
+            cast(bindparam("audit_changes", type_=String()), JSON),
+        )
+        values = select(*change, *_parameters(ENTRY_TYPES)).select_from(inserted)
+        return INSERT.from_select([*CHANGE_COLUMNS, *ENTRY_TYPES], values).cte("audit_entry")
+
+    @staticmethod
+    def insert_parameters(row: Any) -> dict[str, Any]:
+        """Return the parameters of `insert_cte` for a row that the current request inserts."""
+        changes = json.dumps(value_changes(row))
+        return _prefixed(actor_columns() | {"pk": uuid7(), "changes": changes})
+
+    @staticmethod
+    def many_cte(written: CTE, action: str, resource: str) -> CTE:
+        """Return a CTE that writes an entry for each of many rows, if any of them is `written`.
+
+        `many_parameters` returns the values of its parameters.
+        """
+        entries = db.unnest("audit", ARRAY_TYPES)
+        change: tuple[ColumnElement[Any], ...] = (
+            literal_column(f"'{action}'"),
+            literal_column(f"'{resource}'"),
+            entries.c.resource_pk,
+            cast(entries.c.fields, ARRAY(String)),
+            cast(entries.c.changes, JSON),
+        )
+        rows = select(*change, entries.c.pk, *_parameters(ACTOR_TYPES)).where(
+            exists(select(written))
+        )
+        return INSERT.from_select([*CHANGE_COLUMNS, *ENTRY_TYPES], rows).cte("audit_entries")
+
+    @staticmethod
+    def many_parameters(rows: Sequence[Any], fields: Sequence[Iterable[str]]) -> dict[str, Any]:
+        """Return the parameters of `many_cte` for these rows and the changed fields of each."""
+        arrays = {
+            "pk": [uuid7() for _ in rows],
+            "resource_pk": [row.pk for row in rows],
+            "fields": [_array_literal(names) for names in fields],
+            "changes": [json.dumps(value_changes(row)) for row in rows],
+        }
+        return _prefixed(actor_columns() | arrays)
+
+    changed_fields = staticmethod(changed_fields)
+
+
+def _array_literal(names: Iterable[str]) -> str:
+    return f"{{{','.join(sorted(names))}}}"
+
+
+def _parameters(types: dict[str, TypeEngine[Any]]) -> list[ColumnElement[Any]]:
+    return [bindparam(f"audit_{name}", type_=type_) for name, type_ in types.items()]
+
+
+def _prefixed(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"audit_{name}": value for name, value in values.items()}
+
+
+def init_app(app: Flask) -> None:
+    app.extensions["audit"] = AuditStatements
+    register_listeners()
