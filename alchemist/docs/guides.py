@@ -62,6 +62,19 @@ has the row as it is now in `current`. `If-Match: *` accepts any version of the 
 is a merge patch (RFC 7396): a missing field keeps its value, and `null` clears it. Read-only fields
 may be sent if their values are unchanged.
 
+## Whole sets at once
+
+`POST …/batch` takes an array of 1 to 500 of what the creation of one row takes, and stores all rows
+or none; the body has at most 1 MiB. The answer has the rows in the order of the entries. Every
+mistake of every entry is reported, with the number of the entry in front: `#/3/name`. Two entries
+with the same unique value are 422 `duplicate`; values of stored rows are 409. An `Idempotency-Key`
+holds for the whole batch.
+
+`reference` is the key by which another system knows a row. With `on_conflict=update`, an entry
+updates the row that has its `reference`, as a `PATCH` would: missing fields keep their values.
+Other entries create rows. The answer is 200 if no row is new. An entry that changes nothing leaves
+the row, its `ETag` and its `updated_at` as they are.
+
 ## Seeing earlier writes
 
 If responses to writes have the header `Alchemist-Position`, reads may come from a copy of the
