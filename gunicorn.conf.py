@@ -23,7 +23,7 @@ from alchemist.config import (
     require_separate_bind,
     split_bind,
 )
-from alchemist.database import privileges
+from alchemist.database import capacity, privileges
 from alchemist.server import (
     BufferingWorker,
     Clients,
@@ -122,10 +122,17 @@ def when_ready(server: Arbiter) -> None:
         gc.enable()
 
 
+def _check_database(is_production: bool) -> None:
+    capacity.warn_if_too_small(_settings)
+    if is_production:
+        privileges.warn_if_excessive()
+
+
 def post_worker_init(worker: BufferingWorker) -> None:
-    """Start metrics and traces; warn once if a role in production has needless privileges."""
-    if worker.age == 1 and not (_settings.open_access or worker.is_development):
-        Thread(target=privileges.warn_if_excessive, daemon=True).start()
+    """Start metrics and traces; warn once of too few connections, and of needless privileges."""
+    if worker.age == 1:
+        is_production = not (_settings.open_access or worker.is_development)
+        Thread(target=_check_database, args=[is_production], daemon=True).start()
     if _settings.metrics_bind:
         import_module("alchemist.server.metrics.requests").init_app(worker.wsgi)
         worker.publisher = import_module("alchemist.server.metrics.worker_state").Publisher(worker)

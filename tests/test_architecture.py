@@ -65,6 +65,7 @@ LAYERS: dict[str, list[str]] = {
             "replicas",
             "session",
             "deferred_writes",
+            "capacity",
             "privileges",
             "constraints",
             "external_reference",

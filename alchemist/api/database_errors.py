@@ -1,6 +1,7 @@
 """Maps database errors to API errors, by SQLSTATE and by constraint name."""
 
 import json
+import logging
 from contextlib import suppress
 
 from flask import request
@@ -19,9 +20,13 @@ from alchemist.database.constraints import (
 from alchemist.database.engines import DeadlineExceeded
 from alchemist.errors import PROBLEM_TYPES
 
+logger = logging.getLogger(__name__)
+
 # Contention, shutdown, exhausted resources: the same request may succeed a moment later.
 TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 TRANSIENT_SQLSTATES = ("25006", "25P03", "25P04", "55P03")
+# A pooler that does not track prepared statements: one exists already, or does not exist.
+PREPARED_STATEMENT_SQLSTATES = ("42P05", "26000")
 RETRYABLE_SQLSTATES = ("40001", "40P01")
 
 # Values that pass validation but cannot be stored: problem code and detail by SQLSTATE.
@@ -78,6 +83,12 @@ def _dbapi_to_api_error(error: DBAPIError) -> errors.ApiError | None:
     if state.startswith("22") or state in DATA_ERRORS:
         code, detail = DATA_ERRORS.get(state, OUT_OF_RANGE)
         return errors.UnprocessableContent(detail, code=code)
+    if state in PREPARED_STATEMENT_SQLSTATES:
+        logger.warning(
+            "The pooler in front of PostgreSQL does not track prepared statements: set "
+            "ALCHEMIST_PREPARED_STATEMENTS=false."
+        )
+        return errors.ServiceUnavailable("The database cannot be used.")
     if state.startswith(TRANSIENT_CLASSES) or state in TRANSIENT_SQLSTATES:
         return errors.ServiceUnavailable("The database is busy.")
     # A failed or lost connection has no SQLSTATE.

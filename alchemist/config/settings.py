@@ -51,8 +51,11 @@ class Settings:
         validate=validate_metrics_bind,
     )
     workers: int = _setting("Worker processes.", 2, validate=Range(1, 64))
-    threads: int = _setting(
-        "Threads of each worker; its connection pools are as large.", 4, validate=Range(1, 64)
+    threads: int = _setting("Threads of each worker.", 4, validate=Range(1, 64))
+    pool_size: int | None = _setting(
+        "Connections of each of the two pools of a worker; by default as many as threads.",
+        None,
+        validate=Range(1, 64),
     )
     client_timeout: float = _setting(
         "Seconds that a client has to send a request, and to receive the response; large responses "
@@ -223,6 +226,11 @@ class Settings:
         "info",
         validate=OneOf(["debug", "info", "warning", "error"]),
     )
+
+    @property
+    def connections_per_pool(self) -> int:
+        """How many connections each pool of a worker has."""
+        return self.pool_size or self.threads
 
     @property
     def has_rate_limits(self) -> bool:

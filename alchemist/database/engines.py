@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from math import isinf
+from random import randrange
 from threading import Lock
 from time import monotonic
 from typing import Any, Self, TypeVar
@@ -80,6 +81,12 @@ class DeadlineConnection(psycopg.Connection[Any]):
     PostgreSQL's own timeouts apply to one statement each, and not at all while the server is
     stopped or unreachable.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Names of prepared statements are numbers. Behind a pooler that does not track them, the
+        # statement of another client would run if it had the same name.
+        self._prepared._prepared_idx = randrange(2**48)  # noqa: S311
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         longest = deadline.max_wait()
@@ -237,19 +244,21 @@ def _remove_limits(connection: Connection) -> None:
 def create_engines(settings: Settings) -> tuple[Engine, Engine]:
     """Return the engine for transactions and the one for autocommit.
 
-    Each has one connection per thread.
+    With fewer connections than threads, threads wait for them.
     """
     breaker = CircuitBreaker()
     return _create_pooled_engine(settings, breaker), _create_autocommit_engine(settings, breaker)
 
 
 def create_replica_engines(settings: Settings) -> list[Engine]:
-    """Return an engine for autocommit on each standby, with a connection more than threads."""
+    """Return an engine for autocommit on each standby, with a connection more for checks."""
     if settings.replica_url is None:
         return []
     return [
         _create_autocommit_engine(
-            replace(settings, database_url=url), CircuitBreaker(), pool_size=settings.threads + 1
+            replace(settings, database_url=url),
+            CircuitBreaker(),
+            pool_size=settings.connections_per_pool + 1,
         )
         for url in _urls_of_hosts(settings.replica_url)
     ]
@@ -283,7 +292,7 @@ def _create_pooled_engine(settings: Settings, breaker: CircuitBreaker, **options
         "connect_args": _connect_args(settings),
         "hide_parameters": True,
         "max_overflow": 0,
-        "pool_size": settings.threads,
+        "pool_size": settings.connections_per_pool,
         "pool_timeout": settings.pool_timeout,
         "poolclass": DeadlinePool,
     }
