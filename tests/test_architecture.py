@@ -168,6 +168,7 @@ LAYERS: dict[str, list[str]] = {
         "set_limits",
         "expire_orders",
         "purge",
+        "export",
         "restore",
         "sample_data",
         "verify",

@@ -12,6 +12,7 @@ from . import errors, migrations, sample_data, tokens
 from . import verify as verification
 from .dev import dev
 from .expire_orders import expire_orders
+from .export import export
 from .grant import grant
 from .output import echo, escape
 from .purge import purge
@@ -60,6 +61,7 @@ main.add_command(tokens.token)
 main.add_command(purge)
 main.add_command(expire_orders)
 main.add_command(grant)
+main.add_command(export)
 main.add_command(set_limits)
 main.add_command(revocations)
 main.add_command(after_restore)

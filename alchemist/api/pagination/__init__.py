@@ -4,7 +4,7 @@ from .cursor import decode_cursor, encode_cursor
 from .keyset import MAX_LIMIT, SortKey, SortOrder
 from .list_query import ListQuerySchema, ReferenceFilter, SearchText, Sort
 from .page import MAX_TOTAL, Page, paginate
-from .text_formats import MAX_PAGE_BYTES, MAX_TEXT_LIMIT, TEXT_FORMATS, TextFormat
+from .text_formats import MAX_PAGE_BYTES, MAX_TEXT_LIMIT, TEXT_FORMATS, TextFormat, select_lines
 
 __all__ = [
     "MAX_LIMIT",
@@ -23,4 +23,5 @@ __all__ = [
     "decode_cursor",
     "encode_cursor",
     "paginate",
+    "select_lines",
 ]

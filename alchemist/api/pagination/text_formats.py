@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Integer,
+    Select,
     String,
     Uuid,
     cast,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.orm import aliased
 
 from alchemist.api.json_select import Alias, json_object, labelled_columns
 
@@ -42,6 +44,13 @@ class TextFormat:
     content_type: str
     header: Callable[[Schema], str]
     line: Callable[[Schema, Alias], ColumnElement[str]]
+
+
+def select_lines(query: Select[Any], schema: Schema, text_format: TextFormat) -> Select[Any]:
+    """Return the SELECT of the lines of all rows of `query`, in order of creation."""
+    rows = query.subquery()
+    row = aliased(query.column_descriptions[0]["entity"], rows)
+    return select(text_format.line(schema, row)).select_from(rows).order_by(rows.c.pk)
 
 
 def _csv_header(schema: Schema) -> str:

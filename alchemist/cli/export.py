@@ -1,0 +1,142 @@
+"""`alchemist export`: write all rows of a list as CSV or NDJSON."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from uuid import uuid4
+
+import click
+from sqlalchemy import URL, func, select
+
+from alchemist import database as db
+from alchemist.api.fields import Schema
+from alchemist.api.pagination import TEXT_FORMATS, TextFormat, select_lines
+from alchemist.domains.audit import service as audit
+from alchemist.domains.audit.schemas import AuditEntrySchema
+from alchemist.domains.coupons import service as coupons
+from alchemist.domains.coupons.schemas import CouponSchema
+from alchemist.domains.heroes import service as heroes
+from alchemist.domains.heroes.schemas import HeroSchema
+from alchemist.domains.ingredients import service as ingredients
+from alchemist.domains.ingredients.schemas import IngredientSchema
+from alchemist.domains.orders import service as orders
+from alchemist.domains.orders import viewer
+from alchemist.domains.orders.schemas import OrderSchema
+from alchemist.domains.potions import service as potions
+from alchemist.domains.potions.schemas import PotionSchema
+from alchemist.domains.products import service as products
+from alchemist.domains.products.schemas import ProductSchema
+from alchemist.domains.stores import service as stores
+from alchemist.domains.stores.schemas import StoreSchema
+from alchemist.domains.users import service as users
+from alchemist.domains.users.schemas import UserSchema
+
+from . import errors
+from .target_database import data_option, running_database
+
+CHUNK_SIZE = 500
+# Read so many rows at once, with a cursor in the server.
+STREAM = {"stream_results": True, "max_row_buffer": CHUNK_SIZE}
+
+
+class ExportedList(NamedTuple):
+    schema: type[Schema]
+    list_query: Callable[[], db.Query]
+
+
+def _all_orders() -> db.Query:
+    return orders.list_query().with_parameters(viewer.UNRESTRICTED)
+
+
+LISTS = {
+    "ingredients": ExportedList(IngredientSchema, ingredients.list_query),
+    "potions": ExportedList(PotionSchema, potions.list_query),
+    "users": ExportedList(UserSchema, users.list_query),
+    "heroes": ExportedList(HeroSchema, heroes.list_query),
+    "stores": ExportedList(StoreSchema, stores.list_query),
+    "products": ExportedList(ProductSchema, products.list_query),
+    "coupons": ExportedList(CouponSchema, coupons.list_query),
+    "orders": ExportedList(OrderSchema, _all_orders),
+    "audit": ExportedList(AuditEntrySchema, audit.list_query),
+}
+FORMATS = {each.name: each for each in TEXT_FORMATS}
+
+
+@click.command()
+@click.argument("resource", type=click.Choice(list(LISTS)))
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(list(FORMATS)),
+    default="csv",
+    show_default=True,
+    help="CSV (RFC 4180), or one JSON object on each line.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    default="-",
+    help="Write to this file, when all rows are read. [default: standard output]",
+)
+@data_option
+def export(resource: str, format_name: str, output: Path, data: Path | None) -> None:
+    """Write all rows of a list, as the API returns them in this format.
+
+    The rows are those of one moment, in order of creation. The service may be running. A file is
+    complete, or it is not written. If standard error is a terminal, it shows the progress.
+
+    \b
+    Example:
+        alchemist export products --output products.csv
+    """
+    with errors.reported(), running_database(data) as database, _opened(output) as file:
+        for chunk in _read_chunks(database.url, LISTS[resource], FORMATS[format_name]):
+            file.write(chunk)
+
+
+def _read_chunks(url: URL, listed: ExportedList, text_format: TextFormat) -> Iterator[bytes]:
+    """Yield the text of a list in chunks, from one snapshot of the database."""
+    schema, query = listed.schema(), listed.list_query()
+    statement = select_lines(query.select, schema, text_format)
+    count = select(func.count()).select_from(query.select.subquery())
+    engine = db.create_unpooled_engine(url, isolation_level="REPEATABLE READ")
+    with engine.connect().execution_options(postgresql_readonly=True) as connection:
+        total = connection.execute(count, query.parameters).scalar_one()
+        yield text_format.header(schema).encode()
+        with (
+            connection.execute(statement, query.parameters, execution_options=STREAM) as lines,
+            _progress(total) as advance,
+        ):
+            for chunk in lines.scalars().partitions(CHUNK_SIZE):
+                yield "".join(chunk).encode()
+                advance(len(chunk))
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress if standard error is a terminal; yield a function that advances it."""
+    with click.progressbar(length=total, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield bar.update
+
+
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Open a file to write; a regular file is replaced only when all is written."""
+    if str(path) == "-":
+        return nullcontext(sys.stdout.buffer)
+    is_special = path.exists() and not path.is_file()
+    return path.open("wb") if is_special else _replaced(path.resolve())
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[BinaryIO]:
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise click.ClickException(f"{path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
