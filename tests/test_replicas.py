@@ -67,8 +67,8 @@ def start(primary, standby, tmp_path_factory):
     """Return what starts nodes that read from the standby until the module ends."""
     with ExitStack() as stack:
 
-        def start_nodes(number, reads, node=Node, url=None):
-            environment = {
+        def start_nodes(number, reads, node=Node, url=None, **environment):
+            environment |= {
                 "ALCHEMIST_WORKERS": "1",
                 "ALCHEMIST_REPLICA_URL": url or urls([standby]),
                 "ALCHEMIST_REPLICA_READS": reads,
@@ -306,3 +306,29 @@ def test_a_killed_standby_costs_no_request(position_nodes, standby):
         assert not node.uses_replica()
         standby.start()
         node.wait_for_replica()
+
+
+def test_a_repetition_is_acknowledged_only_when_the_standby_has_the_first_request(
+    start, primary, standby
+):
+    """The commit that was canceled while it waited for the standby is seen on the primary."""
+    timeouts = {"STATEMENT_TIMEOUT": "2", "REQUEST_TIMEOUT": "3", "REPLICA_TIMEOUT": "0.5"}
+    [node] = start(1, "position", **{f"ALCHEMIST_{name}": t for name, t in timeouts.items()})
+    primary.configure(synchronous_standby_names="one", synchronous_commit="on")
+    try:
+        key = {"Idempotency-Key": "moonstone"}
+
+        def repeat():
+            return node.request("POST", INGREDIENTS, {"name": "Moonstone"}, **JSON, **key)
+
+        with frozen(standby):
+            assert repeat().status == 503
+            assert primary.execute("SELECT count(*) FROM ingredients WHERE name = 'Moonstone'") == [
+                (1,)
+            ]
+            assert repeat().status == 503
+            assert node.request("GET", "/api/v2/idempotency-keys/moonstone").status == 503
+        wait_until(lambda: repeat().status == 201)
+        assert repeat().headers["Idempotent-Replayed"] == "true"
+    finally:
+        primary.configure(synchronous_standby_names="", synchronous_commit="on")

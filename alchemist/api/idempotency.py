@@ -89,10 +89,16 @@ class IdempotencyKey(Base):
     )
 
 
-STORED = select(IdempotencyKey).where(
-    IdempotencyKey.caller == bindparam("caller"),
-    IdempotencyKey.key == bindparam("key"),
-    IdempotencyKey.created_at >= func.now() - TTL,
+# The row lock makes the commit of a repetition wait for the synchronous standby: that of the first
+# request may have been canceled while it waited, and is then stored on the primary only.
+STORED = (
+    select(IdempotencyKey)
+    .where(
+        IdempotencyKey.caller == bindparam("caller"),
+        IdempotencyKey.key == bindparam("key"),
+        IdempotencyKey.created_at >= func.now() - TTL,
+    )
+    .with_for_update(read=True, key_share=True)
 )
 STORED_STATE = STORED.with_only_columns(
     IdempotencyKey.method,

@@ -90,8 +90,13 @@ def _was_inserted_before(model: Any, pk: UUID, error: IntegrityError) -> bool:
 
 @cache
 def _select_pk(model: Any) -> Select[Any]:
+    """Return the SELECT of a pk.
+
+    Its row lock makes it wait for the synchronous standby, as the commit of the row did before the
+    connection was lost.
+    """
     key = db.table(model).c.pk
-    return select(key).where(key == bindparam("pk"))
+    return select(key).where(key == bindparam("pk")).with_for_update(read=True, key_share=True)
 
 
 @cache
