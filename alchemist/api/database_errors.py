@@ -24,9 +24,11 @@ logger = logging.getLogger(__name__)
 
 # Contention, shutdown, exhausted resources: the same request may succeed a moment later.
 TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-TRANSIENT_SQLSTATES = ("25006", "25P03", "25P04", "55P03")
 # A pooler that does not track prepared statements: one exists already, or does not exist.
 PREPARED_STATEMENT_SQLSTATES = ("42P05", "26000")
+# A write in a read-only transaction. A new connection would often meet the same server at once.
+READ_ONLY = "25006"
+TRANSIENT_SQLSTATES = (READ_ONLY, "25P03", "25P04", "55P03")
 RETRYABLE_SQLSTATES = ("40001", "40P01")
 
 # Values that pass validation but cannot be stored: problem code and detail by SQLSTATE.
@@ -53,6 +55,8 @@ def is_retryable(error: DBAPIError | errors.RetryRequest, *, is_retry: bool = Fa
     if isinstance(error, errors.RetryRequest):
         return True
     state = sqlstate(error)
+    if state == READ_ONLY:
+        return False
     is_foreign_key_race = state == "23503" and request.method != "DELETE" and not is_retry
     return error.connection_invalidated or is_foreign_key_race or state in RETRYABLE_SQLSTATES
 

@@ -99,7 +99,7 @@ def _convert_error_and_invalidate_if_lost(
     """Return SQLAlchemy's exception for the error; invalidate the connection if it is lost."""
     dbapi_connection: Any = connection and connection.dbapi_connection
     is_lost = dbapi_connection is not None and (
-        dbapi_connection.closed or engines.is_cached_plan_error(error)
+        dbapi_connection.closed or engines.is_connection_useless(error)
     )
     if connection is not None and is_lost:
         pool: Any = engine.pool

@@ -195,9 +195,18 @@ def is_cached_plan_error(error: BaseException) -> bool:
     return getattr(diagnostic, "source_function", None) == "RevalidateCachedQuery"
 
 
-def _treat_cached_plan_error_as_disconnect(context: ExceptionContext) -> None:
+def is_connection_useless(error: BaseException) -> bool:
+    """Return whether the next use of the connection would fail in the same way.
+
+    A read-only connection may be one to a former primary: a new one finds its successor.
+    """
+    is_read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+    return is_read_only or is_cached_plan_error(error)
+
+
+def _discard_useless_connection(context: ExceptionContext) -> None:
     """Let SQLAlchemy discard the connection, and those of its pool that are as old."""
-    if is_cached_plan_error(context.original_exception):
+    if is_connection_useless(context.original_exception):
         context.is_disconnect = True
 
 
@@ -299,7 +308,7 @@ def _create_pooled_engine(settings: Settings, breaker: CircuitBreaker, **options
     engine = create_engine(settings.database_url, **common | options)
     event.listen(engine, "do_connect", breaker.connect)
     event.listen(engine, "connect", _check_server_encoding)
-    event.listen(engine, "handle_error", _treat_cached_plan_error_as_disconnect)
+    event.listen(engine, "handle_error", _discard_useless_connection)
     return engine
 
 
