@@ -99,7 +99,7 @@ def load(measured):
 
 def totals(samples):
     """Return those that may only grow."""
-    endings = ("_total", "_count", "_bucket", "_sum")
+    endings = ("_total", "_seconds_count", "_seconds_bucket", "_seconds_sum")
     return {key: number for key, number in samples.items() if key[0].endswith(endings)}
 
 

@@ -91,6 +91,7 @@ def test_orders_and_coupons_are_counted_once_and_only_if_they_took_effect(client
     for _ in range(2):
         assert client.post(ORDERS, json=order, headers={"Idempotency-Key": "a"}).status_code == 201
     assert client.post(f"{ORDERS}/quote", json=order).status_code == 200
+    assert client.post(f"{ORDERS}?dry_run=true", json=order).status_code == 201
     too_many = {"items": [{"product_id": str(product.pk), "quantity": 9}]}
     assert client.post(ORDERS, json=too_many).status_code == 409
     assert client.post(f"/api/v2/coupons/{coupon.pk}/redemptions").status_code == 201
