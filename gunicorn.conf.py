@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 import gunicorn.util
+from flask import Flask
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
@@ -133,6 +134,9 @@ def post_worker_init(worker: BufferingWorker) -> None:
     if worker.age == 1:
         is_production = not (_settings.open_access or worker.is_development)
         Thread(target=_check_database, args=[is_production], daemon=True).start()
+    # With `--reload`, gunicorn has an app of its own for code that cannot be imported.
+    if not isinstance(worker.wsgi, Flask):
+        return
     if _settings.metrics_bind:
         import_module("alchemist.server.metrics.requests").init_app(worker.wsgi)
         worker.publisher = import_module("alchemist.server.metrics.worker_state").Publisher(worker)

@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from itertools import pairwise
+from shutil import copy, copytree, ignore_patterns
 from threading import Event, Thread
 from time import monotonic, sleep
 
@@ -29,6 +30,8 @@ WORKERS = 4
 class MeasuredGunicorn(Gunicorn):
     """A gunicorn that serves its metrics."""
 
+    live_status = 200
+
     def __init__(self, database, log_directory, **environment):
         self.metrics_port = free_port()
         bind = f"127.0.0.1:{self.metrics_port}"
@@ -37,6 +40,11 @@ class MeasuredGunicorn(Gunicorn):
         options = f"--worker-tmp-dir={self.directory_of_files}"
         variables = {"ALCHEMIST_METRICS_BIND": bind, "GUNICORN_CMD_ARGS": options}
         super().__init__(database, log_directory, **variables | environment)
+
+    def _is_live(self):
+        with suppress(OSError):
+            return self.request("GET", "/livez").status == self.live_status
+        return False
 
     def scrape(self):
         """Return the samples by name and labels."""
@@ -232,3 +240,21 @@ def test_gunicorn_does_not_start_if_the_address_is_taken(fresh_database, tmp_pat
         ),
     ):
         pass
+
+
+def test_code_that_cannot_be_imported_does_not_end_a_service_that_reloads(fresh_database, tmp_path):
+    code = tmp_path / "code"
+    ignored = ignore_patterns("__pycache__")
+    copytree(PROJECT_ROOT / "alchemist", code / "alchemist", ignore=ignored)
+    copy(PROJECT_ROOT / "gunicorn.conf.py", code)
+    (code / "wsgi.py").write_text("This is no Python.")
+    server = MeasuredGunicorn(fresh_database, tmp_path, ALCHEMIST_WORKERS="1")
+    server.environment["GUNICORN_CMD_ARGS"] += " --reload"
+    server.directory = code
+    server.live_status = 500
+    with server:
+        assert server.request("GET", "/livez").status == 500
+        copy(PROJECT_ROOT / "wsgi.py", code)
+        server.process.send_signal(signal.SIGHUP)
+        server.scrape_until(lambda samples: value(samples, "alchemist_workers") == 1)
+        assert server.request("GET", "/livez").status == 200
