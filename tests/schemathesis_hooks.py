@@ -67,6 +67,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         _use_existing_key(base, case.path_parameters)
         _use_valid_cursor(base + case.formatted_path, case.query)
         _use_start_of_feed(case.query)
+        _request_all_members(case.query)
         _use_new_key(case.headers)
         _use_existing_v1_rows(base, case.body)
 
@@ -84,6 +85,12 @@ def _use_start_of_feed(query: Any) -> None:
     """Begin at the start: all other positions come from the feed."""
     if isinstance(query, dict) and "after" in query:
         query["after"] = "start"
+
+
+def _request_all_members(query: Any) -> None:
+    """Send no `fields`: the schema of a response requires all members."""
+    if isinstance(query, dict):
+        query.pop("fields", None)
 
 
 def _use_new_key(headers: Any) -> None:

@@ -8,15 +8,18 @@ from uuid import UUID
 import flask_smorest
 from flask import Response
 
+from alchemist import errors
 from alchemist.api.pagination import MAX_LIMIT, ListQuerySchema, paginate
+from alchemist.database import Query
 
-from . import etags, fields, openapi, problem_codes, rate_limits
+from . import etags, fields, openapi, problem_codes, projection, rate_limits
 from .json_body import AuthorizeReferences
 from .list_responses import MEDIA_TYPES, list_response, preferred_text_format
 from .operations import (
     EMPTY_BODY_SCHEMA,
     Creation,
     QueryFactory,
+    Representation,
     Update,
     create_row,
     get_representation,
@@ -30,7 +33,7 @@ from .resource import Resource
 View = Callable[..., Any]
 # The errors of the query of an operation that writes.
 DRY_RUN_CODES = ("not-one-of", *problem_codes.QUERY_CODES)
-PAGINATION_PARAMETERS = ("limit", "cursor", "sort", "count")
+PAGINATION_PARAMETERS = ("limit", "cursor", "sort", "count", *projection.PARAMETERS)
 # The filters of every list, which `paginate` applies.
 ROW_FILTERS = ("only_pks", "updated_after")
 QUERY_PARSER = QueryParser()
@@ -97,13 +100,19 @@ class Blueprint(BaseBlueprint):
         self, schema: type[fields.Schema], query: type[ListQuerySchema]
     ) -> Callable[[View], View]:
         """Return a page of the query that the view returns for the filters of the request."""
-        response_schema, query_schema = schema(), query()
-        text_query_schema = query.for_text_formats()
+        response_schema, projecting_query = schema(), projection.with_projection(query, schema)
+        query_schema, text_query_schema = query(), projecting_query.for_text_formats()
+        projecting_query_schema = projecting_query()
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
                 text_format = preferred_text_format()
-                parsed_schema = text_query_schema if text_format else query_schema
+                if text_format:
+                    parsed_schema = text_query_schema
+                else:
+                    # Two further parameters would make every request slower.
+                    has_projection = projection.may_be_requested(request.query_string)
+                    parsed_schema = projecting_query_schema if has_projection else query_schema
                 values = QUERY_PARSER.parse(parsed_schema, request, location="query")
                 if values["limit"] > MAX_LIMIT:
                     rate_limits.count_costly_request()
@@ -117,32 +126,43 @@ class Blueprint(BaseBlueprint):
                 list_key = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 own_filters = {name: filters[name] for name in filters if name not in ROW_FILTERS}
                 rows = view(self, own_filters, **path)
-                page = paginate(response_schema, rows, list_key, values, text_format)
+                chosen_schema, rows = projection.choose(response_schema, rows, values)
+                page = paginate(chosen_schema, rows, list_key, values, text_format)
                 return list_response(page, text_format)
 
             page = openapi.response("A page.", schema(many=True), openapi.LIST_HEADERS)
             page["content"] |= {name: {"schema": {"type": "string"}} for name in MEDIA_TYPES[1:]}
-            responses = {200: page, **openapi.error_responses(406)}
+            responses = {200: page, **openapi.error_responses(406, *projection.statuses(schema))}
             codes = problem_codes.documented(
-                "invalid-cursor", *problem_codes.codes_for_query(query_schema)
+                "invalid-cursor", *problem_codes.codes_for_query(projecting_query_schema)
             )
             operation = openapi.documented_like(wrapper, view, responses=responses, **codes)
-            # flask-smorest's documentation of parameters, without its wrapper in each request.
-            documented: Any = self.arguments(query_schema, location="query")(operation)
-            operation._apidoc = documented._apidoc  # type: ignore[attr-defined]
             operation.media_types = MEDIA_TYPES  # type: ignore[attr-defined]
-            return operation
+            return self._with_documented_query(operation, projecting_query_schema)
 
         return decorator
+
+    def _with_documented_query(self, operation: View, query_schema: fields.Schema) -> View:
+        """Return the operation with flask-smorest's documentation of the query.
+
+        The wrapper that flask-smorest adds to each request is left out.
+        """
+        documented: Any = self.arguments(query_schema, location="query")(operation)
+        operation._apidoc = documented._apidoc  # type: ignore[attr-defined]
+        return operation
 
     def retrieve(self, schema: type[fields.Schema]) -> Callable[[View], View]:
         """Return the row that the view's query finds; 304 if If-None-Match names its ETag."""
         response_schema = schema()
+        query_schema = projection.with_projection(fields.Schema, schema)()
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                representation = get_representation(response_schema, view(self, **path))
-                request.reject_parameters()
+                query = view(self, **path)
+                if request.query_string:
+                    representation = _get_projection(response_schema, query, query_schema)
+                else:
+                    representation = get_representation(response_schema, query)
                 if_none_match = request.headers.get("If-None-Match")
                 if if_none_match and etags.matches_weakly(if_none_match, representation.etag):
                     return Response(status=304, headers={"ETag": representation.etag})
@@ -151,15 +171,16 @@ class Blueprint(BaseBlueprint):
             responses = {
                 200: openapi.response("The row.", schema, openapi.ETAG_HEADERS),
                 304: openapi.response("The client has it already.", None, openapi.ETAG_HEADERS),
-                **openapi.error_responses(404, 406),
+                **openapi.error_responses(404, 406, *projection.statuses(schema)),
             }
-            return openapi.documented_like(
+            operation = openapi.documented_like(
                 wrapper,
                 view,
                 responses=responses,
                 parameters=[openapi.IF_NONE_MATCH],
-                **problem_codes.documented(*problem_codes.QUERY_CODES),
+                **problem_codes.documented(*problem_codes.codes_for_query(query_schema)),
             )
+            return self._with_documented_query(operation, query_schema)
 
         return decorator
 
@@ -325,6 +346,18 @@ class Blueprint(BaseBlueprint):
             )
 
         return decorator
+
+
+def _get_projection(
+    schema: fields.Schema, query: Query, query_schema: fields.Schema
+) -> Representation:
+    """Return the representation that the query string chooses; a missing row is the first error."""
+    try:
+        values = QUERY_PARSER.parse(query_schema, request, location="query")
+    except errors.UnprocessableContent:
+        get_representation(schema, query)
+        raise
+    return get_representation(*projection.choose(schema, query, values))
 
 
 def _request_body_documentation(

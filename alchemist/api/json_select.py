@@ -1,7 +1,7 @@
 """Turn a marshmallow schema into an SQL expression: PostgreSQL returns finished JSON."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -28,7 +29,8 @@ Alias = Any
 FromOverrides = Mapping[type[Any], FromClause]
 
 
-@cache
+# Bounded, because clients choose the members of the schema.
+@lru_cache(maxsize=256)
 def select_json(query: Select[Any], schema: Schema) -> Select[Any]:
     """Return the SELECT of the JSON text of each row of `query`: the dump of `schema`."""
     rows = query.subquery()
@@ -70,15 +72,18 @@ def labelled_columns(
 ) -> list[ColumnElement[Any]]:
     """Return the expression for each value that `schema` dumps of a row, labelled with its name."""
     return [
-        _field_expression(field, (field.attribute or name).split("."), row, overrides).label(
+        field_to_sql(field, (field.attribute or name).split("."), row, overrides).label(
             field.data_key or name
         )
         for name, field in schema.dump_fields.items()
     ]
 
 
-def _field_expression(
-    field: fields.Field[Any], path: list[str], row: Alias, overrides: FromOverrides
+def field_to_sql(
+    field: fields.Field[Any],
+    path: list[str],
+    row: Alias,
+    overrides: FromOverrides = MappingProxyType({}),
 ) -> ColumnElement[Any]:
     """Return the value of `field`, following `path` from `row`: relationships, then a column.
 
@@ -86,15 +91,17 @@ def _field_expression(
     columns. A list with `item_condition` leaves out other items.
     """
     if len(path) == 1 and hasattr(field, "row_to_sql"):
-        return field.row_to_sql(row)  # type: ignore[no-any-return]
+        return _chosen_members(field, field.row_to_sql(row), row)
     relationship = row._aliased_insp.mapper.relationships.get(path[0])
     if relationship is None:
         column: ColumnElement[Any] = getattr(row, path[0])
-        return field.to_sql(column) if hasattr(field, "to_sql") else column
+        if hasattr(field, "to_sql"):
+            return field.to_sql(column)  # type: ignore[no-any-return]
+        return _chosen_members(field, column, row)
     model = relationship.entity.class_
     related = aliased(model, overrides.get(model))
     if len(path) > 1:
-        value = select(_field_expression(field, path[1:], related, overrides))
+        value = select(field_to_sql(field, path[1:], related, overrides))
         return _scalar_of_related_row(value, relationship, row, related)
     if isinstance(field, fields.Nested):
         value = select(json_object(field.schema, related, overrides))
@@ -106,6 +113,22 @@ def _field_expression(
             items = items.where(field.item_condition(row, related))
         return _json_array(items)
     raise TypeError(f"{type(field).__name__} cannot serialize the relationship {relationship}.")
+
+
+def _chosen_members(
+    field: fields.Field[Any], value: ColumnElement[Any], row: Alias
+) -> ColumnElement[Any]:
+    """Return a JSON value; of the objects in an array, only the members that their schema has."""
+    schema = getattr(getattr(field, "inner", None), "schema", None)
+    if schema is None or len(schema.dump_fields) == len(schema.fields):
+        return value
+    item = func.json_array_elements(value).column_valued("item")
+    members: list[Any] = []
+    for name, member in schema.dump_fields.items():
+        label: ColumnElement[str] = literal_column(f"'{member.data_key or name}'")
+        members += [label, item.op("->")(label)]
+    objects = select(func.json_agg(func.json_build_object(*members)))
+    return func.coalesce(objects.correlate(row).scalar_subquery(), func.json_build_array())
 
 
 def _scalar_of_related_row(

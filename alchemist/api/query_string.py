@@ -39,4 +39,8 @@ class QueryParser(FlaskParser):
 
 def _repeatable_parameters(schema: Schema) -> list[str]:
     """Return the names of the parameters that may be repeated."""
-    return [name for name, field in schema.fields.items() if isinstance(field, QueryList)]
+    return [
+        field.data_key or name
+        for name, field in schema.fields.items()
+        if isinstance(field, QueryList)
+    ]

@@ -28,7 +28,7 @@ FAILED_AUTHENTICATIONS = "failed-authentications"
 COUPON_MISSES = "coupon-misses"
 WINDOW = 60  # seconds
 # Query parameters that make the database read many more rows than it returns.
-COSTLY_PARAMETERS = {"brewable_with", "count", "ingredient", "q"}
+COSTLY_PARAMETERS = {"brewable_with", "count", "expand", "ingredient", "q"}
 # Where the WSGI environment has, by policy, the limit of the client, what is left of it, and the
 # seconds until it starts again.
 ENVIRON_KEY = "alchemist.quotas"

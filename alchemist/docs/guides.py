@@ -53,6 +53,15 @@ A long text is sorted by its beginning (at most 600 bytes). `q` searches for wor
 "tea", and `genepi` finds "génépi". In scripts without spaces, such as Chinese, it finds any part of
 a text.
 
+## Parts of rows, and referred rows
+
+`fields=pk,name` answers only these members, those of nested objects after a dot
+(`items.product_id`). `expand=store,items.product` puts the whole row beside its `_id`: `store`
+beside `store_id`. Each operation lists the names that it accepts. Both go together:
+`fields=pk,store.name&expand=store`. An expanded row that the caller may not read is null; without
+the permission for its resource the answer is 403. The `ETag` is that of the answer, so `If-Match`
+does not accept it for the row: read the whole row to change it.
+
 ## Changing a row
 
 `GET` returns an `ETag`. Send it as `If-None-Match`, and the answer is 304 if the row is unchanged.
@@ -114,7 +123,7 @@ order that is not paid until `expires_at` can no longer be paid: it is cancelled
 
 The service may limit the requests of a token, or of an address without one, and more strictly those
 that cost most: searches (`q`, `ingredient`, `brewable_with`), exact counts, pages of more than 200
-rows, orders and quotes. Then
+rows, `expand`, orders and quotes. Then
 `RateLimit-Policy` has each limit, and `RateLimit` what is left of it. Above a limit the answer is
 429 with `Retry-After`, and nothing was changed.
 

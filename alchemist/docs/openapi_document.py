@@ -10,6 +10,7 @@ from alchemist.api import Api, openapi
 
 from . import (
     dry_runs,
+    expansions,
     head_operations,
     position_header,
     problem_responses,
@@ -64,6 +65,7 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
     shared_headers.share_headers(document)
     if api.version != "v1":
         dry_runs.add(document)
+        expansions.add(document)
     head_operations.add(document)
     return document
 

@@ -4,7 +4,7 @@ from .datetimes import UTC_ZONE, QueryDateTime, UtcDateTime
 from .messages import DEFAULT_MESSAGES, CodedMessage
 from .nested import EnumList, List, Nested, QueryList
 from .numbers import DecimalString, QueryInteger, StrictInteger
-from .schema import Schema
+from .schema import Expansion, Schema
 from .strings import Enum, ExternalReference, NameReference, QueryBoolean, Text
 from .uuids import CANONICAL_UUID, Pk, UuidList
 
@@ -16,6 +16,7 @@ __all__ = [
     "DecimalString",
     "Enum",
     "EnumList",
+    "Expansion",
     "ExternalReference",
     "List",
     "NameReference",

@@ -1,12 +1,26 @@
 """The base of all schemas of v2."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Self
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple, Self
 
 import marshmallow
 from marshmallow import RAISE, fields
 
 from .messages import CodedMessage
+
+
+class Expansion(NamedTuple):
+    """A row to which a key refers, as `expand` puts it whole into the representation.
+
+    The caller needs the permission. `owner` is the column of the user whose rows it covers; its
+    form with `:any` covers all rows.
+    """
+
+    schema: type[marshmallow.Schema]
+    model: type[Any]
+    permission: str | None = None
+    owner: str | None = None
 
 
 class Schema(marshmallow.Schema):
@@ -19,6 +33,9 @@ class Schema(marshmallow.Schema):
 
     # Fields that a POST sets, and that are read-only in a PATCH.
     immutable_fields: ClassVar[tuple[str, ...]] = ()
+
+    # The rows to which `<name>_id` refers that a client may expand, by name.
+    expandable: ClassVar[Mapping[str, Expansion]] = MappingProxyType({})
 
     class Meta:
         unknown = RAISE

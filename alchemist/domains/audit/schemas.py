@@ -1,7 +1,10 @@
 """Schemas of the audit log: the representation and the list query."""
 
+from typing import ClassVar
+
 from alchemist.api.fields import Enum, List, Nested, Pk, QueryInteger, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, Sort
+from alchemist.domains.users.schemas import EXPANDED_USER
 
 from .models import ACTIONS, AuditEntry
 
@@ -39,6 +42,8 @@ class ChangeSchema(Schema):
 
 
 class AuditEntrySchema(Schema):
+    expandable: ClassVar = {"user": EXPANDED_USER}
+
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     resource = Text(
         max=63,

@@ -1,12 +1,13 @@
 """Schemas of coupons and redemptions: bodies, representations and list queries."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
 from alchemist.api.fields import (
     CodedMessage,
+    Expansion,
     ExternalReference,
     Pk,
     QueryBoolean,
@@ -16,7 +17,7 @@ from alchemist.api.fields import (
     UtcDateTime,
 )
 from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, Sort
-from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
+from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK, EXPANDED_USER
 
 from .models import Coupon, Redemption
 
@@ -132,6 +133,11 @@ class CouponListQuery(ListQuerySchema):
 
 
 class RedemptionSchema(Schema):
+    expandable: ClassVar = {
+        "coupon": Expansion(CouponSchema, Coupon, permission="coupons:read"),
+        "user": EXPANDED_USER,
+    }
+
     pk = Pk(dump_only=True, example="01a17e55-d42c-7a86-a97a-0ced4580daa6")
     coupon_id = Pk(
         dump_only=True,

@@ -1,9 +1,11 @@
 """Schemas of heroes: the representation and the list query."""
 
+from typing import ClassVar
+
 from alchemist.api.fields import Enum, Pk, Schema, Text, UtcDateTime
 from alchemist.api.pagination import ListQuerySchema, SearchText, Sort
 from alchemist.domains.users.models import User
-from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
+from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK, EXPANDED_USER
 
 from .models import ROLES, Hero
 
@@ -21,6 +23,8 @@ ROLE_DESCRIPTION = "What the hero is good at."
 
 
 class HeroSchema(Schema):
+    expandable: ClassVar = {"user": EXPANDED_USER}
+
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     nickname = Text(
         required=True,

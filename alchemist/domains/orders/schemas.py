@@ -1,6 +1,6 @@
 """Schemas of orders: the request body, the representation, and the list query."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 from sqlalchemy import ColumnElement, case
@@ -9,6 +9,7 @@ from alchemist.api.fields import (
     CodedMessage,
     Enum,
     EnumList,
+    Expansion,
     List,
     NameReference,
     Nested,
@@ -23,10 +24,13 @@ from alchemist.api.pagination import ListQuerySchema, Sort
 from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.coupons.schemas import EXAMPLE_CODE
 from alchemist.domains.heroes.models import Hero
+from alchemist.domains.heroes.schemas import HeroSchema
 from alchemist.domains.products.models import Product
-from alchemist.domains.products.schemas import EXAMPLE_STORE_PK, Money
+from alchemist.domains.products.schemas import EXAMPLE_STORE_PK, Money, ProductSchema
 from alchemist.domains.stores.currencies import CURRENCIES, describe_amounts, is_valid_amount
-from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK
+from alchemist.domains.stores.models import Store
+from alchemist.domains.stores.schemas import StoreSchema
+from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK, EXPANDED_USER
 
 from . import viewer
 from .models import TRANSITIONS, Order
@@ -127,6 +131,11 @@ class OrderCreateSchema(QuoteCreateSchema):
 
 
 class OrderItemSchema(Schema):
+    expandable: ClassVar = {
+        "product": Expansion(ProductSchema, Product),
+        "store": Expansion(StoreSchema, Store),
+    }
+
     product_id = Pk(example=EXAMPLE_PRODUCT_PK, metadata={"description": "The product."})
     name = Text(
         max=255,
@@ -211,6 +220,8 @@ class BuyerText(Text):
 
 
 class OrderSchema(Schema):
+    expandable: ClassVar = {"user": EXPANDED_USER, "hero": Expansion(HeroSchema, Hero)}
+
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     status = Enum(
         *TRANSITIONS,
@@ -272,6 +283,8 @@ class OrderSchema(Schema):
 
 class QuoteSchema(OrderSchema):
     """An order that is not placed."""
+
+    expandable: ClassVar = {}
 
     class Meta(Schema.Meta):
         exclude = ("pk", "allowed_transitions")

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, String, cast, func
 
 from alchemist.api.fields import (
     DecimalString,
+    Expansion,
     ExternalReference,
     Nested,
     Pk,
@@ -22,6 +23,7 @@ from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, SearchTex
 from alchemist.api.references import json_pointer
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.potions.schemas import EXAMPLE_PK as POTION
+from alchemist.domains.potions.schemas import PotionSchema
 from alchemist.domains.stores import service as stores
 from alchemist.domains.stores.currencies import (
     DECIMALS,
@@ -31,6 +33,7 @@ from alchemist.domains.stores.currencies import (
     decimals_sql,
 )
 from alchemist.domains.stores.models import Store
+from alchemist.domains.stores.schemas import StoreSchema
 from alchemist.errors import ErrorDetail
 
 from .models import Product
@@ -95,6 +98,10 @@ class ProductStoreSchema(Schema):
 
 class ProductSchema(Schema):
     immutable_fields = ("store_id",)
+    expandable: ClassVar = {
+        "store": Expansion(StoreSchema, Store),
+        "potion": Expansion(PotionSchema, Potion),
+    }
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     store_id = Pk(

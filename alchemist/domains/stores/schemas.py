@@ -1,6 +1,6 @@
 """Schemas of stores: the representation and the list query."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow.validate import URL
 
@@ -16,7 +16,7 @@ from alchemist.api.fields import (
 from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, SearchText, Sort
 from alchemist.api.request import BAD_ESCAPE_PATTERN
 from alchemist.domains.users.models import User
-from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, Email
+from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, EXPANDED_USER, Email
 
 from .currencies import CURRENCIES
 from .models import Store
@@ -55,6 +55,8 @@ class HttpUrl(Text):
 
 
 class StoreSchema(Schema):
+    expandable: ClassVar = {"owner": EXPANDED_USER}
+
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     name = required_text(NAME_DESCRIPTION, "The Crooked Ladle")
     street = required_text("Street and number.", "7 Tallow Lane")

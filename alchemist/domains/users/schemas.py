@@ -10,6 +10,7 @@ from marshmallow import ValidationError
 from alchemist.api.fields import (
     CodedMessage,
     Enum,
+    Expansion,
     List,
     Nested,
     Pk,
@@ -97,6 +98,10 @@ class UserSchema(Schema):
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
+
+
+# A user beside `user_id` or `owner_id`.
+EXPANDED_USER = Expansion(UserSchema, User, permission="users:read", owner="pk")
 
 
 class UserListQuery(ListQuerySchema):
