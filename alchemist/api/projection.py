@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from marshmallow import Schema as AnySchema
 from marshmallow import ValidationError, validates_schema
@@ -17,6 +17,7 @@ from .fields import CodedMessage, EnumList, Expansion, List, Nested, Schema
 from .json_select import field_to_sql, json_object
 from .request import request
 
+QuerySchema = TypeVar("QuerySchema", bound=Schema)
 PARAMETERS = ("members", "expand")
 # The members that are chosen; None is all of them.
 Names = frozenset[str] | None
@@ -44,7 +45,7 @@ def _owner_parameter(expansion: Expansion) -> str:
     return f"owner_of_{expansion.model.__tablename__}"
 
 
-def with_projection(query: type[Schema], schema: type[Schema]) -> type[Schema]:
+def with_projection(query: type[QuerySchema], schema: type[Schema]) -> type[QuerySchema]:
     """Return the query schema with the parameters `fields` and, if `schema` has any, `expand`.
 
     The attribute of `fields` is `members`: `fields` is an attribute of every schema.

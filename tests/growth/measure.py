@@ -93,7 +93,7 @@ class Reader:
         """Return the path of the page that begins after a row."""
         with patch.object(blueprint, "paginate", wraps=blueprint.paginate) as paginate:
             self.get(start)
-        _schema, _query, list_key, args = paginate.call_args.args
+        _schema, _query, list_key, args, *_ = paginate.call_args.args
         # `rows.fill` makes each text its own sort key.
         cursor = encode_cursor([row[part.name] for part in args["sort"]], list_key, args["sort"])
         return f"{start}&{urlencode({'cursor': cursor})}"
