@@ -13,7 +13,7 @@ from alchemist import errors
 
 from . import field_docs, fields, openapi
 from .problem_schemas import ProblemSchema
-from .request import JSON, MERGE_PATCH, Request, request
+from .request import JSON, MERGE_PATCH, Request, current_request, request
 from .resource import close_session
 
 ERROR_HEADERS = {
@@ -172,27 +172,29 @@ def _reject_ambiguous_slashes() -> None:
     For a proxy with rules for paths, `//api` and `/%2fapi` need not be `/api`. A slash in the last
     parameter is allowed where the resource declares it.
     """
-    path = request.raw_target.partition("?")[0].lower()
-    view = current_app.view_functions.get(request.endpoint or "")
-    rule = request.url_rule
+    current = current_request()
+    path = current.raw_target.partition("?")[0].lower()
+    view = current_app.view_functions.get(current.endpoint or "")
+    rule = current.url_rule
     if rule and getattr(getattr(view, "view_class", None), "allows_encoded_slashes", False):
         path = path.partition(rule.rule.partition("<")[0])[0]
-    if request.environ["PATH_INFO"].startswith("//") or "%2f" in path:
-        request.routing_exception, request.url_rule = NotFound(), None
+    if current.environ["PATH_INFO"].startswith("//") or "%2f" in path:
+        current.routing_exception, current.url_rule = NotFound(), None
 
 
 def _drain_body_and_set_headers(response: Response) -> Response:
-    request.drain_body()
-    response.headers["X-Request-ID"] = request.id
-    if request.is_dry_run:
+    current = current_request()
+    current.drain_body()
+    response.headers["X-Request-ID"] = current.id
+    if current.is_dry_run:
         response.headers["Dry-Run"] = "true"
         # The row that a dry run creates is not there.
         response.headers.pop("Location", None)
-    if request.client_request_id:
-        response.headers["X-Client-Request-ID"] = request.client_request_id
-    if request.trace_context:
-        response.headers["traceresponse"] = str(request.trace_context)
-    if not request.is_public:
+    if current.client_request_id:
+        response.headers["X-Client-Request-ID"] = current.client_request_id
+    if current.trace_context:
+        response.headers["traceresponse"] = str(current.trace_context)
+    if not current.is_public:
         response.headers.setdefault("Cache-Control", "no-store")
     if response.status_code == HTTPStatus.NO_CONTENT:
         del response.headers["Content-Type"]

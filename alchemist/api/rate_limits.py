@@ -16,7 +16,7 @@ from alchemist.config import Settings
 from alchemist.database import deadline
 
 from .json_body import loads_strict
-from .request import Request, request
+from .request import Request, current_request, request
 from .trusted_proxies import parse_address
 
 logger = logging.getLogger(__name__)
@@ -143,8 +143,7 @@ def count_request(view: Callable[..., Any]) -> None:
     rate_limiter = current_limiter()
     if rate_limiter.is_unlimited:
         return
-    # Not the proxy, which would cost as much as the count.
-    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    current = current_request()
     client = _client_of(current)
     rate_limiter.count(REQUESTS, client)
     if getattr(view, "is_costly", False) or _has_costly_parameters(current):

@@ -289,6 +289,13 @@ class Request(flask.Request):
 
 
 request = cast(Request, flask.request)
+
+
+def current_request() -> Request:
+    """Return the request itself: each attribute of the proxy `request` costs half a microsecond."""
+    return cast(Request, flask.request._get_current_object())  # type: ignore[attr-defined]
+
+
 DRY_RUN_ERROR: ErrorDetail = {
     "parameter": "dry_run",
     "code": "not-one-of",

@@ -22,7 +22,7 @@ from alchemist import errors
 from alchemist.database import TransactionMode, session, transaction_mode
 
 from . import database_errors, rate_limits
-from .request import JSON, PROBLEM_JSON, request
+from .request import JSON, PROBLEM_JSON, current_request, request
 
 logger = logging.getLogger(__name__)
 
@@ -72,19 +72,20 @@ class Resource(MethodView):
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:
         """Authenticate, authorize, and call the view in its transaction mode."""
-        method = "get" if request.method == "HEAD" else request.method.lower()
+        current = current_request()
+        method = "get" if current.method == "HEAD" else current.method.lower()
         view = getattr(self, method)
-        request.is_public = self.permissions[method] is PUBLIC
-        request.caller = current_app.extensions["authenticate"]()
+        current.is_public = self.permissions[method] is PUBLIC
+        current.caller = current_app.extensions["authenticate"]()
         rate_limits.count_request(view)
-        request.caller.require(self.permissions[method])
+        current.caller.require(self.permissions[method])
         if not self.ignores_accept:
             _check_accept(view)
-        request.is_dry_run = request.dry_run == "true"
+        current.is_dry_run = current.dry_run == "true"
         mode = self._transaction_mode(view, method)
         if method != "get":
             return self._add_position(_run(view, mode, path))
-        return _run(view, mode, path, request.position if self.has_positions else db.UNREACHABLE)
+        return _run(view, mode, path, current.position if self.has_positions else db.UNREACHABLE)
 
     def _add_position(self, response: ResponseReturnValue) -> ResponseReturnValue:
         """Add the position of the write, if reads need it."""

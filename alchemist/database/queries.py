@@ -87,6 +87,7 @@ def cached_query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
     an item or a page.
     """
     arguments = signature(build)
+    names = list(arguments.parameters)
 
     @cache
     def build_cached(values: frozenset[str], flags: frozenset[tuple[str, bool]]) -> Select[Any]:
@@ -97,7 +98,7 @@ def cached_query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
     @wraps(build)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Query:
         values, flags = {}, set()
-        for name, value in arguments.bind(*args, **kwargs).arguments.items():
+        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
             if isinstance(value, bool):
                 flags.add((name, value))
             elif value is not None:

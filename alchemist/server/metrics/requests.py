@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response
 from prometheus_client import Histogram
 
-from alchemist.api.request import Request, request
+from alchemist.api.request import current_request, request
 from alchemist.database import deadline
 
 from . import definitions as metrics
@@ -47,7 +47,7 @@ _durations: dict[tuple[str, str, int], Histogram] = {}
 
 
 def _measure(response: Response) -> Response:
-    current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    current = current_request()
     route = current.url_rule.rule if current.url_rule else ""
     _duration(current.method, route, response.status_code).observe(deadline.elapsed_ms() / 1000)
     totals.add(is_caller_cached=current.is_caller_cached)
