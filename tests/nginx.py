@@ -38,7 +38,7 @@ def serving_nginx(nginx: str, directory: Path) -> Iterator[Nginx]:
         spawn.spawn(command, signal.SIGTERM, stderr=log) as process,
     ):
         try:
-            _await_port(port)
+            await_port(port)
             yield Nginx(port, process.pid)
         finally:
             process.terminate()
@@ -66,7 +66,7 @@ def _globals() -> str:
     return f"daemon off; {'user root;' if os.geteuid() == 0 else ''}"
 
 
-def _await_port(port: int) -> None:
+def await_port(port: int) -> None:
     deadline = monotonic() + TIMEOUT
     while True:
         with closing(socket.socket()) as client:

@@ -152,6 +152,7 @@ class SuspendUser(Resource):
 
         Every request with a token of the user is answered 403, until the user is reinstated. The
         tokens stay as they are, and the user gets no new one. The last admin cannot be suspended.
+        Other nodes of the service follow within a second.
         """
         service.suspend(user)
 
@@ -246,8 +247,8 @@ class TokenItem(Resource):
         """Revoke a token
 
         The next request with the token is rejected, and so are those with tokens that were made
-        with it. They stay in the list. `If-Match` is optional. A token of another user needs the
-        permission `tokens:write:any`.
+        with it; other nodes of the service reject them within a second. They stay in the list.
+        `If-Match` is optional. A token of another user needs the permission `tokens:write:any`.
         """
         service.revoke(token)
 
@@ -268,8 +269,8 @@ class RevokeTokens(Resource):
         """Revoke all tokens of a user
 
         The token of this request is revoked too if it is one of them, and so are the tokens that
-        were made with them, also those of other users. The tokens of another user need the
-        permission `tokens:write:any`.
+        were made with them, also those of other users. Other nodes of the service reject them
+        within a second. The tokens of another user need the permission `tokens:write:any`.
         """
         user = lock_row(_token_owner_query(user_id, "tokens:write"))
         load_body_as_args(None)

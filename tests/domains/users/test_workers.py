@@ -109,6 +109,32 @@ def test_a_revocation_takes_effect_at_once_in_every_worker(
     assert len(clients.responses) > 2 * CONNECTIONS
 
 
+@pytest.mark.parametrize("ending", ["revoked", "demoted"])
+def test_another_node_follows_within_a_second(
+    fresh_database, gunicorn_with_auth, db_connection, tmp_path, ending
+):
+    method, path, body, polled_path, status, rejected_status = ENDINGS[ending]
+    user, token, headers = insert_user_with_token(db_connection, "admin")
+    _, _, admin_headers = insert_user_with_token(db_connection, "admin")
+    request_headers = admin_headers | {"If-Match": "*", "Content-Type": "application/json"}
+    (tmp_path / "other").mkdir()
+    with (
+        Gunicorn(fresh_database, tmp_path / "other", ALCHEMIST_OPEN_ACCESS="false") as other,
+        PollingClients(other.port, polled_path, headers) as clients,
+    ):
+        sleep(0.7)
+        url = path.format(user=user, token=token)
+        started = monotonic()
+        answer = gunicorn_with_auth.request(
+            method, url, body and json.dumps(body), **request_headers
+        )
+        ended = monotonic()
+        sleep(auth.TOKEN_CACHE_TTL + 0.5)
+    assert answer.status == status, answer.body
+    assert clients.before(started) == {200}
+    assert clients.after(ended + auth.TOKEN_CACHE_TTL) == {rejected_status}
+
+
 def test_no_secret_is_in_the_server_log_or_the_database(fresh_database, db_connection, tmp_path):
     _, _, headers = insert_user_with_token(db_connection, "admin")
     secret = headers["Authorization"].removeprefix("Bearer ")
