@@ -31,7 +31,7 @@ from alchemist.api import trace_context
 from alchemist.api.log_formats import exception_type_and_message
 from alchemist.api.request import Request
 from alchemist.api.trace_context import TraceContext
-from alchemist.database import statement_spans
+from alchemist.database import Engines, statement_spans
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 FLUSH_TIMEOUT = 3
 # Seconds in which the same failure of the export is logged once.
 REPEAT_INTERVAL = 600
+# Characters of a header with the context of a trace. The time to parse some of them is quadratic.
+MAX_HEADER_LENGTH = 512
 METHODS = {
     *("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"),
 }
@@ -69,13 +71,24 @@ def init_app(app: Flask) -> None:
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     atexit.register(_flush, provider)
-    for name in EXPORT_LOGGERS:
-        logging.getLogger(name).addFilter(RepeatFilter())
+    _configure_logging()
     tracer = provider.get_tracer("alchemist", alchemist.__version__)
-    for engine in app.extensions["engines"]:
+    engines: Engines = app.extensions["engines"]
+    for engine in engines.by_name().values():
         statement_spans.init_engine(engine, tracer)
     # Flask types this attribute as a method of the class.
     app.wsgi_app = TracingMiddleware(app.wsgi_app, tracer)  # type: ignore[method-assign]
+
+
+def _configure_logging() -> None:
+    """Log failures of the export once in a while, and no warnings about headers.
+
+    The latter contain what clients send. Call this after the warnings about the environment.
+    """
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
+    for name in EXPORT_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).addFilter(RepeatFilter())
 
 
 def _resource() -> Resource:
@@ -107,11 +120,11 @@ class RepeatFilter(logging.Filter):
 
 
 class EnvironGetter(Getter["WSGIEnvironment"]):
-    """Reads headers from a WSGI environment."""
+    """Reads headers from a WSGI environment, unless they are too long."""
 
     def get(self, carrier: "WSGIEnvironment", key: str) -> list[str] | None:
         value = carrier.get(f"HTTP_{key.upper().replace('-', '_')}")
-        return None if value is None else [value]
+        return None if value is None or len(value) > MAX_HEADER_LENGTH else [value]
 
     def keys(self, carrier: "WSGIEnvironment") -> list[str]:
         return [name[5:].replace("_", "-").lower() for name in carrier if name.startswith("HTTP_")]

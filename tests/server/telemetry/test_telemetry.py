@@ -9,7 +9,7 @@ import pytest
 
 from alchemist.database.statement_spans import summarize
 from alchemist.server import telemetry
-from alchemist.server.telemetry.tracing import RepeatFilter
+from alchemist.server.telemetry.tracing import EnvironGetter, RepeatFilter
 from tests.processes import environment
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
@@ -50,6 +50,13 @@ def imported(**variables):
 def test_without_variables_nothing_is_imported():
     packages, log = imported()
     assert packages.isdisjoint({"opentelemetry", "sentry_sdk", "google", "requests"})
+    assert log == ""
+
+
+def test_with_them_an_app_starts_with_all_of_its_databases():
+    replica = {"ALCHEMIST_REPLICA_URL": "postgresql://localhost/alchemist"}
+    packages, log = imported(**ENDPOINT, **replica, SENTRY_DSN="http://key@127.0.0.1:1/1")
+    assert packages >= {"opentelemetry", "sentry_sdk"}
     assert log == ""
 
 
@@ -141,6 +148,12 @@ def test_an_unknown_propagator_prevents_no_start():
 )
 def test_a_statement_is_summarized_by_its_operations_and_tables(sql, summary):
     assert summarize(sql) == (summary.partition(" ")[0], summary)
+
+
+@pytest.mark.parametrize(("length", "is_read"), [(512, True), (513, False)])
+def test_a_header_that_is_too_long_is_not_read(length, is_read):
+    environ = {"HTTP_TRACESTATE": "x" * length}
+    assert (EnvironGetter().get(environ, "tracestate") is not None) == is_read
 
 
 def test_a_message_is_logged_once_in_a_while(monkeypatch):

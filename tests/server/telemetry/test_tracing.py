@@ -140,6 +140,24 @@ def test_a_path_without_a_route_is_not_part_of_the_span(service):
     assert "swordfish" not in str(span).lower()
 
 
+HOSTILE = {
+    "no pairs": "clownfish",
+    "invalid pairs": "clownfish=%ff;=,;,swordfish",
+    "no ASCII": "clownfish=\xff",
+    "many pairs": "clownfish=1," * 600,
+    "blanks, in quadratic time": "clownfish=" + " " * 8000 + "x",
+}
+
+
+@pytest.mark.parametrize("header", HOSTILE.values(), ids=HOSTILE)
+def test_headers_of_clients_are_neither_logged_nor_parsed_for_long(service, header):
+    server, trace_of = service
+    headers = {"traceparent": make_traceparent(), "tracestate": header, "baggage": header}
+    response = server.request("GET", "/livez", **headers)
+    assert root_of(trace_of(response)).attributes["http.response.status_code"] == 200
+    assert "clownfish" not in server.log.read_text()
+
+
 def test_the_resource_names_the_service(service):
     server, trace_of = service
     [span] = trace_of(server.request("GET", "/nowhere"))
