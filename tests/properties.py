@@ -1,9 +1,9 @@
 """Hypothesis, with a profile in which time decides nothing: tests also run on busy machines."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-__all__ = ["given", "settings", "st"]
+__all__ = ["example", "given", "settings", "st"]
 
 settings.register_profile(
     "alchemist",

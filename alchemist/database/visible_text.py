@@ -78,7 +78,8 @@ def _is_visible_joiner(before: str, joiner: str, after: str) -> bool:
 
 def _is_symbol(character: str) -> bool:
     """Return whether a character may be a part of an emoji; a keycap is an enclosing mark."""
-    return category(character or "a") in ("So", "Sk", "Me")
+    is_symbol = category(character or "a") in ("So", "Sk", "Me")
+    return is_symbol and not INVISIBLE.match(character)
 
 
 def _is_arabic(character: str) -> bool:

@@ -5,7 +5,7 @@ from unicodedata import category, name
 import pytest
 
 from alchemist.database.visible_text import INVISIBLE, drop_invisible, trim_invisible
-from tests.properties import given, st
+from tests.properties import example, given, st
 
 # Each ends with, or contains, an invisible character that changes its look.
 WHOLE = {
@@ -88,6 +88,7 @@ def test_any_text_keeps_its_visible_characters(before, text, after):
     assert not trimmed or not INVISIBLE.match(trimmed)
 
 
+@example("\u20e3\u200d\u2800")  # A keycap, a joiner, and a blank that is a symbol.
 @given(st.text(st.sampled_from(BLANKS + VISIBLE + "".join(WHOLE.values()))))
 def test_dropping_twice_is_dropping_once(text):
     dropped = drop_invisible(text)

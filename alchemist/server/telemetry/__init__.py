@@ -20,7 +20,10 @@ ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_
 def init_app(app: Flask) -> None:
     """Start what is switched on. Call this in each worker: it starts threads."""
     for module in load_modules():
-        module.init_app(app)
+        try:
+            module.init_app(app)
+        except ValueError as error:
+            _warn_of_invalid_environment(module.__name__.rpartition(".")[2], error)
 
 
 @cache
@@ -53,5 +56,9 @@ def _import(name: str) -> ModuleType | None:
             error.name,
         )
     except ValueError as error:
-        logger.warning("The environment of %s is invalid: %s", name.replace("_", " "), error)
+        _warn_of_invalid_environment(name, error)
     return None
+
+
+def _warn_of_invalid_environment(name: str, error: ValueError) -> None:
+    logger.warning("The environment of %s is invalid: %s", name.replace("_", " "), error)

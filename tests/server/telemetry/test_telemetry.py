@@ -117,10 +117,17 @@ def test_an_invalid_variable_is_a_warning(monkeypatch, caplog, variable, value, 
     assert message.startswith(f"The environment of {module.rpartition('.')[2].replace('_', ' ')}")
 
 
-def test_an_unknown_propagator_prevents_no_start():
-    _, log = imported(**ENDPOINT, OTEL_PROPAGATORS="smoke-signals")
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("OTEL_PROPAGATORS", "smoke-signals", "Propagator smoke-signals not found"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "max_queue_size must be a positive integer"),
+    ],
+)
+def test_an_invalid_variable_of_the_sdk_prevents_no_start(variable, value, reason):
+    _, log = imported(**ENDPOINT, **{variable: value})
     [line] = log.splitlines()
-    assert "smoke-signals" in line
+    assert line.startswith(f"The environment of tracing is invalid: {reason}")
 
 
 @pytest.mark.parametrize(
