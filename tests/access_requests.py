@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,9 +12,11 @@ from alchemist import database as db
 from alchemist.api.idempotency import IdempotencyKey
 from alchemist.docs.example_values import Json, example_value
 from alchemist.domains.coupons import service as coupons
+from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.orders import service as orders
 from alchemist.domains.products.models import Product
 from alchemist.domains.users import service as users
+from alchemist.domains.users.models import User
 from alchemist.domains.users.permissions import ADMIN
 from tests.factories import (
     bearer,
@@ -39,39 +42,57 @@ ADDRESS = dict.fromkeys(("name", "street", "zipcode", "city", "country"), "New")
 
 
 class Actors:
-    """The owner, the merchant, a coupon, and a token of each caller."""
+    """The owner, the merchant, a coupon, and tokens: each is made when it is first needed."""
 
-    def __init__(self) -> None:
-        self.owner, self.merchant = make_user(), make_user(role="merchant")
-        self.coupon = make_coupon()
-        admin = make_user(role="admin")
-        yesterday = datetime.now(UTC) - timedelta(days=1)
-        revoked, revoked_secret = users.issue(admin, ADMIN, label="revoked")
-        users.revoke(revoked)
-        self.secrets = {
-            "stranger": make_token(make_user()),
-            "owner": make_token(self.owner),
-            "merchant": make_token(self.merchant),
-            "admin": make_token(admin),
-            "narrowed": users.issue(admin, ADMIN, label="narrowed", permissions=["me:read"])[1],
-            "expired": users.issue(admin, ADMIN, label="expired", expires_at=yesterday)[1],
-            "revoked": revoked_secret,
-        }
+    @cached_property
+    def owner(self) -> User:
+        return make_user()
+
+    @cached_property
+    def merchant(self) -> User:
+        return make_user(role="merchant")
+
+    @cached_property
+    def coupon(self) -> Coupon:
+        return make_coupon()
 
     def authorization(self, caller: str) -> dict[str, str]:
-        return {} if caller == "anonymous" else bearer(self.secrets[caller])
+        return {} if caller == "anonymous" else bearer(SECRETS[caller](self))
 
     def make_product(self) -> Product:
         return make_product(make_store(owner_id=self.merchant.pk), stock=5)
 
 
+def _make_admin_token(**values: Any) -> str:
+    named = {"label": "Test"} | values
+    return users.issue(make_user(role="admin"), ADMIN, **named)[1]
+
+
+def _make_expired_token(_actors: Actors) -> str:
+    return _make_admin_token(expires_at=datetime.now(UTC) - timedelta(days=1))
+
+
+def _make_revoked_token(_actors: Actors) -> str:
+    token, secret = users.issue(make_user(role="admin"), ADMIN, label="revoked")
+    users.revoke(token)
+    return secret
+
+
+# The secret of a token of each caller.
+SECRETS: dict[str, Callable[[Actors], str]] = {
+    "stranger": lambda _actors: make_token(make_user()),
+    "owner": lambda actors: make_token(actors.owner),
+    "merchant": lambda actors: make_token(actors.merchant),
+    "admin": lambda _actors: make_token(make_user(role="admin")),
+    "narrowed": lambda _actors: _make_admin_token(permissions=["me:read"]),
+    "expired": _make_expired_token,
+    "revoked": _make_revoked_token,
+}
+
+
 def request_path(path: str, actors: Actors) -> str:
     """Return the path with the keys of existing rows."""
-    keys = {"user_id": actors.owner.pk, "coupon_id": actors.coupon.pk}
-    if "{key}" in path:
-        keys["key"] = _store_response(actors)
-    if "{pk}" in path:
-        keys["pk"] = _make_row(path, actors)
+    keys = {name: make(path, actors) for name, make in PATH_KEYS.items() if f"{{{name}}}" in path}
     query = f"?id={actors.owner.pk}" if path.endswith("/get-user") else ""
     return path.format(**keys) + query
 
@@ -118,6 +139,20 @@ ROWS: dict[str, Callable[[Actors], UUID]] = {
     "tokens": lambda actors: users.issue(actors.owner, ADMIN, label="requested")[0].pk,
     # Rows of the owner would prevent a deletion.
     "users": lambda actors: actors.owner.pk,
+}
+
+
+def _owner_pk(path: str, actors: Actors) -> UUID:
+    if path.endswith("/tokens/revoke"):
+        make_token(actors.owner)
+    return actors.owner.pk
+
+
+PATH_KEYS: dict[str, Callable[[str, Actors], Any]] = {
+    "user_id": _owner_pk,
+    "coupon_id": lambda _path, actors: actors.coupon.pk,
+    "pk": _make_row,
+    "key": lambda _path, actors: _store_response(actors),
 }
 
 
