@@ -5,6 +5,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from uuid import UUID
 
 from alchemist.docs.example_values import example_value
 from tests.hostile.exchange import Answer, Request
@@ -85,7 +86,9 @@ def _elsewhere(operation: Operation, order: str, cursor: str) -> Iterator[Reques
     for known in operation.parameters("query"):
         if known["name"] not in PAGING:
             example = example_value(known["schema"], operation.document)
-            value = ",".join(example) if isinstance(example, list) else example
+            items = example if isinstance(example, list) else [example]
+            # Only lists of keys have no example.
+            value = ",".join(str(item or UUID(int=0)) for item in items)
             query = urlencode({"sort": order, known["name"]: value, "cursor": cursor})
             target, why = f"{operation.at()}?{query}", f"the cursor of no {known['name']}"
             yield shown.but(why, target=target, must=UNFITTING)
