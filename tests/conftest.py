@@ -33,15 +33,15 @@ def start_databases(config: pytest.Config) -> tuple[URL, URL]:
     if DATABASES not in config.stash:
         stack = ExitStack()
         config.add_cleanup(stack.close)
-        config.stash[DATABASES] = databases.start(stack, _cache_directory(config))
+        config.stash[DATABASES] = databases.start(stack, _cache_directory(config, "clusters"))
     return config.stash[DATABASES]
 
 
-def _cache_directory(config: pytest.Config) -> Path | None:
+def _cache_directory(config: pytest.Config, name: str) -> Path | None:
     """Return a directory of this user, or None without a cache that this user can write."""
     cache: pytest.Cache | None = getattr(config, "cache", None)
     with suppress(OSError):
-        return cache and cache.mkdir(f"postgres-{os.geteuid()}")
+        return cache and cache.mkdir(f"{name}-{os.geteuid()}")
     return None
 
 
@@ -66,9 +66,27 @@ def isolate_environment() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+MEMORY = Path("/dev/shm")
+# Bytes. The temporary files of a run with three workers take a third of it.
+MIN_FREE_MEMORY = 4 * 2**30
+
+
+def memory_directory() -> Path | None:
+    """Return a directory in memory that has room for the temporary files of a run, or None.
+
+    The servers of the tests make and delete a thousand files each, which a disk takes long for.
+    """
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
+        return None
+    status = os.statvfs(MEMORY)
+    # Some tests make programs.
+    is_usable = not status.f_flag & os.ST_NOEXEC
+    return MEMORY if is_usable and status.f_bavail * status.f_frsize > MIN_FREE_MEMORY else None
+
+
 def use_temporary_directory(config: pytest.Config) -> None:
     """Use one directory for all temporary files of this run, and delete it whatever happens."""
-    directory = tempfile.mkdtemp(prefix="alc-")
+    directory = tempfile.mkdtemp(prefix="alc-", dir=memory_directory())
     # Some tests run processes of other users.
     os.chmod(directory, 0o711)
     process = subprocess.Popen(
@@ -80,11 +98,23 @@ def use_temporary_directory(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = directory
 
 
+def cache_bytecode(config: pytest.Config) -> None:
+    """Cache bytecode apart from the sources, if Python may not write beside them.
+
+    The tests start hundreds of processes, and without a cache each compiles every module.
+    """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        directory = _cache_directory(config, "bytecode") or tempfile.gettempdir()
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(directory)
+        sys.dont_write_bytecode = False
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Take the databases of the main process, if this is a worker of pytest-xdist."""
     isolate_environment()
     if not hasattr(config, "workerinput"):
         use_temporary_directory(config)
+        cache_bytecode(config)
     if urls := getattr(config, "workerinput", {}).get("databases"):
         server, template = map(parse_database_url, urls)
         config.stash[DATABASES] = server, template
@@ -263,10 +293,11 @@ class SharedConnectionEngine:
         return nullcontext(self.connection)
 
 
-@pytest.fixture
-def transaction(app: Flask) -> Iterator[None]:
-    engines: db.Engines = app.extensions["engines"]
-    with engines.transaction.connect() as connection:
+@contextmanager
+def _rolled_back_transaction(target: db.Engines) -> Iterator[None]:
+    """Run every statement on one connection, in a transaction that is rolled back at the end."""
+    before = db.current_engines()
+    with target.transaction.connect() as connection:
         outer = connection.begin()
         _run(connection, "BEGIN")
         shared: Any = SharedConnectionEngine(connection)
@@ -275,7 +306,38 @@ def transaction(app: Flask) -> Iterator[None]:
         yield
         db.session.remove()
         outer.rollback()
-    db.use_engines(engines)
+    db.use_engines(before)
+
+
+@pytest.fixture
+def transaction(app: Flask) -> Iterator[None]:
+    with _rolled_back_transaction(app.extensions["engines"]):
+        yield
+
+
+@pytest.fixture(scope="session")
+def sample_engines(database_server: URL, template: URL) -> Iterator[db.Engines]:
+    """The engines of a database with the sample data."""
+    # Few tests need this, and it takes long to import.
+    from alchemist.cli import sample_data  # noqa: PLC0415
+
+    with databases.temporary_database(database_server, template) as url:
+        sample_data.load_missing(url)
+        made = db.Engines(*engines.create_engines(_settings(database_url=url)))
+        yield made
+        made.dispose()
+
+
+@pytest.fixture
+def sample_transaction(app: Flask, sample_engines: db.Engines) -> Iterator[None]:
+    """Like `transaction`, with the sample data."""
+    with _rolled_back_transaction(sample_engines):
+        yield
+
+
+@pytest.fixture
+def client_with_sample_data(app: Flask, sample_transaction: None) -> FlaskClient:
+    return app.test_client()
 
 
 @pytest.fixture
@@ -284,12 +346,15 @@ def client(app: Flask, transaction: None) -> FlaskClient:
 
 
 @pytest.fixture
-def client_with_auth(
-    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> FlaskClient:
-    """The client of an app without open access, which has seen no token yet."""
+def closed_access(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch open access off; the app has seen no token yet."""
     monkeypatch.setitem(app.extensions, "open_access", False)
     auth._token_cache.clear()
+
+
+@pytest.fixture
+def client_with_auth(client: FlaskClient, closed_access: None) -> FlaskClient:
+    """The client of an app without open access."""
     return client
 
 

@@ -13,7 +13,6 @@ import pytest
 from alchemist import database as db
 from alchemist import errors
 from alchemist.api.security_headers import HEADERS
-from alchemist.cli import sample_data
 from tests.factories import make_user, sign_in
 from tests.hostile.exchange import Answer, Request
 from tests.hostile.families import FAMILIES, judged, requests, sample
@@ -28,9 +27,8 @@ MOST = int(os.environ.get("HOSTILE_REQUESTS", "3"))
 
 
 @pytest.fixture
-def send(app, client_with_auth):
+def send(app, sample_transaction, closed_access):
     """Return a function that sends requests of an admin to the app with the sample data."""
-    sample_data.insert_missing(db.session.connection())
     authorization = sign_in(make_user(role="admin"))["Authorization"]
     db.session.commit()
     return into(app, authorization)

@@ -2,9 +2,7 @@
 
 import pytest
 
-from alchemist import database as db
 from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, REQUESTS, RateLimiter
-from alchemist.cli import sample_data
 from alchemist.docs.example_values import resolve_ref
 
 from .documents import VERSIONS, Json, operations
@@ -31,9 +29,3 @@ def operation(documents, version, operation_id) -> Json:
             parameters = [resolve_ref(p, documents[version]) for p in operation["parameters"]]
             return operation | {"path": path, "method": method, "parameters": parameters}
     raise LookupError(operation_id)
-
-
-@pytest.fixture
-def client_with_sample_data(client):
-    sample_data.insert_missing(db.session.connection())
-    return client
