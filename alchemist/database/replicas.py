@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, Executable, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alchemist.config import Settings
 
@@ -112,8 +112,8 @@ class Replica:
                     return None
                 rows = autocommit.execute(self._engine, statement, parameters)
         except SQLAlchemyError as error:
-            # The standby is not to blame for values that PostgreSQL rejects.
-            if not _sqlstate(error).startswith("22"):
+            # The standby is not to blame for a full pool, or for values that PostgreSQL rejects.
+            if isinstance(error, DBAPIError) and not _sqlstate(error).startswith("22"):
                 self._paused_until = monotonic() + PAUSE
             return None
         deadline.mark_replica_read()
@@ -246,5 +246,5 @@ def _waits_for_all(standby_names: str) -> bool:
     return match is not None and int(match[1]) >= match[2].count(",") + 1
 
 
-def _sqlstate(error: SQLAlchemyError) -> str:
-    return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""

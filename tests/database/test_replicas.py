@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from alchemist.config import Settings, parse_database_url
 from alchemist.database import UNREACHABLE, Position, autocommit, replicas
@@ -75,6 +76,15 @@ def replica():
     replica._thread = SimpleNamespace(is_alive=lambda: True)
     replica._trusted_until = float("inf")
     return replica
+
+
+def test_a_full_pool_does_not_pause_a_standby(replica, monkeypatch):
+    def time_out(*_args):
+        raise PoolTimeout
+
+    monkeypatch.setattr(autocommit, "execute", time_out)
+    assert replica.fetch_all(STATEMENT, {}, None) is None
+    assert replica.is_usable()
 
 
 @pytest.mark.parametrize(

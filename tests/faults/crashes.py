@@ -93,29 +93,29 @@ def _run(directory: Path, seed: int, seconds: float, defect: str) -> Iterator[st
         alembic.command.upgrade(db.alembic_config(server.url), "head")
         engine = create_engine(server.url, poolclass=NullPool)
         with engine.begin() as connection:
-            shop = _open_shop(connection)
+            shop = open_shop(connection)
         service = running.enter_context(Service(server.url, directory, defect))
         clients = [Client(service.port, seed + n, shop, defect != "no-key") for n in range(CLIENTS)]
         for client in clients:
             client.start()
         chaos = Chaos(seed, service, server, service.kill_file)
         chaos.inject_faults(seconds)
-        yield from _stop_clients(clients)
+        yield from stop_clients(clients)
         _report(clients, chaos)
         with engine.connect() as connection:
-            yield from _false_responses(connection, clients)
+            yield from false_responses(connection, clients)
             yield from _resource_leaks(connection, service)
-        yield from _broken_invariants(server.url)
+        yield from broken_invariants(server.url)
 
 
-def _open_shop(connection: Connection) -> Shop:
+def open_shop(connection: Connection) -> Shop:
     connection.execute(text(FILL.format(stock=STOCK, products=PRODUCTS, uses=USES)))
     products = connection.scalars(text("SELECT pk::text FROM products ORDER BY pk")).all()
     coupon = connection.scalar(text("SELECT pk::text FROM coupons WHERE code = 'single'"))
     return Shop(list(products), coupon, "orders")
 
 
-def _stop_clients(clients: list[Client]) -> Iterator[str]:
+def stop_clients(clients: list[Client]) -> Iterator[str]:
     """Wait for the last response of every client."""
     for client in clients:
         client.stopped.set()
@@ -133,7 +133,7 @@ def _report(clients: list[Client], chaos: Chaos) -> None:
     print(f"faults: {sum(chaos.injected.values())}, {dict(chaos.injected.most_common())}")
 
 
-def _false_responses(connection: Connection, clients: list[Client]) -> Iterator[str]:
+def false_responses(connection: Connection, clients: list[Client]) -> Iterator[str]:
     """Compare the responses with what is stored."""
     actions = [action for client in clients for action in client.actions]
     acknowledged = Counter(action.kind for action in actions if action.status == 201)
@@ -166,7 +166,7 @@ def _lost_changes(connection: Connection, actions: list[Any]) -> Iterator[str]:
                 yield f"order {action.response['pk']} is {stored_status} after {action.kind}"
 
 
-def _broken_invariants(url: URL) -> Iterator[str]:
+def broken_invariants(url: URL) -> Iterator[str]:
     for verdict in verify.evaluate_all(url):
         if not verdict.passed:
             yield f"{verdict.assertion.name}: {verdict.count} violations, {verdict.keys}"
