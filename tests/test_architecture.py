@@ -89,6 +89,8 @@ LAYERS: dict[str, list[str]] = {
             "problem_codes",
             "json_values",
             "json_body",
+            "csv_records",
+            "text_entries",
             "query_string",
             "json_select",
             "row_inserts",

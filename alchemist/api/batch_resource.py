@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from io import BytesIO
+from itertools import islice
 from typing import Any
 
 from flask import Response
@@ -14,21 +16,30 @@ from . import fields, openapi, problem_codes, rate_limits
 from .batches import BatchOperation, CreateMany, store_entries
 from .blueprint import QUERY_PARSER, Blueprint
 from .idempotency import idempotent
-from .json_body import read_json
+from .json_body import check_media_type, read_json
 from .request import JSON, request
 from .resource import Resource
 from .response import JsonResponse
+from .text_entries import ReadEntries, TextEntry, located_errors, read_csv, read_ndjson
 
 MAX_ENTRIES = 500
+READERS: dict[str, ReadEntries] = {"text/csv": read_csv, "application/x-ndjson": read_ndjson}
 DESCRIPTION = """\
 Takes an array of what the creation of one row takes, and stores all rows or none. Every mistake of
 every entry is reported, with the number of the entry in front: `#/3/name`. Two entries with the
-same unique value are 422 `duplicate`. It counts as a costly request."""
+same unique value are 422 `duplicate`. It counts as a costly request.
+
+The body may also be `text/csv`, whose first line has the names, or `application/x-ndjson`, both as
+the list returns them. Errors then have the `line` where the entry begins and, in CSV, the `column`:
+the number of the field. In CSV, an empty field is null, or nothing if the member cannot be null;
+`""` is an empty text. Read-only columns may be empty, or as they are stored in the row that the
+entry updates. A byte order mark is ignored; fields separated by semicolons are 400."""
 UPDATE_DESCRIPTION = """
 
-With `on_conflict=update`, an entry whose `reference` a stored row has updates that row, with the
-permissions and the rules of an update, without `If-Match`. An entry that changes nothing leaves the
-row and its version as they are. The answer is 200 if no row is new."""
+With `on_conflict=update`, an entry whose `pk` or `reference` a stored row has updates that row (if
+it has both, that of the `pk`), with the permissions and the rules of an update, without `If-Match`.
+An entry that changes nothing leaves the row and its version as they are. The answer is 200 if no
+row is new."""
 
 
 class BatchQuery(fields.Schema):
@@ -36,9 +47,9 @@ class BatchQuery(fields.Schema):
         "update",
         name="OnConflict",
         metadata={
-            "description": "`update` changes the row whose `reference` an entry has, as a PATCH "
-            "would: members that the entry lacks stay. Other entries create rows. Without the "
-            "parameter, a taken reference is a conflict (409).",
+            "description": "`update` changes the row whose `pk` or `reference` an entry has, as a "
+            "PATCH would: members that the entry lacks stay. Other entries create rows. Without "
+            "the parameter, a taken reference is a conflict (409).",
         },
     )
 
@@ -57,7 +68,7 @@ def add_batch(
 ) -> None:
     """Add a resource whose POST does for each entry of an array what the POST of `rows` does.
 
-    With `on_conflict=update` it does what the PATCH of `row` does, for the entries whose
+    With `on_conflict=update` it does what the PATCH of `row` does, for the entries whose `pk` or
     `reference` is that of a stored row. Both are resources. `create_many` is as in BatchOperation.
     """
     creation = _bound(rows.post.creation, rows)
@@ -81,14 +92,29 @@ def _bound(operation: Any, resource: type[Resource]) -> Any:
 def _batch_view(operation: BatchOperation) -> View:
     def post(_resource: Resource) -> Response:
         query, query_errors = _parse_query(operation)
-        entries = read_json(request)
-        _check_entries(entries, query_errors)
+        entries = _read_entries(operation, query_errors)
         update = operation.update if query.get("on_conflict") else None
         chosen = replace(operation, update=update)
-        stored = store_entries(chosen, entries, query_errors=query_errors)
+        bodies = [entry.body for entry in entries]
+        with located_errors(entries):
+            stored = store_entries(chosen, bodies, query_errors=query_errors)
         return JsonResponse(stored.body, 201 if stored.created_count else 200)
 
     return post
+
+
+def _read_entries(operation: BatchOperation, query_errors: list[ErrorDetail]) -> list[TextEntry]:
+    """Return the entries of the body, which is a JSON array, CSV or NDJSON."""
+    check_media_type(request, (JSON, *READERS))
+    read = READERS.get(request.mimetype)
+    if read is None:
+        bodies = read_json(request)
+        _check_entries(bodies, query_errors)
+        return [TextEntry(body) for body in bodies]
+    entries = list(islice(read(BytesIO(request.body), operation.schemas), MAX_ENTRIES + 1))
+    request.json_body = [entry.body for entry in entries]
+    _check_entries(request.json_body, query_errors)
+    return entries
 
 
 def _parse_query(operation: BatchOperation) -> tuple[dict[str, Any], list[ErrorDetail]]:
@@ -132,6 +158,7 @@ def _documented(blueprint: Blueprint, view: View, rows: Any, row: Any) -> View:
         view,
         view,
         responses=responses | openapi.error_responses(406, 409, 413, 415),
+        # Generators take one media type; the others are in the description of the operation.
         requestBody=openapi.request_body({**array, "items": body.for_request_body()}, [JSON]),
         **codes,
     )

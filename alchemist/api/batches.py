@@ -1,11 +1,11 @@
-"""Create many rows at once, or update those whose reference is taken: all of them, or none.
+"""Create many rows at once, or update those whose key or reference is taken: all, or none.
 
 What is wrong with an entry is reported as in a request of its own, with the number of the entry in
 front: `#/3/name`.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -43,6 +43,11 @@ class BatchOperation:
     creation: Creation
     update: Update | None = None
     create_many: CreateMany | None = None
+
+    @property
+    def schemas(self) -> tuple[Schema, Schema]:
+        """The schemas of the body and of the representation."""
+        return self.creation.request_schema, self.creation.schema
 
 
 class Stored(NamedTuple):
@@ -99,35 +104,51 @@ def _representations(operation: BatchOperation, rows: Sequence[Any]) -> str:
 
 
 def _lock_existing(operation: BatchOperation, update: Update, entries: Sequence[Entry]) -> None:
-    """Lock the rows whose references the entries have, and add them to the entries.
+    """Lock the rows that the entries name by key or reference, and add them to the entries.
 
-    Raise Forbidden if the caller may not change all of them.
+    The key decides if an entry has both. Raise Forbidden if the caller may not change all of them.
     """
-    by_reference = _group_by_reference(operation.creation.request_schema, entries)
     query = update.find(pk=ANY_PK)
-    rows = db.lock_rows_by_reference(query.model, list(by_reference)) if by_reference else ()
+    by_pk = _group_by(operation.creation.schema, "pk", entries)
+    by_reference = _group_by(operation.creation.request_schema, "reference", entries)
+    keys = list(by_pk), list(by_reference)
+    rows = db.lock_rows(query.model, *keys) if any(keys) else ()
     writable = query.for_several([row.pk for row in rows])
     statement = json_select.select_json(writable.select, operation.creation.schema)
     documents = db.fetch_all(statement, writable.parameters) if rows else ()
     current = {document["pk"]: document for document in (json.loads(text) for (text,) in documents)}
-    for row in rows:
-        for number in by_reference[row.reference]:
-            entries[number].row, entries[number].current = row, current.get(str(row.pk))
+    for numbers_of in (
+        lambda row: by_reference.get(getattr(row, "reference", None), ()),
+        lambda row: by_pk.get(row.pk, ()),
+    ):
+        for row in rows:
+            for number in numbers_of(row):
+                entries[number].row, entries[number].current = row, current.get(str(row.pk))
     if forbidden := [n for n, each in enumerate(entries) if each.row and each.current is None]:
         pointers = [references.json_pointer((number,)) for number in forbidden]
         raise errors.Forbidden.missing_permission(query.permission, pointers)
 
 
-def _group_by_reference(schema: Schema, entries: Sequence[Entry]) -> dict[str, list[int]]:
-    """Return the numbers of the entries by their reference, as far as it is valid."""
-    by_reference: dict[str, list[int]] = {}
+def _group_by(schema: Schema, name: str, entries: Sequence[Entry]) -> dict[Any, list[int]]:
+    """Return the numbers of the entries by the value of a field, as far as it is valid."""
+    field: Any = schema.fields.get(name)
+    numbers: dict[Any, list[int]] = {}
     for number, entry in enumerate(entries):
-        sent = entry.body.get("reference") if isinstance(entry.body, dict) else None
+        sent = entry.body.get(name) if isinstance(entry.body, dict) else None
         with suppress(ValidationError):
-            if sent is not None:
-                reference: Any = schema.fields["reference"].deserialize(sent)
-                by_reference.setdefault(reference, []).append(number)
-    return by_reference
+            if field and sent is not None:
+                numbers.setdefault(field.deserialize(sent), []).append(number)
+    return numbers
+
+
+def _repeated_pk_errors(entries: Sequence[Entry]) -> Iterator[ErrorDetail]:
+    """Yield an error for each entry whose `pk` names a row that an earlier entry has, too."""
+    numbers: dict[UUID, int] = {}
+    for number, entry in enumerate(entries):
+        first = numbers.setdefault(entry.row.pk, number) if entry.row else number
+        if first != number and ("pk" in entry.body or "pk" in entries[first].body):
+            detail = f"Entry {first} of this request is for the same row."
+            yield {"pointer": f"#/{number}/pk", "code": "duplicate", "detail": detail}
 
 
 def _load(
@@ -152,6 +173,7 @@ def _load(
         for number, entry in enumerate(entries)
     ]
     details = [*query_errors, *(detail for each in loaded for detail in each.errors)]
+    details += _repeated_pk_errors(entries)
     if hasattr(creation.request_schema, "stored_errors"):
         details += creation.request_schema.stored_errors(loaded)
     details += references.find_reference_errors(found)
@@ -238,7 +260,10 @@ def _located(
     if sqlstate(error) != UNIQUE_VIOLATION:
         return None
     taken = list(unique_values.find_taken(rows))
-    is_race = operation.update and any(each.key.error.pointer == "#/reference" for each in taken)
+    is_race = operation.update and any(
+        each.key.error.pointer == "#/reference" and entries[each.number].row is None
+        for each in taken
+    )
     if is_race or not taken:
         return errors.RetryRequest("Another request stored the same values.")
     return _conflict(entries, sorted(taken, key=lambda each: (each.number, _pointer(each))))

@@ -110,8 +110,8 @@ def has_utf8_media_type(request: Request) -> bool:
     return bool(is_unambiguous) and charset in ("utf-8", "utf8")
 
 
-def _check_media_type(request: Request) -> None:
-    accepted = (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
+def check_media_type(request: Request, accepted: Sequence[str]) -> None:
+    """Raise UnsupportedMediaType unless the body has one of these media types, in UTF-8."""
     # The usual header needs no parsing.
     is_plain = request.content_type == JSON
     if not is_plain and (request.mimetype not in accepted or not has_utf8_media_type(request)):
@@ -233,7 +233,7 @@ class LoadedBody(NamedTuple):
 
 def read_json(request: Request) -> Any:
     """Return the value of the body; raise UnsupportedMediaType, ContentTooLarge or BadRequest."""
-    _check_media_type(request)
+    check_media_type(request, (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,))
     request.json_body = loads_strict(request.body)
     return request.json_body
 

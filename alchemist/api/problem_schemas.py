@@ -29,6 +29,18 @@ class ErrorDetailSchema(Schema):
     pointer = _string_field("The location in the body (RFC 6901 §6).", "#/name")
     parameter = _string_field("The query or path parameter.", "limit")
     header = _string_field("The request header.", "If-Match")
+    line = Integer(
+        metadata={
+            "description": "Only of CSV and NDJSON: the line, from 1, where the entry begins.",
+            "examples": [4],
+        }
+    )
+    column = Integer(
+        metadata={
+            "description": "Only of CSV: the number of the field in its record, from 1.",
+            "examples": [2],
+        }
+    )
     permission = _string_field("Only with `forbidden`: the missing one.", "potions:write")
     requested = Integer(
         metadata={"description": "Only with `out-of-stock`: the ordered quantity.", "examples": [5]}

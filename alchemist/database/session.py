@@ -204,11 +204,13 @@ def lock_row(query: Query) -> Any:
     return row
 
 
-def lock_rows_by_reference(model: Any, references: Sequence[str]) -> Sequence[Any]:
-    """Lock the rows with these references, in their order, and return them."""
-    rows = select(model).where(model.reference == func.any(references)).order_by(model.reference)
+def lock_rows(model: Any, pks: Sequence[UUID], references: Sequence[str]) -> Sequence[Any]:
+    """Lock the rows with these keys or references, in the order of their keys, and return them."""
+    condition = model.pk == func.any(pks)
+    if references:
+        condition |= model.reference == func.any(references)
     return session.scalars(
-        rows.with_for_update(key_share=True, of=model),
+        select(model).where(condition).order_by(model.pk).with_for_update(key_share=True, of=model),
         execution_options={"populate_existing": True},
     ).all()
 

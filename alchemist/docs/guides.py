@@ -80,9 +80,15 @@ with the same unique value are 422 `duplicate`; values of stored rows are 409. A
 holds for the whole batch.
 
 `reference` is the key by which another system knows a row. With `on_conflict=update`, an entry
-updates the row that has its `reference`, as a `PATCH` would: missing fields keep their values.
+updates the row that has its `pk` or its `reference`, as a `PATCH` would: missing fields keep their
+values.
 Other entries create rows. The answer is 200 if no row is new. An entry that changes nothing leaves
 the row, its `ETag` and its `updated_at` as they are.
+
+A batch also takes `text/csv` and `application/x-ndjson`, as lists return them: what a list has
+returned can be sent back, and changes nothing. An error then has the `line` where its entry begins
+and, in CSV, the `column`: the number of the field. An empty field is null, or nothing if the field
+cannot be null, and `""` is an empty text. Read-only columns may be empty, or as they are stored.
 
 ## Seeing earlier writes
 

@@ -196,7 +196,7 @@ def test_the_errors_of_the_query_are_reported_with_those_of_the_entries(post):
         "colour",
         "#/0/name",
     ]
-    assert post("heroes", [{"nickname": "Ada"}], "?on_conflict=update").status_code == 422
+    assert post("heroes", [{"nickname": "Ada"}], "?on_conflict=ignore").status_code == 422
 
 
 def test_every_unknown_reference_is_reported(post, bodies):

@@ -62,4 +62,4 @@ class HeroItem(Resource):
         service.delete(hero)
 
 
-add_batch(blp, "/batch", HeroList)
+add_batch(blp, "/batch", HeroList, HeroItem)

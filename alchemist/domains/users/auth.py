@@ -189,6 +189,11 @@ def revalidate_token(permission: str) -> Caller:
     return caller
 
 
+def flag_token_change() -> None:
+    """Let the caches of tokens forget what they have when the transaction of the session ends."""
+    db.session.info["tokens_changed"] = True
+
+
 def _flag_token_change(session: Session, _context: object) -> None:
     """Flag the session if a flush updates or deletes users or tokens."""
     if any(isinstance(row, User | Token) for row in (*session.dirty, *session.deleted)):

@@ -89,6 +89,8 @@ class UserItem(Resource):
         """
         former_email = user.email
         service.update(user, request.caller.permissions, changes)
+        # A batch updates by a statement, which the listeners of the session do not see.
+        auth.flag_token_change()
         if user.email != former_email:
             idempotency.delete_responses_mentioning(former_email)
 
@@ -105,7 +107,7 @@ class UserItem(Resource):
         idempotency.delete_responses_mentioning(*identifiers)
 
 
-add_batch(blp, "/users/batch", UserList)
+add_batch(blp, "/users/batch", UserList, UserItem)
 
 
 @blp.route("/users/<uuid:pk>/anonymise")

@@ -155,9 +155,19 @@ def _check_not_last_admin(user: User) -> None:
         User.suspended_at.is_(None),
         User.email.not_like(f"%{ANONYMOUS_DOMAIN}"),
         User.pk != user.pk,
+        User.pk.not_in(_former_admins_of_batch()),
     )
     if db.session.execute(others.limit(1)).first() is None:
         raise errors.Conflict("This is the last admin.", code="last-admin")
+
+
+def _former_admins_of_batch() -> list[UUID]:
+    """Return the users of the session that are no active admins, or will be none.
+
+    The changes of a batch are written together, after the checks.
+    """
+    users = [each for each in db.session if isinstance(each, User)]
+    return [each.pk for each in users if not _is_active_admin(each)]
 
 
 def _is_active_admin(user: User) -> bool:
