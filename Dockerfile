@@ -1,5 +1,5 @@
-# The images of Alchemist: the service (`production`, the default), the proxy (`proxy`) and the test
-# suite (`test`). They need BuildKit, the default builder of Docker since version 23.
+# The images of Alchemist: the service (`production`, the default), the proxy (`proxy`), the pooler
+# (`pgbouncer`) and the test suite (`test`). They need BuildKit, the default builder of Docker since version 23.
 #
 # Base images are pinned to a minor version, so that `build --pull` gets the security fixes of that
 # version and nothing else.
@@ -311,6 +311,48 @@ ENTRYPOINT ["nginx", "-e", "stderr"]
 CMD ["-g", "daemon off;"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
     CMD ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/livez"]
+
+
+FROM debian:13-slim AS pgbouncer
+LABEL org.opencontainers.image.title="Alchemist's pooler" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT"
+# 1.24: it tracks prepared statements.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends pgbouncer \
+ && rm -rf /var/lib/apt/lists/*
+COPY --chmod=644 <<'EOF' /etc/pgbouncer/pgbouncer.ini
+[databases]
+alchemist = host=database port=5432
+
+[pgbouncer]
+listen_addr = 0.0.0.0
+listen_port = 5432
+unix_socket_dir =
+auth_type = scram-sha-256
+# Written when the container starts: the password is a secret of the Compose file.
+auth_file = /tmp/users.txt
+pool_mode = transaction
+max_prepared_statements = 200
+default_pool_size = 20
+# Those of the nodes: workers × pool size × 2 each.
+max_client_conn = 1000
+# By default all requests fail for 15 s after PostgreSQL refused one connection.
+server_login_retry = 1
+# Below the deadline of a request, which is 5 s.
+query_wait_timeout = 3
+EOF
+COPY --chmod=755 <<'EOF' /usr/local/bin/run-pgbouncer
+#!/bin/sh
+# In the file of users a quote is doubled.
+umask 077
+password=$(sed 's/"/""/g' "$PGPASSWORD_FILE")
+printf '"alchemist_service" "%s"\n' "$password" > /tmp/users.txt
+exec pgbouncer /etc/pgbouncer/pgbouncer.ini
+EOF
+USER 10001:10001
+EXPOSE 5432
+CMD ["run-pgbouncer"]
 
 
 FROM python AS production

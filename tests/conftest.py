@@ -22,7 +22,7 @@ from alchemist.app import create_app
 from alchemist.config import parse_database_url
 from alchemist.database import engines
 from alchemist.domains.users import auth, last_use
-from tests import databases, problem_contract
+from tests import databases, pgbouncer, problem_contract
 from tests.servers import LONG_TIMEOUTS, Gunicorn
 
 DATABASES = pytest.StashKey[tuple[URL, URL]]()
@@ -146,17 +146,33 @@ def template(pytestconfig: pytest.Config) -> URL:
 
 
 @pytest.fixture(scope="session")
-def database(database_server: URL, template: URL) -> Iterator[URL]:
+def through_pooler(
+    database_server: URL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[URL], URL]]:
+    """Return what puts a database behind PgBouncer, if ALCHEMIST_TEST_PGBOUNCER is set."""
+    if not pgbouncer.IS_USED:
+        yield lambda url: url
+        return
+    with pgbouncer.pooled(database_server, tmp_path_factory.mktemp("pgbouncer")) as pooler:
+        yield lambda url: pooler.set(database=url.database)
+
+
+@pytest.fixture(scope="session")
+def database(
+    database_server: URL, template: URL, through_pooler: Callable[[URL], URL]
+) -> Iterator[URL]:
     """The migrated database of this worker; what a test writes there is rolled back."""
     with databases.temporary_database(database_server, template) as url:
-        yield url
+        yield through_pooler(url)
 
 
 @pytest.fixture
-def fresh_database(database_server: URL, template: URL) -> Iterator[URL]:
+def fresh_database(
+    database_server: URL, template: URL, through_pooler: Callable[[URL], URL]
+) -> Iterator[URL]:
     """A migrated database of one test, which may commit what it likes."""
     with databases.temporary_database(database_server, template) as url:
-        yield url
+        yield through_pooler(url)
 
 
 @pytest.fixture
@@ -181,10 +197,12 @@ def gunicorn_with_auth(fresh_database: URL, tmp_path: Path) -> Iterator[Gunicorn
 
 
 @pytest.fixture(scope="module")
-def module_database(database_server: URL, template: URL) -> Iterator[URL]:
+def module_database(
+    database_server: URL, template: URL, through_pooler: Callable[[URL], URL]
+) -> Iterator[URL]:
     """A migrated database of one module, whose tests do not mind each other's rows."""
     with databases.temporary_database(database_server, template) as url:
-        yield url
+        yield through_pooler(url)
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +215,8 @@ def shared_gunicorn(
 
 
 def _settings(**settings: Any) -> config.Settings:
-    return config.Settings(**{**LONG_TIMEOUTS, "open_access": True, **settings})
+    defaults = {**LONG_TIMEOUTS, **pgbouncer.SETTINGS, "open_access": True}
+    return config.Settings(**{**defaults, **settings})
 
 
 @contextmanager

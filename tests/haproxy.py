@@ -1,6 +1,6 @@
 """A real HAProxy with the configuration in `deploy/`."""
 
-import re
+import os
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -35,14 +35,18 @@ class HAProxy(NamedTuple):
 def serving_haproxy(directory: Path, node_ports: Sequence[int]) -> Iterator[HAProxy]:
     """Yield a HAProxy in front of three nodes on these ports, with its files in a directory."""
     haproxy = HAProxy(free_port(), directory / "admin.sock")
-    text = CONF.replace("127.0.0.1:8080", f"127.0.0.1:{haproxy.port}")
-    text = text.replace("/run/haproxy/admin.sock", str(haproxy.admin_socket))
-    ports = iter(node_ports)
-    text = re.sub(r"10\.0\.0\.\d+:8000", lambda _: f"127.0.0.1:{next(ports)}", text)
     conf = directory / "haproxy.cfg"
-    conf.write_text(text)
+    conf.write_text(
+        CONF.replace("/run/haproxy/admin.sock", str(haproxy.admin_socket)).replace(
+            "# server", "server"
+        )
+    )
+    nodes = {f"NODE{n}": f"127.0.0.1:{port}" for n, port in enumerate(node_ports, 1)}
+    environment = os.environ | nodes | {"BIND": f"127.0.0.1:{haproxy.port}"}
     with (directory / "haproxy.log").open("wb") as log:
-        process = spawn.spawn([PROGRAM or "", "-f", conf], signal.SIGTERM, stderr=log, stdout=log)
+        process = spawn.spawn(
+            [PROGRAM or "", "-f", conf], signal.SIGTERM, stderr=log, stdout=log, env=environment
+        )
     try:
         await_port(haproxy.port)
         yield haproxy

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +18,9 @@ from alchemist.embedded.data_directory import postgres_account
 from tests.servers import TIMEOUT, free_port
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+# Whether the whole run goes through PgBouncer, and the settings of the service that it needs.
+IS_USED = "ALCHEMIST_TEST_PGBOUNCER" in os.environ
+SETTINGS: dict[str, Any] = {"limits": "role", "prepared_statements": False} if IS_USED else {}
 needs_pgbouncer = pytest.mark.skipif(not PROGRAM, reason="needs Debian's pgbouncer")
 
 CONF = """
@@ -88,9 +92,12 @@ def _await_ready(url: URL) -> None:
             return
 
 
-def administer(url: URL, command: str) -> None:
-    """Run a command of PgBouncer's console, as `RECONNECT`."""
+def administer(url: URL, command: str) -> list[Any]:
+    """Run a command of PgBouncer's console, as `RECONNECT`, and return its rows."""
     conninfo = url.set(drivername="postgresql", database="pgbouncer").render_as_string()
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        # The console knows the simple protocol only.
-        connection.pgconn.exec_(command.encode())
+    # Only such cursors use the simple protocol, and the console knows no other.
+    with psycopg.connect(
+        conninfo, autocommit=True, cursor_factory=psycopg.ClientCursor
+    ) as connection:
+        cursor = connection.execute(command)
+        return cursor.fetchall() if cursor.description else []

@@ -1,8 +1,10 @@
 """The Dockerfile and the Compose file, as far as they can be tested without Docker."""
 
+import configparser
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -10,14 +12,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from alchemist import config
-from alchemist.database import PROJECT_ROOT
+from alchemist.database import PROJECT_ROOT, create_unpooled_engine
+from alchemist.embedded import postgres
 from tests.dockerfile import STAGES, arguments, copied_sources, document
+from tests.pgbouncer import administer, needs_pgbouncer, pooled
 
 COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())
 SERVICES, SECRETS = COMPOSE["services"], COMPOSE["secrets"]
+# The services of the profile `scale` that keep running.
+SCALE = {"pgbouncer", "standby", "node1", "node2", "balancer"}
 SETTINGS = {
     config.env_name(setting.name) for setting in fields(config.Settings)
 } | config.TEST_ONLY_VARIABLES
@@ -33,13 +39,16 @@ PINNED = r"\w+:\d+[\w.-]+(@sha256:[0-9a-f]{64})?"
 
 
 def test_every_base_image_is_pinned_to_a_version():
-    built = {"alchemist:${TAG:-local}", "alchemist-proxy:local", "alchemist-test:local"}
+    built = {
+        *("alchemist:${TAG:-local}", "alchemist-proxy:local", "alchemist-pgbouncer:local"),
+        "alchemist-test:local",
+    }
     bases = {stage.base for stage in STAGES.values()} - set(STAGES)
     images = {service["image"] for service in SERVICES.values()} - built
     assert [image for image in bases | images if not re.fullmatch(PINNED, image)] == []
 
 
-@pytest.mark.parametrize("stage", ["production", "proxy", "test"])
+@pytest.mark.parametrize("stage", ["production", "proxy", "pgbouncer", "test"])
 def test_no_image_runs_as_root(stage):
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", arguments(stage, "USER")[-1])
 
@@ -128,7 +137,7 @@ def test_every_container_is_hardened_and_limited(name):
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is (name != "test")
     assert service["init"] is True
-    permanent = {"database", "service", "purge", "expire-orders", "proxy", "development"}
+    permanent = {"database", "service", "purge", "expire-orders", "proxy", "development"} | SCALE
     assert service["restart"] == ("unless-stopped" if name in permanent else "no")
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
@@ -136,7 +145,7 @@ def test_every_container_is_hardened_and_limited(name):
 
 def test_ports_are_published_only_on_the_loopback_address():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published.keys() == {"proxy", "development"}
+    assert published.keys() == {"proxy", "development", "balancer"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
@@ -162,7 +171,7 @@ def test_only_the_owner_of_the_tables_migrates_and_the_service_is_another_role()
     owner = SERVICES["database"]["environment"]["POSTGRES_USER"]
     role = SERVICES["grant"]["command"][2]
     assert users == {"migrate": owner, "grant": owner} | dict.fromkeys(
-        ("service", "purge", "expire-orders", "development"), role
+        ("service", "purge", "expire-orders", "development", "set-limits", "node1", "node2"), role
     )
     assert role != owner
 
@@ -198,7 +207,8 @@ def test_the_data_of_postgresql_18_are_on_the_volume():
     database, test_database = SERVICES["database"], SERVICES["test-database"]
     assert database["image"] == test_database["image"]
     assert database["image"].startswith("postgres:18")
-    assert database["volumes"] == ["database:/var/lib/postgresql"]
+    assert database["volumes"][0] == "database:/var/lib/postgresql"
+    assert SERVICES["standby"]["volumes"][0] == "standby:/var/lib/postgresql"
     assert "volumes" not in test_database
     assert any(mount.startswith("/var/lib/postgresql:") for mount in test_database["tmpfs"])
 
@@ -221,21 +231,24 @@ def test_every_dependency_can_meet_its_condition(name, condition):
     with_healthcheck_in_image = {"service", "proxy"}
     if condition == "service_healthy":
         assert name in with_healthcheck_in_image or "test" in SERVICES[name]["healthcheck"]
-    else:
+    elif condition != "service_started":
         assert condition == "service_completed_successfully"
         assert SERVICES[name]["restart"] == "no"
 
 
 def test_every_build_target_is_a_stage():
     targets = {service["build"]["target"] for service in SERVICES.values() if "build" in service}
-    assert targets == {"production", "proxy", "test"}
+    assert targets == {"production", "proxy", "pgbouncer", "test"}
     assert targets <= set(STAGES)
 
 
 def test_containers_have_time_for_a_graceful_shutdown():
     [graceful] = re.findall(r"^graceful_timeout = (\d+)\b", GUNICORN_CONF, re.MULTILINE)
     [shutdown] = re.findall(r"worker_shutdown_timeout (\d+)s;", NGINX_CONF)
-    for name, seconds in (("service", graceful), ("development", graceful), ("proxy", shutdown)):
+    for name, seconds in (
+        *(("service", graceful), ("development", graceful), ("node1", graceful)),
+        ("proxy", shutdown),
+    ):
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > int(seconds)
 
 
@@ -245,3 +258,55 @@ def test_the_proxy_and_the_service_share_a_socket():
     directory = str(Path(bind.removeprefix("unix:")).parent)
     assert SERVICES["service"]["volumes"] == [f"socket:{directory}"]
     assert SERVICES["proxy"]["volumes"] == [f"socket:{directory}:ro"]
+
+
+def test_the_nodes_of_the_profile_scale_reach_their_pooler_and_their_standby():
+    node, pgbouncer = SERVICES["node1"], configparser.ConfigParser()
+    pgbouncer.read_string(document("pgbouncer", "/etc/pgbouncer/pgbouncer.ini"))
+    url = make_url(node["environment"]["DATABASE_URL"])
+    assert (url.host, url.database) == ("pgbouncer", pgbouncer["databases"].popitem()[0])
+    assert url.username in document("pgbouncer", "/usr/local/bin/run-pgbouncer")
+    assert make_url(node["environment"]["ALCHEMIST_REPLICA_URL"]).host == "standby"
+    assert node["environment"]["ALCHEMIST_LIMITS"] == "role"
+    assert SERVICES["set-limits"]["command"] == ["alchemist", "set-limits"]
+    assert SERVICES["node2"] == node
+    profiles = {name for name, each in SERVICES.items() if each.get("profiles") == ["scale"]}
+    assert profiles == SCALE | {"set-limits"}
+
+
+def test_the_balancer_forwards_to_the_nodes():
+    conf = (PROJECT_ROOT / "deploy/haproxy/haproxy.cfg").read_text()
+    environment = SERVICES["balancer"]["environment"]
+    [port] = {service["environment"]["ALCHEMIST_BIND"][-5:] for service in (SERVICES["node1"],)}
+    for name in ("NODE1", "NODE2"):
+        assert f'"${{{name}}}"' in conf
+        assert environment[name] == f"{name.lower()}{port}"
+    assert environment["BIND"].endswith(SERVICES["balancer"]["ports"][0][-5:])
+
+
+@needs_pgbouncer
+def test_pgbouncer_knows_its_settings(database_server, tmp_path):
+    ini = configparser.ConfigParser()
+    ini.read_string(document("pgbouncer", "/etc/pgbouncer/pgbouncer.ini"))
+    with pooled(database_server, tmp_path) as url:
+        known = {row[0] for row in administer(url, "SHOW CONFIG")}
+    # Debian's release of the tests may be older than 1.21.
+    assert set(ini["pgbouncer"]) - known <= {"max_prepared_statements"}
+
+
+@pytest.mark.slow
+def test_postgresql_accepts_the_file_of_who_may_connect(tmp_path, monkeypatch):
+    hba_file = tmp_path / "pg_hba.conf"
+    shutil.copy(PROJECT_ROOT / "deploy/postgresql/pg_hba.conf", hba_file)
+    monkeypatch.setitem(postgres.POSTGRES, "hba_file", str(hba_file))
+    with (
+        postgres.EmbeddedPostgres(tmp_path / "data", durable=False) as server,
+        create_unpooled_engine(server.url).connect() as connection,
+    ):
+        query = text("SELECT database[1] || ' ' || auth_method, error FROM pg_hba_file_rules")
+        rules = dict(map(tuple, connection.execute(query)))
+    assert rules == {
+        "all trust": None,
+        "all scram-sha-256": None,
+        "replication scram-sha-256": None,
+    }

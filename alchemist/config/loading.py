@@ -35,7 +35,11 @@ TIMEOUT_ORDER = (
 # Of a URL: before the host, or a parameter.
 PASSWORD = re.compile(r"((?<=://)[^:@/?#]*:(?=.*@)|[?&]\w*password=)([^@&]*(?=@)|[^&]*)")
 # The test suite reads them, not the service.
-TEST_ONLY_VARIABLES = {"ALCHEMIST_TEST_DATABASE_URL", "ALCHEMIST_TEST_TEMPLATE"}
+TEST_ONLY_VARIABLES = {
+    "ALCHEMIST_TEST_DATABASE_URL",
+    "ALCHEMIST_TEST_PGBOUNCER",
+    "ALCHEMIST_TEST_TEMPLATE",
+}
 
 
 def secret_names() -> set[str]:

@@ -13,8 +13,9 @@ from tests.haproxy import CONF, PROGRAM
 def test_haproxy_accepts_its_configuration(tmp_path):
     conf = tmp_path / "haproxy.cfg"
     conf.write_text(CONF.replace("/run/haproxy/admin.sock", str(tmp_path / "admin.sock")))
+    variables = {"BIND": "127.0.0.1:8080", "NODE1": "127.0.0.1:8001", "NODE2": "localhost:8002"}
     result = subprocess.run(
-        [PROGRAM, "-c", "-f", str(conf)], capture_output=True, text=True, check=False
+        [PROGRAM, "-c", "-f", str(conf)], capture_output=True, text=True, check=False, env=variables
     )
     assert (result.returncode, "WARNING" in result.stderr) == (0, False), result.stderr
 
