@@ -131,12 +131,16 @@ def _check_database(is_production: bool) -> None:
 
 def post_worker_init(worker: BufferingWorker) -> None:
     """Start metrics and traces; warn once of too few connections, and of needless privileges."""
+    # With `--reload`, gunicorn has an app of its own for code that cannot be imported.
+    if isinstance(worker.wsgi, Flask):
+        _start_telemetry(worker)
+    # Last: the statements of connections that are open already would not be traced.
     if worker.age == 1:
         is_production = not (_settings.open_access or worker.is_development)
         Thread(target=_check_database, args=[is_production], daemon=True).start()
-    # With `--reload`, gunicorn has an app of its own for code that cannot be imported.
-    if not isinstance(worker.wsgi, Flask):
-        return
+
+
+def _start_telemetry(worker: BufferingWorker) -> None:
     if _settings.metrics_bind:
         import_module("alchemist.server.metrics.requests").init_app(worker.wsgi)
         worker.publisher = import_module("alchemist.server.metrics.worker_state").Publisher(worker)

@@ -71,8 +71,9 @@ def root_of(trace):
 
 def statement_of(trace, summary):
     """Return the span of a statement; a first connection has others."""
-    [statement] = [span for span in trace if span.name == summary]
-    return statement
+    statements = [span for span in trace if span.name == summary]
+    assert len(statements) == 1, [span.name for span in trace]
+    return statements[0]
 
 
 def test_an_order_is_a_trace_of_its_request_and_its_statements(service):
