@@ -123,14 +123,16 @@ def test_probes_request_paths_and_ports_that_exist(app):
 
 def test_selectors_select_the_pods_of_the_service_alone():
     [service], [budget] = of_kind("Service"), of_kind("PodDisruptionBudget")
-    wanted = pod_template(DEPLOYMENT)["metadata"]["labels"]
-    assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == wanted
-    assert service["spec"]["selector"] == budget["spec"]["selector"]["matchLabels"] == wanted
+    service_labels = pod_template(DEPLOYMENT)["metadata"]["labels"]
+    assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == service_labels
+    assert (
+        service["spec"]["selector"] == budget["spec"]["selector"]["matchLabels"] == service_labels
+    )
     others = [template for template in TEMPLATES if template is not pod_template(DEPLOYMENT)]
-    assert all(template["metadata"]["labels"] != wanted for template in others)
+    assert all(template["metadata"]["labels"] != service_labels for template in others)
     [policy] = of_kind("NetworkPolicy")
+    labels = policy["spec"]["podSelector"]["matchLabels"]
     for template in TEMPLATES:
-        labels = policy["spec"]["podSelector"]["matchLabels"]
         assert labels.items() <= template["metadata"]["labels"].items()
 
 

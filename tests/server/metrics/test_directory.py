@@ -89,3 +89,11 @@ def test_a_file_that_is_half_written_is_dropped_and_ends_nothing(created, caplog
 def test_the_directory_is_removed_at_the_end(created):
     directory.remove()
     assert not created.exists()
+
+
+def test_without_metrics_nothing_imports_the_client_of_prometheus():
+    code = (
+        "import sys, alchemist.app, alchemist.server.metrics.directory;"
+        "print([name for name in sys.modules if name.startswith('prometheus')])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
