@@ -20,7 +20,7 @@ from alchemist import config
 from alchemist import database as db
 from alchemist.app import create_app
 from alchemist.config import parse_database_url
-from alchemist.database import engines
+from alchemist.database import deadline_connections, engines
 from alchemist.domains.users import auth, last_use
 from tests import databases, pgbouncer, problem_contract
 from tests.servers import LONG_TIMEOUTS, Gunicorn
@@ -386,7 +386,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
         seen: list[str] = []
 
         def recording(name: str) -> Any:
-            run = getattr(engines.DeadlineCursor, name)
+            run = getattr(deadline_connections.DeadlineCursor, name)
 
             def record(cursor: Any, statement: str, *args: Any, **how: Any) -> Any:
                 if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
@@ -397,7 +397,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 
         with monkeypatch.context() as patch:
             for name in ("execute", "executemany"):
-                patch.setattr(engines.DeadlineCursor, name, recording(name))
+                patch.setattr(deadline_connections.DeadlineCursor, name, recording(name))
             yield seen
 
     return recorder

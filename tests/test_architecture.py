@@ -50,6 +50,7 @@ LAYERS: dict[str, list[str]] = {
             "deadline",
             "session_limits",
             "statement_times",
+            "deadline_connections",
             "engines",
             "autocommit",
             "visible_text",

@@ -17,7 +17,7 @@ from alchemist.database.constraints import (
     constraint_errors_by_name,
     foreign_keys_by_name,
 )
-from alchemist.database.engines import DeadlineExceeded
+from alchemist.database.deadline_connections import DeadlineExceeded
 from alchemist.errors import PROBLEM_TYPES
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import psycopg
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from sqlalchemy import Engine, event
 
-from .engines import DeadlineCursor
+from .deadline_connections import DeadlineCursor
 from .models import Base
 
 # An operation and a name, which may be that of a table. `FOR UPDATE OF` and `DO UPDATE SET` change

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnDefault, NullPool, create_engine, func, inspect, se
 
 from alchemist import database as db
 from alchemist.api import operations
-from alchemist.database import engines
+from alchemist.database import deadline_connections
 from alchemist.domains.ingredients.models import Ingredient
 from alchemist.domains.potions import service as potions
 from alchemist.domains.potions.models import Potion, PotionIngredient
@@ -92,7 +92,7 @@ def test_the_audit_entry_has_the_user_and_the_sent_fields(client):
 @pytest.fixture
 def losing(monkeypatch):
     """Return what lets the first insertion lose its connection, before or after it is done."""
-    execute, lost = engines.DeadlineCursor.execute, iter([True])
+    execute, lost = deadline_connections.DeadlineCursor.execute, iter([True])
 
     def install(*, is_done):
         def lose(cursor, statement, *args, **how):
@@ -103,7 +103,7 @@ def losing(monkeypatch):
             cursor.connection.close()
             raise psycopg.OperationalError("The connection is lost.")
 
-        monkeypatch.setattr(engines.DeadlineCursor, "execute", lose)
+        monkeypatch.setattr(deadline_connections.DeadlineCursor, "execute", lose)
 
     yield install
     assert next(lost, None) is None

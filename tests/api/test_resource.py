@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from alchemist import database as db
 from alchemist.api import etags
-from alchemist.database.engines import DeadlineExceeded
+from alchemist.database.deadline_connections import DeadlineExceeded
 from alchemist.domains.ingredients import service
 from alchemist.domains.ingredients.models import Ingredient
 from tests.concurrency import await_a_waiter

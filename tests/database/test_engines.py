@@ -10,7 +10,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from alchemist import database as db
-from alchemist.database import deadline, engines
+from alchemist.database import deadline, deadline_connections
 from alchemist.domains.ingredients import service
 from tests.servers import TIMEOUT
 
@@ -36,7 +36,7 @@ KEY = {"Idempotency-Key": "a"}
 @pytest.fixture
 def client(make_committing_app, monkeypatch):
     """The caller of an app whose requests end after a second, long before their statements."""
-    monkeypatch.setattr(engines, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(deadline_connections, "CONNECT_TIMEOUT", 0.1)
     limits = {"request_timeout": 1, "statement_timeout": 30, "pool_timeout": 0.1}
     return make_committing_app(**limits).test_client()
 
@@ -129,7 +129,7 @@ def test_a_request_without_time_does_not_wait_for_a_connection(client, engine):
     pool = getattr(client.application.extensions["engines"], engine)
     deadline.start(0.05)
     try:
-        with pytest.raises(engines.DeadlineExceeded):
+        with pytest.raises(deadline_connections.DeadlineExceeded):
             pool.connect()
     finally:
         deadline.clear()

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from sqlalchemy import Connection, text
 
-from alchemist.database import engines
+from alchemist.database import deadline_connections
 
 PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -16,13 +16,13 @@ def recorded(function: Any) -> tuple[str, Mapping[str, Any]]:
     """Return the last statement that `function` runs, and its parameters."""
     seen: list[tuple[str, Mapping[str, Any]]] = []
 
-    execute = engines.DeadlineCursor.execute
+    execute = deadline_connections.DeadlineCursor.execute
 
     def record(cursor: Any, statement: str, parameters: Any = None, **how: Any) -> Any:
         seen.append((statement, parameters))
         return execute(cursor, statement, parameters, **how)
 
-    with patch.object(engines.DeadlineCursor, "execute", record):
+    with patch.object(deadline_connections.DeadlineCursor, "execute", record):
         function()
     return seen[-1]
 
