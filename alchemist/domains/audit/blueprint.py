@@ -43,8 +43,8 @@ class AuditEntryList(Resource):
     def get(self, filters: dict[str, Any]) -> Query:
         """List audit entries
 
-        When an order or a redemption changes a stock or a counter, the entry is one of the order or
-        the redemption, not of the product or the coupon.
+        An order or a redemption that changes the `stock` of a product or the `remaining_count` of a
+        coupon has an entry for each of these rows, too.
         """
         return service.list_query(**filters)
 

@@ -1,5 +1,6 @@
 """Writes the audit log: listeners of the session add an entry for each change of a row."""
 
+import json
 import os
 import pwd
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,14 +10,21 @@ from uuid import UUID
 
 from flask import has_request_context
 from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Insert,
     String,
     Uuid,
+    bindparam,
+    cast,
     event,
     insert,
     inspect,
+    select,
 )
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.types import TypeEngine
+from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist.api.request import request
@@ -39,8 +47,40 @@ ACTOR_TYPES: dict[str, TypeEngine[Any]] = {
     "client_address": String(),
     "os_user": String(),
 }
+# What each entry has for itself; arrays and JSON are passed as text.
+CHANGE_TYPES: dict[str, TypeEngine[Any]] = {
+    "pk": Uuid(),
+    "action": String(),
+    "resource": String(),
+    "resource_pk": Uuid(),
+    "fields": String(),
+    "changes": String(),
+}
 # Every change of a row writes these.
 SYSTEM_COLUMNS = {"pk", "created_at", "updated_at", "version"}
+
+
+def array_literal(names: Iterable[str]) -> str:
+    return f"{{{','.join(sorted(names))}}}"
+
+
+def with_prefix(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a statement from the values of columns."""
+    return {f"audit_{name}": value for name, value in values.items()}
+
+
+def _insert_many_statement() -> Insert:
+    entries = db.unnest("audit", CHANGE_TYPES)
+    converted = {
+        "fields": cast(entries.c.fields, ARRAY(String)),
+        "changes": cast(entries.c.changes, JSON),
+    }
+    values = [converted.get(name, entries.c[name]) for name in CHANGE_TYPES]
+    actor = [bindparam(f"audit_{name}", type_=type_) for name, type_ in ACTOR_TYPES.items()]
+    return INSERT.from_select([*CHANGE_TYPES, *ACTOR_TYPES], select(*values, *actor))
+
+
+INSERT_MANY = _insert_many_statement()
 
 
 def _write_flushed_and_pending(session: Session, *_: object) -> None:
@@ -66,10 +106,18 @@ def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> N
 
 
 def _write(session: Session, changes: list[Change]) -> None:
+    """Write an entry for each change, all of them with one statement."""
     if changes:
-        actor = actor_columns()
-        entries = [dict(zip(CHANGE_COLUMNS, change, strict=True)) | actor for change in changes]
-        session.connection().execute(INSERT, entries)
+        actions, resources, pks, names, values = zip(*changes, strict=True)
+        arrays = {
+            "pk": [uuid7() for _ in changes],
+            "action": list(actions),
+            "resource": list(resources),
+            "resource_pk": list(pks),
+            "fields": [array_literal(each) for each in names],
+            "changes": [json.dumps(each) for each in values],
+        }
+        session.connection().execute(INSERT_MANY, with_prefix(actor_columns() | arrays))
 
 
 def _pop_pending(session: Session) -> list[Change]:

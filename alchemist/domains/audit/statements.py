@@ -28,9 +28,11 @@ from .listeners import (
     CHANGE_COLUMNS,
     INSERT,
     actor_columns,
+    array_literal,
     changed_fields,
     register_listeners,
     value_changes,
+    with_prefix,
 )
 
 ENTRY_TYPES: dict[str, TypeEngine[Any]] = {"pk": Uuid(), **ACTOR_TYPES}
@@ -57,7 +59,7 @@ class AuditStatements:
             literal_column("'create'"),
             literal_column(f"'{resource}'"),
             inserted.c.pk,
-            literal_column(f"'{_array_literal(fields)}'::varchar[]"),
+            literal_column(f"'{array_literal(fields)}'::varchar[]"),
             cast(bindparam("audit_changes", type_=String()), JSON),
         )
         values = select(*change, *_parameters(ENTRY_TYPES)).select_from(inserted)
@@ -67,7 +69,7 @@ class AuditStatements:
     def insert_parameters(row: Any) -> dict[str, Any]:
         """Return the parameters of `insert_cte` for a row that the current request inserts."""
         changes = json.dumps(value_changes(row))
-        return _prefixed(actor_columns() | {"pk": uuid7(), "changes": changes})
+        return with_prefix(actor_columns() | {"pk": uuid7(), "changes": changes})
 
     @staticmethod
     def many_cte(written: CTE, action: str, resource: str) -> CTE:
@@ -94,24 +96,16 @@ class AuditStatements:
         arrays = {
             "pk": [uuid7() for _ in rows],
             "resource_pk": [row.pk for row in rows],
-            "fields": [_array_literal(names) for names in fields],
+            "fields": [array_literal(names) for names in fields],
             "changes": [json.dumps(value_changes(row)) for row in rows],
         }
-        return _prefixed(actor_columns() | arrays)
+        return with_prefix(actor_columns() | arrays)
 
     changed_fields = staticmethod(changed_fields)
 
 
-def _array_literal(names: Iterable[str]) -> str:
-    return f"{{{','.join(sorted(names))}}}"
-
-
 def _parameters(types: dict[str, TypeEngine[Any]]) -> list[ColumnElement[Any]]:
     return [bindparam(f"audit_{name}", type_=type_) for name, type_ in types.items()]
-
-
-def _prefixed(values: dict[str, Any]) -> dict[str, Any]:
-    return {f"audit_{name}": value for name, value in values.items()}
 
 
 def init_app(app: Flask) -> None:

@@ -107,6 +107,7 @@ RELEASE_STATEMENT = (
     sqlalchemy.update(Coupon)
     .where(Coupon.pk == _release_cte.c.coupon_id)
     .values(remaining_count=Coupon.remaining_count + 1, **VERSION_BUMP)
+    .returning(Coupon.pk)
     .execution_options(synchronize_session=False)
 )
 
@@ -179,13 +180,16 @@ def redeem(coupon: Coupon, user_id: UUID | None, order_id: UUID | None = None) -
         reasons = [*_rejection_reasons(coupon, user_id)] or [NO_LONGER_INVALID]
         raise errors.Conflict("The coupon cannot be redeemed.", reasons)
     db.audit("create", Redemption, redemption.pk, *values)
+    db.audit("update", Coupon, coupon.pk, "remaining_count")
     return redemption
 
 
 def release(redemption_id: UUID) -> None:
     """Release a redemption and return its use to the coupon; do nothing if it is released."""
-    db.session.execute(RELEASE_STATEMENT, {"redemption_id": redemption_id})
-    db.audit("update", Redemption, redemption_id, "released_at")
+    coupon_id = db.session.scalar(RELEASE_STATEMENT, {"redemption_id": redemption_id})
+    if coupon_id is not None:
+        db.audit("update", Redemption, redemption_id, "released_at")
+        db.audit("update", Coupon, coupon_id, "remaining_count")
 
 
 @cache

@@ -169,6 +169,7 @@ def place(
     references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
     # now() is the start of the transaction: prices are read later, after the wait for locks.
     placed_at = func.statement_timestamp()
+    stock.audit_changes(item.product_id for item in cart_items if item.is_reserved)
     order = db.insert(
         Order(
             pk=order_id,
@@ -249,10 +250,11 @@ def cancel(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
     which holds those locks but waits for no existing order.
     """
     _check_transition(order, "cancel", viewer)
-    db.update(order, {"status": "cancelled", "expires_at": None})
     if order.redemption_id is not None:
         coupons.release(order.redemption_id)
     stock.return_stock(order.pk)
+    # Last: it writes all audit entries with one statement.
+    db.update(order, {"status": "cancelled", "expires_at": None})
 
 
 def cancel_expired() -> Order | None:

@@ -4,7 +4,7 @@ Reserving and returning lock the products in the order of their primary keys, so
 deadlock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -67,7 +67,13 @@ def insert_items(
 
 def return_stock(order_id: UUID) -> None:
     """Add to the stocks what the order has reserved."""
-    db.session.execute(RETURN_STOCK, {"order_id": order_id})
+    audit_changes(db.session.scalars(RETURN_STOCK, {"order_id": order_id}))
+
+
+def audit_changes(product_ids: Iterable[UUID]) -> None:
+    """Queue an audit entry for each product whose stock an order has changed."""
+    for pk in product_ids:
+        db.audit("update", Product, pk, "stock")
 
 
 def _requested_items_table() -> Any:
@@ -175,6 +181,7 @@ def _return_stock_statement() -> Any:
         update(Product)
         .where(Product.pk == locked.c.pk)
         .values(stock=Product.stock + locked.c.taken, version=Product.version + 1, updated_at=NOW)
+        .returning(Product.pk)
         .execution_options(synchronize_session=False)
     )
 

@@ -334,6 +334,8 @@ def test_an_order_and_its_redemption_are_audited(
     assert sorted(changes) == [
         ("create", "orders"),
         ("create", "redemptions"),
+        *[("update", "coupons")] * 2,
         ("update", "orders"),
+        *[("update", "products")] * 2,
         ("update", "redemptions"),
     ]
