@@ -13,7 +13,7 @@ from alchemist import errors
 from alchemist.errors import ErrorDetail
 
 from . import fields, openapi, problem_codes, rate_limits
-from .batches import BatchOperation, CreateMany, store_entries
+from .batches import BatchOperation, CreateMany, representations, store_entries
 from .blueprint import QUERY_PARSER, Blueprint
 from .idempotency import idempotent
 from .json_body import check_media_type, read_json
@@ -78,6 +78,7 @@ def add_batch(
     members = {
         "__module__": rows.__module__,
         "permissions": {"post": rows.permissions["post"]},
+        "operation": operation,
         "post": rate_limits.count_as_costly(idempotent(view)),
     }
     name = f"{rows.__name__.removesuffix('List')}Batch"
@@ -98,7 +99,8 @@ def _batch_view(operation: BatchOperation) -> View:
         bodies = [entry.body for entry in entries]
         with located_errors(entries):
             stored = store_entries(chosen, bodies, query_errors=query_errors)
-        return JsonResponse(stored.body, 201 if stored.created_count else 200)
+        body = representations(operation, stored.rows)
+        return JsonResponse(body, 201 if stored.created_count else 200)
 
     return post
 

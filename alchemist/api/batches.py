@@ -51,9 +51,9 @@ class BatchOperation:
 
 
 class Stored(NamedTuple):
-    """The JSON array of the rows of all entries, in order, and how many of the rows are new."""
+    """The rows of all entries, in order, and how many of them are new."""
 
-    body: str
+    rows: list[Any]
     created_count: int
 
 
@@ -93,10 +93,11 @@ def store_entries(
             bulk_write.insert_many(new)
     except IntegrityError as error:
         raise _located(operation, entries, rows, error) or error from error
-    return Stored(_representations(operation, rows), len(new))
+    return Stored(rows, len(new))
 
 
-def _representations(operation: BatchOperation, rows: Sequence[Any]) -> str:
+def representations(operation: BatchOperation, rows: Sequence[Any]) -> str:
+    """Return the JSON array of the rows, in their order."""
     model: Any = type(rows[0])
     statement = json_select.select_json_array(model, operation.creation.schema)
     body: str = db.session.scalars(statement, {"pks": [row.pk for row in rows]}).one()

@@ -46,6 +46,8 @@ class Request(flask.Request):
     is_caller_cached: bool | None = None
     # How many times the view was called again.
     retries = 0
+    # Whether a command makes it, and no client.
+    is_command = False
     # Whether the operation needs no permission: its responses have no personal data.
     is_public = True
     # Whether all that the operation writes is rolled back.

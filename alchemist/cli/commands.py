@@ -14,6 +14,7 @@ from .dev import dev
 from .expire_orders import expire_orders
 from .export import export
 from .grant import grant
+from .import_rows import import_rows
 from .output import echo, escape
 from .purge import purge
 from .restore import after_restore, revocations
@@ -62,6 +63,7 @@ main.add_command(purge)
 main.add_command(expire_orders)
 main.add_command(grant)
 main.add_command(export)
+main.add_command(import_rows)
 main.add_command(set_limits)
 main.add_command(revocations)
 main.add_command(after_restore)

@@ -34,6 +34,7 @@ from alchemist.domains.users import service as users
 from alchemist.domains.users.schemas import UserSchema
 
 from . import errors
+from .progress import progress
 from .target_database import data_option, running_database
 
 CHUNK_SIZE = 500
@@ -107,18 +108,11 @@ def _read_chunks(url: URL, listed: ExportedList, text_format: TextFormat) -> Ite
         yield text_format.header(schema).encode()
         with (
             connection.execute(statement, query.parameters, execution_options=STREAM) as lines,
-            _progress(total) as advance,
+            progress(total) as advance,
         ):
             for chunk in lines.scalars().partitions(CHUNK_SIZE):
                 yield "".join(chunk).encode()
                 advance(len(chunk))
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress if standard error is a terminal; yield a function that advances it."""
-    with click.progressbar(length=total, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        yield bar.update
 
 
 def _opened(path: Path) -> AbstractContextManager[BinaryIO]:

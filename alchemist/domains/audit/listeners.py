@@ -178,7 +178,7 @@ def _value_as_text(values: Sequence[Any]) -> str | None:
 
 def actor_columns() -> dict[str, Any]:
     """Return who makes the change: the caller of the request, or else a command's user."""
-    if not has_request_context():
+    if not has_request_context() or request.is_command:
         return dict.fromkeys(ACTOR_TYPES) | {"os_user": _os_user()}
     caller = request.caller
     return {

@@ -1,0 +1,165 @@
+"""`alchemist import`: rows from files, all of them or none."""
+
+import os
+import pwd
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import NullPool, create_engine, text
+
+from alchemist import database as db
+from alchemist.cli import import_rows, main
+
+TABLES = [*import_rows.RESOURCES, "potion_ingredients", "audit_log"]
+
+
+@pytest.fixture
+def engine(app, fresh_database, monkeypatch):
+    bind, engines = db.session.session_factory.kw.get("bind"), db.current_engines()
+    monkeypatch.setenv("DATABASE_URL", fresh_database.render_as_string(hide_password=False))
+    yield create_engine(fresh_database, poolclass=NullPool)
+    db.use_engines(engines)
+    db.session.configure(bind=bind)
+
+
+@pytest.fixture
+def rows(engine):
+    """Return a function that returns the rows of a query, or those of all tables."""
+
+    def read(query):
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
+
+    return read
+
+
+@pytest.fixture
+def run(engine, tmp_path):
+    """Return a function that imports a text; it returns the exit code and the output."""
+
+    def call(resource, content, *arguments, name="rows.csv"):
+        file = tmp_path / name
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+        result = CliRunner().invoke(main, ["import", resource, str(file), "--yes", *arguments])
+        return result.exit_code, result.output
+
+    return call
+
+
+def test_rows_are_created_and_the_audit_log_names_the_user_of_the_system(run, rows):
+    code, output = run("ingredients", 'name,reference\nSalt,s\n"a ""b""\nc",\n')
+    assert (code, output.splitlines()[-1]) == (0, "Stored 2 new rows, and 0 that existed.")
+    assert rows("SELECT name, reference FROM ingredients ORDER BY pk") == [
+        ("Salt", "s"),
+        ('a "b"\nc', None),
+    ]
+    user = pwd.getpwuid(os.getuid()).pw_name
+    entries = rows("SELECT action, os_user, user_id, request_id FROM audit_log")
+    assert entries == [("create", user, None, None)] * 2
+
+
+def test_the_name_of_the_file_or_the_option_is_the_format(run, rows):
+    assert run("ingredients", '{"name": "a"}\n', name="rows.ndjson")[0] == 0
+    assert run("ingredients", '{"name": "b"}\n', "--format", "ndjson")[0] == 0
+    assert rows("SELECT name FROM ingredients ORDER BY pk") == [("a",), ("b",)]
+
+
+def test_every_mistake_of_every_chunk_is_reported_and_nothing_is_stored(run, rows):
+    lines = [f"n{number}" for number in range(1200)]
+    lines[3], lines[1100] = '""', "x" * 200
+    code, output = run("ingredients", "name\n" + "\n".join(lines))
+    assert code == 1
+    assert "2 errors" in output
+    assert "line 5, column 1, name: Must not be blank." in output
+    assert "line 1102, column 1, name: Must have at most 127 characters." in output
+    assert rows("SELECT count(*) FROM ingredients") == [(0,)]
+    assert rows("SELECT count(*) FROM audit_log") == [(0,)]
+
+
+def test_a_hundred_errors_are_listed(run):
+    code, output = run("ingredients", "name\n" + '""\n' * 750)
+    assert code == 1
+    assert output.count("Must not be blank") == 100
+    assert "750 errors" in output
+    assert "… and 650 more." in output
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ('name\na\n"b\n', "line 3: A quotation mark is missing"),
+        ("name,colour\na,red\n", "line 1, column 2: There is no column 'colour'."),
+        ("", "The first line must have the names of the columns."),
+        (b"name\n\xff\n", "line 2: It is not UTF-8."),
+    ],
+)
+def test_wrong_syntax_is_an_error_with_its_line(run, rows, content, error):
+    code, output = run("ingredients", content)
+    assert code == 1
+    assert error in output
+    assert rows("SELECT count(*) FROM ingredients") == [(0,)]
+
+
+def test_a_dry_run_stores_nothing(run, rows):
+    code, output = run("ingredients", "name\na\n", "--dry-run")
+    assert code == 0
+    assert output.splitlines()[-1].startswith("Nothing was stored. It would be 1 new rows")
+    assert rows("SELECT count(*) FROM ingredients") == [(0,)]
+    assert run("ingredients", 'name\n""\n', "--dry-run")[0] == 1
+
+
+def test_it_asks_before_it_writes(engine, tmp_path, rows):
+    file = tmp_path / "rows.csv"
+    file.write_text("name\na\n")
+    command = ["import", "ingredients", str(file)]
+    assert CliRunner().invoke(main, command, input="n\n").exit_code == 1
+    assert rows("SELECT count(*) FROM ingredients") == [(0,)]
+    assert CliRunner().invoke(main, command, input="y\n").exit_code == 0
+    assert rows("SELECT count(*) FROM ingredients") == [(1,)]
+
+
+def test_rows_are_updated_by_their_references(run, rows):
+    assert run("ingredients", "name,reference\na,1\nb,2\n")[0] == 0
+    changed = "name,reference\nA,1\nb,2\nc,3\n"
+    assert run("ingredients", changed)[0] == 1
+    code, output = run("ingredients", changed, "--on-conflict", "update")
+    assert (code, output.splitlines()[-1]) == (0, "Stored 1 new rows, and 2 that existed.")
+    assert rows("SELECT name, version FROM ingredients ORDER BY reference") == [
+        ("A", 2),
+        ("b", 1),
+        ("c", 1),
+    ]
+
+
+def test_a_row_is_imported_once(run, rows):
+    content = "name,reference\n" + "".join(f"n,{number}\n" for number in range(500)) + "m,7\n"
+    code, output = run("ingredients", content, "--on-conflict", "update")
+    assert code == 1
+    assert "line 502: An earlier entry is for the same row." in output
+    assert rows("SELECT count(*) FROM ingredients") == [(0,)]
+
+
+def snapshot(rows):
+    return {table: sorted(map(repr, rows(f"SELECT * FROM {table}"))) for table in TABLES}
+
+
+@pytest.mark.parametrize("format_name", import_rows.READERS)
+def test_an_export_can_be_imported_without_a_change(run, rows, engine, format_name):
+    """Of every resource, of the examples."""
+    assert CliRunner().invoke(main, ["load-examples", "--yes"]).exit_code == 0
+    before = snapshot(rows)
+    for resource in import_rows.RESOURCES:
+        exported = CliRunner().invoke(main, ["export", resource, "--format", format_name])
+        arguments = ("--format", format_name, "--on-conflict", "update")
+        code, output = run(resource, exported.stdout_bytes, *arguments)
+        assert code == 0, output
+        count = len(before[resource])
+        assert output.splitlines()[-1] == f"Stored 0 new rows, and {count} that existed."
+    assert snapshot(rows) == before
+
+
+def test_every_resource_with_a_batch_can_be_imported(app):
+    batches = {
+        rule.rule.split("/")[3] for rule in app.url_map.iter_rules() if rule.rule.endswith("/batch")
+    }
+    assert batches == set(import_rows.RESOURCES)
