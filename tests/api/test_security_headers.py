@@ -273,12 +273,12 @@ def test_caches_keep_origins_and_callers_apart(shared):
 @pytest.mark.parametrize("headers", [{}, {"Origin": ORIGIN}, {"Origin": "https://evil.example"}])
 def test_every_answer_varies_by_origin_where_cors_is_configured(shared, origins, headers):
     answer = shared(*origins).get(HEROES, headers=headers)
-    assert answer.headers.getlist("Vary") == ["Origin, Authorization"]
+    assert answer.headers.getlist("Vary") == ["Accept, Origin, Authorization"]
 
 
 def test_no_answer_varies_by_origin_without_cors(client):
     answer = client.get(HEROES, headers={"Origin": ORIGIN})
-    assert answer.headers.getlist("Vary") == ["Authorization"]
+    assert answer.headers.getlist("Vary") == ["Accept, Authorization"]
 
 
 def test_an_answer_to_another_origin_is_secured(shared):
