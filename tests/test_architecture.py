@@ -87,6 +87,7 @@ LAYERS: dict[str, list[str]] = {
         ),
         *(
             "references",
+            "unknown_fields",
             "problem_codes",
             "json_values",
             "json_body",

@@ -23,6 +23,7 @@ from .database_errors import sqlstate
 from .json_body import LoadedBody, load_without_lookup
 from .operations import Creation, Update
 from .unique_values import TakenValue
+from .unknown_fields import UnknownFieldLimit
 
 FOREIGN_KEY_VIOLATION = "23503"
 UNIQUE_VIOLATION = "23505"
@@ -164,12 +165,14 @@ def _load(
     ]
     if creation.authorize:
         creation.authorize(found)
+    unknown_fields = UnknownFieldLimit()
     loaded = [
         load_without_lookup(
             update.patch if update and entry.row else creation.request_schema,
             entry.body,
             entry.current or {},
             (number,),
+            unknown_fields,
         )
         for number, entry in enumerate(entries)
     ]

@@ -16,6 +16,7 @@ from .fields import CodedMessage
 from .json_values import is_equal
 from .references import Reference
 from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter_error
+from .unknown_fields import UnknownFieldLimit
 
 MAX_NESTING = 32
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
@@ -205,12 +206,18 @@ def load_body(
 
 
 def load_without_lookup(
-    schema: Schema, body: Any, current: Mapping[str, Any], path: references.Path = ()
+    schema: Schema,
+    body: Any,
+    current: Mapping[str, Any],
+    path: references.Path = (),
+    unknown_fields: UnknownFieldLimit | None = None,
 ) -> "LoadedBody":
     """Return what `schema` makes of a body, or of a part of one, and its errors, without queries.
 
-    `path` is where the part is in the body of the request.
+    `path` is where the part is in the body of the request. All parts share the limit of
+    `unknown_fields`.
     """
+    unlisted = (unknown_fields or UnknownFieldLimit()).remove_unlisted(schema, body, path)
     try:
         values = schema.load(_without_unchanged_read_only_members(schema, body, current))
         details: list[ErrorDetail] = []
@@ -218,7 +225,7 @@ def load_without_lookup(
         values = error.valid_data
         found = to_error_details(error.normalized_messages(), "json", path)
         details = [_relabel_read_only(detail, schema, path) for detail in found]
-    details += references.duplicate_errors(schema, body, path)
+    details += [*references.duplicate_errors(schema, body, path), *unlisted]
     return LoadedBody(path, values or {}, current, details)
 
 

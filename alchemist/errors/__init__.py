@@ -10,6 +10,7 @@ from .catalogue import (
     status_phrase,
 )
 from .exceptions import (
+    MAX_ERRORS,
     ApiError,
     BadRequest,
     Conflict,
@@ -29,6 +30,7 @@ from .exceptions import (
 )
 
 __all__ = [
+    "MAX_ERRORS",
     "PROBLEM_TYPES",
     "ApiError",
     "BadRequest",

@@ -5,6 +5,7 @@ strictly as in v2.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,10 +31,11 @@ class Malformed:
 
 
 def _mark_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        is_repeated = name in members
-        members[name] = Malformed("A key appears twice in an object.") if is_repeated else value
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        repeated = [name for name, count in counts.items() if count > 1]
+        members |= dict.fromkeys(repeated, Malformed("A key appears twice in an object."))
     return members
 
 
