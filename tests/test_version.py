@@ -32,9 +32,11 @@ def test_the_changelog_begins_with_it():
 
 
 def test_the_images_are_labelled_with_it():
-    labels = [label for stage in STAGES for label in arguments(stage, "LABEL")]
-    versions = re.findall(r'org\.opencontainers\.image\.version="([^"]*)"', " ".join(labels))
-    assert versions == [VERSION] * 2
+    labels = " ".join(label for stage in STAGES for label in arguments(stage, "LABEL"))
+    titles = re.findall(r'org\.opencontainers\.image\.title="([^"]*)"', labels)
+    versions = re.findall(r'org\.opencontainers\.image\.version="([^"]*)"', labels)
+    assert {"Alchemist", "Alchemist's proxy"} <= set(titles)
+    assert versions == [VERSION] * len(titles)
 
 
 def test_the_service_answers_with_it(client):
