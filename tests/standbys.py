@@ -113,8 +113,16 @@ def kill(postgres: EmbeddedPostgres) -> None:
         os.kill(pid, signal.SIGKILL)
     assert postgres.process is not None
     postgres.process.wait()
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    wait_until(lambda: not any(map(is_running, pids)))
     postgres.stop()
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process exists that is no zombie."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
 
 
 def wait_until(is_so: Callable[[], Any], seconds: float = TIMEOUT) -> None:

@@ -172,7 +172,7 @@ def test_commits_that_wait_for_the_standby_are_read_there(applied_nodes, apply_d
     apply_delay(20)
     before = count_replica_reads(applied_nodes)
     assert count_stale_reads(applied_nodes) == 0
-    assert count_replica_reads(applied_nodes) - before > 0.9 * PAIRS
+    assert count_replica_reads(applied_nodes) - before > 0.5 * PAIRS
 
 
 def test_a_standby_that_has_replayed_the_position_answers(position_nodes, apply_delay):
