@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Uuid,
     any_,
+    func,
     literal,
     literal_column,
     select,
@@ -24,7 +25,7 @@ import alchemist.app  # noqa: F401  registers what the domains do when a user is
 from alchemist import database as db
 from alchemist.api import idempotency
 from alchemist.api.fields import UtcDateTime
-from alchemist.domains.audit.models import AuditEntry
+from alchemist.domains.audit.models import OFFSET, OFFSET_SEQUENCE, AuditEntry
 from alchemist.domains.users import service, token_updates
 from alchemist.domains.users.models import Token, User
 
@@ -33,6 +34,15 @@ from .operator_session import operator_session
 from .output import echo
 from .target_database import data_option, running_database
 
+# More than the transactions between a backup and the loss of its database: every position in the
+# feed of changes that a client has is lower than those of later changes.
+FEED_DISTANCE = 2**40
+CONTINUE_FEED = select(
+    func.setval(
+        OFFSET_SEQUENCE.name,
+        func.greatest(func.max(AuditEntry.transaction_id), literal_column(OFFSET)) + FEED_DISTANCE,
+    )
+)
 REVOKE_TOKEN, SUSPEND_USER, ANONYMISE_USER = "revoke-token", "suspend-user", "anonymise-user"
 
 
@@ -105,7 +115,8 @@ def after_restore(since: datetime, file: IO[str] | None, data: Path | None) -> N
 
     FILE is the output of `alchemist revocations`, of a later time than the backup: its tokens are
     revoked, its users are suspended or anonymised. Without FILE nobody knows which tokens were
-    revoked, so all tokens of the backup are. Run this before the service is started.
+    revoked, so all tokens of the backup are. Clients of the feed of changes can continue with what
+    the backup has and with what changes from now on. Run this before the service is started.
 
     \b
     Example:
@@ -122,6 +133,8 @@ def after_restore(since: datetime, file: IO[str] | None, data: Path | None) -> N
             for user in users:
                 change(user, keep_last_admin=False)
             echo(f"{action}: {len(users)} done.")
+        db.session.execute(CONTINUE_FEED)
+        echo("The feed of changes continues.")
 
 
 def _read_pks(file: IO[str], since: datetime) -> dict[str, list[UUID]]:

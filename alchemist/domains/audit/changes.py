@@ -18,14 +18,14 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.api.json_select import json_object
 
-from .models import AuditEntry
+from .models import OFFSET, AuditEntry
 
 START = "start"
 POSITION_PATTERN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18})-([0-9]{1,18}))?")
 # The first transaction that has not ended, and the first that has not begun.
 SNAPSHOT = text(
-    "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
-    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    f"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + {OFFSET},"
+    f" pg_snapshot_xmax(pg_current_snapshot())::text::bigint + {OFFSET}"
 )
 
 

@@ -2,16 +2,20 @@
 
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, String, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, Sequence, String, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.database import Base, Versioned, error_info
 
 ACTIONS = ("create", "update", "delete")
+# It is never incremented: `alchemist after-restore` sets it. A restored database may number its
+# transactions from a lower number, and the feed of changes needs numbers that never decrease.
+OFFSET_SEQUENCE = Sequence("audit_log_offset", metadata=Base.metadata)
+OFFSET = "coalesce(pg_sequence_last_value('audit_log_offset'::regclass), 0)"
 TRANSACTION_ID = text(
     "greatest(pg_current_xact_id()::text::bigint,"
-    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1)"
+    f" pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1) + {OFFSET}"
 )
 
 
@@ -38,7 +42,7 @@ class AuditEntry(Versioned, Base):
     os_user: Mapped[str | None] = mapped_column(String(255))
     # The feed of changes sorts by these two. Both never decrease from one version of a row to the
     # next, because each writer locks the row before its entry is inserted. `transaction_id` is the
-    # transaction of the change, or the newest that has ended, if that is newer.
+    # transaction of the change, or the newest that has ended, if that is newer, plus the offset.
     sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     transaction_id: Mapped[int] = mapped_column(BigInteger, server_default=TRANSACTION_ID)
 
