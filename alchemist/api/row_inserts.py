@@ -59,6 +59,14 @@ def set_or_default_values(row: Any) -> dict[str, Any]:
     }
 
 
+def set_or_default_value(row: Any, column: Column[Any]) -> Any:
+    """Return the value of one column of a new row, None if only PostgreSQL has a default."""
+    given = vars(row)
+    if column.name in given or column.default is None:
+        return given.get(column.name)
+    return _python_value(column, given)
+
+
 def _python_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
     """Return the value of a column that was not set: derived from others, or its default."""
     if db.is_derived(column):

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Integer, Select, Uuid, inspect, select
 from alchemist import database as db
 from alchemist.database import ConstraintError
 
-from .row_inserts import set_or_default_values
+from .row_inserts import set_or_default_value
 
 
 class UniqueKey(NamedTuple):
@@ -46,8 +46,11 @@ def _values(rows: Sequence[Any], key: UniqueKey) -> Iterator[tuple[int, tuple[An
     A column that was not loaded was not changed either.
     """
     for number, row in enumerate(rows):
-        known = vars(row) if inspect(row).has_identity else set_or_default_values(row)
-        values = tuple(known.get(each.name) for each in key.columns)
+        is_stored = inspect(row).has_identity
+        values = tuple(
+            vars(row).get(each.name) if is_stored else set_or_default_value(row, each)
+            for each in key.columns
+        )
         if None not in values:
             yield number, values
 
