@@ -1,8 +1,10 @@
 """A real PgBouncer in transaction mode, in front of the PostgreSQL of a test."""
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +20,13 @@ from alchemist.embedded.data_directory import postgres_account
 from tests.servers import TIMEOUT, free_port
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+VERSION = subprocess.check_output([PROGRAM, "--version"], text=True) if PROGRAM else "0.0"
+TRACKS_PREPARED_STATEMENTS = [int(number) for number in re.findall(r"\d+", VERSION)[:2]] >= [1, 21]
 # Whether the whole run goes through PgBouncer, and the settings of the service that it needs.
 IS_USED = "ALCHEMIST_TEST_PGBOUNCER" in os.environ
-SETTINGS: dict[str, Any] = {"limits": "role", "prepared_statements": False} if IS_USED else {}
+SETTINGS: dict[str, Any] = (
+    {"limits": "role", "prepared_statements": TRACKS_PREPARED_STATEMENTS} if IS_USED else {}
+)
 needs_pgbouncer = pytest.mark.skipif(not PROGRAM, reason="needs Debian's pgbouncer")
 
 CONF = """
