@@ -397,3 +397,61 @@ def test_every_operation_of_v2_names_its_permission(app):
         if rule.rule.startswith("/api/v2/") and hasattr(view, "view_class"):
             offered = {method.lower() for method in rule.methods - {"HEAD", "OPTIONS"}}
             assert offered == set(view.view_class.permissions)
+
+
+# Statements that write without the unit of work, by module: their number, and how the audit log
+# gets an entry for each row that they change.
+WRITES = {
+    "alchemist.api.bulk_write": (1, "AuditStatements.many_cte in the same statement"),
+    "alchemist.api.idempotency": (4, "stored answers are no rows of a resource"),
+    "alchemist.api.json_insert": (2, "AuditStatements.insert_cte in the same statement"),
+    "alchemist.api.row_inserts": (1, "rows of json_insert and bulk_write"),
+    "alchemist.cli.purge": (1, "expired rows, which nobody changes"),
+    "alchemist.cli.sample_data.__init__": (2, "it has entries of its own"),
+    "alchemist.database.deferred_writes": (2, "mark_modified(parent)"),
+    "alchemist.domains.audit.listeners": (1, "the entries themselves"),
+    "alchemist.domains.coupons.service": (4, "db.audit for coupon and redemption"),
+    "alchemist.domains.orders.service": (1, "mark_modified(order)"),
+    "alchemist.domains.orders.stock": (
+        3,
+        "audit_changes for products; items belong to their order",
+    ),
+    "alchemist.domains.users.last_use": (1, "a use does not change the token"),
+    "alchemist.domains.users.token_updates": (1, "db.audit"),
+}
+WRITING_FUNCTIONS = {"insert", "update", "delete"}
+
+
+def count_writes(module: str) -> int:
+    """Return the number of calls of SQLAlchemy's `insert`, `update` and `delete` in a module."""
+    tree = ast.parse(MODULES[module].read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy")
+        for alias in node.names
+        if alias.name in WRITING_FUNCTIONS
+    }
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return sum(
+        (isinstance(call, ast.Name) and call.id in imported)
+        or (
+            isinstance(call, ast.Attribute)
+            and call.attr in WRITING_FUNCTIONS
+            and isinstance(call.value, ast.Name)
+            and call.value.id == "sqlalchemy"
+        )
+        for call in calls
+    )
+
+
+def test_every_statement_that_writes_says_how_it_is_audited():
+    """`tests/domains/audit/test_completeness.py` compares the entries with what has changed."""
+    counts = {module: count for module in MODULES if (count := count_writes(module))}
+    assert counts == {module: count for module, (count, _) in WRITES.items()}
+
+
+def test_no_module_writes_with_the_text_of_a_statement():
+    pattern = re.compile(r"\b(INSERT INTO|UPDATE \w+ SET|DELETE FROM|TRUNCATE \w+)\b")
+    writing = [name for name, file in MODULES.items() if pattern.search(file.read_text())]
+    assert writing == []
