@@ -56,7 +56,7 @@ LAYERS: dict[str, list[str]] = {
             "visible_text",
             "text_keys",
             "text_search",
-            "row_arrays",
+            "json_rows",
         ),
         *(
             "derived_columns",

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from marshmallow import Schema, ValidationError
 from sqlalchemy.exc import IntegrityError
+from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 from alchemist import errors
@@ -22,7 +23,8 @@ from . import bulk_write, json_select, references, unique_values
 from .database_errors import sqlstate
 from .json_body import LoadedBody, load_without_lookup
 from .operations import Creation, Update
-from .unique_values import TakenValue
+from .row_inserts import set_or_default_values
+from .unique_values import TakenValue, Values
 from .unknown_fields import UnknownFieldLimit
 
 FOREIGN_KEY_VIOLATION = "23503"
@@ -85,16 +87,31 @@ def store_entries(
     loaded = _load(operation, entries, query_errors)
     with db.deferred_writes():
         rows = _create_or_change(operation, entries, loaded)
-        _check_repeated(rows)
+        values = _column_values(rows)
+        _check_repeated(rows, values)
     write_updates = bulk_write.prepare_updates([each.row for each in entries if each.row])
-    new = [row for row, entry in zip(rows, entries, strict=True) if entry.row is None]
+    new = [number for number, entry in enumerate(entries) if entry.row is None]
     try:
         with db.session.begin_nested():
             write_updates()
-            bulk_write.insert_many(new)
+            bulk_write.insert_many([rows[n] for n in new], [values[n] for n in new])
     except IntegrityError as error:
-        raise _located(operation, entries, rows, error) or error from error
+        raise _located(operation, entries, rows, values, error) or error from error
     return Stored(rows, len(new))
+
+
+def _column_values(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the values of the columns, of a stored row those that are loaded or set.
+
+    New rows get primary keys that ascend, so that their order is that of their creation.
+    """
+    pks = iter(sorted(uuid7() for _ in rows))
+    values = []
+    for row in rows:
+        is_stored = row.pk is not None
+        row.pk = row.pk if is_stored else next(pks)
+        values.append({**vars(row)} if is_stored else set_or_default_values(row))
+    return values
 
 
 def representations(operation: BatchOperation, rows: Sequence[Any]) -> str:
@@ -230,7 +247,7 @@ def _merge(failures: Sequence[tuple[int, errors.ApiError]]) -> errors.ApiError:
     return kind(first.detail, details, code=code)
 
 
-def _check_repeated(rows: Sequence[Any]) -> None:
+def _check_repeated(rows: Sequence[Any], values: Values) -> None:
     """Raise UnprocessableContent for each unique value that an earlier entry has, too."""
     _raise_if_any(
         [
@@ -239,7 +256,7 @@ def _check_repeated(rows: Sequence[Any]) -> None:
                 "code": "duplicate",
                 "detail": f"Entry {first} of this request has it, too.",
             }
-            for taken, first in unique_values.find_repeated(rows)
+            for taken, first in unique_values.find_repeated(type(rows[0]), values)
         ]
     )
 
@@ -249,7 +266,11 @@ def _pointer(taken: TakenValue) -> str:
 
 
 def _located(
-    operation: BatchOperation, entries: Sequence[Entry], rows: Sequence[Any], error: IntegrityError
+    operation: BatchOperation,
+    entries: Sequence[Entry],
+    rows: Sequence[Any],
+    values: Values,
+    error: IntegrityError,
 ) -> errors.ApiError | None:
     """Return the error of the violated constraint with the entries that violate it."""
     if sqlstate(error) == FOREIGN_KEY_VIOLATION:
@@ -263,7 +284,7 @@ def _located(
         return errors.UnprocessableContent.from_errors(unknown) if unknown else None
     if sqlstate(error) != UNIQUE_VIOLATION:
         return None
-    taken = list(unique_values.find_taken(rows))
+    taken = list(unique_values.find_taken(type(rows[0]), values))
     is_race = operation.update and any(
         each.key.error.pointer == "#/reference" and entries[each.number].row is None
         for each in taken

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import current_app
 from sqlalchemy import Select, func, inspect, select, update
-from uuid_utils.compat import uuid7
 
 from alchemist import database as db
 
@@ -14,43 +13,39 @@ from .row_inserts import (
     InsertShape,
     audited_fields,
     children_insert_ctes,
+    children_of,
     insert_cte,
-    parameters_of,
-    set_or_default_values,
     shape_of,
-    values_of_children,
 )
 
 
-def insert_many(rows: Sequence[Any]) -> None:
+def insert_many(rows: Sequence[Any], values: Sequence[dict[str, Any]]) -> None:
     """Store new rows of one model with their children and audit entries, in the session.
 
-    Their primary keys ascend, so that the order of creation is theirs. They are inserted in the
+    `values` are those of the columns of each row, with primary keys. The rows are inserted in the
     order of their references: of two writers of the same ones, one waits for the other.
     """
     if not rows:
         return
-    for row, pk in zip(rows, sorted(uuid7() for _ in rows), strict=True):
-        row.pk = pk
-    rows = sorted(rows, key=lambda row: getattr(row, "reference", None) or "")
-    each = [set_or_default_values(row) for row in rows]
-    values = {"inserted": db.arrays_by_column(each)} | values_of_children(rows)
-    children = [{name for name in values if vars(row).get(name)} for row in rows]
-    fields = [
-        audited_fields(type(row), names.keys() | of_children)
-        for row, names, of_children in zip(rows, each, children, strict=True)
-    ]
-    audit_parameters = current_app.extensions["audit"].many_parameters(rows, fields)
     model: Any = type(rows[0])
-    statement = _insert_many_statement(model, shape_of(values))
-    db.session.execute(statement, parameters_of(values) | audit_parameters)
+    children = children_of(rows)
+    fields = [
+        audited_fields(model, frozenset([*names, *(key for key in children if vars(row).get(key))]))
+        for row, names in zip(rows, values, strict=True)
+    ]
+    in_order = sorted(values, key=lambda each: each.get("reference") or "")
+    parameters = {"inserted": db.to_json(in_order)}
+    parameters |= {name: db.to_json(each) for name, each in children.items()}
+    parameters |= current_app.extensions["audit"].many_parameters(rows, fields)
+    shape = shape_of([*values], children)
+    db.session.execute(_insert_many_statement(model, shape), parameters)
 
 
 @cache
 def _insert_many_statement(model: Any, shape: InsertShape) -> Select[Any]:
     (_, names), *children = shape
     table = db.table(model)
-    inserted = insert_cte(table, "inserted", db.unnest_for("inserted", table, names))
+    inserted = insert_cte(table, "inserted", db.json_row_values("inserted", table, names))
     audit = current_app.extensions["audit"].many_cte(inserted, "create", model.__tablename__)
     children_ctes = children_insert_ctes(model, inserted, children).values()
     count = select(func.count()).select_from(inserted)
@@ -76,9 +71,8 @@ def _prepare_update(rows: Sequence[Any], fields: Sequence[Sequence[str]]) -> Cal
         return lambda: None
     model: Any = type(rows[0])
     names = tuple(sorted({name for row in rows for name in _changed_columns(row)}))
-    values = {"pk": [row.pk for row in rows]}
-    values |= {name: [_value(row, model, name) for row in rows] for name in names}
-    parameters = db.array_parameters("new", values)
+    new = [{"pk": row.pk} | {name: _value(row, model, name) for name in names} for row in rows]
+    parameters = {"new": db.to_json(new)}
     parameters |= current_app.extensions["audit"].many_parameters(rows, fields)
 
     def write() -> None:
@@ -105,7 +99,7 @@ def _value(row: Any, model: Any, name: str) -> Any:
 @cache
 def _update_many_statement(model: Any, names: tuple[str, ...]) -> Select[Any]:
     table = db.table(model)
-    new = db.unnest_for("new", table, ("pk", *names))
+    new = db.json_row_values("new", table, ("pk", *names))
     updated = (
         update(table)
         .where(table.c.pk == new["pk"])

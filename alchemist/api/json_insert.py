@@ -37,10 +37,9 @@ from .row_inserts import (
     InsertShape,
     audited_fields,
     children_insert_ctes,
-    parameters_of,
+    children_of,
     set_or_default_values,
     shape_of,
-    values_of_children,
 )
 
 UNIQUE_VIOLATION = "23505"
@@ -62,15 +61,15 @@ def insert_returning_json(
     before the answer arrived.
     """
     row.pk = request.new_pk
-    values = {"inserted": set_or_default_values(row)} | values_of_children([row])
+    values, children = set_or_default_values(row), children_of([row])
     lookup = lookup_of(references)
     model: Any = type(row)
-    statement = _insert_statement(model, shape_of(values), schema, lookup.shape)
+    statement = _insert_statement(model, shape_of([values], children), schema, lookup.shape)
     try:
-        audit_parameters = current_app.extensions["audit"].insert_parameters(row)
-        [(body, unknown)] = db.fetch_all(
-            statement, parameters_of(values) | audit_parameters | lookup.parameters
-        )
+        parameters = current_app.extensions["audit"].insert_parameters(row)
+        parameters |= {f"inserted_{name}": value for name, value in values.items()}
+        parameters |= {name: db.to_json(each) for name, each in children.items()}
+        [(body, unknown)] = db.fetch_all(statement, parameters | lookup.parameters)
     except IntegrityError as error:
         if not _was_inserted_before(model, row.pk, error):
             raise
@@ -107,7 +106,7 @@ def _insert_statement(
     unknown = _unknown_keys_cte(lookup)
     inserted = _parent_insert_cte(db.table(model), names, unknown)
     sources = children_insert_ctes(model, inserted, children)
-    fields = audited_fields(model, [*names, *(key for key, _ in children)])
+    fields = audited_fields(model, frozenset([*names, *(key for key, _ in children)]))
     audit = current_app.extensions["audit"].insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()

@@ -1,6 +1,7 @@
 """The values of new rows and of their children, and the CTEs that insert them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -17,31 +18,42 @@ from sqlalchemy.orm import RelationshipProperty
 
 from alchemist import database as db
 
-# Values by column: of the row under "inserted", of its children under their relationship. Those of
-# several rows, and of children, are arrays.
-ValuesByTable = dict[str, dict[str, Any]]
-# The names of the columns of each of these tables.
+# The values of rows by column: of the children of a row by their relationship.
+Rows = list[dict[str, Any]]
+RowsByRelationship = dict[str, Rows]
+# The names of the columns, by the relationship; "inserted" is the row itself.
 InsertShape = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def shape_of(values: ValuesByTable) -> InsertShape:
-    return tuple((name, tuple(columns)) for name, columns in values.items())
+def shape_of(rows: Rows, children: RowsByRelationship) -> InsertShape:
+    return tuple((name, _names_in(each)) for name, each in {"inserted": rows, **children}.items())
 
 
-def values_of_children(rows: Sequence[Any]) -> ValuesByTable:
-    """Return the arrays of the values of all children, by their relationship."""
-    values = {}
-    for relationship in inspect(type(rows[0])).relationships:
-        if relationship.uselist:
-            foreign_key = _foreign_key(relationship)
-            children = [
-                {foreign_key: row.pk} | set_or_default_values(child)
-                for row in rows
-                for child in vars(row).get(relationship.key) or ()
-            ]
-            if children:
-                values[relationship.key] = db.arrays_by_column(children)
-    return values
+def _names_in(rows: Rows) -> tuple[str, ...]:
+    if len(rows) == 1:
+        return tuple(rows[0])
+    return tuple(sorted({name for row in rows for name in row}))
+
+
+def children_of(rows: Sequence[Any]) -> RowsByRelationship:
+    """Return the values of all children of the rows, by their relationship."""
+    by_relationship = {}
+    model: Any = type(rows[0])
+    for relationship in _relationships_to_children(model):
+        foreign_key = _foreign_key(relationship)
+        children = [
+            {foreign_key: row.pk} | set_or_default_values(child)
+            for row in rows
+            for child in vars(row).get(relationship.key) or ()
+        ]
+        if children:
+            by_relationship[relationship.key] = children
+    return by_relationship
+
+
+@cache
+def _relationships_to_children(model: Any) -> list[RelationshipProperty[Any]]:
+    return [each for each in inspect(model).relationships if each.uselist]
 
 
 def _foreign_key(relationship: RelationshipProperty[Any]) -> str:
@@ -54,17 +66,9 @@ def set_or_default_values(row: Any) -> dict[str, Any]:
     given = vars(row)
     return {
         column.name: given[column.name] if column.name in given else _python_value(column, given)
-        for column in db.table(type(row)).columns
+        for column in row.__table__.c
         if column.name in given or column.default is not None
     }
-
-
-def set_or_default_value(row: Any, column: Column[Any]) -> Any:
-    """Return the value of one column of a new row, None if only PostgreSQL has a default."""
-    given = vars(row)
-    if column.name in given or column.default is None:
-        return given.get(column.name)
-    return _python_value(column, given)
 
 
 def _python_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
@@ -75,16 +79,11 @@ def _python_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
     return default.arg(None) if default.is_callable else default.arg
 
 
-def parameters_of(values: ValuesByTable) -> dict[str, Any]:
-    """Return the values by the names of the parameters of an INSERT."""
-    parameters = [db.array_parameters(table, columns) for table, columns in values.items()]
-    return {name: value for each in parameters for name, value in each.items()}
-
-
-def audited_fields(model: Any, names: Iterable[str]) -> list[str]:
+@cache
+def audited_fields(model: Any, names: frozenset[str]) -> list[str]:
     """Return the names without those that are in every row, or that Python derives."""
     derived = {each.name for each in db.table(model).columns if db.is_derived(each)}
-    return sorted(set(names) - derived - {"pk"})
+    return sorted(names - derived - {"pk"})
 
 
 def children_insert_ctes(
@@ -94,7 +93,7 @@ def children_insert_ctes(
     ctes = {}
     for key, names in children:
         child = inspect(model).relationships[key].mapper.class_
-        values = db.unnest_for(key, db.table(child), names)
+        values = db.json_row_values(key, db.table(child), names)
         was_inserted = exists(select(inserted))
         ctes[child] = insert_cte(db.table(child), f"inserted_{key}", values, was_inserted)
     return ctes

@@ -1,15 +1,16 @@
 """Which of many new rows have a unique value that another row has already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Integer, Select, Uuid, inspect, select
+from sqlalchemy import Column, Integer, Select, Uuid, select
 
 from alchemist import database as db
 from alchemist.database import ConstraintError
 
-from .row_inserts import set_or_default_value
+# The values of rows of one model, by column.
+Values = Sequence[Mapping[str, Any]]
 
 
 class UniqueKey(NamedTuple):
@@ -36,55 +37,41 @@ def _unique_keys(model: Any) -> list[UniqueKey]:
     ]
 
 
-def _model(rows: Sequence[Any]) -> Any:
-    return type(rows[0])
-
-
-def _values(rows: Sequence[Any], key: UniqueKey) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Yield the number and the values of each row that has a value in all columns of the key.
-
-    A column that was not loaded was not changed either.
-    """
+def _values_of_key(rows: Values, key: UniqueKey) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield the number and the values of each row that has a value in all columns of the key."""
+    names = [each.name for each in key.columns]
     for number, row in enumerate(rows):
-        is_stored = inspect(row).has_identity
-        values = tuple(
-            vars(row).get(each.name) if is_stored else set_or_default_value(row, each)
-            for each in key.columns
-        )
+        values = tuple(row.get(name) for name in names)
         if None not in values:
             yield number, values
 
 
-def find_repeated(rows: Sequence[Any]) -> Iterator[tuple[TakenValue, int]]:
-    """Yield each unique value that an earlier row of the list has, with the number of that row."""
-    for key in _unique_keys(_model(rows)):
+def find_repeated(model: Any, rows: Values) -> Iterator[tuple[TakenValue, int]]:
+    """Yield each unique value that an earlier row has, with the number of that row."""
+    for key in _unique_keys(model):
         first: dict[tuple[Any, ...], int] = {}
-        for number, values in _values(rows, key):
+        for number, values in _values_of_key(rows, key):
             if first.setdefault(values, number) != number:
                 yield TakenValue(number, key), first[values]
 
 
-def find_taken(rows: Sequence[Any]) -> Iterator[TakenValue]:
-    """Yield each unique value of a row that a stored row other than itself has."""
-    for key in _unique_keys(_model(rows)):
-        numbered = list(_values(rows, key))
-        arrays = {
-            "number": [number for number, _ in numbered],
-            "pk": [rows[number].pk for number, _ in numbered],
-            **{
-                each.name: [values[index] for _, values in numbered]
-                for index, each in enumerate(key.columns)
-            },
-        }
+def find_taken(model: Any, rows: Values) -> Iterator[TakenValue]:
+    """Yield each unique value that a stored row has whose `pk` is another."""
+    for key in _unique_keys(model):
+        own = [
+            {"number": number, "pk": rows[number]["pk"]}
+            | {each.name: value for each, value in zip(key.columns, values, strict=True)}
+            for number, values in _values_of_key(rows, key)
+        ]
         statement = _taken_statement(key.columns)
-        for (number,) in db.session.execute(statement, db.array_parameters("own", arrays)):
+        for (number,) in db.session.execute(statement, {"own": db.to_json(own)}):
             yield TakenValue(number, key)
 
 
 @cache
 def _taken_statement(columns: tuple[Column[Any], ...]) -> Select[Any]:
     types: dict[str, Any] = {"number": Integer(), "pk": Uuid()}
-    types |= {each.name: db.array_item_type(each.type) for each in columns}
-    own, table = db.unnest("own", types), columns[0].table
+    types |= {each.name: db.json_type(each.type) for each in columns}
+    own, table = db.json_rows("own", types), columns[0].table
     are_equal = [each == own.c[each.name] for each in columns]
     return select(own.c.number).join_from(own, table, table.c.pk != own.c.pk).where(*are_equal)

@@ -11,11 +11,11 @@ from .deferred_writes import deferred_writes, replace_children
 from .derived_columns import derived_value, folded, is_derived, searchable, sort_column, sortable
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .external_reference import MAX_REFERENCE_LENGTH, ExternallyReferenced
+from .json_rows import json_row_values, json_rows, json_type, to_json
 from .migrations import DATABASE_STATE, PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
 from .queries import Parameters, Query, cached_query, check_queries
 from .replicas import UNREACHABLE, Position
-from .row_arrays import array_item_type, array_parameters, arrays_by_column, unnest, unnest_for
 from .session import (
     Engines,
     TransactionMode,
@@ -61,9 +61,6 @@ __all__ = [
     "UnsupportedEncoding",
     "Versioned",
     "alembic_config",
-    "array_item_type",
-    "array_parameters",
-    "arrays_by_column",
     "audit",
     "begin_separate_transaction",
     "cached_query",
@@ -84,6 +81,9 @@ __all__ = [
     "folded",
     "insert",
     "is_derived",
+    "json_row_values",
+    "json_rows",
+    "json_type",
     "latest_revision",
     "lock_row",
     "lock_rows",
@@ -100,11 +100,10 @@ __all__ = [
     "sort_column",
     "sortable",
     "table",
+    "to_json",
     "transaction_mode",
     "trim_invisible",
     "unique_constraints",
-    "unnest",
-    "unnest_for",
     "update",
     "use_engines",
     "uses_session_transaction",

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, insert, inspect, select
 
+from .json_rows import json_row_values, to_json
 from .models import Base, Versioned
-from .row_arrays import array_parameters, arrays_by_column, unnest_for
 from .session import mark_modified, session
 
 # A row, and the values of the children that it gets, without position and foreign key.
@@ -67,8 +67,7 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
     if changed:
         is_child = table.c[foreign_key.key] == _any_of_parents()
         session.execute(delete(table).where(is_child), {"parents": changed})
-        parameters = array_parameters("new", arrays_by_column(children))
-        session.execute(_insert_statement(table), parameters)
+        session.execute(_insert_statement(table), {"new": to_json(children)})
 
 
 def _children_by_parent(
@@ -89,5 +88,5 @@ def _any_of_parents() -> Any:
 
 @cache
 def _insert_statement(table: Table) -> Any:
-    values = unnest_for("new", table, table.c.keys())
+    values = json_row_values("new", table, table.c.keys())
     return insert(table).from_select(list(values), select(*values.values()), include_defaults=False)

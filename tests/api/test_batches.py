@@ -263,6 +263,15 @@ def test_every_conflict_is_reported(post):
     ]
 
 
+def test_500_ingredients_and_200_potions_take_two_requests(post):
+    ingredients = post("ingredients", [{"name": f"Ingredient {n}"} for n in range(500)])
+    pks = [row["pk"] for row in ingredients.json]
+    potions = [{"name": f"Potion {n}", "ingredients": pks[n : n + 5]} for n in range(200)]
+    response = post("potions", potions)
+    assert (ingredients.status_code, response.status_code) == (201, 201)
+    assert [len(row["ingredients"]) for row in response.json] == [5] * 200
+
+
 def test_an_idempotency_key_holds_for_the_whole_batch(post):
     entries, key = [{"name": f"Sage {n}"} for n in range(3)], {"Idempotency-Key": "a"}
     first, again = (post("ingredients", entries, **key) for _ in range(2))

@@ -52,7 +52,7 @@ def run(plan: Plan) -> Outcome:
         embedded.EmbeddedPostgres(Path(name) / "postgresql", durable=True) as server,
     ):
         url, directory = make_url(server.url), Path(name)
-        ours, theirs = _alchemist_home(url, directory), _peers_home(plan, url)
+        ours, theirs = alchemist_home(url, directory), peers_home(plan, url)
         samples, memory = _compare(plan, ours, theirs, directory)
         counts = statements.count(ALCHEMIST, ours, COMPARED, plan.server_cpu, directory)
         alone, home = _alone(plan, url, directory)
@@ -64,7 +64,7 @@ def _compare(
     plan: Plan, ours: Home, theirs: Home | None, directory: Path
 ) -> tuple[Samples, dict[str, Memory]]:
     homes = {ALCHEMIST: ours} | {peer: theirs for peer in plan.peers if theirs}
-    with _serving(plan, homes, directory) as entries:
+    with serving(plan, homes, directory) as entries:
         samples: Samples = {}
         for operation in COMPARED:
             able = [entry for entry in entries if operation.name not in entry.contestant.cannot]
@@ -74,7 +74,7 @@ def _compare(
 
 
 @contextmanager
-def _serving(plan: Plan, homes: dict[Contestant, Home], directory: Path) -> Iterator[list[Entry]]:
+def serving(plan: Plan, homes: dict[Contestant, Home], directory: Path) -> Iterator[list[Entry]]:
     """Serve with all contestants at once; the idle ones cost the loaded one nothing.
 
     Turns then follow each other at once, and the ratio of two rates is that of two neighbouring
@@ -100,7 +100,7 @@ def _alone(plan: Plan, server: URL, directory: Path) -> tuple[Samples, Home]:
     return samples, replace(home, keys=visited)
 
 
-def _alchemist_home(server: URL, directory: Path) -> Home:
+def alchemist_home(server: URL, directory: Path) -> Home:
     url = databases.create(server, "bench_alchemist")
     keys = databases.fill_alchemist(url)
     # Not in the repository, whose `.env` is its developer's.
@@ -108,7 +108,7 @@ def _alchemist_home(server: URL, directory: Path) -> Home:
     return Home(Path(sys.executable), directory, environment, keys)
 
 
-def _peers_home(plan: Plan, server: URL) -> Home | None:
+def peers_home(plan: Plan, server: URL) -> Home | None:
     if not plan.peers:
         return None
     directory = plan.peers_directory

@@ -6,7 +6,7 @@ from .nested import EnumList, List, Nested, QueryList
 from .numbers import DecimalString, QueryInteger, StrictInteger
 from .schema import Expansion, Schema
 from .strings import Enum, ExternalReference, NameReference, QueryBoolean, Text
-from .uuids import CANONICAL_UUID, Pk, UuidList
+from .uuids import CANONICAL_UUID, Pk, UuidList, parse_uuid
 
 __all__ = [
     "CANONICAL_UUID",
@@ -31,4 +31,5 @@ __all__ = [
     "Text",
     "UtcDateTime",
     "UuidList",
+    "parse_uuid",
 ]

@@ -1,6 +1,7 @@
 """UUID fields: one in a body, or a comma-separated list in a query."""
 
 import re
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,17 @@ from .messages import DEFAULT_MESSAGES, CodedMessage
 from .nested import QueryList
 
 CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """Return the UUID that the text has in canonical form (RFC 9562 §4), or None."""
+    return _parse_cached(text) if len(text) == 36 else None
+
+
+# A body may repeat keys, and validation, look-up and search for duplicates read each of them.
+@lru_cache(maxsize=4096)
+def _parse_cached(text: str) -> UUID | None:
+    return UUID(text) if CANONICAL_UUID.fullmatch(text) else None
 
 
 class Pk(fields.UUID):
@@ -34,9 +46,10 @@ class Pk(fields.UUID):
         super().__init__(metadata=kwargs.pop("metadata", {}) | examples, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
-        if not isinstance(value, str) or not CANONICAL_UUID.fullmatch(value):
+        parsed = parse_uuid(value) if isinstance(value, str) else None
+        if parsed is None:
             raise self.make_error("invalid_uuid")
-        return UUID(value)
+        return parsed
 
 
 class UuidList(QueryList[list[UUID]]):

@@ -1,6 +1,5 @@
 """Writes the audit log: listeners of the session add an entry for each change of a row."""
 
-import json
 import os
 import pwd
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,6 @@ from sqlalchemy import (
     String,
     Uuid,
     bindparam,
-    cast,
     event,
     insert,
     inspect,
@@ -47,21 +45,17 @@ ACTOR_TYPES: dict[str, TypeEngine[Any]] = {
     "client_address": String(),
     "os_user": String(),
 }
-# What each entry has for itself; arrays and JSON are passed as text.
+# What each entry has for itself.
 CHANGE_TYPES: dict[str, TypeEngine[Any]] = {
     "pk": Uuid(),
     "action": String(),
     "resource": String(),
     "resource_pk": Uuid(),
-    "fields": String(),
-    "changes": String(),
+    "fields": ARRAY(String),
+    "changes": JSON(),
 }
 # Every change of a row writes these.
 SYSTEM_COLUMNS = {"pk", "created_at", "updated_at", "version"}
-
-
-def array_literal(names: Iterable[str]) -> str:
-    return f"{{{','.join(sorted(names))}}}"
 
 
 def with_prefix(values: dict[str, Any]) -> dict[str, Any]:
@@ -70,12 +64,8 @@ def with_prefix(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _insert_many_statement() -> Insert:
-    entries = db.unnest("audit", CHANGE_TYPES)
-    converted = {
-        "fields": cast(entries.c.fields, ARRAY(String)),
-        "changes": cast(entries.c.changes, JSON),
-    }
-    values = [converted.get(name, entries.c[name]) for name in CHANGE_TYPES]
+    entries = db.json_rows("audit", CHANGE_TYPES)
+    values = [entries.c[name] for name in CHANGE_TYPES]
     actor = [bindparam(f"audit_{name}", type_=type_) for name, type_ in ACTOR_TYPES.items()]
     return INSERT.from_select([*CHANGE_TYPES, *ACTOR_TYPES], select(*values, *actor))
 
@@ -108,16 +98,11 @@ def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> N
 def _write(session: Session, changes: list[Change]) -> None:
     """Write an entry for each change, all of them with one statement."""
     if changes:
-        actions, resources, pks, names, values = zip(*changes, strict=True)
-        arrays = {
-            "pk": [uuid7() for _ in changes],
-            "action": list(actions),
-            "resource": list(resources),
-            "resource_pk": list(pks),
-            "fields": [array_literal(each) for each in names],
-            "changes": [json.dumps(each) for each in values],
-        }
-        session.connection().execute(INSERT_MANY, with_prefix(actor_columns() | arrays))
+        entries = [
+            {"pk": uuid7(), **dict(zip(CHANGE_COLUMNS, change, strict=True))} for change in changes
+        ]
+        parameters = with_prefix(actor_columns()) | {"audit": db.to_json(entries)}
+        session.connection().execute(INSERT_MANY, parameters)
 
 
 def _pop_pending(session: Session) -> list[Change]:

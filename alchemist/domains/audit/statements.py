@@ -28,7 +28,6 @@ from .listeners import (
     CHANGE_COLUMNS,
     INSERT,
     actor_columns,
-    array_literal,
     changed_fields,
     register_listeners,
     value_changes,
@@ -36,12 +35,12 @@ from .listeners import (
 )
 
 ENTRY_TYPES: dict[str, TypeEngine[Any]] = {"pk": Uuid(), **ACTOR_TYPES}
-# What each of many entries has for itself; arrays and JSON are passed as text.
-ARRAY_TYPES: dict[str, TypeEngine[Any]] = {
+# What each of many entries has for itself.
+ROW_TYPES: dict[str, TypeEngine[Any]] = {
     "pk": Uuid(),
     "resource_pk": Uuid(),
-    "fields": String(),
-    "changes": String(),
+    "fields": ARRAY(String),
+    "changes": JSON(),
 }
 
 
@@ -59,7 +58,7 @@ class AuditStatements:
             literal_column("'create'"),
             literal_column(f"'{resource}'"),
             inserted.c.pk,
-            literal_column(f"'{array_literal(fields)}'::varchar[]"),
+            literal_column(f"'{{{','.join(fields)}}}'::varchar[]"),
             cast(bindparam("audit_changes", type_=String()), JSON),
         )
         values = select(*change, *_parameters(ENTRY_TYPES)).select_from(inserted)
@@ -77,13 +76,13 @@ class AuditStatements:
 
         `many_parameters` returns the values of its parameters.
         """
-        entries = db.unnest("audit", ARRAY_TYPES)
+        entries = db.json_rows("audit", ROW_TYPES)
         change: tuple[ColumnElement[Any], ...] = (
             literal_column(f"'{action}'"),
             literal_column(f"'{resource}'"),
             entries.c.resource_pk,
-            cast(entries.c.fields, ARRAY(String)),
-            cast(entries.c.changes, JSON),
+            entries.c.fields,
+            entries.c.changes,
         )
         rows = select(*change, entries.c.pk, *_parameters(ACTOR_TYPES)).where(
             exists(select(written))
@@ -93,13 +92,16 @@ class AuditStatements:
     @staticmethod
     def many_parameters(rows: Sequence[Any], fields: Sequence[Iterable[str]]) -> dict[str, Any]:
         """Return the parameters of `many_cte` for these rows and the changed fields of each."""
-        arrays = {
-            "pk": [uuid7() for _ in rows],
-            "resource_pk": [row.pk for row in rows],
-            "fields": [array_literal(names) for names in fields],
-            "changes": [json.dumps(value_changes(row)) for row in rows],
-        }
-        return with_prefix(actor_columns() | arrays)
+        entries = [
+            {
+                "pk": uuid7(),
+                "resource_pk": row.pk,
+                "fields": sorted(names),
+                "changes": value_changes(row),
+            }
+            for row, names in zip(rows, fields, strict=True)
+        ]
+        return with_prefix(actor_columns()) | {"audit": db.to_json(entries)}
 
     changed_fields = staticmethod(changed_fields)
 

@@ -30,6 +30,9 @@ EXAMPLE_REFERENCE = "REC-0022"
 REFERENCE_EXAMPLES = (None, "REC-0131", "REC-0132", "REC-0133")
 
 
+INGREDIENT_PK = Pk()
+
+
 class PotionIngredientSchema(Schema):
     pk = Pk(
         required=True,
@@ -76,7 +79,7 @@ class PotionIngredientField(Nested):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, str):
-            return {"ingredient_id": Pk().deserialize(value)}
+            return {"ingredient_id": INGREDIENT_PK.deserialize(value)}
         return super()._deserialize(value, attr, data, *args, **kwargs)
 
 
