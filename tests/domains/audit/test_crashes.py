@@ -25,7 +25,7 @@ with psycopg.connect(sys.argv[1]) as connection:
         pks = [uuid.uuid4() for _ in range(random.randint(1, 3))]
         for pk in pks:
             connection.execute({INSERT!r}, (pk, "ingredients", pk, "create", []))
-            time.sleep(random.uniform(0, 0.005))
+            time.sleep(random.choice((0, 0.002, 0.1)))
         connection.rollback() if random.random() < 0.2 else connection.commit() or print(*pks)
         sys.stdout.flush()
 """
