@@ -111,11 +111,11 @@ def _read_entries(operation: BatchOperation, query_errors: list[ErrorDetail]) ->
     read = READERS.get(request.mimetype)
     if read is None:
         bodies = read_json(request)
-        _check_entries(bodies, query_errors)
+        _check_batch_size(bodies, query_errors)
         return [TextEntry(body) for body in bodies]
     entries = list(islice(read(BytesIO(request.body), operation.schemas), MAX_ENTRIES + 1))
     request.json_body = [entry.body for entry in entries]
-    _check_entries(request.json_body, query_errors)
+    _check_batch_size(request.json_body, query_errors)
     return entries
 
 
@@ -129,7 +129,7 @@ def _parse_query(operation: BatchOperation) -> tuple[dict[str, Any], list[ErrorD
         return {}, error.errors
 
 
-def _check_entries(entries: Any, query_errors: list[ErrorDetail]) -> None:
+def _check_batch_size(entries: Any, query_errors: list[ErrorDetail]) -> None:
     """Raise UnprocessableContent unless it is an array with 1 to 500 entries."""
     code = detail = ""
     if not isinstance(entries, list):

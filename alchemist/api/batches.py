@@ -89,7 +89,9 @@ def store_entries(
         rows = _create_or_change(operation, entries, loaded)
         values = _column_values(rows)
         _check_repeated(rows, values)
-    write_updates = bulk_write.prepare_updates([each.row for each in entries if each.row])
+    write_updates = bulk_write.detach_and_prepare_updates(
+        [each.row for each in entries if each.row]
+    )
     new = [number for number, entry in enumerate(entries) if entry.row is None]
     try:
         with db.session.begin_nested():

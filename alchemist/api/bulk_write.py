@@ -52,7 +52,7 @@ def _insert_many_statement(model: Any, shape: InsertShape) -> Select[Any]:
     return count.add_cte(inserted, audit, *children_ctes)
 
 
-def prepare_updates(rows: Sequence[Any]) -> Callable[[], None]:
+def detach_and_prepare_updates(rows: Sequence[Any]) -> Callable[[], None]:
     """Return a function that writes the changes of locked rows, which leave the session.
 
     A row that has not changed is not written.

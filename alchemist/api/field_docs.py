@@ -105,7 +105,7 @@ def document_enumeration(self: Any, field: Any, ret: dict[str, Any], **_: Any) -
     return {}
 
 
-def document_default(self: Any, field: Any, **_: Any) -> dict[str, Any]:
+def document_dump_default(self: Any, field: Any, **_: Any) -> dict[str, Any]:
     """Document the default as a client writes it: `dump_default`, not `load_default`."""
     return {} if field.dump_default is missing else {"default": field.dump_default}
 
@@ -113,7 +113,7 @@ def document_default(self: Any, field: Any, **_: Any) -> dict[str, Any]:
 # The last one replaces what the others have added.
 ATTRIBUTE_FUNCTIONS = (
     describe_common_fields,
-    document_default,
+    document_dump_default,
     document_shorthand,
     document_alternatives,
     document_request_type,

@@ -126,10 +126,10 @@ def _require_permission(expansion: Expansion) -> Any:
 @lru_cache(maxsize=256)
 def project(schema: type[Schema], members: Names, expand: frozenset[str]) -> AnySchema:
     """Return a schema that dumps only these members, and the rows to expand."""
-    return _project(schema(), members, expand)
+    return _restrict_in_place(schema(), members, expand)
 
 
-def _project(schema: Any, members: Names, expand: frozenset[str]) -> AnySchema:
+def _restrict_in_place(schema: Any, members: Names, expand: frozenset[str]) -> AnySchema:
     """Reduce a schema that nobody else uses."""
     schema.dump_fields = dict(_chosen_fields(schema, members, expand))
     return schema  # type: ignore[no-any-return]
@@ -142,7 +142,9 @@ def _chosen_fields(
         member = field.data_key or name
         if member not in expand and _is_chosen(member, members):
             if nested := _nested_schema(field):
-                _project(nested, _below(member, members), _below(member, expand) or frozenset())
+                _restrict_in_place(
+                    nested, _below(member, members), _below(member, expand) or frozenset()
+                )
             yield name, field
         target = member.removesuffix("_id")
         if target in expand and target != member and _is_chosen(target, members):

@@ -122,7 +122,9 @@ def find_reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
     return [
         error
         for reference in references
-        for error in _errors_for(reference, columns[reference.target, str(reference.lookup_key)])
+        for error in _reference_errors(
+            reference, columns[reference.target, str(reference.lookup_key)]
+        )
     ]
 
 
@@ -171,7 +173,7 @@ def _keys_parameter(number: int, target: Target) -> BindParameter[Any]:
     return bindparam(f"keys_{number}", type_=ARRAY(kind))
 
 
-def _errors_for(reference: Reference, row: dict[str, Any] | None) -> Iterator[ErrorDetail]:
+def _reference_errors(reference: Reference, row: dict[str, Any] | None) -> Iterator[ErrorDetail]:
     if row is None:
         yield reference.error
         return

@@ -38,7 +38,7 @@ def trim_invisible(text: str) -> str:
         start += 1
     while start < end and INVISIBLE.match(text[end - 1]):
         end -= 1
-    return text[start:end] + _visible_part(text, end, len(text)) if end else ""
+    return text[start:end] + _grapheme_extension(text, end, len(text)) if end else ""
 
 
 def drop_invisible(text: str) -> str:
@@ -46,10 +46,10 @@ def drop_invisible(text: str) -> str:
 
     What changes the look of a visible character stays.
     """
-    return NON_SPACE_RUN.sub(lambda run: _visible_part(text, *run.span()), text)
+    return NON_SPACE_RUN.sub(lambda run: _grapheme_extension(text, *run.span()), text)
 
 
-def _visible_part(text: str, start: int, end: int) -> str:
+def _grapheme_extension(text: str, start: int, end: int) -> str:
     """Return the beginning of a run of invisible characters that belongs to the one before it.
 
     That is a variation selector, the tags of a flag, and a joiner.

@@ -56,7 +56,7 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
         _add_header_examples(path, operation)
         _add_links(path, operation, document)
     problem_responses.share_examples(document)
-    _mark_all_required(document)
+    _adapt_response_schemas(document)
     _drop_read_only(document)
     _add_deprecation_headers(document, v1_sunset)
     _shorten_tags(document, f"{api.version}-")
@@ -209,7 +209,7 @@ def _link_parameters(target: Json, row_path: str) -> Iterator[tuple[str, str]]:
             yield name, "$response.header.ETag"
 
 
-def _mark_all_required(document: Json) -> None:
+def _adapt_response_schemas(document: Json) -> None:
     """Mark every field of a response as required, and allow fields of later versions."""
     responses = [operation["responses"] for _, operation in _operations(document)]
     for name in set(_referenced_schemas(responses, document)) - PROBLEM_SCHEMAS:

@@ -160,7 +160,7 @@ class EmbeddedPostgres:
         self, program: str, cluster: Path, options: Sequence[str], *, death_signal: signal.Signals
     ) -> subprocess.Popen[bytes]:
         account, bin_dir = postgres_account(), _bin_dir()
-        with _open_log(self.directory.log) as log:
+        with _create_log(self.directory.log) as log:
             return spawn.spawn(
                 [bin_dir / program, "-D", cluster, *options],
                 death_signal,
@@ -213,7 +213,7 @@ def _connect(server: URL) -> psycopg.Connection:
     return psycopg.connect(conninfo, autocommit=True, connect_timeout=5)
 
 
-def _open_log(log: Path) -> BinaryIO:
+def _create_log(log: Path) -> BinaryIO:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     return os.fdopen(os.open(log, flags, 0o600), "wb")
 

@@ -40,18 +40,18 @@ class BufferingWorker(EventLoop):
         connection.mark_dispatched()
         clients = self.clients.clients_of(connection) if self.clients else ()
         if not self.tpool.submit(connection, clients):
-            self._reject_unless_liveness_probe(connection, "queue-full")
+            self._reject_unless_exempt(connection, "queue-full")
 
     def close_overdue_connections(self) -> None:
         super().close_overdue_connections()
         submitted_before = self.last_sweep - QUEUE_TIMEOUT
         for connection in self.tpool.remove_expired(submitted_before):
-            self._reject_unless_liveness_probe(connection, "queue-timeout")
+            self._reject_unless_exempt(connection, "queue-timeout")
         rejected, self.rejected = self.rejected, []
         for connection in rejected:
             self.flush_and_continue(connection)
 
-    def _reject_unless_liveness_probe(self, connection: Connection, reason: str) -> None:
+    def _reject_unless_exempt(self, connection: Connection, reason: str) -> None:
         """Reject a request, unless it is a liveness probe or the preflight of a script.
 
         A process that fails the probe is restarted. A script sees the 503 to its request only if

@@ -31,7 +31,9 @@ LOCK_AND_CHECK = (
 
 
 @event.listens_for(Store.currency, "set")
-def _check_prices(store: Store, currency: str, before: Any, _initiator: object) -> None:
+def _lock_products_and_check_prices(
+    store: Store, currency: str, before: Any, _initiator: object
+) -> None:
     """Lock the products; raise Conflict with up to ten prices that the new currency lacks."""
     if store.pk is None or currency == before:
         return

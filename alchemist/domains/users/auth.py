@@ -121,7 +121,7 @@ def _authenticate_by_token() -> Caller:
             return caller
         if token_format.is_well_formed(token.strip()):
             current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
-            if caller := _load_caller_and_cache(digest):
+            if caller := _authenticate_by_digest(digest):
                 request.is_caller_cached = False
                 return caller
     current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
@@ -134,7 +134,7 @@ def _cached_caller(digest: str) -> Caller | None:
     return caller if monotonic() < expiry and generation == _cache_generation[:8] else None
 
 
-def _load_caller_and_cache(digest: str) -> Caller | None:
+def _authenticate_by_digest(digest: str) -> Caller | None:
     # Read before the query: an update that commits in between must invalidate the new entry.
     generation = _cache_generation[:8]
     rows = db.fetch_autocommit(_BY_DIGEST, {"digest": digest})
