@@ -1,6 +1,7 @@
 """The pages in a real browser: they work, log nothing, and load nothing from other hosts."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -100,11 +101,13 @@ def execute(block: Locator, expected: str = "") -> str:
     return status.inner_text().split()[0]
 
 
-def fill_in_etag(page: Page, block: Locator, path: str, operation: Json) -> None:
-    """Fill in If-Match, if it is required: the page suggests no value for it."""
+def fill_in(page: Page, block: Locator, path: str, operation: Json) -> None:
+    """Fill in the keys and the If-Match that the page does not suggest."""
     parameters = operation.get("parameters", [])
-    if any(each.get("name") == "If-Match" and each.get("required") for each in parameters):
-        pks = {each["name"]: each["example"] for each in parameters if each.get("in") == "path"}
+    pks = {each["name"]: each["example"] for each in parameters if each["in"] == "path"}
+    for name, pk in pks.items():
+        block.locator(f'tr[data-param-name="{name}"] input').fill(pk)
+    if any(each["name"] == "If-Match" and each.get("required") for each in parameters):
         etag = page.request.get(path.format(**pks)).headers["etag"]
         block.locator('tr[data-param-name="If-Match"] input').fill(etag)
 
@@ -161,12 +164,31 @@ def test_operations_can_be_executed_with_their_examples(page, load_sample_data, 
     ]
     for path, method, documented in operations[::STEP]:
         block = open_operation(page, documented["operationId"])
-        fill_in_etag(page, block, path, documented)
+        fill_in(page, block, path, documented)
         assert execute(block) == min(documented["responses"]), documented
         block.locator(".opblock-summary-control").click()
         if method != "get":
             # It may have deleted the row of the next example.
             load_sample_data()
+
+
+@pytest.mark.parametrize(
+    ("version", "operation_ids"),
+    [
+        ("v2", ["deleteToken", "revokeTokens", "suspendUser", "cancelOrder"]),
+        ("v1", ["v1UpdateStore", "v1DeleteStore"]),
+    ],
+)
+def test_a_change_is_not_executed_with_one_click(page, version, operation_ids):
+    page.goto(f"/api/docs?urls.primaryName={version}")
+    for operation_id in operation_ids:
+        block = open_operation(page, operation_id)
+        keys = block.locator('tr[data-param-in="path"] input')
+        expect(keys.first).to_have_value("")
+        expect(keys.last).to_have_value("")
+        block.get_by_role("button", name="Execute").click()
+        expect(keys.first).to_have_class(re.compile("invalid"))
+        expect(block.locator(".live-responses-table")).to_have_count(0)
 
 
 def test_a_list_of_keys_can_be_filled_in(page):

@@ -1,7 +1,28 @@
 /* Starts Swagger UI with the documents in the data attribute of its element. */
 "use strict";
 
+/* One click must not change or delete a row: without a required If-Match, the keys in the path are
+   not prefilled. Operations that only create a row have a 201. */
+const clearKeysOfChanges = (document) => {
+  for (const operations of Object.values(document.paths ?? {})) {
+    for (const [method, { parameters = [], responses = {} }] of Object.entries(operations)) {
+      const needsETag = parameters.some((each) => each.name === "If-Match" && each.required);
+      if (["post", "patch", "delete"].includes(method) && !("201" in responses) && !needsETag) {
+        parameters.filter((each) => each.in === "path").forEach((each) => delete each.example);
+      }
+    }
+  }
+  return document;
+};
+
 const overrides = (system) => ({
+  statePlugins: {
+    spec: {
+      wrapActions: {
+        updateJsonSpec: (update) => (document) => update(clearKeysOfChanges(document)),
+      },
+    },
+  },
   components: {
     // The logo has a style element, which the Content-Security-Policy blocks.
     Logo: () => null,
