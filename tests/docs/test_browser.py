@@ -165,7 +165,9 @@ def test_operations_can_be_executed_with_their_examples(page, load_sample_data, 
     for path, method, documented in operations[::STEP]:
         block = open_operation(page, documented["operationId"])
         fill_in(page, block, path, documented)
-        assert execute(block) == min(documented["responses"]), documented
+        # The examples of a batch create rows: 200 is for those that only update some.
+        success = max(status for status in documented["responses"] if status < "300")
+        assert execute(block) == success, documented
         block.locator(".opblock-summary-control").click()
         if method != "get":
             # It may have deleted the row of the next example.
