@@ -63,7 +63,7 @@ def _stored(operation: Operation, request: Request, answer: Answer, send: Send) 
         for name, value in sent.items()
         if name in told and not _same(operation, name, value, told[name])
     ]
-    kept = _kept(operation, answer, send)
+    kept = None if "Dry-Run" in answer.headers else _kept(operation, answer, send)
     # What is told once, such as a secret, is not told again.
     if kept is not None and any(kept[name] != told[name] for name in kept.keys() & told.keys()):
         found.append(f"It is answered as {told}, and kept as {kept}.")
