@@ -88,6 +88,7 @@ LAYERS: dict[str, list[str]] = {
         *(
             "references",
             "unknown_fields",
+            "error_details",
             "problem_codes",
             "json_values",
             "json_body",

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError
@@ -12,10 +12,10 @@ from alchemist import errors
 from alchemist.errors import ErrorDetail
 
 from . import references
-from .fields import CodedMessage
+from .error_details import to_error_details
 from .json_values import is_equal
 from .references import Reference
-from .request import JSON, MERGE_PATCH, Request, request, unknown_parameter_error
+from .request import JSON, MERGE_PATCH, Request, request
 from .unknown_fields import UnknownFieldLimit
 
 MAX_NESTING = 32
@@ -124,40 +124,6 @@ def check_media_type(request: Request, accepted: Sequence[str]) -> None:
         )
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise errors.UnsupportedMediaType("Send the body without a content coding.")
-
-
-def to_error_details(
-    messages: Any, location: str, path: references.Path = ()
-) -> Iterator[ErrorDetail]:
-    """Yield an error for each of marshmallow's messages, with its location."""
-    if isinstance(messages, dict):
-        for key, inner in messages.items():
-            yield from to_error_details(
-                inner, location, path if _is_about_whole_object(key, inner) else (*path, key)
-            )
-    elif isinstance(messages, list):
-        for message in messages:
-            yield from to_error_details(message, location, path)
-    else:
-        code = messages.code if isinstance(messages, CodedMessage) else "invalid"
-        if location == "query":
-            yield _parameter_error(str(path[0]), code, str(messages))
-        else:
-            yield {"pointer": references.json_pointer(path), "code": code, "detail": str(messages)}
-
-
-def _is_about_whole_object(key: str | int, messages: Any) -> bool:
-    """Return whether `_schema` is the whole object, and not a field of that name."""
-    return key == "_schema" and not any(
-        isinstance(message, CodedMessage) and message.code == "unknown-field"
-        for message in messages
-    )
-
-
-def _parameter_error(name: str, code: str, detail: str) -> ErrorDetail:
-    if code == "unknown-field":
-        return unknown_parameter_error(name)
-    return {"parameter": name, "code": code, "detail": detail}
 
 
 AuthorizeReferences = Callable[[Sequence[Reference]], None]

@@ -7,8 +7,8 @@ from webargs.flaskparser import FlaskParser
 
 from alchemist import errors
 
+from .error_details import to_error_details
 from .fields import QueryList
-from .json_body import to_error_details
 
 
 class QueryParser(FlaskParser):
