@@ -52,7 +52,7 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
         _add_security(operation)
         problem_responses.add_error_responses(operation, document)
         _add_body_examples(operation, document)
-        text_lists.add_examples(operation)
+        text_lists.move_to_extension(operation)
         _add_header_examples(path, operation)
         _add_links(path, operation, document)
     problem_responses.share_examples(document)

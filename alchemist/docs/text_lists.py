@@ -1,4 +1,8 @@
-"""Documents the text formats of lists, with the example of the JSON list as text."""
+"""Documents the text formats of lists, with the example of the JSON list as text.
+
+They are in an extension, which Swagger UI is made to show: with several media types in `content`,
+generated clients would have the type "array or text", and could use neither without a check.
+"""
 
 import csv
 import io
@@ -9,16 +13,19 @@ from alchemist.api.pagination import TEXT_FORMATS
 
 from .example_values import Json
 
+EXTENSION = "x-other-content"
 
-def add_examples(operation: Json) -> None:
-    """Give the text formats of a response the example of its JSON."""
+
+def move_to_extension(operation: Json) -> None:
+    """Move the text formats of responses to the extension, with the example of the JSON."""
     for response in operation["responses"].values():
         content = response.get("content", {})
         for text_format in TEXT_FORMATS:
-            if text_format.media_type in content:
+            if media_type := content.pop(text_format.media_type, None):
                 rows = content["application/json"]["example"]
                 to_text = _to_csv if text_format.name == "csv" else _to_ndjson
-                content[text_format.media_type]["example"] = to_text(rows)
+                other_content = response.setdefault(EXTENSION, {})
+                other_content[text_format.media_type] = {**media_type, "example": to_text(rows)}
 
 
 def _to_csv(rows: list[Json]) -> str:

@@ -104,10 +104,10 @@ def execute(block: Locator, expected: str = "") -> str:
 def fill_in(page: Page, block: Locator, path: str, operation: Json) -> None:
     """Fill in the keys and the If-Match that the page does not suggest."""
     parameters = operation.get("parameters", [])
-    pks = {each["name"]: each["example"] for each in parameters if each["in"] == "path"}
+    pks = {each["name"]: each["example"] for each in parameters if each.get("in") == "path"}
     for name, pk in pks.items():
         block.locator(f'tr[data-param-name="{name}"] input').fill(pk)
-    if any(each["name"] == "If-Match" and each.get("required") for each in parameters):
+    if any(each.get("name") == "If-Match" and each.get("required") for each in parameters):
         etag = page.request.get(path.format(**pks)).headers["etag"]
         block.locator('tr[data-param-name="If-Match"] input').fill(etag)
 
@@ -202,6 +202,14 @@ def test_a_list_of_keys_can_be_filled_in(page):
         parameter.locator("input").nth(index).fill(pk)
     assert execute(listed) == "200"
     expect(listed.locator(".live-responses-table")).to_contain_text("Beekeeper's Apology")
+
+
+def test_a_list_can_be_requested_as_csv(page):
+    page.goto("/api/docs")
+    listed = open_operation(page, "listIngredients")
+    listed.locator(".responses-inner select.content-type").first.select_option("text/csv")
+    assert execute(listed) == "200"
+    expect(listed.locator(".live-responses-table")).to_contain_text("pk,name,description")
 
 
 def test_the_version_can_be_changed_and_changed_back(page):

@@ -15,11 +15,23 @@ const clearKeysOfChanges = (document) => {
   return document;
 };
 
+/* Generators take the media types in `content` for one type; the others are in an extension. */
+const showOtherContent = (document) => {
+  for (const operations of Object.values(document.paths ?? {})) {
+    for (const { responses = {} } of Object.values(operations)) {
+      for (const response of Object.values(responses)) {
+        Object.assign(response.content ?? {}, response["x-other-content"]);
+      }
+    }
+  }
+  return document;
+};
+
 const overrides = (system) => ({
   statePlugins: {
     spec: {
       wrapActions: {
-        updateJsonSpec: (update) => (document) => update(clearKeysOfChanges(document)),
+        updateJsonSpec: (update) => (document) => update(showOtherContent(clearKeysOfChanges(document))),
       },
     },
   },
