@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from alchemist import database as db
-from alchemist.api.fields import List, NameReference, Pk, parse_uuid
+from alchemist.api.fields import List, NameReference, Pk
 from alchemist.errors import ErrorDetail
 
 Path = tuple[str | int, ...]
@@ -239,10 +239,8 @@ def _reference_field(field: Field[Any]) -> Pk | NameReference | None:
 
 def _parse_key_or_none(field: Pk | NameReference, value: str) -> UUID | str | None:
     """Return the key in the text, or None if it is not valid: the schema reports that."""
-    if isinstance(field, Pk):
-        return parse_uuid(value)
     with suppress(ValidationError):
-        key: str = field.deserialize(value)
+        key: UUID | str = field.deserialize(value)
         return key
     return None
 
