@@ -67,6 +67,7 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
     if changed:
         is_child = table.c[foreign_key.key] == _any_of_parents()
         session.execute(delete(table).where(is_child), {"parents": changed})
+    if children:
         session.execute(_insert_statement(table), {"new": to_json(children)})
 
 

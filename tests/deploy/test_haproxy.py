@@ -12,7 +12,7 @@ from tests.haproxy import CONF, PROGRAM
 @pytest.mark.skipif(not PROGRAM, reason="needs Debian's haproxy")
 def test_haproxy_accepts_its_configuration(tmp_path):
     conf = tmp_path / "haproxy.cfg"
-    conf.write_text(CONF.replace("/run/haproxy/admin.sock", str(tmp_path / "admin.sock")))
+    conf.write_text(CONF)
     variables = {"BIND": "127.0.0.1:8080", "NODE1": "127.0.0.1:8001", "NODE2": "localhost:8002"}
     result = subprocess.run(
         [PROGRAM, "-c", "-f", str(conf)], capture_output=True, text=True, check=False, env=variables
