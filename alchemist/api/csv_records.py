@@ -31,7 +31,10 @@ def syntax_error(line: int, detail: str, column: int | None = None) -> errors.Ba
 
 
 def decoded_lines(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield lines of UTF-8 as text; raise BadRequest for other bytes and for NUL."""
+    """Yield lines of UTF-8 as text, without a byte order mark.
+
+    Raise BadRequest for other bytes and for NUL.
+    """
     for number, line in enumerate(lines, 1):
         try:
             text = line.decode()
@@ -39,7 +42,7 @@ def decoded_lines(lines: Iterable[bytes]) -> Iterator[str]:
             raise syntax_error(number, "It is not UTF-8.") from error
         if "\0" in text:
             raise syntax_error(number, "It contains a NUL character.")
-        yield text
+        yield text.removeprefix("\ufeff") if number == 1 else text
 
 
 def read_records(lines: Iterable[bytes]) -> Iterator[Record]:
@@ -52,7 +55,7 @@ def read_records(lines: Iterable[bytes]) -> Iterator[Record]:
     for number, line in enumerate(decoded_lines(lines), 1):
         if not is_open:
             begin, pending = number, ""
-        pending += line.removeprefix("\ufeff") if number == 1 else line
+        pending += line
         if len(pending) > MAX_RECORD:
             raise syntax_error(begin, "The record is too long, or a quotation mark is missing.")
         # A record ends with a line in which no quoted field is open.

@@ -68,14 +68,17 @@ def _checked_names(header: Record, known: Mapping[str, Any]) -> list[str]:
     if len(names) == 1 and names[0] not in known and re.search(r"[;\t]", names[0]):
         raise syntax_error(header.line, "Separate the fields with commas.")
     details: list[ErrorDetail] = []
-    for number, name in enumerate(names, 1):
+    seen: set[str] = set()
+    # Of more names than there are, one of these is unknown or repeated.
+    for number, name in enumerate(names[: len(known) + 1], 1):
         place = {"line": header.line, "column": number}
         if name not in known:
             detail = f"There is no column {name[:80]!r}."
             details.append({**place, "code": "unknown-field", "detail": detail})
-        elif name in names[: number - 1]:
+        elif name in seen:
             detail = f"The column {name} is there twice."
             details.append({**place, "code": "duplicate", "detail": detail})
+        seen.add(name)
     if details:
         raise errors.UnprocessableContent.from_errors(details)
     return names

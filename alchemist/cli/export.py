@@ -1,5 +1,7 @@
 """`alchemist export`: write all rows of a list as CSV or NDJSON."""
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -92,9 +94,15 @@ def export(resource: str, format_name: str, output: Path, data: Path | None) -> 
     Example:
         alchemist export products --output products.csv
     """
-    with errors.reported(), running_database(data) as database, _opened(output) as file:
+    with (
+        errors.reported(),
+        running_database(data) as database,
+        _reported_file_errors(output),
+        _opened(output) as file,
+    ):
         for chunk in _read_chunks(database.url, LISTS[resource], FORMATS[format_name]):
             file.write(chunk)
+        file.flush()
 
 
 def _read_chunks(url: URL, listed: ExportedList, text_format: TextFormat) -> Iterator[bytes]:
@@ -120,17 +128,27 @@ def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
     if str(path) == "-":
         return nullcontext(sys.stdout.buffer)
     is_special = path.exists() and not path.is_file()
-    return path.open("wb") if is_special else _replaced(path.resolve())
+    return path.open("wb") if is_special else _replaced(Path(os.path.realpath(path)))
 
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[BinaryIO]:
-    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
+    """Write to another file, and rename it at the end; it has the permissions of the old one."""
+    part = path.with_name(f".{uuid4().hex}.part")
+    with part.open("xb") as file:
+        try:
+            if path.exists():
+                shutil.copymode(path, part)
             yield file
-        part.replace(path)
+            file.flush()
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _reported_file_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise click.ClickException(f"{path}: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import click
 from flask import Flask
@@ -53,7 +53,10 @@ class Import:
 
 @click.command("import")
 @click.argument("resource", type=click.Choice(RESOURCES))
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+)
 @click.option(
     "--format",
     "format_name",
@@ -77,7 +80,7 @@ def import_rows(
     yes: bool,
     data: Path | None,
 ) -> None:
-    """Create rows from a file in a format of `alchemist export`.
+    """Create rows from a file, or `-`, in a format of `alchemist export`.
 
     All rows are stored in one transaction. If anything is wrong, nothing is stored, and the first
     100 errors are printed with their lines. With `--on-conflict update`, an exported file can be
@@ -95,8 +98,8 @@ def import_rows(
         yes = yes or dry_run or database.is_embedded
         yes or click.confirm("Continue? (--yes skips this question.)", abort=True)
         with (
-            file.open("rb") as lines,
-            progress(file.stat().st_size) as advance,
+            click.open_file(str(file), "rb") as lines,
+            progress(0 if str(file) == "-" else file.stat().st_size) as advance,
             operator_request(database.settings) as app,
             operator_session(database.url),
         ):
@@ -123,15 +126,16 @@ def _operation_of(app: Flask, resource: str, *, updates: bool) -> BatchOperation
 
 
 def _read_chunks(
-    run: Import, entries: Iterator[TextEntry], file: BinaryIO, advance: Callable[[int], None]
+    run: Import, entries: Iterator[TextEntry], file: IO[bytes], advance: Callable[[int], None]
 ) -> Iterator[list[TextEntry]]:
     """Yield the entries in chunks, until the end of the file or the first error of syntax."""
     position = 0
     try:
         while chunk := list(islice(entries, MAX_ENTRIES)):
             yield chunk
-            advance(file.tell() - position)
-            position = file.tell()
+            if file.seekable():
+                advance(file.tell() - position)
+                position = file.tell()
     except (BadRequest, UnprocessableContent) as error:
         run.add_errors(error)
 
@@ -171,4 +175,5 @@ def _describe(detail: ErrorDetail) -> str:
     """Return one error, with its line, its column and its place in the entry."""
     place = [f"{name} {detail[name]}" for name in ("line", "column") if name in detail]
     member = detail.get("pointer", "").partition("/")[2].partition("/")[2]
-    return f"{', '.join([*place, member] if member else place)}: {detail['detail']}"
+    location = ", ".join([*place, member] if member else place)
+    return f"{location}: {detail['detail']}" if location else detail["detail"]

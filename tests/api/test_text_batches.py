@@ -50,6 +50,19 @@ def error(answer, status):
 # New rows
 
 
+def test_a_byte_order_mark_is_ignored(send):
+    assert send("ingredients", "\ufeffname\nSalt\n").status_code == 201
+    answer = send("ingredients", '\ufeff{"name": "Salt"}\n', media_type=NDJSON)
+    assert answer.status_code == 201, answer.text
+
+
+def test_no_more_columns_are_checked_than_there_can_be(send):
+    answer = send("heroes", "role," * 200_000 + "\nx")
+    assert answer.status_code == 422
+    assert len(answer.json["errors"]) < 20
+    assert error(send("heroes", "role,role\nmage,mage"), 422)["column"] == 2
+
+
 def test_csv_creates_rows(send):
     body = lines("name,description", "Salt,", '"Sea ""salt""",""', "=1+1,-")
     answer = send("ingredients", body, query="")

@@ -94,6 +94,23 @@ def test_a_link_stays_and_its_file_is_replaced(filled, tmp_path):
     assert (tmp_path / "real.csv").read_bytes() == run("stores")
 
 
+def test_a_file_keeps_its_permissions(filled, tmp_path):
+    output = tmp_path / "users.csv"
+    output.touch(mode=0o600)
+    run("users", "--output", str(output))
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert output.read_bytes()
+
+
+@pytest.mark.parametrize("output", ["/dev/full", "x" * 300, ""])
+def test_a_file_that_cannot_be_written_is_one_clear_line(filled, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["export", "users", "--output", output])
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit)
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_device_is_written_to(filled):
     assert run("stores", "--output", os.devnull) == b""
     assert not os.path.isfile(os.devnull)

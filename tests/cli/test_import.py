@@ -46,6 +46,13 @@ def run(engine, tmp_path):
     return call
 
 
+def test_rows_are_read_from_a_pipe(engine, rows):
+    arguments = ["import", "ingredients", "-", "--yes"]
+    result = CliRunner().invoke(main, arguments, input="name\nSalt\n")
+    assert result.exit_code == 0, result.output
+    assert rows("SELECT name FROM ingredients") == [("Salt",)]
+
+
 def test_rows_are_created_and_the_audit_log_names_the_user_of_the_system(run, rows):
     code, output = run("ingredients", 'name,reference\nSalt,s\n"a ""b""\nc",\n')
     assert (code, output.splitlines()[-1]) == (0, "Stored 2 new rows, and 0 that existed.")
