@@ -21,6 +21,8 @@ from tests.hostile.operations import operations
 from tests.hostile.transports import into
 from tests.hostile.wire import judge
 
+pytestmark = pytest.mark.slow
+
 SEED = 20261120
 # Of each family and operation. More of them find more and take longer.
 MOST = int(os.environ.get("HOSTILE_REQUESTS", "3"))

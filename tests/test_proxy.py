@@ -31,6 +31,8 @@ from tests.dockerfile import document
 from tests.nginx import NGINX_CONF, TRUSTED_SOURCE, serving_nginx
 from tests.servers import TIMEOUT, Gunicorn
 
+pytestmark = pytest.mark.slow
+
 PROBLEM = "application/problem+json"
 
 

@@ -24,6 +24,8 @@ from alchemist.embedded import postgres, spawn
 from tests import processes
 from tests.servers import TIMEOUT
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "alchemist.cli"]
 
 

@@ -23,6 +23,8 @@ from alchemist.embedded import data_directory, postgres
 from tests import processes
 from tests.servers import TIMEOUT
 
+pytestmark = pytest.mark.slow
+
 PARENT = """
 import signal, sys
 from pathlib import Path

@@ -18,6 +18,8 @@ from tests.pgbouncer import needs_pgbouncer, pooled
 from tests.schema_snapshot import engine, schema
 from tests.servers import TIMEOUT
 
+pytestmark = pytest.mark.slow
+
 
 def migration_config(url, **attributes):
     """Return the configuration of a migration without retries."""

@@ -30,6 +30,8 @@ from alchemist.server.thread_pool import ThreadPool
 from tests.faults import bursts
 from tests.servers import TIMEOUT, Gunicorn
 
+pytestmark = pytest.mark.slow
+
 URL = "/api/v2/ingredients"
 HOST = b"Host: localhost\r\n"
 GET = b"GET /api/v2/ingredients HTTP/1.1\r\n" + HOST + b"\r\n"

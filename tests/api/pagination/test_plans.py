@@ -17,6 +17,8 @@ from tests.growth.lists import HALF, LISTS, LONG_AGO, SOON
 from tests.growth.measure import GENERIC, Reader
 from tests.growth.rows import key
 
+pytestmark = pytest.mark.slow
+
 ROWS = 20_000
 # What a page may read beside what the first page of its list reads. To walk through a table is to
 # read 400 blocks of it at least.
