@@ -88,7 +88,8 @@ def _elsewhere(operation: Operation, order: str, cursor: str) -> Iterator[Reques
             example = example_value(known["schema"], operation.document)
             items = example if isinstance(example, list) else [example]
             # Only lists of keys have no example.
-            value = ",".join(str(UUID(int=0) if item is None else item) for item in items)
+            texts = [str(UUID(int=0) if item is None else item) for item in items]
+            value = ",".join(texts) if example not in (True, False) else texts[0].lower()
             query = urlencode({"sort": order, known["name"]: value, "cursor": cursor})
             target, why = f"{operation.at()}?{query}", f"the cursor of no {known['name']}"
             yield shown.but(why, target=target, must=UNFITTING)
