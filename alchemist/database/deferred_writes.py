@@ -56,19 +56,22 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
     [(_, foreign_key)] = relationship.local_remote_pairs
     table = Base.metadata.tables[relationship.mapper.class_.__tablename__]
     stored = _children_by_parent(table, foreign_key.key, [row.pk for row, _ in replacements])
-    changed, children = [], []
+    changed: list[Versioned] = []
+    children: list[Mapping[str, Any]] = []
     for row, items in replacements:
         empty = dict.fromkeys(table.c.keys()) | {foreign_key.key: row.pk}
         new = [{**empty, "position": number, **item} for number, item in enumerate(items)]
         if stored.get(row.pk, []) != new:
-            mark_modified(row, name)
-            changed.append(row.pk)
+            changed.append(row)
             children += new
     if changed:
         is_child = table.c[foreign_key.key] == _any_of_parents()
-        session.execute(delete(table).where(is_child), {"parents": changed})
+        session.execute(delete(table).where(is_child), {"parents": [row.pk for row in changed]})
     if children:
         session.execute(_insert_statement(table), {"new": to_json(children)})
+    # Last: SQLAlchemy 2.1 flushes before each statement, and one flush is one audit entry.
+    for row in changed:
+        mark_modified(row, name)
 
 
 def _children_by_parent(
