@@ -1,7 +1,7 @@
 """Insert or update many rows of one model, with their audit entries, in one statement."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from flask import current_app
@@ -96,7 +96,8 @@ def _value(row: Any, model: Any, name: str) -> Any:
     return db.derived_value(column, vars(row)) if db.is_derived(column) else getattr(row, name)
 
 
-@cache
+# Bounded, because clients choose the columns.
+@lru_cache(maxsize=100)
 def _update_many_statement(model: Any, names: tuple[str, ...]) -> Select[Any]:
     table = db.table(model)
     new = db.json_row_values("new", table, ("pk", *names))
