@@ -68,7 +68,8 @@ def with_projection(query: type[QuerySchema], schema: type[Schema]) -> type[Quer
         name=f"{component_name(schema)}Expansion",
         metadata={
             "description": "Referred rows that the answer has, each whole beside its `_id`. It is "
-            "null if the caller may not read the row.",
+            "null if the caller may not read that row; without the permission for such rows at all "
+            "the answer is 401 or 403.",
             "examples": [expansions[:1]],
         },
     )
