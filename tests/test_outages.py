@@ -1,11 +1,9 @@
 """While the database cannot serve, the service says so soon; afterwards it recovers by itself."""
 
 import json
-import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic, sleep
 
 import alembic.command
@@ -16,6 +14,7 @@ from alchemist import database as db
 from alchemist import embedded
 from alchemist.embedded import postgres as embedded_postgres
 from tests.servers import ProductionGunicorn
+from tests.standbys import frozen
 
 pytestmark = pytest.mark.slow
 
@@ -215,21 +214,6 @@ def test_a_table_that_somebody_locks(postgres, service):
         assert_lives(service)
         assert ready(service).status == 200
     assert_recovers(service)
-
-
-@contextmanager
-def frozen(postgres):
-    """Stop every process of the server in its tracks, as a disk that hangs does."""
-    pid = postgres.process.pid
-    os.kill(pid, signal.SIGSTOP)
-    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-    for each in pids:
-        os.kill(each, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for each in pids:
-            os.kill(each, signal.SIGCONT)
 
 
 def test_a_database_that_hangs(postgres, service):

@@ -11,12 +11,12 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, NoReturn
 
 import alembic.command
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
@@ -67,24 +67,27 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.seconds:.0f} s, defect: {options.defect or 'none'}")
-    violations = run(options.seed, options.seconds, options.defect, options.log)
-    for violation in violations:
-        print(f"VIOLATION: {violation}")
-    print(f"{len(violations)} violations")
-    sys.exit(1 if violations else 0)
+    run_and_exit(
+        lambda home: _run(home, options.seed, options.seconds, options.defect), options.log
+    )
 
 
-def run(seed: int, seconds: float, defect: str, log: Path) -> list[str]:
-    """Return all violations."""
+def run_and_exit(find_violations: Callable[[Path], Iterator[str]], log: Path) -> NoReturn:
+    """Print all violations in a temporary directory, and processes that are left; copy the log."""
     with TemporaryDirectory(prefix="alchemist-faults-") as name:
         directory = Path(name)
         directory.chmod(0o755)
         try:
-            violations = list(_run(directory, seed, seconds, defect))
+            violations = list(find_violations(directory))
         finally:
-            log.write_bytes((directory / "gunicorn.log").read_bytes())
-        left = processes.find(directory)
-    return violations + ([f"processes {left} are left"] if left else [])
+            if (directory / "gunicorn.log").exists():
+                log.write_bytes((directory / "gunicorn.log").read_bytes())
+        if left := processes.find(directory):
+            violations.append(f"processes {left} are left")
+    for violation in violations:
+        print(f"VIOLATION: {violation}")
+    print(f"{len(violations)} violations")
+    sys.exit(1 if violations else 0)
 
 
 def _run(directory: Path, seed: int, seconds: float, defect: str) -> Iterator[str]:

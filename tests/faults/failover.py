@@ -16,24 +16,27 @@ import json
 import os
 import random
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import sleep
 
 import alembic.command
 from sqlalchemy import NullPool, create_engine
 
 from alchemist import database as db
-from tests import processes
 from tests.faults import clients as fault_clients
 from tests.faults.clients import Client
-from tests.faults.crashes import broken_invariants, false_responses, open_shop, stop_clients
+from tests.faults.crashes import (
+    broken_invariants,
+    false_responses,
+    open_shop,
+    run_and_exit,
+    stop_clients,
+)
 from tests.faults.patroni import Cluster
 from tests.faults.shop import THREADS, WORKERS, Service
 
@@ -62,26 +65,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(f"seed {options.seed}, keys: {not options.no_key}", flush=True)
-    violations = run(options.patroni.absolute(), options.seed, options.log, not options.no_key)
-    for violation in violations:
-        print(f"VIOLATION: {violation}")
-    print(f"{len(violations)} violations")
-    sys.exit(1 if violations else 0)
-
-
-def run(patroni: Path, seed: int, log: Path, has_keys: bool) -> list[str]:
-    """Return all violations."""
     fault_clients.ACTION_TIMEOUT = ACTION_TIMEOUT
-    with TemporaryDirectory(prefix="alchemist-faults-") as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        try:
-            violations = list(_run(patroni, directory, seed, has_keys))
-        finally:
-            if (directory / "gunicorn.log").exists():
-                log.write_bytes((directory / "gunicorn.log").read_bytes())
-        left = processes.find(directory)
-    return violations + ([f"processes {left} are left"] if left else [])
+    patroni, has_keys = options.patroni.absolute(), not options.no_key
+    run_and_exit(lambda home: _run(patroni, home, options.seed, has_keys), options.log)
 
 
 def _run(patroni: Path, directory: Path, seed: int, has_keys: bool) -> Iterator[str]:
