@@ -404,6 +404,7 @@ def test_every_operation_of_v2_names_its_permission(app):
 # gets an entry for each row that they change.
 WRITES = {
     "alchemist.api.bulk_write": (1, "AuditStatements.many_cte in the same statement"),
+    "alchemist.api.health": (1, "it deletes nothing"),
     "alchemist.api.idempotency": (4, "stored answers are no rows of a resource"),
     "alchemist.api.json_insert": (2, "AuditStatements.insert_cte in the same statement"),
     "alchemist.api.row_inserts": (1, "rows of json_insert and bulk_write"),

@@ -1,13 +1,20 @@
 """Health checks: liveness of the process, and readiness of its database."""
 
 from flask import Blueprint, Flask, Response, current_app, jsonify
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy import delete, false
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
 from alchemist import database as db
 from alchemist import errors
 from alchemist.database import session_limits
 
+from .idempotency import IdempotencyKey
+
 blp = Blueprint("health", __name__)
+
+# It fails as every write does. Then the connection is replaced, and the next may find another
+# server: without requests, only this check would notice that writes are possible again.
+WRITE_NOTHING = delete(IdempotencyKey).where(false()).returning(IdempotencyKey.key)
 
 
 @blp.get("/livez")
@@ -19,14 +26,20 @@ def respond_alive() -> Response:
 @blp.get("/readyz")
 def respond_if_migrated_and_writable() -> Response:
     """Return 200 if this code works on the tables, and the database is writable, else 503."""
-    revision, is_compatible, is_read_only = _database_state()
+    revision, is_compatible = _database_state()
     if not is_compatible:
         raise errors.ServiceUnavailable("The database is not at the migration of this code.", 5)
-    if is_read_only:
-        # It is a standby, in recovery, or configured so.
-        raise errors.ServiceUnavailable("The database is read-only.", 5)
+    _require_writable()
     _require_session_limits()
     return jsonify(status="ok", migration=revision)
+
+
+def _require_writable() -> None:
+    """Raise ServiceUnavailable if the database is a standby, in recovery, or set to read-only."""
+    try:
+        db.fetch_autocommit(WRITE_NOTHING)
+    except InternalError as error:
+        raise errors.ServiceUnavailable("The database is read-only.", 5) from error
 
 
 def _require_session_limits() -> None:
@@ -38,8 +51,8 @@ def _require_session_limits() -> None:
         raise errors.ServiceUnavailable(detail, 5)
 
 
-def _database_state() -> tuple[str | None, bool, bool]:
-    """Return the database's revision, whether this code works on it, and if it is read-only."""
+def _database_state() -> tuple[str | None, bool]:
+    """Return the revision of the database, and whether this code works on it."""
     try:
         rows = db.fetch_autocommit(db.DATABASE_STATE, {"revision": db.latest_revision()})
     except ProgrammingError:
@@ -49,7 +62,7 @@ def _database_state() -> tuple[str | None, bool, bool]:
         if isinstance(error.orig, db.UnsupportedEncoding):
             raise errors.ServiceUnavailable(str(error.orig), 5) from error
         raise
-    return tuple(rows[0]) if rows else (None, False, False)
+    return tuple(rows[0]) if rows else (None, False)
 
 
 def init_app(app: Flask, limits: dict[str, str]) -> None:

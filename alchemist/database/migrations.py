@@ -13,12 +13,11 @@ if TYPE_CHECKING:
 PROJECT_ROOT = Path(__file__).parent.parent.parent
 # The migration that added the column of compatible revisions.
 FIRST_REVISION = "0020"
-# The revision of the database, whether code of `:revision` works on it, and if it is read-only.
+# The revision of the database, and whether code of `:revision` works on it.
 # The row as JSON, because before that migration there is no such column.
 DATABASE_STATE = text("""
     SELECT version_num,
-        coalesce(to_jsonb(alembic_version) -> 'compatible_revisions' ? :revision, false),
-        current_setting('transaction_read_only') = 'on'
+        coalesce(to_jsonb(alembic_version) -> 'compatible_revisions' ? :revision, false)
     FROM alembic_version
 """)
 

@@ -63,3 +63,20 @@ def test_it_is_ready_on_newer_tables_that_its_code_works_on(make_committing_app,
     execute(fresh_database, newer)
     response = make_committing_app().test_client().get("/readyz")
     assert (response.status_code, response.json["migration"]) == (200, "9999")
+
+
+def test_it_is_ready_again_on_a_new_connection(make_committing_app, fresh_database):
+    """As after a failover: the sessions of before are read-only, and there are no writes."""
+    client = make_committing_app().test_client()
+    [before] = db.fetch_autocommit(text("SELECT pg_backend_pid() AS pid"))
+    db.fetch_autocommit(text("SELECT set_config('default_transaction_read_only', 'on', false)"))
+    assert client.get("/readyz").status_code == 200
+    assert db.fetch_autocommit(text("SELECT pg_backend_pid() AS pid")) != [before]
+
+
+def test_it_is_not_ready_while_the_database_is_read_only(make_committing_app, fresh_database):
+    execute(
+        fresh_database,
+        f"ALTER DATABASE {fresh_database.database} SET default_transaction_read_only = on",
+    )
+    assert refused(make_committing_app().test_client().get("/readyz"))
