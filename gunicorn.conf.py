@@ -124,9 +124,9 @@ def when_ready(server: Arbiter) -> None:
 
 
 def _check_database(is_production: bool) -> None:
-    capacity.warn_if_too_small(_settings)
+    capacity.warn_if_pools_exceed_max_connections(_settings)
     if is_production:
-        privileges.warn_if_excessive()
+        privileges.warn_if_audit_log_is_writable()
 
 
 def post_worker_init(worker: BufferingWorker) -> None:

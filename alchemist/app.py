@@ -60,7 +60,7 @@ def create_app(settings: config.Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     # No view is a coroutine. Flask would check this about ten times in each request.
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]
-    app.before_request(partial(deadline.start, settings.request_timeout))
+    app.before_request(partial(deadline.start_request, settings.request_timeout))
     app.teardown_appcontext(deadline.clear)
     access_log.init_app(
         app,

@@ -342,7 +342,9 @@ def sample_engines(database_server: URL, template: URL) -> Iterator[db.Engines]:
 
     with databases.temporary_database(database_server, template) as url:
         sample_data.load_missing(url)
-        made = db.Engines(*engines.create_engines(_settings(database_url=url)))
+        made = db.Engines(
+            *engines.create_transaction_and_autocommit_engines(_settings(database_url=url))
+        )
         yield made
         made.dispose()
 

@@ -46,7 +46,7 @@ def _require_session_limits() -> None:
     """Raise ServiceUnavailable unless the timeouts of a session hold: a pooler may drop them."""
     limits = current_app.extensions["session_limits"]
     rows = db.fetch_autocommit(session_limits.CURRENT_SETTINGS, {"names": list(limits)})
-    if missing := list(session_limits.missing_limits(dict(map(tuple, rows)), limits)):
+    if missing := list(session_limits.describe_missing_limits(dict(map(tuple, rows)), limits)):
         detail = f"Limits of the database session do not hold (ALCHEMIST_LIMITS). {missing[0]}"
         raise errors.ServiceUnavailable(detail, 5)
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist import errors
-from alchemist.database import Base, TransactionMode, fetch_one, session, transaction_mode
+from alchemist.database import Base, CommitMode, fetch_one, session, use_commit_mode
 
 from . import database_errors, error_handlers, openapi, problem_codes
 from .json_body import loads_strict
@@ -149,7 +149,7 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
         if request.is_dry_run:
             return view(*args, **path)
         # The response is stored in the transaction of its effect.
-        with transaction_mode(TransactionMode.SESSION):
+        with use_commit_mode(CommitMode.SESSION):
             return _stored_response_or_lock(key) or _store_and_return_response(
                 key, _run_in_savepoint_answering_conflicts(view, *args, **path)
             )

@@ -52,7 +52,7 @@ def get_representation(schema: Schema, query: db.Query) -> Representation:
     """Return the representation of the row that `query` finds; raise NotFound or Forbidden."""
     row = db.fetch_one(json_select.select_json(query.select, schema), query.parameters)
     if row is None:
-        raise db.missing_row_error(query)
+        raise db.forbidden_or_not_found(query)
     return Representation(row[0], etags.compute_etag(row[0]))
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.database import TransactionMode, session, transaction_mode
+from alchemist.database import CommitMode, session, use_commit_mode
 
 from . import database_errors, rate_limits
 from .request import JSON, PROBLEM_JSON, current_request, request
@@ -94,28 +94,28 @@ class Resource(MethodView):
             response.headers["Alchemist-Position"] = str(position)
         return response
 
-    def _transaction_mode(self, view: Any, method: str) -> TransactionMode:
+    def _transaction_mode(self, view: Any, method: str) -> CommitMode:
         """Return the declared mode: reads, and what is a single statement, need no transaction.
 
         A dry run needs one to roll back.
         """
         if request.is_dry_run:
-            return TransactionMode.SESSION
+            return CommitMode.SESSION
         if method == "get" and not self.reads_primary:
-            return TransactionMode.READ
+            return CommitMode.AUTOCOMMIT_READ
         is_single = method == "get" or getattr(view, "is_single_statement", False)
-        return TransactionMode.AUTOCOMMIT if is_single else TransactionMode.SESSION
+        return CommitMode.AUTOCOMMIT if is_single else CommitMode.SESSION
 
 
 def _run(
-    view: Any, mode: TransactionMode, path: Mapping[str, Any], position: db.Position | None = None
+    view: Any, mode: CommitMode, path: Mapping[str, Any], position: db.Position | None = None
 ) -> ResponseReturnValue:
     """Call the view, commit once, and return its response.
 
     Deadlocks, serialization failures and lost connections are retried a few times, but only before
     COMMIT was sent.
     """
-    with transaction_mode(mode, position):
+    with use_commit_mode(mode, position):
         for attempt in range(1, MAX_ATTEMPTS):
             try:
                 response: ResponseReturnValue = view(**path)

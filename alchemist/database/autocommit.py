@@ -103,7 +103,7 @@ def _convert_error_and_invalidate_if_lost(
     )
     if connection is not None and is_lost:
         pool: Any = engine.pool
-        pool.invalidate(connection, error)
+        pool.invalidate_older_connections_too(connection, error)
     return DBAPIError.instance(
         sql,
         None,

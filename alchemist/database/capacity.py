@@ -29,7 +29,7 @@ def max_node_connections(settings: Settings) -> int:
     return settings.workers * settings.connections_per_pool * 2
 
 
-def warn_if_too_small(settings: Settings) -> None:
+def warn_if_pools_exceed_max_connections(settings: Settings) -> None:
     """Log a warning if PostgreSQL accepts fewer connections; do nothing if it fails.
 
     Behind a pooler the limit is that of the pooler, which PostgreSQL does not know.

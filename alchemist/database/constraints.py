@@ -34,14 +34,14 @@ class ConstraintError:
     referencing_column: str = "pk"
 
 
-def error_info(code: str, pointer: str, detail: str, **options: str) -> dict[str, Any]:
+def constraint_info(code: str, pointer: str, detail: str, **options: str) -> dict[str, Any]:
     """Return the `info` of a constraint in a model; `options` are fields of ConstraintError."""
     return {"error": ConstraintError(code, pointer, detail, **options)}
 
 
 def not_blank(name: str) -> CheckConstraint:
     """Return the constraint that a text column is not the empty string."""
-    info = error_info("too-short", f"#/{name}", "Must not be blank.")
+    info = constraint_info("too-short", f"#/{name}", "Must not be blank.")
     return CheckConstraint(f"{name} <> ''", name, info=info)
 
 

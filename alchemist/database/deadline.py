@@ -23,7 +23,7 @@ class _RequestState(threading.local):
 _state = _RequestState()
 
 
-def start(seconds: float) -> None:
+def start_request(seconds: float) -> None:
     """Start a request that may take this many seconds."""
     _state.started_at = monotonic()
     _state.deadline = _state.started_at + seconds

@@ -36,23 +36,23 @@ class DeadlineCursor(psycopg.Cursor[Any]):
     """A cursor that counts and times its statements, and starts none after the deadline."""
 
     def execute(self, *args: Any, **kwargs: Any) -> Self:
-        _check_deadline_and_count()
+        _check_deadline_and_count_statement()
         started_at = monotonic()
         try:
             return super().execute(*args, **kwargs)
         finally:
-            statement_times.finish_statement(started_at)
+            statement_times.record_statement_time(started_at)
 
     def executemany(self, *args: Any, **kwargs: Any) -> None:
-        _check_deadline_and_count()
+        _check_deadline_and_count_statement()
         started_at = monotonic()
         try:
             super().executemany(*args, **kwargs)
         finally:
-            statement_times.finish_statement(started_at)
+            statement_times.record_statement_time(started_at)
 
 
-def _check_deadline_and_count() -> None:
+def _check_deadline_and_count_statement() -> None:
     if deadline.remaining() <= 0:
         raise DeadlineExceeded("No time is left for another statement.")
     deadline.count_statement()
@@ -122,7 +122,9 @@ class DeadlinePool(QueuePool):
             self.waits += 1
             self.wait_seconds += monotonic() - started_at
 
-    def invalidate(self, connection: PoolProxiedConnection, error: BaseException) -> None:
+    def invalidate_older_connections_too(
+        self, connection: PoolProxiedConnection, error: BaseException
+    ) -> None:
         """Close this connection now, and every one that was opened before it at its next checkout.
 
         `Engine.dispose` would leave the connections that other threads use attached to a discarded
@@ -147,7 +149,7 @@ class CircuitBreaker:
     ) -> DeadlineConnection:
         if deadline.remaining() < CONNECT_TIMEOUT:
             raise psycopg.OperationalError("No time is left to connect.")
-        if not self._allows_attempt():
+        if not self._claim_attempt():
             raise psycopg.OperationalError("The database did not answer a moment ago.")
         try:
             connection = DeadlineConnection.connect(*args, cursor_factory=DeadlineCursor, **kwargs)
@@ -157,7 +159,7 @@ class CircuitBreaker:
         self._open_until = 0.0
         return connection
 
-    def _allows_attempt(self) -> bool:
+    def _claim_attempt(self) -> bool:
         if not self._open_until:
             return True
         with self._lock:

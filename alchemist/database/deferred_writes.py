@@ -55,7 +55,7 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
     relationship = mapper.relationships[name]
     [(_, foreign_key)] = relationship.local_remote_pairs
     table = Base.metadata.tables[relationship.mapper.class_.__tablename__]
-    stored = _children_by_parent(table, foreign_key.key, [row.pk for row, _ in replacements])
+    stored = _fetch_children_by_parent(table, foreign_key.key, [row.pk for row, _ in replacements])
     changed: list[Versioned] = []
     children: list[Mapping[str, Any]] = []
     for row, items in replacements:
@@ -65,20 +65,20 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
             changed.append(row)
             children += new
     if changed:
-        is_child = table.c[foreign_key.key] == _any_of_parents()
+        is_child = table.c[foreign_key.key] == _any_of_parents_parameter()
         session.execute(delete(table).where(is_child), {"parents": [row.pk for row in changed]})
     if children:
-        session.execute(_insert_statement(table), {"new": to_json(children)})
+        session.execute(_insert_from_json_statement(table), {"new": to_json(children)})
     # Last: SQLAlchemy 2.1 flushes before each statement, and one flush is one audit entry.
     for row in changed:
         mark_modified(row, name)
 
 
-def _children_by_parent(
+def _fetch_children_by_parent(
     table: Table, foreign_key: str, parents: Sequence[Any]
 ) -> dict[Any, list[dict[str, Any]]]:
     """Return the children of the parents in the order of their positions, by parent."""
-    is_child = table.c[foreign_key] == _any_of_parents()
+    is_child = table.c[foreign_key] == _any_of_parents_parameter()
     query = select(table).where(is_child).order_by(table.c[foreign_key], table.c.position)
     by_parent: dict[Any, list[dict[str, Any]]] = {}
     for child in session.execute(query, {"parents": parents}).mappings():
@@ -86,11 +86,11 @@ def _children_by_parent(
     return by_parent
 
 
-def _any_of_parents() -> Any:
+def _any_of_parents_parameter() -> Any:
     return func.any(bindparam("parents", type_=ARRAY(Uuid())))
 
 
 @cache
-def _insert_statement(table: Table) -> Any:
+def _insert_from_json_statement(table: Table) -> Any:
     values = json_row_values("new", table, table.c.keys())
     return insert(table).from_select(list(values), select(*values.values()), include_defaults=False)

@@ -35,7 +35,7 @@ def derived_column(
 
     def default(context: DefaultExecutionContext) -> Any:
         values = context.get_current_parameters()  # type: ignore[no-untyped-call]
-        return _derive(derive, [values.get(source) for source in sources])
+        return _derive_or_empty(derive, [values.get(source) for source in sources])
 
     # The server's default is for rows that are inserted without this code, and for the migration.
     return mapped_column(
@@ -47,7 +47,7 @@ def derived_column(
     )
 
 
-def _derive(derive: Callable[..., Any], values: list[Any]) -> Any:
+def _derive_or_empty(derive: Callable[..., Any], values: list[Any]) -> Any:
     """Return the derived value; the constraints of the sources decide whether all may be NULL."""
     return "" if values == [None] * len(values) else derive(*values)
 
@@ -80,13 +80,13 @@ def is_derived(column: Column[Any]) -> bool:
 def derived_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
     """Return the value of a derived column in a row with these values."""
     derive, sources = column.info["derived"]
-    return _derive(derive, [values.get(source) for source in sources])
+    return _derive_or_empty(derive, [values.get(source) for source in sources])
 
 
-def listen_for_assignments(model: Any) -> None:
+def derive_on_assignment(model: Any) -> None:
     """Set the derived columns of stored rows of `model` from now on; new rows have the default."""
     for column in filter(is_derived, model.__table__.c):
-        _derive, sources = column.info["derived"]
+        _, sources = column.info["derived"]
         for source in sources:
             event.listen(getattr(model, source), "set", _derived_column_setter(column, source))
 
@@ -98,6 +98,6 @@ def _derived_column_setter(column: Column[Any], source: str) -> Callable[..., No
         # The old derived value is not loaded. Setting an equal one would be an UPDATE.
         if value != old_value and inspect(row).has_identity:
             values = [value if name == source else getattr(row, name) for name in sources]
-            setattr(row, column.name, _derive(derive, values))
+            setattr(row, column.name, _derive_or_empty(derive, values))
 
     return set_derived

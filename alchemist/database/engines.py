@@ -81,16 +81,16 @@ def create_unpooled_engine(url: URL, **options: Any) -> Engine:
     event.listen(engine, "connect", _check_server_encoding)
     # Whoever sets options in the URL means them for commands, too.
     if not session_limits.url_options(url):
-        event.listen(engine, "begin", _remove_limits)
+        event.listen(engine, "begin", _remove_session_limits)
     return engine
 
 
-def _remove_limits(connection: Connection) -> None:
+def _remove_session_limits(connection: Connection) -> None:
     """Remove the limits of the database role from a transaction: they are for requests."""
     connection.exec_driver_sql(session_limits.REMOVE_LIMITS)
 
 
-def create_engines(settings: Settings) -> tuple[Engine, Engine]:
+def create_transaction_and_autocommit_engines(settings: Settings) -> tuple[Engine, Engine]:
     """Return the engine for transactions and the one for autocommit.
 
     With fewer connections than threads, threads wait for them.
@@ -109,11 +109,11 @@ def create_replica_engines(settings: Settings) -> list[Engine]:
             CircuitBreaker(),
             pool_size=settings.connections_per_pool + 1,
         )
-        for url in _urls_of_hosts(settings.replica_url)
+        for url in _split_url_by_host(settings.replica_url)
     ]
 
 
-def _urls_of_hosts(url: URL) -> list[URL]:
+def _split_url_by_host(url: URL) -> list[URL]:
     """Return the URL of each host of a URL, which may have several as in libpq."""
     parameters = url.get_dialect()().create_connect_args(url)[1]
     hosts = str(parameters.get("host", "")).split(",")

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .constraints import error_info, not_blank
+from .constraints import constraint_info, not_blank
 
 MAX_REFERENCE_LENGTH = 127
 
@@ -21,6 +21,6 @@ class ExternallyReferenced:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         model: Any = cls
-        info = error_info("already-exists", "#/reference", "This reference is taken.")
+        info = constraint_info("already-exists", "#/reference", "This reference is taken.")
         Index(None, model.__table__.c.reference, unique=True, info=info)
         model.__table__.append_constraint(not_blank("reference"))

@@ -32,7 +32,7 @@ def alembic_config(url: URL) -> "Config":
 @cache
 def latest_revision() -> str | None:
     """Return the latest revision of this code, or None without migrations."""
-    return _scripts().get_current_head()
+    return _script_directory().get_current_head()
 
 
 def compatible_revisions(head: str) -> list[str]:
@@ -41,7 +41,7 @@ def compatible_revisions(head: str) -> list[str]:
     A migration with `is_backward_compatible = True` lets the code before it work: it only adds what
     that code neither needs nor is disturbed by. Return nothing before they are stored.
     """
-    scripts = list(_scripts().iterate_revisions(head, "base"))
+    scripts = list(_script_directory().iterate_revisions(head, "base"))
     if FIRST_REVISION not in [script.revision for script in scripts]:
         return []
     revisions = []
@@ -52,7 +52,7 @@ def compatible_revisions(head: str) -> list[str]:
     return revisions
 
 
-def _scripts() -> "ScriptDirectory":
+def _script_directory() -> "ScriptDirectory":
     from alembic.script import ScriptDirectory  # noqa: PLC0415  slow, and requests do not need it
 
     return ScriptDirectory(str(PROJECT_ROOT / "migrations"))

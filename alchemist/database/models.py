@@ -34,7 +34,7 @@ class Base(DeclarativeBase):
         for column in cls.__table__.columns:
             if column.default is not None and not _is_value_or_function(column.default):
                 raise TypeError(f"{column}: use server_default for what PostgreSQL computes.")
-        derived_columns.listen_for_assignments(cls)
+        derived_columns.derive_on_assignment(cls)
 
 
 def _is_value_or_function(default: Any) -> bool:

@@ -16,7 +16,7 @@ WARNING = (
 )
 
 
-def warn_if_excessive() -> None:
+def warn_if_audit_log_is_writable() -> None:
     """Log a warning if the role can change the audit log; do nothing if PostgreSQL fails."""
     try:
         [(can_change,)] = fetch_autocommit(CAN_CHANGE_AUDIT_LOG)

@@ -40,7 +40,7 @@ class Query:
         restricted = replace(self, select=_restricted_select(self.select, frozenset(parameters)))
         return restricted.with_parameters(parameters)
 
-    def or_forbidden(self, readable: "Query", permission: str) -> "Query":
+    def or_forbidden_if_in(self, readable: "Query", permission: str) -> "Query":
         """Return this query with its `readable` query and `permission`."""
         return replace(self, readable=readable, permission=permission)
 
@@ -91,7 +91,7 @@ def cached_query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
 
     @cache
     def build_cached(values: frozenset[str], flags: frozenset[tuple[str, bool]]) -> Select[Any]:
-        return _check_supported(
+        return _check_clauses_are_supported(
             build(**{name: bindparam(name) for name in values}, **dict(flags))  # type: ignore[arg-type, call-arg]
         )
 
@@ -106,7 +106,7 @@ def cached_query(build: Callable[P, Select[Any]]) -> Callable[P, Query]:
         return Query(build_cached(frozenset(values), frozenset(flags)), values)
 
     def build_smallest_and_largest() -> None:
-        for parameters in (_required_names(arguments), arguments.parameters):
+        for parameters in (_required_parameter_names(arguments), arguments.parameters):
             flags = {(name, True) for name in parameters if _is_boolean(arguments.parameters[name])}
             values = set(parameters) - {name for name, _ in flags}
             build_cached(frozenset(values), frozenset(flags))
@@ -124,7 +124,7 @@ def check_queries() -> None:
         check()
 
 
-def _required_names(arguments: Signature) -> list[str]:
+def _required_parameter_names(arguments: Signature) -> list[str]:
     return [name for name, each in arguments.parameters.items() if each.default is each.empty]
 
 
@@ -132,7 +132,7 @@ def _is_boolean(parameter: Parameter) -> bool:
     return "bool" in str(parameter.annotation)
 
 
-def _check_supported(query: Select[Any]) -> Select[Any]:
+def _check_clauses_are_supported(query: Select[Any]) -> Select[Any]:
     """Return the SELECT; raise TypeError for clauses that an item or a page would drop."""
     clauses = {
         "DISTINCT": query._distinct,

@@ -96,10 +96,7 @@ class Replica:
         self._lock, self._thread, self._is_disposed = Lock(), Thread(), Event()
 
     def is_usable(self) -> bool:
-        """Return whether it may answer reads now; start the checks with the first call."""
-        # In a forked process the thread of its parent is not alive.
-        if not self._thread.is_alive():
-            self._start_checks()
+        """Return whether it may answer reads now, as the last check found."""
         return self._paused_until < monotonic() < self._trusted_until
 
     def fetch_all(
@@ -124,7 +121,7 @@ class Replica:
         started_at = monotonic()
         try:
             with deadline.separate_wait_limit(self._timeout):
-                self._check_freshness()
+                self._check_is_fresh()
             self._trusted_until, reason = started_at + MAX_CHECK_AGE, None
         except (SQLAlchemyError, NotFresh) as error:
             self._trusted_until = 0.0
@@ -143,7 +140,10 @@ class Replica:
             self._thread.join()
         self._engine.dispose()
 
-    def _start_checks(self) -> None:
+    def start_checks_if_stopped(self) -> None:
+        """Start the thread of the checks; in a forked process that of its parent is not alive."""
+        if self._thread.is_alive():
+            return
         with self._lock:
             if not self._thread.is_alive() and not self._is_disposed.is_set():
                 self._thread = Thread(target=self._check_regularly, daemon=True)
@@ -154,19 +154,19 @@ class Replica:
             self.check()
             self._is_disposed.wait(CHECK_INTERVAL)
 
-    def _check_freshness(self) -> None:
+    def _check_is_fresh(self) -> None:
         """Raise NotFresh unless it may answer reads."""
-        name = self._fetch_position()
+        name = self._update_position_and_fetch_name()
         if self._reads == POSITION:
             return
         before, self._synchronous_since = self._synchronous_since, None
-        pid, lsn = self._fetch_synchrony(name)
+        pid, lsn = self._check_synchrony_and_fetch_sender(name)
         self._synchronous_since = before if before and before[0] == pid else (pid, lsn)
         # What was committed before it was synchronous may still be missing.
         if self._position.lsn < self._synchronous_since[1]:
             raise NotFresh("It has not replayed what was committed before it was synchronous.")
 
-    def _fetch_synchrony(self, name: str) -> tuple[int, int]:
+    def _check_synchrony_and_fetch_sender(self, name: str) -> tuple[int, int]:
         """Return the pid that sends to it and the end of the log; raise NotFresh.
 
         Commits of the primary must wait until this standby has applied them.
@@ -179,11 +179,13 @@ class Replica:
             raise NotFresh(MISSING_PRIVILEGE)
         if synchronous_commit != "remote_apply":
             raise NotFresh(f"synchronous_commit is {synchronous_commit}, not remote_apply.")
-        if sync_state != "sync" and not (sync_state == "quorum" and _waits_for_all(standby_names)):
+        if sync_state != "sync" and not (
+            sync_state == "quorum" and _commits_wait_for_all(standby_names)
+        ):
             raise NotFresh("Commits do not wait for it: synchronous_standby_names.")
         return pid, parse_lsn(lsn)
 
-    def _fetch_position(self) -> str:
+    def _update_position_and_fetch_name(self) -> str:
         """Store the position that it has replayed; return its name on the primary."""
         rows = autocommit.execute(self._engine, STANDBY, {})
         if not rows:
@@ -199,7 +201,7 @@ class Replica:
 
     def _has_replayed(self, position: Position) -> bool:
         if self._position < position and self._position.timeline == position.timeline:
-            self._fetch_position()
+            self._update_position_and_fetch_name()
         return self._position.timeline == position.timeline and self._position >= position
 
 
@@ -210,7 +212,7 @@ class Replicas:
         self._replicas, self.reads = replicas, reads
 
     @classmethod
-    def create(cls, settings: Settings, primary: Engine) -> Self | None:
+    def create_if_configured(cls, settings: Settings, primary: Engine) -> Self | None:
         """Return the standbys of the settings, or None without any."""
         reads, timeout = settings.replica_reads, settings.replica_timeout
         replicas = [
@@ -218,7 +220,7 @@ class Replicas:
         ]
         return cls(replicas, reads) if replicas else None
 
-    def engines(self) -> dict[str, Engine]:
+    def engines_by_name(self) -> dict[str, Engine]:
         """Return the engine of each standby, by its name."""
         return {replica.name: replica._engine for replica in self._replicas}
 
@@ -229,6 +231,8 @@ class Replicas:
 
         By position, the standby must have replayed `position`, if there is one.
         """
+        for replica in self._replicas:
+            replica.start_checks_if_stopped()
         usable = [replica for replica in self._replicas if replica.is_usable()]
         if not usable:
             return None
@@ -240,7 +244,7 @@ class Replicas:
             replica.dispose()
 
 
-def _waits_for_all(standby_names: str) -> bool:
+def _commits_wait_for_all(standby_names: str) -> bool:
     """Return whether commits wait for all of `ANY n (a, b)`."""
     match = QUORUM.fullmatch(standby_names)
     return match is not None and int(match[1]) >= match[2].count(",") + 1

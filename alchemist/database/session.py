@@ -16,7 +16,7 @@ from alchemist import errors
 from alchemist.config import Settings
 
 from . import autocommit, statement_times
-from .engines import create_engines
+from .engines import create_transaction_and_autocommit_engines
 from .models import Base, Versioned
 from .queries import Parameters, Query
 from .replicas import INSERT_POSITION, POSITION, UNREACHABLE, Position, Replicas, parse_lsn
@@ -33,7 +33,7 @@ class Engines(NamedTuple):
 
     def by_name(self) -> dict[str, Engine]:
         """Return all engines by the names of their pools; that of a standby is its host."""
-        replicas = self.replicas.engines() if self.replicas else {}
+        replicas = self.replicas.engines_by_name() if self.replicas else {}
         return {"transaction": self.transaction, "autocommit": self.autocommit, **replicas}
 
     def dispose(self) -> None:
@@ -47,8 +47,8 @@ _engines: list[Engines] = []
 
 def configure_engines(settings: Settings) -> Engines:
     """Create the engines that `settings` describe, and use them from now on; return them."""
-    transaction, autocommit = create_engines(settings)
-    engines = Engines(transaction, autocommit, Replicas.create(settings, autocommit))
+    transaction, autocommit = create_transaction_and_autocommit_engines(settings)
+    engines = Engines(transaction, autocommit, Replicas.create_if_configured(settings, autocommit))
     statement_times.slow_from = settings.slow_statement_time or inf
     use_engines(engines)
     return engines
@@ -83,35 +83,35 @@ def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[
 
 
 def _fetch_from_replica(statement: Executable, parameters: Parameters) -> Sequence[Row[Any]] | None:
-    """Return the rows of a statement in READ mode, or None if no standby can answer it."""
+    """Return the rows of a statement, or None outside of AUTOCOMMIT_READ or without a standby."""
     replicas = _engines[0].replicas
-    if replicas is None or _mode.current is not TransactionMode.READ:
+    if replicas is None or _mode.current is not CommitMode.AUTOCOMMIT_READ:
         return None
     return replicas.fetch_all(statement, parameters or {}, _mode.position)
 
 
 def _fetch_from_primary(statement: Executable, parameters: Parameters) -> Sequence[Row[Any]]:
-    if _mode.current is TransactionMode.SESSION:
+    if _mode.current is CommitMode.SESSION:
         return session.execute(statement, parameters).all()
     return fetch_autocommit(statement, parameters)
 
 
-class TransactionMode(Enum):
+class CommitMode(Enum):
     """How the statements of an operation are committed.
 
     AUTOCOMMIT: each by itself, on a connection that is returned at once; the session is closed.
-    READ: like AUTOCOMMIT, and a standby may answer them.
+    AUTOCOMMIT_READ: like AUTOCOMMIT, and a standby may answer them.
     SESSION: all of them together, by the commit of the session.
     """
 
     AUTOCOMMIT = "autocommit"
-    READ = "read"
+    AUTOCOMMIT_READ = "autocommit-read"
     SESSION = "session"
 
 
 class _Mode(threading.local):
     # Outside of a request there is a script or a test, which uses the session.
-    current = TransactionMode.SESSION
+    current = CommitMode.SESSION
     # What a standby must have replayed, if it answers.
     position: Position | None = None
 
@@ -120,10 +120,10 @@ _mode = _Mode()
 
 
 @contextmanager
-def transaction_mode(mode: TransactionMode, position: Position | None = None) -> Iterator[None]:
+def use_commit_mode(mode: CommitMode, position: Position | None = None) -> Iterator[None]:
     """Run the statements of this thread in `mode` until the block ends.
 
-    In READ mode, a standby answers only if it has replayed `position`.
+    In AUTOCOMMIT_READ mode, a standby answers only if it has replayed `position`.
     """
     before = _mode.current, _mode.position
     _mode.current, _mode.position = mode, position
@@ -135,7 +135,7 @@ def transaction_mode(mode: TransactionMode, position: Position | None = None) ->
 
 def uses_session_transaction() -> bool:
     """Return whether statements share the transaction of the session."""
-    return _mode.current is TransactionMode.SESSION
+    return _mode.current is CommitMode.SESSION
 
 
 def _check_session_is_allowed(_session: Session, _transaction: object, _connection: object) -> None:
@@ -180,7 +180,7 @@ def insert(row: Entity) -> Entity:
     return row
 
 
-def missing_row_error(query: Query) -> errors.ApiError:
+def forbidden_or_not_found(query: Query) -> errors.ApiError:
     """Return Forbidden if the query's `readable` query finds the row, else NotFound."""
     readable = query.readable
     if readable is not None and fetch_one(readable.select, readable.parameters) is not None:
@@ -200,7 +200,7 @@ def lock_row(query: Query) -> Any:
         execution_options={"populate_existing": True},
     ).one_or_none()
     if row is None:
-        raise missing_row_error(query)
+        raise forbidden_or_not_found(query)
     return row
 
 
@@ -235,7 +235,7 @@ def names_marked_modified(row: object) -> set[str]:
     return names
 
 
-def audit(action: str, model: type[Base], pk: UUID, *names: str) -> None:
+def queue_audit_entry(action: str, model: type[Base], pk: UUID, *names: str) -> None:
     """Queue an audit entry for a change by a statement, which the flush listener cannot see."""
     change: Any = (action, model.__tablename__, pk, sorted(names), [])
     savepoint = session().get_nested_transaction()

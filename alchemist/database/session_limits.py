@@ -58,7 +58,7 @@ def set_role_limits(connection: Connection, settings: Settings) -> tuple[str, st
     return role, database
 
 
-def missing_limits(current: Mapping[str, str], limits: Mapping[str, str]) -> Iterator[str]:
+def describe_missing_limits(current: Mapping[str, str], limits: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each setting of a session that is weaker than its limit."""
     for name, limit in limits.items():
         value = current.get(name, "unknown")

@@ -25,7 +25,7 @@ SOURCE_PATTERN = re.compile(r"\b(?:FROM|JOIN) (\w+)")
 MAX_SUMMARY_LENGTH = 255
 
 
-def init_engine(engine: Engine, tracer: Tracer) -> None:
+def trace_statements(engine: Engine, tracer: Tracer) -> None:
     """Trace the statements of all connections that the engine opens from now on."""
 
     class TracedCursor(DeadlineCursor):
@@ -52,20 +52,20 @@ def _statement_span(
 ) -> Iterator[None]:
     """Start a span of a statement; its text has placeholders and no values."""
     sql = str(query)
-    attributes = _attributes(sql) | {"db.namespace": connection.info.dbname}
+    attributes = _span_attributes(sql) | {"db.namespace": connection.info.dbname}
     span = tracer.start_span(
         attributes["db.query.summary"], kind=SpanKind.CLIENT, attributes=attributes
     )
     try:
         yield
     except Exception as error:
-        _record_error(span, error)
+        _mark_span_failed(span, error)
         raise
     finally:
         span.end()
 
 
-def _record_error(span: Span, error: Exception) -> None:
+def _mark_span_failed(span: Span, error: Exception) -> None:
     """Mark the span as failed, without the message of the exception, which may have values."""
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate:
@@ -75,9 +75,9 @@ def _record_error(span: Span, error: Exception) -> None:
 
 
 @lru_cache(maxsize=512)
-def _attributes(sql: str) -> dict[str, str]:
+def _span_attributes(sql: str) -> dict[str, str]:
     """Return the attributes of each span of a statement."""
-    operation, summary = summarize(sql)
+    operation, summary = operation_and_summary(sql)
     return {
         "db.system.name": "postgresql",
         "db.query.text": sql,
@@ -86,7 +86,7 @@ def _attributes(sql: str) -> dict[str, str]:
     }
 
 
-def summarize(sql: str) -> tuple[str, str]:
+def operation_and_summary(sql: str) -> tuple[str, str]:
     """Return the operation of a statement, and the operations and tables: `INSERT potions`.
 
     What a statement only reads is left out if it also writes.

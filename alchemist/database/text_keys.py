@@ -4,7 +4,7 @@ import re
 from hashlib import blake2b
 from unicodedata import category, combining, normalize
 
-from .visible_text import NON_SPACE_RUN, drop_invisible
+from .visible_text import NON_SPACE_RUN, drop_invisible_except_spaces
 
 # Characters. A B-tree takes at most 2,704 bytes for all columns of an index.
 MAX_FOLDED_LENGTH = 600
@@ -26,7 +26,7 @@ def fold(text: str) -> str:
     That is NFKC and full case folding, until both change nothing (Unicode Standard, D146), without
     invisible characters. Of a text that would be too long for an index it is a hash.
     """
-    folded = drop_invisible(normalize("NFD", text)).casefold()
+    folded = drop_invisible_except_spaces(normalize("NFD", text)).casefold()
     folded = normalize("NFKC", normalize("NFKC", folded).casefold())
     if len(folded) <= MAX_FOLDED_LENGTH:
         return folded

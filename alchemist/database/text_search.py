@@ -44,7 +44,7 @@ class SearchWords(TypeDecorator[str]):
 def search_vector_of(*texts: str | None) -> str:
     """Return the tsvector of texts: their words, and the beginnings of these."""
     lexemes: set[str] = set()
-    for word, is_run in _normalised_words(" ".join(filter(None, texts))):
+    for word, is_run in _split_words_and_unspaced_runs(" ".join(filter(None, texts))):
         if is_run:
             lexemes.update(word[i : i + n] for i in range(len(word)) for n in (1, 2))
         else:
@@ -55,7 +55,7 @@ def search_vector_of(*texts: str | None) -> str:
 def _prefix_tsquery(text: str) -> str:
     """Return the tsquery of all words of a text, each of which may be the beginning of a word."""
     terms: list[str] = []
-    for word, is_run in _normalised_words(text):
+    for word, is_run in _split_words_and_unspaced_runs(text):
         if is_run:
             terms += [_quote_lexeme(word[i : i + 2]) for i in range(max(1, len(word) - 1))]
         elif len(word) <= MAX_PREFIX:
@@ -75,7 +75,7 @@ def _quote_lexeme(word: str) -> str:
     return f"'{word}'"
 
 
-def _normalised_words(text: str) -> Iterator[tuple[str, bool]]:
+def _split_words_and_unspaced_runs(text: str) -> Iterator[tuple[str, bool]]:
     """Yield the normalised words of a text, and whether each is a run without spaces."""
     letters = base_letters(text)
     if letters.isascii():

@@ -41,7 +41,7 @@ def trim_invisible(text: str) -> str:
     return text[start:end] + _grapheme_extension(text, end, len(text)) if end else ""
 
 
-def drop_invisible(text: str) -> str:
+def drop_invisible_except_spaces(text: str) -> str:
     """Return the text without its invisible characters, except for white space.
 
     What changes the look of a visible character stays.

@@ -97,10 +97,10 @@ def test_the_service_warns_if_its_role_may_change_the_audit_log(
 ):
     run("grant", role, "--password", "x")
     make_committing_app(database_url=fresh_database.set(username=role, password="x"))
-    privileges.warn_if_excessive()
+    privileges.warn_if_audit_log_is_writable()
     assert caplog.records == []
     make_committing_app()
-    privileges.warn_if_excessive()
+    privileges.warn_if_audit_log_is_writable()
     assert [(each.levelno, each.getMessage()) for each in caplog.records] == [
         (logging.WARNING, privileges.WARNING)
     ]

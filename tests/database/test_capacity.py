@@ -36,7 +36,9 @@ def test_a_node_warns_if_postgresql_accepts_fewer_connections(
     make_committing_app, limited_database, caplog, settings, is_warned
 ):
     make_committing_app(**settings)
-    capacity.warn_if_too_small(Settings(database_url=limited_database, **settings))
+    capacity.warn_if_pools_exceed_max_connections(
+        Settings(database_url=limited_database, **settings)
+    )
     messages = [record.getMessage() for record in caplog.records]
     assert [message.startswith("This node may open 16") for message in messages] == [
         True

@@ -127,7 +127,7 @@ def test_outside_of_a_request_nothing_is_limited(client):
 @pytest.mark.parametrize("engine", ["autocommit", "transaction"])
 def test_a_request_without_time_does_not_wait_for_a_connection(client, engine):
     pool = getattr(client.application.extensions["engines"], engine)
-    deadline.start(0.05)
+    deadline.start_request(0.05)
     try:
         with pytest.raises(deadline_connections.DeadlineExceeded):
             pool.connect()
@@ -138,7 +138,7 @@ def test_a_request_without_time_does_not_wait_for_a_connection(client, engine):
 
 def test_a_request_without_time_to_connect_delays_no_other(make_committing_app):
     engine = make_committing_app(pool_timeout=0.1).extensions["engines"].autocommit
-    deadline.start(1.5)
+    deadline.start_request(1.5)
     try:
         with pytest.raises(OperationalError, match="No time is left to connect"):
             engine.connect()

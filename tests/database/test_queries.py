@@ -87,7 +87,7 @@ def test_a_default_that_needs_the_statement_is_refused_at_import():
 
 def test_the_session_is_closed_to_a_single_statement_operation(client):
     with (
-        db.transaction_mode(db.TransactionMode.AUTOCOMMIT),
+        db.use_commit_mode(db.CommitMode.AUTOCOMMIT),
         pytest.raises(RuntimeError, match="declared AUTOCOMMIT"),
     ):
         make_ingredient()

@@ -42,7 +42,7 @@ def test_without_standbys_a_position_changes_nothing(client, statements):
     [("ANY 2 (a, b)", True), ("any 1(a)", True), ("ANY 1 (a, b)", False), ("a", False)],
 )
 def test_commits_wait_for_each_standby_of_a_quorum_of_all(standby_names, is_for_all):
-    assert replicas._waits_for_all(standby_names) is is_for_all
+    assert replicas._commits_wait_for_all(standby_names) is is_for_all
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import database as db
 from alchemist.cli import main
-from alchemist.database.session_limits import missing_limits
+from alchemist.database.session_limits import describe_missing_limits
 from tests.pgbouncer import administer, needs_pgbouncer, pooled
 
 NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "TimeZone")
@@ -81,7 +81,7 @@ def test_commands_have_no_limits(monkeypatch, role_url):
 )
 def test_a_limit_holds_if_it_is_not_weaker(current, is_missing):
     settings = {} if current is None else {"statement_timeout": current}
-    assert any(missing_limits(settings, {"statement_timeout": "4000"})) is is_missing
+    assert any(describe_missing_limits(settings, {"statement_timeout": "4000"})) is is_missing
 
 
 @needs_pgbouncer

@@ -4,7 +4,7 @@ from unicodedata import category, name
 
 import pytest
 
-from alchemist.database.visible_text import INVISIBLE, drop_invisible, trim_invisible
+from alchemist.database.visible_text import INVISIBLE, drop_invisible_except_spaces, trim_invisible
 from tests.properties import example, given, st
 
 # Each ends with, or contains, an invisible character that changes its look.
@@ -53,8 +53,8 @@ def test_every_format_and_space_character_is_invisible_but_for_the_arabic_signs(
 @pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
 def test_a_visible_character_keeps_what_changes_its_look(text):
     assert trim_invisible(f"\u200b {text}\u2060 \u200b") == text
-    assert drop_invisible(text) == text
-    assert drop_invisible(f"\u2060{text}\u2060{text}") == text * 2
+    assert drop_invisible_except_spaces(text) == text
+    assert drop_invisible_except_spaces(f"\u2060{text}\u2060{text}") == text * 2
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_a_visible_character_keeps_what_changes_its_look(text):
 )
 def test_what_changes_no_look_is_trimmed_and_dropped(text):
     assert len(trim_invisible(text)) < len(text)
-    assert drop_invisible(text) == trim_invisible(text)
+    assert drop_invisible_except_spaces(text) == trim_invisible(text)
 
 
 def test_white_space_inside_is_not_dropped():
-    assert drop_invisible("a b\u200b\tc\u3000d") == "a b\tc\u3000d"
+    assert drop_invisible_except_spaces("a b\u200b\tc\u3000d") == "a b\tc\u3000d"
 
 
 @given(invisible, st.text(), invisible)
@@ -91,6 +91,6 @@ def test_any_text_keeps_its_visible_characters(before, text, after):
 @example("\u20e3\u200d\u2800")  # A keycap, a joiner, and a blank that is a symbol.
 @given(st.text(st.sampled_from(BLANKS + VISIBLE + "".join(WHOLE.values()))))
 def test_dropping_twice_is_dropping_once(text):
-    dropped = drop_invisible(text)
-    assert drop_invisible(dropped) == dropped
+    dropped = drop_invisible_except_spaces(text)
+    assert drop_invisible_except_spaces(dropped) == dropped
     assert INVISIBLE.sub("", dropped) == INVISIBLE.sub("", text)

@@ -12,7 +12,7 @@ from alchemist.errors import PROBLEM_TYPES
 
 CODE_PATTERN = re.compile(r"[a-z]+(-[a-z]+)*")
 # The position of the argument `code` in calls that pass it without its name.
-POSITIONS = {"CodedMessage": 0, "error_info": 0, "at_location": 3}
+POSITIONS = {"CodedMessage": 0, "constraint_info": 0, "at_location": 3}
 
 
 def raised_codes() -> set[str]:

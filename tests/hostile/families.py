@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 from unicodedata import normalize
 
-from alchemist.database import drop_invisible, trim_invisible
+from alchemist.database import drop_invisible_except_spaces, trim_invisible
 from tests.hostile import bodies, headers, urls
 from tests.hostile.cursors import cursors
 from tests.hostile.exchange import Answer, Request, curl
@@ -74,7 +74,7 @@ def _same(operation: Operation, name: str, sent: Any, told: Any) -> bool:
     schema = operation.part((operation.schema or {}).get("properties", {}).get(name, {}))
     if not isinstance(sent, str) or not is_free_text(schema):
         return True
-    visible = drop_invisible(sent) if name == "code" else sent
+    visible = drop_invisible_except_spaces(sent) if name == "code" else sent
     return bool(trim_invisible(normalize("NFC", visible)) == told)
 
 

@@ -7,7 +7,7 @@ from unicodedata import normalize
 from marshmallow import fields, validate
 from sqlalchemy.orm import InstrumentedAttribute
 
-from alchemist.database import MAX_REFERENCE_LENGTH, drop_invisible, trim_invisible
+from alchemist.database import MAX_REFERENCE_LENGTH, drop_invisible_except_spaces, trim_invisible
 
 from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
 
@@ -59,7 +59,7 @@ class Text(fields.String):
             raise self.make_error("invalid_characters") from error
         if "\0" in value:
             raise self.make_error("invalid_characters")
-        visible = drop_invisible(value) if self.is_code else value
+        visible = drop_invisible_except_spaces(value) if self.is_code else value
         return trim_invisible(normalize("NFC", visible))
 
 

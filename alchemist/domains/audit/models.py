@@ -6,7 +6,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, Seque
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, error_info
+from alchemist.database import Base, Versioned, constraint_info
 
 ACTIONS = ("create", "update", "delete")
 # It is never incremented: `alchemist after-restore` sets it. A restored database may number its
@@ -50,7 +50,7 @@ class AuditEntry(Versioned, Base):
         CheckConstraint(
             "action IN ('create', 'update', 'delete')",
             "action",
-            info=error_info("not-one-of", "#/action", "Unknown action."),
+            info=constraint_info("not-one-of", "#/action", "Unknown action."),
         ),
         Index(None, "resource", "resource_pk", "pk"),
         Index(None, "resource_pk", "pk"),

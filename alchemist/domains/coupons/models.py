@@ -20,7 +20,7 @@ from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
-    error_info,
+    constraint_info,
     folded,
     not_blank,
     sortable,
@@ -53,42 +53,42 @@ class Coupon(ExternallyReferenced, Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "code_folded",
-            info=error_info("already-exists", "#/code", "Another coupon has this code."),
+            info=constraint_info("already-exists", "#/code", "Another coupon has this code."),
         ),
         not_blank("code"),
         CheckConstraint(
             "init_count >= 0",
             "init_count",
-            info=error_info("out-of-range", "#/init_count", "Must be 0 or more."),
+            info=constraint_info("out-of-range", "#/init_count", "Must be 0 or more."),
         ),
         CheckConstraint(
             "remaining_count BETWEEN 0 AND init_count",
             "remaining_count",
-            info=error_info(
+            info=constraint_info(
                 "out-of-range", "#/remaining_count", "Must be between 0 and the initial count."
             ),
         ),
         CheckConstraint(
             "used_before BETWEEN 0 AND init_count",
             "used_before",
-            info=error_info(
+            info=constraint_info(
                 "out-of-range", "#/init_count", "Must not be less than the number of uses."
             ),
         ),
         CheckConstraint(
             "percent_off BETWEEN 0 AND 100",
             "percent_off",
-            info=error_info("out-of-range", "#/percent_off", "Must be between 0 and 100."),
+            info=constraint_info("out-of-range", "#/percent_off", "Must be between 0 and 100."),
         ),
         CheckConstraint(
             "valid_from < valid_until",
             "valid_until",
-            info=error_info("out-of-range", "#/valid_until", "Must be later than valid_from."),
+            info=constraint_info("out-of-range", "#/valid_until", "Must be later than valid_from."),
         ),
         CheckConstraint(
             "per_user_limit >= 1",
             "per_user_limit",
-            info=error_info("out-of-range", "#/per_user_limit", "Must be 1 or more."),
+            info=constraint_info("out-of-range", "#/per_user_limit", "Must be 1 or more."),
         ),
         Index(None, "created_at", "pk"),
         Index(None, "updated_at", "pk"),
@@ -121,7 +121,7 @@ class Redemption(Versioned, Base):
     coupon_id: Mapped[UUID] = mapped_column(
         ForeignKey(
             Coupon.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#",
                 "The coupon does not exist.",
@@ -132,7 +132,7 @@ class Redemption(Versioned, Base):
     user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             User.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
@@ -148,7 +148,7 @@ class Redemption(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "order_id",
-            info=error_info("conflict", "#", "The order has already redeemed a coupon."),
+            info=constraint_info("conflict", "#", "The order has already redeemed a coupon."),
         ),
         Index(None, "coupon_id", "pk"),
         Index(None, "coupon_id", "created_at", "pk"),

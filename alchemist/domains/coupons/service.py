@@ -179,8 +179,8 @@ def redeem(coupon: Coupon, user_id: UUID | None, order_id: UUID | None = None) -
     if redemption is None:
         reasons = [*_rejection_reasons(coupon, user_id)] or [NO_LONGER_INVALID]
         raise errors.Conflict("The coupon cannot be redeemed.", reasons)
-    db.audit("create", Redemption, redemption.pk, *values)
-    db.audit("update", Coupon, coupon.pk, "remaining_count")
+    db.queue_audit_entry("create", Redemption, redemption.pk, *values)
+    db.queue_audit_entry("update", Coupon, coupon.pk, "remaining_count")
     return redemption
 
 
@@ -188,8 +188,8 @@ def release(redemption_id: UUID) -> None:
     """Release a redemption and return its use to the coupon; do nothing if it is released."""
     coupon_id = db.session.scalar(RELEASE_STATEMENT, {"redemption_id": redemption_id})
     if coupon_id is not None:
-        db.audit("update", Redemption, redemption_id, "released_at")
-        db.audit("update", Coupon, coupon_id, "remaining_count")
+        db.queue_audit_entry("update", Redemption, redemption_id, "released_at")
+        db.queue_audit_entry("update", Coupon, coupon_id, "remaining_count")
 
 
 @cache

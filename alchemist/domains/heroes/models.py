@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from alchemist.database import (
     Base,
     Versioned,
-    error_info,
+    constraint_info,
     folded,
     not_blank,
     searchable,
@@ -30,7 +30,7 @@ class Hero(Versioned, Base):
     user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             User.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#/user_id",
                 "The user does not exist.",
@@ -42,13 +42,13 @@ class Hero(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "nickname_folded",
-            info=error_info("already-exists", "#/nickname", "This nickname is taken."),
+            info=constraint_info("already-exists", "#/nickname", "This nickname is taken."),
         ),
         not_blank("nickname"),
         CheckConstraint(
             "role IN ('mage', 'assassin', 'warrior', 'priest', 'tank')",
             "role",
-            info=error_info("not-one-of", "#/role", "Unknown role."),
+            info=constraint_info("not-one-of", "#/role", "Unknown role."),
         ),
         Index(None, "created_at", "pk"),
         Index(None, "updated_at", "pk"),

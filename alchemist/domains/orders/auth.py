@@ -69,12 +69,12 @@ def readable_query(pk: UUID, *, single_currency: bool = False) -> Query:
 
 def query_as_buyer(pk: UUID) -> Query:
     query = service.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
-    return query.with_parameters(viewer()).or_forbidden(readable_query(pk), f"{WRITE}:any")
+    return query.with_parameters(viewer()).or_forbidden_if_in(readable_query(pk), f"{WRITE}:any")
 
 
 def query_as_seller(pk: UUID) -> Query:
     query = service.by_pk(pk, only_seller_id=request.caller.owner_filter(FULFIL))
-    return query.with_parameters(viewer()).or_forbidden(readable_query(pk), f"{FULFIL}:any")
+    return query.with_parameters(viewer()).or_forbidden_if_in(readable_query(pk), f"{FULFIL}:any")
 
 
 def check_hero_owner(references: Iterable[Reference]) -> None:

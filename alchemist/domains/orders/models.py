@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, error_info
+from alchemist.database import Base, Versioned, constraint_info
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.heroes.models import Hero
 from alchemist.domains.products.models import Product
@@ -40,7 +40,7 @@ class Order(Versioned, Base):
     user_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             User.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#",
                 "The user does not exist.",
@@ -51,7 +51,7 @@ class Order(Versioned, Base):
     hero_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Hero.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#/hero_id",
                 "The hero does not exist.",
@@ -62,7 +62,7 @@ class Order(Versioned, Base):
     redemption_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Redemption.pk,
-            info=error_info("conflict", "#/coupon_code", "The redemption does not exist."),
+            info=constraint_info("conflict", "#/coupon_code", "The redemption does not exist."),
         )
     )
     # As it was when the order was placed.
@@ -82,17 +82,17 @@ class Order(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "redemption_id",
-            info=error_info("conflict", "#", "The redemption belongs to another order."),
+            info=constraint_info("conflict", "#", "The redemption belongs to another order."),
         ),
         CheckConstraint(
             "status IN ('placed', 'paid', 'partially_fulfilled', 'fulfilled', 'cancelled')",
             "status",
-            info=error_info("not-one-of", "#/status", "Not an order status."),
+            info=constraint_info("not-one-of", "#/status", "Not an order status."),
         ),
         CheckConstraint(
             "expires_at IS NULL OR status = 'placed'",
             "expires_at",
-            info=error_info("conflict", "#", "Only an unpaid order expires."),
+            info=constraint_info("conflict", "#", "Only an unpaid order expires."),
         ),
         Index(None, "placed_at", "pk"),
         Index(None, "updated_at", "pk"),
@@ -120,7 +120,7 @@ class OrderItem(Base):
         ForeignKey(
             Order.pk,
             ondelete="CASCADE",
-            info=error_info("conflict", "#", "The order was deleted at the same time."),
+            info=constraint_info("conflict", "#", "The order was deleted at the same time."),
         ),
         primary_key=True,
     )
@@ -128,7 +128,7 @@ class OrderItem(Base):
     product_id: Mapped[UUID] = mapped_column(
         ForeignKey(
             Product.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#/items",
                 "A product does not exist.",
@@ -156,17 +156,17 @@ class OrderItem(Base):
         UniqueConstraint(
             "order_id",
             "product_id",
-            info=error_info("duplicate", "#/items", "A product occurs twice."),
+            info=constraint_info("duplicate", "#/items", "A product occurs twice."),
         ),
         CheckConstraint(
             "quantity >= 1",
             "quantity",
-            info=error_info("out-of-range", "#/items", "A quantity must be 1 or more."),
+            info=constraint_info("out-of-range", "#/items", "A quantity must be 1 or more."),
         ),
         CheckConstraint(
             "taken IN (0, quantity)",
             "taken",
-            info=error_info(
+            info=constraint_info(
                 "out-of-range", "#/items", "An item reserves all of its quantity or nothing."
             ),
         ),
@@ -174,6 +174,6 @@ class OrderItem(Base):
             "unit_price >= 0 AND discount >= 0 AND total >= 0"
             " AND total = quantity * unit_price - discount",
             "total",
-            info=error_info("out-of-range", "#/items", "An item has a wrong total."),
+            info=constraint_info("out-of-range", "#/items", "An item has a wrong total."),
         ),
     )

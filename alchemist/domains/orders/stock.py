@@ -73,7 +73,7 @@ def return_stock(order_id: UUID) -> None:
 def audit_changes(product_ids: Iterable[UUID]) -> None:
     """Queue an audit entry for each product whose stock an order has changed."""
     for pk in product_ids:
-        db.audit("update", Product, pk, "stock")
+        db.queue_audit_entry("update", Product, pk, "stock")
 
 
 def _requested_items_table() -> Any:

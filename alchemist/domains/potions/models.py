@@ -10,7 +10,7 @@ from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
-    error_info,
+    constraint_info,
     not_blank,
     searchable,
     sortable,
@@ -48,7 +48,7 @@ class PotionIngredient(Base):
         ForeignKey(
             Potion.pk,
             ondelete="CASCADE",
-            info=error_info("conflict", "#", "The potion was deleted at the same time."),
+            info=constraint_info("conflict", "#", "The potion was deleted at the same time."),
         ),
         primary_key=True,
     )
@@ -56,7 +56,7 @@ class PotionIngredient(Base):
     ingredient_id: Mapped[UUID] = mapped_column(
         ForeignKey(
             Ingredient.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#/ingredients",
                 "An ingredient does not exist.",
@@ -75,16 +75,18 @@ class PotionIngredient(Base):
         UniqueConstraint(
             "potion_id",
             "ingredient_id",
-            info=error_info("duplicate", "#/ingredients", "An ingredient occurs twice."),
+            info=constraint_info("duplicate", "#/ingredients", "An ingredient occurs twice."),
         ),
         CheckConstraint(
             "amount > 0",
             "amount",
-            info=error_info("out-of-range", "#/ingredients", "An amount must be greater than 0."),
+            info=constraint_info(
+                "out-of-range", "#/ingredients", "An amount must be greater than 0."
+            ),
         ),
         CheckConstraint(
             "unit <> ''",
             "unit",
-            info=error_info("too-short", "#/ingredients", "A unit must not be blank."),
+            info=constraint_info("too-short", "#/ingredients", "A unit must not be blank."),
         ),
     )

@@ -18,7 +18,7 @@ WRITE = "products:write"
 
 def writable_query(pk: UUID) -> Query:
     query = service.by_pk(pk, owner_id=request.caller.owner_filter(WRITE))
-    return query.or_forbidden(service.by_pk(pk), f"{WRITE}:any")
+    return query.or_forbidden_if_in(service.by_pk(pk), f"{WRITE}:any")
 
 
 def check_store_owner(references: Iterable[Reference]) -> None:

@@ -21,7 +21,7 @@ from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
-    error_info,
+    constraint_info,
     not_blank,
     searchable,
     sortable,
@@ -42,7 +42,7 @@ class Product(ExternallyReferenced, Versioned, Base):
     potion_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Potion.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#/potion_id",
                 "The potion does not exist.",
@@ -69,7 +69,7 @@ class Product(ExternallyReferenced, Versioned, Base):
             ["store_id", "currency"],
             [Store.pk, Store.currency],
             onupdate="CASCADE",
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#/store_id",
                 "The store does not exist.",
@@ -80,25 +80,27 @@ class Product(ExternallyReferenced, Versioned, Base):
         CheckConstraint(
             is_valid_amount_sql(column("price"), column("currency")),
             "currency",
-            info=error_info(
+            info=constraint_info(
                 "conflict", "#/currency", "The currency lacks the amount of a product."
             ),
         ),
         UniqueConstraint(
             "store_id",
             "name",
-            info=error_info("already-exists", "#/name", "The store has a product of this name."),
+            info=constraint_info(
+                "already-exists", "#/name", "The store has a product of this name."
+            ),
         ),
         not_blank("name"),
         CheckConstraint(
             "price >= 0",
             "price",
-            info=error_info("out-of-range", "#/price", "Must be 0 or more."),
+            info=constraint_info("out-of-range", "#/price", "Must be 0 or more."),
         ),
         CheckConstraint(
             "stock >= 0",
             "stock",
-            info=error_info("out-of-range", "#/stock", "Must be 0 or more."),
+            info=constraint_info("out-of-range", "#/stock", "Must be 0 or more."),
         ),
         Index(None, "name_sort", "pk"),
         Index(None, "price", "pk"),

@@ -9,7 +9,7 @@ from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
-    error_info,
+    constraint_info,
     not_blank,
     searchable,
     sortable,
@@ -23,7 +23,7 @@ class Store(ExternallyReferenced, Versioned, Base):
     owner_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             User.pk,
-            info=error_info(
+            info=constraint_info(
                 "unknown-reference",
                 "#/owner_id",
                 "The user does not exist.",
@@ -46,7 +46,7 @@ class Store(ExternallyReferenced, Versioned, Base):
     __table_args__ = (
         # Products refer to both: their currency follows that of the store.
         UniqueConstraint(
-            "pk", "currency", info=error_info("already-exists", "#/pk", "The key is taken.")
+            "pk", "currency", info=constraint_info("already-exists", "#/pk", "The key is taken.")
         ),
         not_blank("name"),
         not_blank("street"),
@@ -56,7 +56,7 @@ class Store(ExternallyReferenced, Versioned, Base):
         CheckConstraint(
             "currency ~ '^[A-Z]{3}$'",
             "currency",
-            info=error_info("not-one-of", "#/currency", "Not a currency of ISO 4217."),
+            info=constraint_info("not-one-of", "#/currency", "Not a currency of ISO 4217."),
         ),
         Index(None, "name_sort", "pk"),
         Index(None, "created_at", "pk"),

@@ -44,7 +44,7 @@ def readable_token_query(user_id: UUID, pk: UUID) -> Query:
 def writable_token_query(user_id: UUID, pk: UUID) -> Query:
     only_user_id = request.caller.owner_filter("tokens:write")
     query = service.token_by_pk(pk, user_id, only_user_id=only_user_id)
-    return query.or_forbidden(readable_token_query(user_id, pk), "tokens:write:any")
+    return query.or_forbidden_if_in(readable_token_query(user_id, pk), "tokens:write:any")
 
 
 @blp.route("/users")
@@ -213,7 +213,7 @@ class TokenList(Resource):
         """
         _reject_idempotency_key()
         owner_query = _token_owner_query(user_id, "tokens:write")
-        user = lock_row(owner_query.or_forbidden(readable_query(user_id), "tokens:write:any"))
+        user = lock_row(owner_query.or_forbidden_if_in(readable_query(user_id), "tokens:write:any"))
         caller = auth.revalidate_token("tokens:write")
         token, secret = service.issue(
             user,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from alchemist.database import (
     Base,
     Versioned,
-    error_info,
+    constraint_info,
     folded,
     not_blank,
     searchable,
@@ -36,18 +36,18 @@ class User(Versioned, Base):
     __table_args__ = (
         UniqueConstraint(
             "email_folded",
-            info=error_info("already-exists", "#/email", "This e-mail is taken."),
+            info=constraint_info("already-exists", "#/email", "This e-mail is taken."),
         ),
         CheckConstraint(
             "email = lower(email) AND email <> ''",
             "email",
-            info=error_info("wrong-type", "#/email", "Not an e-mail address."),
+            info=constraint_info("wrong-type", "#/email", "Not an e-mail address."),
         ),
         not_blank("full_name"),
         CheckConstraint(
             "role IN ('customer', 'merchant', 'admin')",
             "role",
-            info=error_info("not-one-of", "#/role", "Unknown role."),
+            info=constraint_info("not-one-of", "#/role", "Unknown role."),
         ),
         Index(None, "email_sort", "pk"),
         Index(None, "role", "pk"),
@@ -66,7 +66,7 @@ class Token(Versioned, Base):
         ForeignKey(
             User.pk,
             ondelete="CASCADE",
-            info=error_info("conflict", "#", "The user was deleted at the same time."),
+            info=constraint_info("conflict", "#", "The user was deleted at the same time."),
         ),
     )
     # The token of the request that made this one. It ends when that token ends.
@@ -74,7 +74,7 @@ class Token(Versioned, Base):
         ForeignKey(
             "tokens.pk",
             ondelete="CASCADE",
-            info=error_info("conflict", "#", "The token was deleted at the same time."),
+            info=constraint_info("conflict", "#", "The token was deleted at the same time."),
         ),
     )
     label: Mapped[str] = mapped_column(String(127))
@@ -89,7 +89,9 @@ class Token(Versioned, Base):
     user: Mapped[User] = relationship(lazy="raise")
 
     __table_args__ = (
-        UniqueConstraint("digest", info=error_info("conflict", "#", "Send the request again.")),
+        UniqueConstraint(
+            "digest", info=constraint_info("conflict", "#", "Send the request again.")
+        ),
         not_blank("label"),
         Index(None, "user_id", "pk"),
         Index(None, "user_id", "created_at"),

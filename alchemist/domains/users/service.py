@@ -101,7 +101,7 @@ def delete(user: User) -> None:
     _check_not_last_admin(user)
     revoke_tokens(user)
     for pk in db.session.scalars(select(Token.pk).where(Token.user_id == user.pk)):
-        db.audit("delete", Token, pk)
+        db.queue_audit_entry("delete", Token, pk)
     db.delete(user)
 
 

@@ -43,5 +43,5 @@ def _update_and_audit(*conditions: ColumnElement[bool], **values: Any) -> list[U
     statement = update(Token).where(*conditions).values(**values, version=Token.version + 1)
     pks = list(db.session.scalars(statement.returning(Token.pk)))
     for pk in pks:
-        db.audit("update", Token, pk, *values)
+        db.queue_audit_entry("update", Token, pk, *values)
     return pks

@@ -75,7 +75,7 @@ def init_app(app: Flask) -> None:
     tracer = provider.get_tracer("alchemist", alchemist.__version__)
     engines: Engines = app.extensions["engines"]
     for engine in engines.by_name().values():
-        statement_spans.init_engine(engine, tracer)
+        statement_spans.trace_statements(engine, tracer)
     # Flask types this attribute as a method of the class.
     app.wsgi_app = TracingMiddleware(app.wsgi_app, tracer)  # type: ignore[method-assign]
 

@@ -28,7 +28,7 @@ def pending_pk(client):
     """The pk of a row with a pending audit entry, in an open transaction."""
     pk = uuid7()
     db.session.execute(text("UPDATE ingredients SET name = name"))
-    db.audit("update", Ingredient, pk, "name", "description")
+    db.queue_audit_entry("update", Ingredient, pk, "name", "description")
     return pk
 
 
@@ -54,7 +54,7 @@ def test_a_pending_entry_is_written_once(pending_pk):
 
 
 def test_pending_entries_are_written_in_order(pending_pk):
-    db.audit("delete", Ingredient, pending_pk)
+    db.queue_audit_entry("delete", Ingredient, pending_pk)
     db.session.commit()
     assert entries(pending_pk) == [*EXPECTED, ("delete", "ingredients", [])]
 
@@ -69,7 +69,7 @@ def test_a_rollback_discards_pending_entries(pending_pk):
 def test_a_rollback_of_a_savepoint_discards_its_pending_entries(client):
     pk = uuid7()
     with db.rolled_back():
-        db.audit("update", Ingredient, pk, "name")
+        db.queue_audit_entry("update", Ingredient, pk, "name")
     make_ingredient()
     db.session.commit()
     assert entries(pk) == []
@@ -78,7 +78,7 @@ def test_a_rollback_of_a_savepoint_discards_its_pending_entries(client):
 def test_a_rollback_of_a_savepoint_removes_its_written_entries(client):
     pk = uuid7()
     with db.rolled_back():
-        db.audit("update", Ingredient, pk, "name")
+        db.queue_audit_entry("update", Ingredient, pk, "name")
         make_ingredient()
         assert entries(pk) != []
     db.session.commit()
@@ -87,7 +87,7 @@ def test_a_rollback_of_a_savepoint_removes_its_written_entries(client):
 
 def test_a_rollback_of_a_savepoint_keeps_earlier_pending_entries(pending_pk):
     with db.rolled_back():
-        db.audit("update", Ingredient, uuid7(), "name")
+        db.queue_audit_entry("update", Ingredient, uuid7(), "name")
     db.session.commit()
     assert entries(pending_pk) == EXPECTED
 
@@ -95,7 +95,7 @@ def test_a_rollback_of_a_savepoint_keeps_earlier_pending_entries(pending_pk):
 def test_a_failed_flush_in_a_savepoint_keeps_earlier_pending_entries(pending_pk):
     rolled_back_pk = uuid7()
     with suppress(IntegrityError), db.session.begin_nested():
-        db.audit("update", Ingredient, rolled_back_pk, "name")
+        db.queue_audit_entry("update", Ingredient, rolled_back_pk, "name")
         make_ingredient(name="")
     db.session.commit()
     assert entries(pending_pk) == EXPECTED
@@ -105,7 +105,7 @@ def test_a_failed_flush_in_a_savepoint_keeps_earlier_pending_entries(pending_pk)
 def test_a_rollback_discards_pending_entries_of_released_inner_savepoints(client):
     pk = uuid7()
     with db.rolled_back(), db.session.begin_nested():
-        db.audit("update", Ingredient, pk, "name")
+        db.queue_audit_entry("update", Ingredient, pk, "name")
     db.session.commit()
     assert entries(pk) == []
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from alchemist.database.statement_spans import summarize
+from alchemist.database.statement_spans import operation_and_summary
 from alchemist.server import telemetry
 from alchemist.server.telemetry.tracing import EnvironGetter, RepeatFilter
 from tests.processes import environment
@@ -154,7 +154,7 @@ def test_an_invalid_variable_of_the_sdk_prevents_no_start(variable, value, reaso
     ],
 )
 def test_a_statement_is_summarized_by_its_operations_and_tables(sql, summary):
-    assert summarize(sql) == (summary.partition(" ")[0], summary)
+    assert operation_and_summary(sql) == (summary.partition(" ")[0], summary)
 
 
 @pytest.mark.parametrize(("length", "is_read"), [(512, True), (513, False)])
