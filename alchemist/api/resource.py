@@ -71,7 +71,7 @@ class Resource(MethodView):
         return f"v1{name}" if cls.__name__.startswith("V1") else name[0].lower() + name[1:]
 
     def dispatch_request(self, **path: Any) -> ResponseReturnValue:
-        """Authenticate, authorize, and call the view in its transaction mode."""
+        """Authenticate, authorize, and call the view in its commit mode."""
         current = current_request()
         method = "get" if current.method == "HEAD" else current.method.lower()
         view = getattr(self, method)

@@ -77,7 +77,7 @@ def fetch_one(statement: Executable, parameters: Parameters = None) -> Row[Any] 
 
 
 def fetch_all(statement: Executable, parameters: Parameters = None) -> Sequence[Row[Any]]:
-    """Return the rows of a statement, run in the declared transaction mode."""
+    """Return the rows of a statement, committed as the commit mode says."""
     rows = _fetch_from_replica(statement, parameters)
     return _fetch_from_primary(statement, parameters) if rows is None else rows
 
