@@ -85,8 +85,7 @@ OPTIONAL_IF_MATCH = IF_MATCH | {
     "required": False,
     "description": "The `ETag` of the last GET: if the row has changed since, the answer is 412.",
 }
-# Members of an operation object whose lists are added to those that are documented already.
-LISTS = ("parameters", "x-problem-codes")
+CODES = "x-problem-codes"
 
 
 def documented_like(wrapper: View, view: View, **operation: Any) -> View:
@@ -99,10 +98,14 @@ def documented_like(wrapper: View, view: View, **operation: Any) -> View:
     wrapper.__name__, wrapper.__doc__ = view.__name__, view.__doc__
     wrapper.__module__ = view.__module__
     apidoc = getattr(view, "_apidoc", {})
-    documented = apidoc.get("manual_doc", {})
-    for name in operation.keys() & set(LISTS):
-        operation[name] = [*documented.get(name, ()), *operation[name]]
-    manual_doc = deepupdate(dict(documented), operation)
+    documented, arguments = dict(apidoc.get("manual_doc", {})), dict(apidoc.get("arguments", {}))
+    if CODES in operation:
+        operation[CODES] = [*documented.get(CODES, ()), *operation[CODES]]
+    # In the manual documentation, they would replace those of a query schema.
+    lists = arguments, documented, operation
+    if parameters := [each for known in lists for each in known.pop("parameters", ())]:
+        apidoc = {**apidoc, "arguments": {**arguments, "parameters": parameters}}
+    manual_doc = deepupdate(documented, operation)
     wrapper._apidoc = {**apidoc, "manual_doc": manual_doc}  # type: ignore[attr-defined]
     return wrapper
 

@@ -10,6 +10,7 @@ from .documents import (
     OPERATION_IDS,
     every_operation,
     example_request,
+    operations,
     success_response,
     validator,
 )
@@ -94,6 +95,14 @@ def test_updates_and_deletions_require_if_match(operation, version):
     assert is_change == ({"404", "412", "428"} <= set(operation["responses"]))
     required = {p["name"] for p in operation["parameters"] if p.get("required")}
     assert is_change == ("If-Match" in required)
+
+
+def test_items_document_their_projection_and_batches_what_they_update(documents):
+    for path, method, operation in operations(documents["v2"]):
+        names = {parameter.get("name") for parameter in operation["parameters"]}
+        is_item = path.endswith("/{pk}") and method == "get"
+        assert ("fields" in names) == (is_item or "sort" in names), path
+        assert ("on_conflict" in names) == path.endswith("/batch"), path
 
 
 @pytest.fixture
