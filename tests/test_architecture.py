@@ -98,8 +98,8 @@ LAYERS: dict[str, list[str]] = {
             "json_select",
             "row_inserts",
             "json_insert",
-            "bulk_write",
             "unique_values",
+            "bulk_write",
             "field_docs",
             "projection",
             "pagination",
@@ -403,7 +403,7 @@ def test_every_operation_of_v2_names_its_permission(app):
 # Statements that write without the unit of work, by module: their number, and how the audit log
 # gets an entry for each row that they change.
 WRITES = {
-    "alchemist.api.bulk_write": (1, "AuditStatements.many_cte in the same statement"),
+    "alchemist.api.bulk_write": (2, "AuditStatements.many_cte in the statement that sets values"),
     "alchemist.api.health": (1, "it deletes nothing"),
     "alchemist.api.idempotency": (4, "stored answers are no rows of a resource"),
     "alchemist.api.json_insert": (2, "AuditStatements.insert_cte in the same statement"),

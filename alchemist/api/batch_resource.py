@@ -38,8 +38,9 @@ UPDATE_DESCRIPTION = """
 
 With `on_conflict=update`, an entry whose `pk` or `reference` a stored row has updates that row (if
 it has both, that of the `pk`), with the permissions and the rules of an update, without `If-Match`.
-An entry that changes nothing leaves the row and its version as they are. The answer is 200 if no
-row is new."""
+A `pk` that no row has is 422 `unknown-reference`. Rows can exchange their unique values. An entry
+that changes nothing leaves the row and its version as they are. The answer is 200 if no row is new.
+"""
 
 
 class BatchQuery(fields.Schema):
@@ -153,7 +154,10 @@ def _documented(blueprint: Blueprint, view: View, rows: Any, row: Any) -> View:
     responses = {201: openapi.response(f"{in_order}.", schema(many=True), {})}
     if row:
         responses[200] = openapi.response(f"{in_order}; none is new.", schema(many=True), {})
-    codes = problem_codes.documented("duplicate", "too-long", "too-short", "wrong-type")
+    unknown_pk = ["unknown-reference"] if row else []
+    codes = problem_codes.documented(
+        "duplicate", "too-long", "too-short", "wrong-type", *unknown_pk
+    )
     for single in [rows.post, row.patch] if row else [rows.post]:
         codes["x-problem-codes"] += single._apidoc["manual_doc"]["x-problem-codes"]
     operation = openapi.documented_like(

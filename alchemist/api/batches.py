@@ -5,6 +5,7 @@ front: `#/3/name`.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ class BatchOperation:
     create_many: CreateMany | None = None
 
     @property
+    def model(self) -> Any:
+        """The model of the rows."""
+        return self.creation.find(pk=ANY_PK).model
+
+    @property
     def schemas(self) -> tuple[Schema, Schema]:
         """The schemas of the body and of the representation."""
         return self.creation.request_schema, self.creation.schema
@@ -88,7 +94,6 @@ def store_entries(
     with db.deferred_writes():
         rows = _create_or_change(operation, entries, loaded)
         values = _column_values(rows)
-        _check_repeated(rows, values)
     write_updates = bulk_write.detach_and_prepare_updates(
         [each.row for each in entries if each.row]
     )
@@ -162,14 +167,50 @@ def _group_by(schema: Schema, name: str, entries: Sequence[Entry]) -> dict[Any, 
     return numbers
 
 
-def _repeated_pk_errors(entries: Sequence[Entry]) -> Iterator[ErrorDetail]:
-    """Yield an error for each entry whose `pk` names a row that an earlier entry has, too."""
-    numbers: dict[UUID, int] = {}
-    for number, entry in enumerate(entries):
-        first = numbers.setdefault(entry.row.pk, number) if entry.row else number
-        if first != number and ("pk" in entry.body or "pk" in entries[first].body):
+def _with_unknown_pks(
+    model: Any, entries: Sequence[Entry], details: Sequence[ErrorDetail]
+) -> Iterator[ErrorDetail]:
+    """Yield the errors; a `pk` that no row has is the only error in the read-only fields."""
+    unknown = {
+        _entry_number(each)
+        for each in details
+        if each["code"] == "read-only" and re.fullmatch("#/[0-9]+/pk", each["pointer"])
+    }
+    for detail in details:
+        if detail["code"] != "read-only" or _entry_number(detail) not in unknown:
+            yield detail
+    for number in unknown:
+        pk = str(entries[number].body["pk"])[:80]
+        text = f"No {model.__name__.lower()} {pk}. To create a row, leave out the pk."
+        yield {"pointer": f"#/{number}/pk", "code": "unknown-reference", "detail": text}
+
+
+def _repeated_errors(
+    model: Any, entries: Sequence[Entry], loaded: Sequence[LoadedBody]
+) -> Iterator[ErrorDetail]:
+    """Yield an error for each stored row, and each unique value, that an earlier entry has, too."""
+    first_of_row: dict[UUID, int] = {}
+    values: list[Mapping[str, Any]] = []
+    for number, (entry, body) in enumerate(zip(entries, loaded, strict=True)):
+        first = first_of_row.setdefault(entry.row.pk, number) if entry.row else number
+        if first != number:
+            name = "pk" if "pk" in entry.body or "pk" in entries[first].body else "reference"
             detail = f"Entry {first} of this request is for the same row."
-            yield {"pointer": f"#/{number}/pk", "code": "duplicate", "detail": detail}
+            yield {"pointer": f"#/{number}/{name}", "code": "duplicate", "detail": detail}
+        stored = vars(entry.row) if entry.row else {}
+        values.append({**stored, **body.values} if first == number else {})
+    for taken, first in unique_values.find_repeated(model, values):
+        yield _repeated_value_error(entries, taken, first)
+
+
+def _repeated_value_error(entries: Sequence[Entry], taken: TakenValue, first: int) -> ErrorDetail:
+    """Return the error of the entry that has the value; the other may be for a row that has it."""
+    name = taken.key.error.pointer.removeprefix("#/")
+    number, other = taken.number, first
+    if name not in entries[number].body:
+        number, other = other, number
+    detail = f"Entry {other} of this request has it, too."
+    return {"pointer": f"#/{number}/{name}", "code": "duplicate", "detail": detail}
 
 
 def _load(
@@ -196,17 +237,15 @@ def _load(
         for number, entry in enumerate(entries)
     ]
     details = [*query_errors, *(detail for each in loaded for detail in each.errors)]
-    details += _repeated_pk_errors(entries)
+    if update:
+        details = [*_with_unknown_pks(operation.model, entries, details)]
+    details += _repeated_errors(operation.model, entries, loaded)
     if hasattr(creation.request_schema, "stored_errors"):
         details += creation.request_schema.stored_errors(loaded)
     details += references.find_reference_errors(found)
-    _raise_if_any(details)
-    return loaded
-
-
-def _raise_if_any(details: list[ErrorDetail]) -> None:
     if details:
         raise errors.UnprocessableContent.from_errors(sorted(details, key=_entry_number))
+    return loaded
 
 
 def _entry_number(detail: ErrorDetail) -> int:
@@ -247,20 +286,6 @@ def _merge(failures: Sequence[tuple[int, errors.ApiError]]) -> errors.ApiError:
     first = same_kind[0][1]
     code = None if first.errors else first.problem_type.code
     return kind(first.detail, details, code=code)
-
-
-def _check_repeated(rows: Sequence[Any], values: Values) -> None:
-    """Raise UnprocessableContent for each unique value that an earlier entry has, too."""
-    _raise_if_any(
-        [
-            {
-                "pointer": _pointer(taken),
-                "code": "duplicate",
-                "detail": f"Entry {first} of this request has it, too.",
-            }
-            for taken, first in unique_values.find_repeated(type(rows[0]), values)
-        ]
-    )
 
 
 def _pointer(taken: TakenValue) -> str:

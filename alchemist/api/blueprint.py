@@ -224,7 +224,7 @@ class Blueprint(BaseBlueprint):
             create = openapi.documented_like(wrapper, view, responses=responses, **documented)
             create.is_single_statement = not in_session  # type: ignore[attr-defined]
             create.creation = Creation(  # type: ignore[attr-defined]
-                response_schema, request_schema or EMPTY_BODY_SCHEMA, view, authorize
+                response_schema, request_schema or EMPTY_BODY_SCHEMA, view, find, authorize
             )
             return create
 

@@ -5,10 +5,23 @@ from functools import cache, lru_cache
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import Select, func, inspect, select, update
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    String,
+    Update,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    inspect,
+    select,
+    update,
+)
 
 from alchemist import database as db
 
+from . import unique_values
 from .row_inserts import (
     InsertShape,
     audited_fields,
@@ -74,11 +87,27 @@ def _prepare_update(rows: Sequence[Any], fields: Sequence[Sequence[str]]) -> Cal
     new = [{"pk": row.pk} | {name: _value(row, model, name) for name in names} for row in rows]
     parameters = {"new": db.to_json(new)}
     parameters |= current_app.extensions["audit"].many_parameters(rows, fields)
+    before = [{**vars(row), **inspect(row).committed_state} for row in rows]
+    exchanged = unique_values.find_exchanged(model, before, [vars(row) for row in rows])
 
     def write() -> None:
+        for name, pks in exchanged.items():
+            db.session.execute(_release_statement(model, name), {"pks": pks})
         db.session.execute(_update_many_statement(model, names), parameters)
 
     return write
+
+
+@cache
+def _release_statement(model: Any, name: str) -> Update:
+    """Return the UPDATE that replaces unique texts, so that other rows can get them.
+
+    PostgreSQL checks a unique index row by row. With a deferrable constraint it would not, but then
+    two writers of the same values would end in a deadlock instead of waiting for each other.
+    """
+    table = db.table(model)
+    is_named = table.c.pk == func.any(bindparam("pks", type_=ARRAY(Uuid())))
+    return update(table).where(is_named).values({name: cast(func.gen_random_uuid(), String)})
 
 
 def _changed_columns(row: Any) -> set[str]:

@@ -22,11 +22,12 @@ EMPTY_BODY_SCHEMA = fields.Schema()
 
 
 class Creation(NamedTuple):
-    """What a decorated view creates: `view` returns a new row for the values of a body."""
+    """What a decorated view creates: `view` returns a new row, which `find` finds by its key."""
 
     schema: Schema
     request_schema: Schema
     view: Callable[..., Any]
+    find: QueryFactory
     authorize: AuthorizeReferences | None
 
 

@@ -1,10 +1,11 @@
-"""Which of many new rows have a unique value that another row has already."""
+"""Which of many rows have a unique value that another row has, too."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import Column, Integer, Select, Uuid, select
+from sqlalchemy import ARRAY, Column, Integer, Select, Uuid, bindparam, func, select
 
 from alchemist import database as db
 from alchemist.database import ConstraintError
@@ -39,11 +40,15 @@ def _unique_keys(model: Any) -> list[UniqueKey]:
 
 def _values_of_key(rows: Values, key: UniqueKey) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield the number and the values of each row that has a value in all columns of the key."""
-    names = [each.name for each in key.columns]
     for number, row in enumerate(rows):
-        values = tuple(row.get(name) for name in names)
+        values = tuple(_value(column, row) for column in key.columns)
         if None not in values:
             yield number, values
+
+
+def _value(column: Column[Any], row: Mapping[str, Any]) -> Any:
+    """Return the value of a column; a derived one is not loaded with its row."""
+    return db.derived_value(column, row) or None if db.is_derived(column) else row.get(column.name)
 
 
 def find_repeated(model: Any, rows: Values) -> Iterator[tuple[TakenValue, int]]:
@@ -56,22 +61,37 @@ def find_repeated(model: Any, rows: Values) -> Iterator[tuple[TakenValue, int]]:
 
 
 def find_taken(model: Any, rows: Values) -> Iterator[TakenValue]:
-    """Yield each unique value that a stored row has whose `pk` is another."""
+    """Yield each unique value that a stored row has that is none of these."""
+    pks = [row["pk"] for row in rows]
     for key in _unique_keys(model):
         own = [
-            {"number": number, "pk": rows[number]["pk"]}
+            {"number": number}
             | {each.name: value for each, value in zip(key.columns, values, strict=True)}
             for number, values in _values_of_key(rows, key)
         ]
-        statement = _taken_statement(key.columns)
-        for (number,) in db.session.execute(statement, {"own": db.to_json(own)}):
+        parameters = {"own": db.to_json(own), "pks": pks}
+        for (number,) in db.session.execute(_taken_statement(key.columns), parameters):
             yield TakenValue(number, key)
 
 
 @cache
 def _taken_statement(columns: tuple[Column[Any], ...]) -> Select[Any]:
-    types: dict[str, Any] = {"number": Integer(), "pk": Uuid()}
-    types |= {each.name: db.json_type(each.type) for each in columns}
+    types = {"number": Integer()} | {each.name: db.json_type(each.type) for each in columns}
     own, table = db.json_rows("own", types), columns[0].table
     are_equal = [each == own.c[each.name] for each in columns]
-    return select(own.c.number).join_from(own, table, table.c.pk != own.c.pk).where(*are_equal)
+    is_other = table.c.pk != func.all(bindparam("pks", type_=ARRAY(Uuid())))
+    return select(own.c.number).join_from(own, table, is_other).where(*are_equal)
+
+
+def find_exchanged(model: Any, before: Values, after: Values) -> dict[str, list[UUID]]:
+    """Return the rows with a unique value that another of the rows gets, by column.
+
+    `before` and `after` are the values of stored rows before and after their update.
+    """
+    exchanged: dict[str, list[UUID]] = {}
+    for key in _unique_keys(model):
+        new = dict(_values_of_key(after, key))
+        former = {values: n for n, values in _values_of_key(before, key) if new.get(n) != values}
+        if numbers := [former[values] for values in former.keys() & set(new.values())]:
+            exchanged[key.columns[-1].name] = [after[number]["pk"] for number in numbers]
+    return exchanged

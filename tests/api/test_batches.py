@@ -253,6 +253,22 @@ def test_unique_values_conflict_with_stored_rows_and_with_each_other(
     assert [error["pointer"] for error in response.json["errors"]] == [f"#/3/{field}"]
 
 
+def test_duplicates_are_reported_with_the_other_errors(post):
+    entries = [
+        {"code": "Sage", "init_count": 1, "reference": "r"},
+        {"code": "SAGE", "init_count": -1},
+        {"init_count": 1, "reference": "r"},
+    ]
+    response = post("coupons", entries)
+    assert response.status_code == 422
+    assert sorted((e["pointer"], e["code"]) for e in response.json["errors"]) == [
+        ("#/1/code", "duplicate"),
+        ("#/1/init_count", "out-of-range"),
+        ("#/2/code", "required"),
+        ("#/2/reference", "duplicate"),
+    ]
+
+
 def test_every_conflict_is_reported(post):
     post("coupons", [{"code": f"c{n}", "init_count": 1, "reference": f"r{n}"} for n in range(4)])
     entries = [{"code": f"c{n + 2}", "init_count": 1, "reference": f"r{n}"} for n in range(4)]

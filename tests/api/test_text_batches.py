@@ -2,6 +2,7 @@
 
 import json
 from itertools import count
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import func, select
@@ -15,6 +16,7 @@ from tests.factories import (
     make_ingredient,
     make_potion,
     make_product,
+    make_row,
     make_store,
     make_user,
     sign_in,
@@ -260,11 +262,29 @@ def test_the_key_decides_before_the_reference(send):
     assert second.reference == "b"
 
 
-@pytest.mark.parametrize("query", ["?on_conflict=update", ""])
-def test_the_key_of_a_new_row_is_read_only(send, query):
-    pk = "01935f2e-7c1a-7b3e-9d3c-0123456789ab"
-    answer = send("ingredients", lines("pk,name", f"{pk},New"), query=query)
+def test_the_key_of_a_new_row_is_read_only(send):
+    answer = send("ingredients", lines("pk,name", f"{uuid4()},New"), query="")
     assert error(answer, 422)["code"] == "read-only"
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_a_key_that_no_row_has_is_an_unknown_row(client, send, resource):
+    row = make_row(resource)
+    url = f"/api/v2/{resource}/{row.pk}"
+    representation = client.get(url).json
+    assert client.delete(url, headers={"If-Match": "*"}).status_code == 204
+    body = json.dumps(representation)
+    answer = send(resource, body, media_type=NDJSON)
+    assert tuple(error(answer, 422).values()) == ("#/0/pk", 1, None, "unknown-reference")
+    assert str(row.pk) in answer.json["detail"]
+
+
+def test_a_key_that_no_row_has_is_unknown_beside_a_known_reference(send):
+    make_ingredient(reference="a")
+    answer = send("ingredients", lines("pk,reference", f"{uuid4()},a"))
+    assert error(answer, 422)["code"] == "unknown-reference"
+    answer = send("ingredients", lines("pk,name", "key,a"))
+    assert error(answer, 422)["code"] == "unknown-reference"
 
 
 def test_a_row_is_updated_once(send):

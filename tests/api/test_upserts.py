@@ -208,6 +208,93 @@ def test_a_new_currency_of_a_store_is_checked_against_its_products(upsert):
     assert db.session.scalar(select(Product.currency)) == "USD"
 
 
+UNIQUE_MEMBERS = {
+    "ingredients": "reference",
+    "potions": "reference",
+    "stores": "reference",
+    "products": "name",
+    "coupons": "code",
+    "heroes": "nickname",
+    "users": "email",
+}
+
+
+def make_siblings(resource, count):
+    """Make rows of which none may have a unique value of another."""
+    store = make_store()
+    if resource == "products":
+        return [make_product(store, name=f"Product {n}") for n in range(count)]
+    rows = [make_row(resource) for _ in range(count)]
+    if UNIQUE_MEMBERS[resource] == "reference":
+        for number, row in enumerate(rows):
+            db.update(row, {"reference": f"r{number}"})
+    return rows
+
+
+@pytest.mark.parametrize(("resource", "name"), UNIQUE_MEMBERS.items())
+@pytest.mark.parametrize("order", [(1, 0), (1, 2, 0), (2, 0, 1)])
+def test_rows_can_exchange_their_unique_values(client, upsert, resource, name, order):
+    rows = make_siblings(resource, len(order))
+    values = [getattr(row, name) for row in rows]
+    entries = [
+        {"pk": str(row.pk), name: values[number]} for row, number in zip(rows, order, strict=True)
+    ]
+    before = [len(audit_entries(row)) for row in rows]
+    url = f"/api/v2/{resource}/batch?on_conflict=update&dry_run=true"
+    assert client.post(url, json=entries).status_code == 200
+    response = upsert(resource, entries)
+    assert response.status_code == 200, response.text
+    assert [row[name] for row in response.json] == [entry[name] for entry in entries]
+    written = [audit_entries(row)[number:] for row, number in zip(rows, before, strict=True)]
+    assert written == [[("update", [name], [])]] * len(rows)
+    assert upsert(resource, entries).json == response.json
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_unique_value_can_be_moved_to_another_row_of_the_batch(upsert, is_reversed):
+    first, second = make_siblings("coupons", 2)
+    codes = first.code, second.code
+    entries = [
+        {"pk": str(first.pk), "code": second.code},
+        {"pk": str(second.pk), "code": "Other"},
+        {"code": first.code, "init_count": 1},
+    ]
+    response = upsert("coupons", entries[::-1] if is_reversed else entries)
+    assert response.status_code == 201, response.text
+    assert {row["code"] for row in response.json} == {*codes, "Other"}
+
+
+def test_only_values_of_rows_outside_of_the_batch_are_taken(upsert):
+    make_coupon(code="taken")
+    rows = make_siblings("coupons", 3)
+    codes = [rows[1].code, rows[0].code, "TAKEN"]
+    entries = [{"pk": str(row.pk), "code": code} for row, code in zip(rows, codes, strict=True)]
+    response = upsert("coupons", entries)
+    assert response.status_code == 409
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/2/code"]
+
+
+@pytest.mark.parametrize("resource", UNIQUE_MEMBERS)
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_value_that_another_row_of_the_batch_keeps_is_a_duplicate(upsert, resource, is_reversed):
+    first, second = make_siblings(resource, 2)
+    name = UNIQUE_MEMBERS[resource]
+    entries = [{"pk": str(first.pk)}, {"pk": str(second.pk), name: getattr(first, name)}]
+    response = upsert(resource, entries[::-1] if is_reversed else entries)
+    assert (response.status_code, response.json["code"]) == (422, "duplicate")
+    pointers = [error["pointer"] for error in response.json["errors"]]
+    assert pointers == [f"#/{0 if is_reversed else 1}/{name}"]
+
+
+def test_a_row_that_two_entries_update_is_one_error(upsert):
+    [row] = make_siblings("coupons", 1)
+    db.update(row, {"reference": "r0"})
+    response = upsert("coupons", [{"reference": "r0"}, {"reference": "r0", "code": "New"}])
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/1/reference"]
+    response = upsert("coupons", [{"pk": str(row.pk)}, {"reference": "r0", "code": "New"}])
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/1/pk"]
+
+
 def test_an_idempotency_key_and_a_dry_run_hold_for_an_update(upsert, client):
     [row] = make_referenced("ingredients", 1)
     entries = [{"reference": "r0", "name": "Changed"}, {"reference": "n", "name": "New"}]
