@@ -1,4 +1,4 @@
-"""flask-smorest with the house rules."""
+"""The HTTP layer of every blueprint, on flask-smorest and marshmallow."""
 
 from .api import Api, init_app
 from .blueprint import Blueprint

@@ -33,16 +33,16 @@ def configure_logging(
     for handler in handlers:
         stream = getattr(handler, "stream", None)
         is_terminal = stream is not None and stream.isatty()
-        handler.setFormatter(log_formats.formatter(log_format, is_terminal=is_terminal))
+        handler.setFormatter(log_formats.create_formatter(log_format, is_terminal=is_terminal))
         if isinstance(handler.formatter, log_formats.TextFormatter):
-            handler.addFilter(lambda record: not log_formats.is_probe(record))
+            handler.addFilter(lambda record: not log_formats.is_probe_or_worker_start(record))
     logging.root.handlers[:] = handlers
     logging.getLogger("alchemist").setLevel(level.upper())
     logging.captureWarnings(True)
 
 
 def _log_level_for(status: int) -> int:
-    if status == 503 or (status in (401, 403) and _known_caller()):
+    if status == 503 or (status in (401, 403) and _caller_with_token_or_none()):
         return logging.WARNING
     return logging.INFO if status < 500 else logging.ERROR
 
@@ -75,14 +75,14 @@ def _is_sampled(status: int) -> bool:
     return status >= 400 or random.random() < current_app.extensions["log_success_sample_rate"]  # noqa: S311
 
 
-def _known_caller() -> Any:
+def _caller_with_token_or_none() -> Any:
     """Return the caller of the request if its token belongs or belonged to a user, else None."""
     caller = getattr(request, "caller", None) if has_request_context() else None
     return caller if caller and caller.token_id else None
 
 
 def _log_answered_request(response: Response) -> None:
-    caller = _known_caller()
+    caller = _caller_with_token_or_none()
     path = quote(request.path, safe=PATH_CHARACTERS)[:MAX_PATH_LENGTH]
     log_request(
         response.status_code,

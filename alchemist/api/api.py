@@ -18,11 +18,13 @@ from .resource import close_session
 
 ERROR_HEADERS = {
     401: {
-        "WWW-Authenticate": openapi.header("The authentication scheme.", 'Bearer realm="alchemist"')
+        "WWW-Authenticate": openapi.header_object(
+            "The authentication scheme.", 'Bearer realm="alchemist"'
+        )
     },
-    405: {"Allow": openapi.header("The supported methods.", "GET, HEAD, OPTIONS, POST")},
+    405: {"Allow": openapi.header_object("The supported methods.", "GET, HEAD, OPTIONS, POST")},
     409: {
-        "Retry-After": openapi.header(
+        "Retry-After": openapi.header_object(
             "Only with `request-in-progress`: seconds to wait.",
             1,
             required=False,
@@ -31,8 +33,8 @@ ERROR_HEADERS = {
     },
     412: openapi.ETAG_HEADERS,
     415: {
-        "Accept": openapi.header("The media type that POST accepts.", JSON, required=False),
-        "Accept-Patch": openapi.header(
+        "Accept": openapi.header_object("The media type that POST accepts.", JSON, required=False),
+        "Accept-Patch": openapi.header_object(
             "The media types that PATCH accepts (RFC 5789).",
             f"{JSON}, {MERGE_PATCH}",
             required=False,
@@ -117,7 +119,7 @@ def _error_response_component(status: int) -> dict[str, Any]:
     examples = {
         problem.code: {
             "description": problem.description,
-            "value": openapi.example(problem),
+            "value": openapi.example_problem(problem),
         }
         for problem in problem_types
     }

@@ -16,11 +16,11 @@ from . import fields, openapi, problem_codes, rate_limits
 from .batches import BatchOperation, CreateMany, representations, store_entries
 from .blueprint import QUERY_PARSER, Blueprint
 from .idempotency import idempotent
-from .json_body import check_media_type, read_json
+from .json_body import check_media_type_and_coding, read_json
 from .request import JSON, request
 from .resource import Resource
 from .response import JsonResponse
-from .text_entries import ReadEntries, TextEntry, located_errors, read_csv, read_ndjson
+from .text_entries import ReadEntries, TextEntry, add_lines_to_errors, read_csv, read_ndjson
 
 MAX_ENTRIES = 500
 READERS: dict[str, ReadEntries] = {"text/csv": read_csv, "application/x-ndjson": read_ndjson}
@@ -72,10 +72,10 @@ def add_batch(
     With `on_conflict=update` it does what the PATCH of `row` does, for the entries whose `pk` or
     `reference` is that of a stored row. Both are resources. `create_many` is as in BatchOperation.
     """
-    creation = _bound(rows.post.creation, rows)
-    update = _bound(row.patch.update, row) if row else None
+    creation = _bind_view_to_resource(rows.post.creation, rows)
+    update = _bind_view_to_resource(row.patch.update, row) if row else None
     operation = BatchOperation(creation, update, create_many)
-    view = _documented(blueprint, _batch_view(operation), rows, row)
+    view = _with_batch_documentation(blueprint, _batch_view(operation), rows, row)
     members = {
         "__module__": rows.__module__,
         "permissions": {"post": rows.permissions["post"]},
@@ -86,7 +86,7 @@ def add_batch(
     blueprint.route(rule)(type(name, (Resource,), members))
 
 
-def _bound(operation: Any, resource: type[Resource]) -> Any:
+def _bind_view_to_resource(operation: Any, resource: type[Resource]) -> Any:
     """Return the operation with the view as a method of an instance of its resource."""
     return operation._replace(view=partial(operation.view, resource()))
 
@@ -98,7 +98,7 @@ def _batch_view(operation: BatchOperation) -> View:
         update = operation.update if query.get("on_conflict") else None
         chosen = replace(operation, update=update)
         bodies = [entry.body for entry in entries]
-        with located_errors(entries):
+        with add_lines_to_errors(entries):
             stored = store_entries(chosen, bodies, query_errors=query_errors)
         body = representations(operation, stored.rows)
         return JsonResponse(body, 201 if stored.created_count else 200)
@@ -108,7 +108,7 @@ def _batch_view(operation: BatchOperation) -> View:
 
 def _read_entries(operation: BatchOperation, query_errors: list[ErrorDetail]) -> list[TextEntry]:
     """Return the entries of the body, which is a JSON array, CSV or NDJSON."""
-    check_media_type(request, (JSON, *READERS))
+    check_media_type_and_coding(request, (JSON, *READERS))
     read = READERS.get(request.mimetype)
     if read is None:
         bodies = read_json(request)
@@ -144,18 +144,18 @@ def _check_batch_size(entries: Any, query_errors: list[ErrorDetail]) -> None:
         raise errors.UnprocessableContent.from_errors([*query_errors, error])
 
 
-def _documented(blueprint: Blueprint, view: View, rows: Any, row: Any) -> View:
+def _with_batch_documentation(blueprint: Blueprint, view: View, rows: Any, row: Any) -> View:
     """Return the view with the documentation that follows from those of one row."""
     schema, body = type(rows.post.creation.schema), type(rows.post.creation.request_schema)
     nouns = rows.operation_id("get").removeprefix("list").lower()
     view.__doc__ = f"Create several {nouns}\n\n{DESCRIPTION}{UPDATE_DESCRIPTION if row else ''}"
     array = {"type": "array", "minItems": 1, "maxItems": MAX_ENTRIES}
     in_order = "The rows, in the order of the entries"
-    responses = {201: openapi.response(f"{in_order}.", schema(many=True), {})}
+    responses = {201: openapi.response_object(f"{in_order}.", schema(many=True), {})}
     if row:
-        responses[200] = openapi.response(f"{in_order}; none is new.", schema(many=True), {})
+        responses[200] = openapi.response_object(f"{in_order}; none is new.", schema(many=True), {})
     unknown_pk = ["unknown-reference"] if row else []
-    codes = problem_codes.documented(
+    codes = problem_codes.as_operation_member(
         "duplicate", "too-long", "too-short", "wrong-type", *unknown_pk
     )
     for single in [rows.post, row.patch] if row else [rows.post]:
@@ -163,9 +163,11 @@ def _documented(blueprint: Blueprint, view: View, rows: Any, row: Any) -> View:
     operation = openapi.documented_like(
         view,
         view,
-        responses=responses | openapi.error_responses(406, 409, 413, 415),
+        responses=responses | openapi.with_common_error_responses(406, 409, 413, 415),
         # Generators take one media type; the others are in the description of the operation.
-        requestBody=openapi.request_body({**array, "items": body.for_request_body()}, [JSON]),
+        requestBody=openapi.request_body_object(
+            {**array, "items": body.for_request_body()}, [JSON]
+        ),
         **codes,
     )
     if row:

@@ -22,7 +22,7 @@ from alchemist.errors import ErrorDetail
 
 from . import bulk_write, json_select, references, unique_values
 from .database_errors import sqlstate
-from .json_body import LoadedBody, load_without_lookup
+from .json_body import LoadedBody, load_collecting_errors
 from .operations import Creation, Update
 from .row_inserts import set_or_default_values
 from .unique_values import TakenValue, Values
@@ -199,7 +199,7 @@ def _repeated_errors(
             yield {"pointer": f"#/{number}/{name}", "code": "duplicate", "detail": detail}
         stored = vars(entry.row) if entry.row else {}
         values.append({**stored, **body.values} if first == number else {})
-    for taken, first in unique_values.find_repeated(model, values):
+    for taken, first in unique_values.find_repeated_values(model, values):
         yield _repeated_value_error(entries, taken, first)
 
 
@@ -221,13 +221,15 @@ def _load(
     found = [
         reference
         for number, entry in enumerate(entries)
-        for reference in references.find_visible(creation.request_schema, entry.body, (number,))
+        for reference in references.find_visible_references(
+            creation.request_schema, entry.body, (number,)
+        )
     ]
     if creation.authorize:
         creation.authorize(found)
     unknown_fields = UnknownFieldLimit()
     loaded = [
-        load_without_lookup(
+        load_collecting_errors(
             update.patch if update and entry.row else creation.request_schema,
             entry.body,
             entry.current or {},
@@ -242,7 +244,7 @@ def _load(
     details += _repeated_errors(operation.model, entries, loaded)
     if hasattr(creation.request_schema, "stored_errors"):
         details += creation.request_schema.stored_errors(loaded)
-    details += references.find_reference_errors(found)
+    details += references.look_up_reference_errors(found)
     if details:
         raise errors.UnprocessableContent.from_errors(sorted(details, key=_entry_number))
     return loaded
@@ -305,13 +307,13 @@ def _located(
         found = [
             reference
             for number, entry in enumerate(entries)
-            for reference in references.find_all(schema, entry.body, (number,))
+            for reference in references.find_references(schema, entry.body, (number,))
         ]
-        unknown = references.find_reference_errors(found)
+        unknown = references.look_up_reference_errors(found)
         return errors.UnprocessableContent.from_errors(unknown) if unknown else None
     if sqlstate(error) != UNIQUE_VIOLATION:
         return None
-    taken = list(unique_values.find_taken(type(rows[0]), values))
+    taken = list(unique_values.find_taken_values(type(rows[0]), values))
     is_race = operation.update and any(
         each.key.error.pointer == "#/reference" and entries[each.number].row is None
         for each in taken

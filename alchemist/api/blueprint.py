@@ -92,7 +92,7 @@ class Blueprint(BaseBlueprint):
         """Add the error of a malformed `dry_run` to the operations that write."""
         for method in getattr(view_func, "permissions", {}).keys() & {"post", "patch", "delete"}:
             view = getattr(view_func, method)
-            codes = problem_codes.documented(*DRY_RUN_CODES)
+            codes = problem_codes.as_operation_member(*DRY_RUN_CODES)
             setattr(view_func, method, openapi.documented_like(view, view, **codes))
         super().add_url_rule(rule, endpoint, view_func, **options)
 
@@ -100,7 +100,10 @@ class Blueprint(BaseBlueprint):
         self, schema: type[fields.Schema], query: type[ListQuerySchema]
     ) -> Callable[[View], View]:
         """Return a page of the query that the view returns for the filters of the request."""
-        response_schema, projecting_query = schema(), projection.with_projection(query, schema)
+        response_schema, projecting_query = (
+            schema(),
+            projection.with_projection_parameters(query, schema),
+        )
         query_schema, text_query_schema = query(), projecting_query.for_text_formats()
         projecting_query_schema = projecting_query()
 
@@ -115,7 +118,7 @@ class Blueprint(BaseBlueprint):
                     parsed_schema = projecting_query_schema if has_projection else query_schema
                 values = QUERY_PARSER.parse(parsed_schema, request, location="query")
                 if values["limit"] > MAX_LIMIT:
-                    rate_limits.count_costly_request()
+                    rate_limits.count_costly_request_or_raise()
                 filters = {
                     name: value
                     for name, value in values.items()
@@ -126,14 +129,19 @@ class Blueprint(BaseBlueprint):
                 list_key = f"{request.path.rstrip('/')} {sorted(filters.items())}"
                 own_filters = {name: filters[name] for name in filters if name not in ROW_FILTERS}
                 rows = view(self, own_filters, **path)
-                chosen_schema, rows = projection.choose(response_schema, rows, values)
+                chosen_schema, rows = projection.apply_projection(response_schema, rows, values)
                 page = paginate(chosen_schema, rows, list_key, values, text_format)
                 return list_response(page, text_format)
 
-            page = openapi.response("A page.", schema(many=True), openapi.LIST_HEADERS)
+            page = openapi.response_object("A page.", schema(many=True), openapi.LIST_HEADERS)
             page["content"] |= {name: {"schema": {"type": "string"}} for name in MEDIA_TYPES[1:]}
-            responses = {200: page, **openapi.error_responses(406, *projection.statuses(schema))}
-            codes = problem_codes.documented(
+            responses = {
+                200: page,
+                **openapi.with_common_error_responses(
+                    406, *projection.expansion_error_statuses(schema)
+                ),
+            }
+            codes = problem_codes.as_operation_member(
                 "invalid-cursor", *problem_codes.codes_for_query(projecting_query_schema)
             )
             operation = openapi.documented_like(wrapper, view, responses=responses, **codes)
@@ -154,13 +162,15 @@ class Blueprint(BaseBlueprint):
     def retrieve(self, schema: type[fields.Schema]) -> Callable[[View], View]:
         """Return the row that the view's query finds; 304 if If-None-Match names its ETag."""
         response_schema = schema()
-        query_schema = projection.with_projection(fields.Schema, schema)()
+        query_schema = projection.with_projection_parameters(fields.Schema, schema)()
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
                 query = view(self, **path)
                 if request.query_string:
-                    representation = _get_projection(response_schema, query, query_schema)
+                    representation = _get_projected_representation(
+                        response_schema, query, query_schema
+                    )
                 else:
                     representation = get_representation(response_schema, query)
                 if_none_match = request.headers.get("If-None-Match")
@@ -169,16 +179,20 @@ class Blueprint(BaseBlueprint):
                 return representation.to_response()
 
             responses = {
-                200: openapi.response("The row.", schema, openapi.ETAG_HEADERS),
-                304: openapi.response("The client has it already.", None, openapi.ETAG_HEADERS),
-                **openapi.error_responses(404, 406, *projection.statuses(schema)),
+                200: openapi.response_object("The row.", schema, openapi.ETAG_HEADERS),
+                304: openapi.response_object(
+                    "The client has it already.", None, openapi.ETAG_HEADERS
+                ),
+                **openapi.with_common_error_responses(
+                    404, 406, *projection.expansion_error_statuses(schema)
+                ),
             }
             operation = openapi.documented_like(
                 wrapper,
                 view,
                 responses=responses,
                 parameters=[openapi.IF_NONE_MATCH],
-                **problem_codes.documented(*problem_codes.codes_for_query(query_schema)),
+                **problem_codes.as_operation_member(*problem_codes.codes_for_query(query_schema)),
             )
             return self._with_documented_query(operation, query_schema)
 
@@ -218,8 +232,8 @@ class Blueprint(BaseBlueprint):
                 return representation.to_response(201, Location=location)
 
             headers = openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS
-            created = openapi.response("Created.", schema, headers)
-            responses = {201: created, **openapi.error_responses(406, 409, 413, 415)}
+            created = openapi.response_object("Created.", schema, headers)
+            responses = {201: created, **openapi.with_common_error_responses(406, 409, 413, 415)}
             documented = _request_body_documentation(body, problems)
             create = openapi.documented_like(wrapper, view, responses=responses, **documented)
             create.is_single_statement = not in_session  # type: ignore[attr-defined]
@@ -246,8 +260,8 @@ class Blueprint(BaseBlueprint):
                 return get_representation(response_schema, find(**path)).to_response()
 
             responses = {
-                200: openapi.response("The row, changed.", schema, openapi.ETAG_HEADERS),
-                **openapi.error_responses(404, 406, 409, 412, 413, 415, 428),
+                200: openapi.response_object("The row, changed.", schema, openapi.ETAG_HEADERS),
+                **openapi.with_common_error_responses(404, 406, 409, 412, 413, 415, 428),
             }
             update = openapi.documented_like(
                 wrapper,
@@ -255,12 +269,12 @@ class Blueprint(BaseBlueprint):
                 responses=responses,
                 parameters=[openapi.IF_MATCH],
                 # Generators take one media type; that of RFC 7396 is accepted all the same.
-                requestBody=openapi.request_body(
+                requestBody=openapi.request_body_object(
                     schema.for_request_body(partial=True),
                     [JSON],
                     f"A merge patch (RFC 7396). `{MERGE_PATCH}` is accepted, too.",
                 ),
-                **problem_codes.documented(
+                **problem_codes.as_operation_member(
                     *problem_codes.codes_for_body(patch), *problem_codes.QUERY_CODES, *problems
                 ),
             )
@@ -294,10 +308,10 @@ class Blueprint(BaseBlueprint):
                 return get_representation(response_schema, find(**path)).to_response()
 
             responses = {
-                200: openapi.response(
+                200: openapi.response_object(
                     "The row, as it is then.", schema, openapi.ETAG_HEADERS, example
                 ),
-                **openapi.error_responses(404, 406, 409, 412, 413, 415),
+                **openapi.with_common_error_responses(404, 406, 409, 412, 413, 415),
             }
             parameters = [openapi.OPTIONAL_IF_MATCH]
             documented = _request_body_documentation(body, problems)
@@ -333,8 +347,8 @@ class Blueprint(BaseBlueprint):
             wrapper.has_no_content = True  # type: ignore[attr-defined]
             unconditional = (428,) if require_if_match else ()
             responses = {
-                204: openapi.response("Done.", None, {}),
-                **openapi.error_responses(404, 409, 412, *unconditional),
+                204: openapi.response_object("Done.", None, {}),
+                **openapi.with_common_error_responses(404, 409, 412, *unconditional),
             }
             if_match = openapi.IF_MATCH if require_if_match else openapi.OPTIONAL_IF_MATCH
             return openapi.documented_like(
@@ -342,13 +356,13 @@ class Blueprint(BaseBlueprint):
                 view,
                 responses=responses,
                 parameters=[if_match],
-                **problem_codes.documented(*problem_codes.QUERY_CODES, *problems),
+                **problem_codes.as_operation_member(*problem_codes.QUERY_CODES, *problems),
             )
 
         return decorator
 
 
-def _get_projection(
+def _get_projected_representation(
     schema: fields.Schema, query: Query, query_schema: fields.Schema
 ) -> Representation:
     """Return the representation that the query string chooses; a missing row is the first error."""
@@ -357,14 +371,14 @@ def _get_projection(
     except errors.UnprocessableContent:
         get_representation(schema, query)
         raise
-    return get_representation(*projection.choose(schema, query, values))
+    return get_representation(*projection.apply_projection(schema, query, values))
 
 
 def _request_body_documentation(
     body: type[fields.Schema] | None, problems: Iterable[str] = ()
 ) -> dict[str, Any]:
     codes = problem_codes.codes_for_body(body()) if body else problem_codes.NO_BODY_CODES
-    documented = problem_codes.documented(*codes, *problem_codes.QUERY_CODES, *problems)
+    documented = problem_codes.as_operation_member(*codes, *problem_codes.QUERY_CODES, *problems)
     if body:
-        documented["requestBody"] = openapi.request_body(body.for_request_body(), [JSON])
+        documented["requestBody"] = openapi.request_body_object(body.for_request_body(), [JSON])
     return documented

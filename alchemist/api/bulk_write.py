@@ -24,11 +24,11 @@ from alchemist import database as db
 from . import unique_values
 from .row_inserts import (
     InsertShape,
-    audited_fields,
+    audited_field_names,
+    child_values_by_relationship,
     children_insert_ctes,
-    children_of,
     insert_cte,
-    shape_of,
+    insert_shape,
 )
 
 
@@ -41,16 +41,18 @@ def insert_many(rows: Sequence[Any], values: Sequence[dict[str, Any]]) -> None:
     if not rows:
         return
     model: Any = type(rows[0])
-    children = children_of(rows)
+    children = child_values_by_relationship(rows)
     fields = [
-        audited_fields(model, frozenset([*names, *(key for key in children if vars(row).get(key))]))
+        audited_field_names(
+            model, frozenset([*names, *(key for key in children if vars(row).get(key))])
+        )
         for row, names in zip(rows, values, strict=True)
     ]
     in_order = sorted(values, key=lambda each: each.get("reference") or "")
     parameters = {"inserted": db.to_json(in_order)}
     parameters |= {name: db.to_json(each) for name, each in children.items()}
     parameters |= current_app.extensions["audit"].many_parameters(rows, fields)
-    shape = shape_of([*values], children)
+    shape = insert_shape([*values], children)
     db.session.execute(_insert_many_statement(model, shape), parameters)
 
 
@@ -84,7 +86,9 @@ def _prepare_update(rows: Sequence[Any], fields: Sequence[Sequence[str]]) -> Cal
         return lambda: None
     model: Any = type(rows[0])
     names = tuple(sorted({name for row in rows for name in _changed_columns(row)}))
-    new = [{"pk": row.pk} | {name: _value(row, model, name) for name in names} for row in rows]
+    new = [
+        {"pk": row.pk} | {name: _column_value(row, model, name) for name in names} for row in rows
+    ]
     parameters = {"new": db.to_json(new)}
     parameters |= current_app.extensions["audit"].many_parameters(rows, fields)
     before = [{**vars(row), **inspect(row).committed_state} for row in rows]
@@ -119,7 +123,7 @@ def _changed_columns(row: Any) -> set[str]:
     return changed - {"updated_at", "version"}
 
 
-def _value(row: Any, model: Any, name: str) -> Any:
+def _column_value(row: Any, model: Any, name: str) -> Any:
     """Return the value of a column; a derived one is not loaded with its row."""
     column = db.table(model).c[name]
     return db.derived_value(column, vars(row)) if db.is_derived(column) else getattr(row, name)

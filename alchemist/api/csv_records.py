@@ -61,12 +61,12 @@ def read_records(lines: Iterable[bytes]) -> Iterator[Record]:
         # A record ends with a line in which no quoted field is open.
         is_open ^= bool(line.count('"') % 2)
         if not is_open and (text := pending.removesuffix("\n").removesuffix("\r")):
-            yield Record(begin, _split(text, begin))
+            yield Record(begin, _split_record(text, begin))
     if is_open:
         raise syntax_error(begin, "A quotation mark is missing: a quoted field does not end.")
 
 
-def _split(text: str, line: int) -> list[str | None]:
+def _split_record(text: str, line: int) -> list[str | None]:
     fields: list[str | None] = []
     position = -1
     while position < len(text):

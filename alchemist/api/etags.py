@@ -13,7 +13,7 @@ ENTITY_TAG = re.compile(_TAG)
 WILDCARD = "*"
 CHANGED = "The row has changed since that ETag."
 
-errors.register(
+errors.register_problem_type(
     "weak-etag",
     412,
     "`If-Match` needs a strong ETag (RFC 9110 §13.1.1), but contains the current one only as a "

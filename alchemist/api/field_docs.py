@@ -53,7 +53,9 @@ def document_shorthand(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> 
     return {"oneOf": [shorthand, full]}
 
 
-def document_alternatives(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+def document_any_of_as_one_of(
+    self: Any, field: Any, ret: dict[str, Any], **_: Any
+) -> dict[str, Any]:
     """Document an object or null by `oneOf`: some generators take the first part of an `anyOf`."""
     return {"oneOf": ret.pop("anyOf")} if "anyOf" in ret else {}
 
@@ -72,14 +74,18 @@ def document_request_type(self: Any, field: Any, ret: dict[str, Any], **_: Any) 
     return {name: value for name, value in request_schema.items() if value is not None}
 
 
-def document_read_only(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+def document_repeatable_read_only(
+    self: Any, field: Any, ret: dict[str, Any], **_: Any
+) -> dict[str, Any]:
     """Document that a request may repeat a read-only field."""
     if not _is_read_only(field) or not _is_for_request(field):
         return {}
     return {"description": f"{ret['description']} Read-only: accepted if it is unchanged."}
 
 
-def document_enumeration(self: Any, field: Any, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+def document_enumeration_as_component(
+    self: Any, field: Any, ret: dict[str, Any], **_: Any
+) -> dict[str, Any]:
     """Make the enumeration of a request a component; that of a response is open.
 
     Later versions may add values to those of responses, and generated clients must accept them.
@@ -115,10 +121,10 @@ ATTRIBUTE_FUNCTIONS = (
     describe_common_fields,
     document_dump_default,
     document_shorthand,
-    document_alternatives,
+    document_any_of_as_one_of,
     document_request_type,
-    document_read_only,
-    document_enumeration,
+    document_repeatable_read_only,
+    document_enumeration_as_component,
 )
 
 

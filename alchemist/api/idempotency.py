@@ -32,14 +32,14 @@ ADDRESS_END_PATTERN = re.compile(r'[\s"\\<>]+')
 MAX_ADDRESS_LENGTH = 1000
 STORED_HEADERS = ("Content-Type", "ETag", "Location")
 
-errors.register(
+errors.register_problem_type(
     "idempotency-key-reused",
     422,
     "The `Idempotency-Key` was used with another method, path, query or body in the last 24 "
     "hours. Use a new key for each new request.",
     "This key was used for another request.",
 )
-errors.register(
+errors.register_problem_type(
     "request-in-progress",
     409,
     "The first request with this `Idempotency-Key` is still running. Repeat it after `Retry-After` "
@@ -56,7 +56,7 @@ PARAMETER = {
     "schema": {"type": "string", "pattern": f"^{KEY_PATTERN.pattern}$"},
 }
 REPLAYED_HEADER_DOC = {
-    "Idempotent-Replayed": openapi.header(
+    "Idempotent-Replayed": openapi.header_object(
         "Only if the answer is a repeated one.", "true", required=False
     )
 }
@@ -150,14 +150,14 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
             return view(*args, **path)
         # The response is stored in the transaction of its effect.
         with use_commit_mode(CommitMode.SESSION):
-            return _stored_response_or_lock(key) or _store_and_return_response(
+            return _stored_response_or_lock(key) or _store_response_and_drop_oldest(
                 key, _run_in_savepoint_answering_conflicts(view, *args, **path)
             )
 
     responses = {
         status: {"headers": REPLAYED_HEADER_DOC} for status in _documented_success_statuses(view)
     }
-    codes = problem_codes.documented("idempotency-key-reused", "request-in-progress")
+    codes = problem_codes.as_operation_member("idempotency-key-reused", "request-in-progress")
     return openapi.documented_like(
         wrapper, view, parameters=[PARAMETER], responses=responses, **codes
     )
@@ -176,7 +176,7 @@ def _stored_response_or_lock(key: str) -> Response | None:
 
     The advisory lock never waits: the row lock of an INSERT would, for the whole first request.
     """
-    if not session.scalar(select(func.pg_try_advisory_xact_lock(lock_number(key)))):
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(advisory_lock_number(key)))):
         detail = "The first request with this key is still running."
         raise errors.Conflict(detail, code="request-in-progress", headers={"Retry-After": "1"})
     stored = session.scalar(STORED, {"caller": str(request.caller), "key": key})
@@ -192,7 +192,7 @@ def _stored_response_or_lock(key: str) -> Response | None:
     return Response(stored.body, stored.status, stored.headers | {"Idempotent-Replayed": "true"})
 
 
-def lock_number(key: str) -> int:
+def advisory_lock_number(key: str) -> int:
     """Return the number of the advisory lock of a key of the caller, a signed integer of 64 bits.
 
     The first request with the key has the lock as long as it runs.
@@ -200,7 +200,7 @@ def lock_number(key: str) -> int:
     return int.from_bytes(sha256(f"{request.caller} {key}".encode()).digest()[:8], signed=True)
 
 
-def find_stored(key: str) -> dict[str, Any] | None:
+def find_state_of_first_request(key: str) -> dict[str, Any] | None:
     """Return what is stored of the first request with a key of the caller, the body left out."""
     row = fetch_one(STORED_STATE, {"caller": str(request.caller), "key": key})
     return dict(zip(STORED_STATE.selected_columns.keys(), row, strict=True)) if row else None
@@ -226,7 +226,7 @@ def _run_in_savepoint_answering_conflicts(
         raise
 
 
-def _store_and_return_response(key: str, response: Response) -> Response:
+def _store_response_and_drop_oldest(key: str, response: Response) -> Response:
     body = response.get_data(as_text=True)
     values = {
         "fingerprint": _request_fingerprint(),

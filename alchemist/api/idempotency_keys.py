@@ -21,7 +21,7 @@ from .response import JsonResponse
 # PostgreSQL lists the two halves of the number of an advisory lock.
 IS_LOCKED = text(
     "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"
-    " AND (classid::bigint << 32) + objid::bigint = :lock_number"
+    " AND (classid::bigint << 32) + objid::bigint = :advisory_lock_number"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 
@@ -111,10 +111,10 @@ class IdempotencyKeyItem(Resource):
 
     @blp.doc(
         responses={
-            200: openapi.response("The state.", IdempotencyKeySchema, {}),
-            **openapi.error_responses(404, 406),
+            200: openapi.response_object("The state.", IdempotencyKeySchema, {}),
+            **openapi.with_common_error_responses(404, 406),
         },
-        **problem_codes.documented(*problem_codes.QUERY_CODES),
+        **problem_codes.as_operation_member(*problem_codes.QUERY_CODES),
     )
     def get(self, key: str) -> Response:
         """Get the state of an idempotency key
@@ -126,8 +126,10 @@ class IdempotencyKeyItem(Resource):
         """
         request.reject_parameters()
         # First the lock, then the row: a request that ends in between has left its row.
-        [(is_locked,)] = db.fetch_all(IS_LOCKED, {"lock_number": idempotency.lock_number(key)})
-        stored = idempotency.find_stored(key)
+        [(is_locked,)] = db.fetch_all(
+            IS_LOCKED, {"advisory_lock_number": idempotency.advisory_lock_number(key)}
+        )
+        stored = idempotency.find_state_of_first_request(key)
         if stored is None and not is_locked:
             raise errors.NotFound("No request of yours has this key.")
         values: dict[str, Any] = {"key": key, "state": "in-progress"} | dict.fromkeys(

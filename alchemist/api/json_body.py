@@ -111,7 +111,7 @@ def has_utf8_media_type(request: Request) -> bool:
     return bool(is_unambiguous) and charset in ("utf-8", "utf8")
 
 
-def check_media_type(request: Request, accepted: Sequence[str]) -> None:
+def check_media_type_and_coding(request: Request, accepted: Sequence[str]) -> None:
     """Raise UnsupportedMediaType unless the body has one of these media types, in UTF-8."""
     # The usual header needs no parsing.
     is_plain = request.content_type == JSON
@@ -156,22 +156,22 @@ def load_body(
     values that do not fit stored rows; without other errors, that is left to the service.
     """
     body = getattr(schema, "read_body", read_json)(request)
-    references_found = references.find_visible(schema, body)
+    references_found = references.find_visible_references(schema, body)
     if authorize:
         authorize(references_found)
-    loaded = load_without_lookup(schema, body, current or {})
+    loaded = load_collecting_errors(schema, body, current or {})
     errors_found = [*query_errors, *loaded.errors]
     if errors_found and hasattr(schema, "stored_errors"):
         errors_found += schema.stored_errors([loaded])
     is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
     if errors_found or not is_deferred:
-        errors_found += references.find_reference_errors(references_found)
+        errors_found += references.look_up_reference_errors(references_found)
     if errors_found:
         raise errors.UnprocessableContent.from_errors(errors_found)
     return Body(loaded.values, references_found if is_deferred else [])
 
 
-def load_without_lookup(
+def load_collecting_errors(
     schema: Schema,
     body: Any,
     current: Mapping[str, Any],
@@ -183,14 +183,16 @@ def load_without_lookup(
     `path` is where the part is in the body of the request. All parts share the limit of
     `unknown_fields`.
     """
-    unlisted = (unknown_fields or UnknownFieldLimit()).remove_unlisted(schema, body, path)
+    unlisted = (unknown_fields or UnknownFieldLimit()).remove_unlisted_and_return_errors(
+        schema, body, path
+    )
     try:
         values = schema.load(_without_unchanged_read_only_members(schema, body, current))
         details: list[ErrorDetail] = []
     except ValidationError as error:
         values = error.valid_data
         found = to_error_details(error.normalized_messages(), "json", path)
-        details = [_relabel_read_only(detail, schema, path) for detail in found]
+        details = [_relabel_unknown_as_read_only(detail, schema, path) for detail in found]
     details += [*references.duplicate_errors(schema, body, path), *unlisted]
     return LoadedBody(path, values or {}, current, details)
 
@@ -206,7 +208,9 @@ class LoadedBody(NamedTuple):
 
 def read_json(request: Request) -> Any:
     """Return the value of the body; raise UnsupportedMediaType, ContentTooLarge or BadRequest."""
-    check_media_type(request, (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,))
+    check_media_type_and_coding(
+        request, (JSON, MERGE_PATCH) if request.method == "PATCH" else (JSON,)
+    )
     request.json_body = loads_strict(request.body)
     return request.json_body
 
@@ -227,7 +231,9 @@ def _without_unchanged_read_only_members(
     }
 
 
-def _relabel_read_only(entry: ErrorDetail, schema: Schema, path: references.Path) -> ErrorDetail:
+def _relabel_unknown_as_read_only(
+    entry: ErrorDetail, schema: Schema, path: references.Path
+) -> ErrorDetail:
     name = entry.get("pointer", "").removeprefix(f"{references.json_pointer(path)}/")
     if entry["code"] == "unknown-field" and name in schema.dump_fields:
         return entry | {"code": "read-only", "detail": "This field is read-only."}

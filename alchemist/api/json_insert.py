@@ -31,15 +31,15 @@ from alchemist import database as db
 
 from . import database_errors
 from .json_select import json_object
-from .references import LookupShape, Reference, lookup_of, lookup_statement, unknown_references
+from .references import LookupShape, Reference, build_lookup, lookup_statement, unknown_references
 from .request import request
 from .row_inserts import (
     InsertShape,
-    audited_fields,
+    audited_field_names,
+    child_values_by_relationship,
     children_insert_ctes,
-    children_of,
+    insert_shape,
     set_or_default_values,
-    shape_of,
 )
 
 UNIQUE_VIOLATION = "23505"
@@ -61,10 +61,10 @@ def insert_returning_json(
     before the answer arrived.
     """
     row.pk = request.new_pk
-    values, children = set_or_default_values(row), children_of([row])
-    lookup = lookup_of(references)
+    values, children = set_or_default_values(row), child_values_by_relationship([row])
+    lookup = build_lookup(references)
     model: Any = type(row)
-    statement = _insert_statement(model, shape_of([values], children), schema, lookup.shape)
+    statement = _insert_statement(model, insert_shape([values], children), schema, lookup.shape)
     try:
         parameters = current_app.extensions["audit"].insert_parameters(row)
         parameters |= {f"inserted_{name}": value for name, value in values.items()}
@@ -84,11 +84,11 @@ def _was_inserted_before(model: Any, pk: UUID, error: IntegrityError) -> bool:
     """
     if database_errors.sqlstate(error) != UNIQUE_VIOLATION or db.uses_session_transaction():
         return False
-    return db.fetch_one(_select_pk(model), {"pk": pk}) is not None
+    return db.fetch_one(_select_and_lock_pk(model), {"pk": pk}) is not None
 
 
 @cache
-def _select_pk(model: Any) -> Select[Any]:
+def _select_and_lock_pk(model: Any) -> Select[Any]:
     """Return the SELECT of a pk.
 
     Its row lock makes it wait for the synchronous standby, as the commit of the row did before the
@@ -106,7 +106,7 @@ def _insert_statement(
     unknown = _unknown_keys_cte(lookup)
     inserted = _parent_insert_cte(db.table(model), names, unknown)
     sources = children_insert_ctes(model, inserted, children)
-    fields = audited_fields(model, frozenset([*names, *(key for key, _ in children)]))
+    fields = audited_field_names(model, frozenset([*names, *(key for key, _ in children)]))
     audit = current_app.extensions["audit"].insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()

@@ -91,13 +91,13 @@ def field_to_sql(
     columns. A list with `item_condition` leaves out other items.
     """
     if len(path) == 1 and hasattr(field, "row_to_sql"):
-        return _chosen_members(field, field.row_to_sql(row), row)
+        return _json_with_schema_members_only(field, field.row_to_sql(row), row)
     relationship = row._aliased_insp.mapper.relationships.get(path[0])
     if relationship is None:
         column: ColumnElement[Any] = getattr(row, path[0])
         if hasattr(field, "to_sql"):
             return field.to_sql(column)  # type: ignore[no-any-return]
-        return _chosen_members(field, column, row)
+        return _json_with_schema_members_only(field, column, row)
     model = relationship.entity.class_
     related = aliased(model, overrides.get(model))
     if len(path) > 1:
@@ -115,7 +115,7 @@ def field_to_sql(
     raise TypeError(f"{type(field).__name__} cannot serialize the relationship {relationship}.")
 
 
-def _chosen_members(
+def _json_with_schema_members_only(
     field: fields.Field[Any], value: ColumnElement[Any], row: Alias
 ) -> ColumnElement[Any]:
     """Return a JSON value; of the objects in an array, only the members that their schema has."""

@@ -57,30 +57,34 @@ class TextFormatter(logging.Formatter):
         """Return one line, with the stack of an exception in more lines."""
         time = datetime.fromtimestamp(record.created).astimezone()
         fields = getattr(record, "fields", {})
-        words = self._request(record, fields) if "status" in fields else self._message(record)
+        words = (
+            self._format_request(record, fields)
+            if "status" in fields
+            else self._format_message(record)
+        )
         lines = [f"{time:%H:%M:%S} {words}"]
         error = record.exc_info[1] if record.exc_info else None
         reasons = exception_type_and_message(error) if error else fields
         if "reason" in reasons:
-            lines.append(printable(f"  {reasons['exception']}: {reasons['reason']}"))
+            lines.append(escape_unprintable(f"  {reasons['exception']}: {reasons['reason']}"))
         if error:
             stack = "\n".join(_tracebacks_with_causes(error))
-            lines += [f"  {printable(line)}" for line in stack.split("\n")]
+            lines += [f"  {escape_unprintable(line)}" for line in stack.split("\n")]
         return "\n".join(lines)
 
-    def _request(self, record: logging.LogRecord, fields: dict[str, Any]) -> str:
+    def _format_request(self, record: logging.LogRecord, fields: dict[str, Any]) -> str:
         status = fields["status"]
         words = [
-            printable(fields.get("method", "")),
-            printable(getattr(record, "url_path", None) or ""),
+            escape_unprintable(fields.get("method", "")),
+            escape_unprintable(getattr(record, "url_path", None) or ""),
             self._coloured(str(status), STATUS_COLOURS.get(status // 100)),
             f"{fields['ms']:.1f} ms" if "ms" in fields else "",
             fields.get("code", ""),
         ]
         return " ".join(filter(None, words))
 
-    def _message(self, record: logging.LogRecord) -> str:
-        message = printable(record.getMessage())
+    def _format_message(self, record: logging.LogRecord) -> str:
+        message = escape_unprintable(record.getMessage())
         colour = LEVEL_COLOURS.get(record.levelname)
         return (
             f"{self._coloured(record.levelname.lower(), colour)} {message}" if colour else message
@@ -90,13 +94,13 @@ class TextFormatter(logging.Formatter):
         return f"\x1b[{colour}m{text}\x1b[0m" if self.has_colours and colour else text
 
 
-def is_probe(record: logging.LogRecord) -> bool:
+def is_probe_or_worker_start(record: logging.LogRecord) -> bool:
     """Return whether the record is a request of the liveness check, or a start of a worker."""
     is_liveness = getattr(record, "url_path", None) == "/livez"
     return is_liveness or str(record.msg).startswith("Booting worker")
 
 
-def formatter(log_format: str, *, is_terminal: bool) -> logging.Formatter:
+def create_formatter(log_format: str, *, is_terminal: bool) -> logging.Formatter:
     """Return the formatter for `json`, `text` or `auto`, which is text on a terminal.
 
     NO_COLOR, if it is not empty, switches colours off (no-color.org).
@@ -106,14 +110,14 @@ def formatter(log_format: str, *, is_terminal: bool) -> logging.Formatter:
     return TextFormatter(has_colours=is_terminal and not os.environ.get("NO_COLOR"))
 
 
-def printable(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """Return the text with control and format characters escaped, which could forge output."""
     if text.isprintable():
         return text
-    return "".join(char if _is_harmless(char) else ascii(char)[1:-1] for char in text)
+    return "".join(char if _is_printable(char) else ascii(char)[1:-1] for char in text)
 
 
-def _is_harmless(char: str) -> bool:
+def _is_printable(char: str) -> bool:
     category = unicodedata.category(char)
     return not category.startswith("C") and category not in ("Zl", "Zp")
 

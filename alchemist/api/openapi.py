@@ -14,7 +14,7 @@ REQUEST_ID_EXAMPLE = "0f8fad5bd9cb469fa16570867728950e"
 ETAG_EXAMPLE = '"6ad1ade520b9b8676f7b9542"'
 
 
-def header(
+def header_object(
     description: str, example: str | int, *, required: bool = True, **schema: Any
 ) -> dict[str, Any]:
     """Return a header object (OpenAPI 3.1 §4.8.21); `schema` adds to `type: string`.
@@ -30,38 +30,40 @@ def header(
 
 
 REQUEST_ID_HEADERS = {
-    "X-Request-ID": header("A new id, which is in the logs too.", REQUEST_ID_EXAMPLE),
+    "X-Request-ID": header_object("A new id, which is in the logs too.", REQUEST_ID_EXAMPLE),
 }
 # Components, because every response may have them.
 RATE_LIMIT_HEADERS = {
-    "RateLimit-Policy": header(
+    "RateLimit-Policy": header_object(
         "Only if requests are limited: the quota `q` in `w` seconds of each policy that this "
         "request is counted under (draft-ietf-httpapi-ratelimit-headers-11).",
         '"requests";q=600;w=60',
         required=False,
     ),
-    "RateLimit": header(
+    "RateLimit": header_object(
         "Only if requests are limited: the requests `r` that are left in the next `t` seconds.",
         '"requests";r=599;t=60',
         required=False,
     ),
 }
 COMMON_HEADERS = REQUEST_ID_HEADERS | {name: name for name in RATE_LIMIT_HEADERS}
-ETAG_HEADERS = {"ETag": header("The strong entity tag of the representation.", ETAG_EXAMPLE)}
+ETAG_HEADERS = {"ETag": header_object("The strong entity tag of the representation.", ETAG_EXAMPLE)}
 # The example of `Location` and of `Link` depends on the path: `docs` adds it.
 LOCATION_HEADERS = {
-    "Location": header("The path of the created row; not with `dry_run`.", "", required=False)
+    "Location": header_object(
+        "The path of the created row; not with `dry_run`.", "", required=False
+    )
 }
 LIST_HEADERS = {
-    "Link": header('RFC 8288: `rel="first"`, and `rel="next"` if there are more rows.', ""),
-    "X-Total-Count": header(
+    "Link": header_object('RFC 8288: `rel="first"`, and `rel="next"` if there are more rows.', ""),
+    "X-Total-Count": header_object(
         "Only with `count=exact`: at most 10,000.", 50, required=False, type="integer"
     ),
-    "X-Total-Count-Exceeded": header(
+    "X-Total-Count-Exceeded": header_object(
         "Only with `count=exact`, if there are more rows.", "true", required=False
     ),
 }
-RETRY_AFTER_HEADERS = {"Retry-After": header("Seconds to wait.", 1, type="integer")}
+RETRY_AFTER_HEADERS = {"Retry-After": header_object("Seconds to wait.", 1, type="integer")}
 
 ENTITY_TAG_PATTERN = r'(W/)?"[!#-~]*"'
 IF_NONE_MATCH = {
@@ -115,7 +117,7 @@ def path_parameter_example(name: str, example: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "example": example}
 
 
-def response(
+def response_object(
     description: str,
     schema: Any,
     headers: dict[str, Any],
@@ -130,7 +132,7 @@ def response(
     return {"description": description, "headers": COMMON_HEADERS | headers, **content}
 
 
-def error_responses(*statuses: int) -> dict[int, str]:
+def with_common_error_responses(*statuses: int) -> dict[int, str]:
     """Return references to the error responses of these statuses and of every operation.
 
     There is no `default`, so that tests can tell whether a response is documented.
@@ -144,7 +146,7 @@ def response_component_name(status: int) -> str:
     return errors.status_phrase(status).replace(" ", "")
 
 
-def request_body(
+def request_body_object(
     schema: Any, media_types: Iterable[str], description: str | None = None
 ) -> dict[str, Any]:
     """Return a request body object: required, with one schema for all media types."""
@@ -197,7 +199,7 @@ EXAMPLE_EXTENSIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def example(problem: ProblemType) -> dict[str, Any]:
+def example_problem(problem: ProblemType) -> dict[str, Any]:
     """Return example problem details (RFC 9457 §3) of a problem type."""
     has_location = problem.status == 422 or problem.code in EXAMPLE_ERROR_MEMBERS
     details = [_example_error_detail(problem)] if has_location else None

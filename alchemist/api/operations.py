@@ -98,10 +98,8 @@ def create_row(
     try:
         row = view(body.values, **path)
     except errors.UnprocessableContent as error:
-        find_reference_errors = references.find_reference_errors(body.references)
-        raise errors.UnprocessableContent.from_errors(
-            error.errors + find_reference_errors
-        ) from error
+        reference_errors = references.look_up_reference_errors(body.references)
+        raise errors.UnprocessableContent.from_errors(error.errors + reference_errors) from error
     inserted = insert_returning_json(schema, row, body.references)
     if inserted is None:
         return row, get_representation(schema, find(pk=row.pk, **path))

@@ -18,7 +18,7 @@ QUERY_CODES = ("invalid", "repeated-parameter", "unknown-parameter")
 NO_BODY_CODES = ("invalid", "unknown-field", "wrong-type")
 
 
-def documented(*codes: str, status: int | None = None) -> dict[str, Any]:
+def as_operation_member(*codes: str, status: int | None = None) -> dict[str, Any]:
     """Return the member of an operation object from which `docs` makes the error responses.
 
     `status` is for codes whose answer has another status than their problem type.

@@ -35,17 +35,17 @@ class ExpandedRow(Field[Any]):
         key = field_to_sql(self.key_field, [str(self.key_field.name)], row)
         query = select(json_object(self.schema, target)).where(target.pk == key)
         if self.expansion.owner:
-            owner_id = bindparam(_owner_parameter(self.expansion), type_=Uuid())
+            owner_id = bindparam(_owner_parameter_name(self.expansion), type_=Uuid())
             is_owner = getattr(target, self.expansion.owner) == owner_id
             query = query.where(or_(owner_id.is_(None), is_owner))
         return query.correlate(row).scalar_subquery()
 
 
-def _owner_parameter(expansion: Expansion) -> str:
+def _owner_parameter_name(expansion: Expansion) -> str:
     return f"owner_of_{expansion.model.__tablename__}"
 
 
-def with_projection(query: type[QuerySchema], schema: type[Schema]) -> type[QuerySchema]:
+def with_projection_parameters(query: type[QuerySchema], schema: type[Schema]) -> type[QuerySchema]:
     """Return the query schema with the parameters `fields` and, if `schema` has any, `expand`.
 
     The attribute of `fields` is `members`: `fields` is an attribute of every schema.
@@ -91,12 +91,12 @@ def may_be_requested(query_string: bytes) -> bool:
     return any(mark in query_string for mark in (b"fields", b"expand", b"%"))
 
 
-def statuses(schema: type[Schema]) -> list[int]:
+def expansion_error_statuses(schema: type[Schema]) -> list[int]:
     """Return the statuses of errors that expanding rows may have: 403 if one needs a permission."""
     return [403] if any(each.permission for each in _expansions(schema()).values()) else []
 
 
-def choose(
+def apply_projection(
     schema: Schema, query: db.Query, values: Mapping[str, Any]
 ) -> tuple[AnySchema, db.Query]:
     """Return the schema and the query for the values of `fields` and `expand`.
@@ -109,13 +109,16 @@ def choose(
     members = frozenset(values["members"]) if "members" in values else None
     expansions = _expansions(schema)
     owner_ids = {
-        _owner_parameter(expansions[name]): _require_permission(expansions[name]) for name in names
+        _owner_parameter_name(expansions[name]): _require_permission_and_return_owner(
+            expansions[name]
+        )
+        for name in names
     }
     projected = project(type(schema), members, names)
     return projected, query.with_parameters(owner_ids)
 
 
-def _require_permission(expansion: Expansion) -> Any:
+def _require_permission_and_return_owner(expansion: Expansion) -> Any:
     """Return the owner whose rows the caller may read, None for those of all owners."""
     if expansion.permission is None:
         return None
@@ -144,13 +147,15 @@ def _chosen_fields(
         if member not in expand and _is_chosen(member, members):
             if nested := _nested_schema(field):
                 _restrict_in_place(
-                    nested, _below(member, members), _below(member, expand) or frozenset()
+                    nested,
+                    _names_below(member, members),
+                    _names_below(member, expand) or frozenset(),
                 )
             yield name, field
         target = member.removesuffix("_id")
         if target in expand and target != member and _is_chosen(target, members):
             expansion = schema.expandable[target]
-            target_schema = project(expansion.schema, _below(target, members), frozenset())
+            target_schema = project(expansion.schema, _names_below(target, members), frozenset())
             yield target, ExpandedRow(expansion, field, target_schema)
 
 
@@ -158,7 +163,7 @@ def _is_chosen(member: str, members: Names) -> bool:
     return members is None or any(f"{each}.".startswith(f"{member}.") for each in members)
 
 
-def _below(member: str, names: Names) -> Names:
+def _names_below(member: str, names: Names) -> Names:
     """Return the names of the members of a nested object, None for all of them."""
     if names is None or member in names:
         return None

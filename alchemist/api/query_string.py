@@ -23,7 +23,7 @@ class QueryParser(FlaskParser):
         self, error: ValidationError, req: Any, schema: Schema, **_options: Any
     ) -> NoReturn:
         errors_found = to_error_details(error.messages_dict["query"], "query")
-        common = req.common_parameter_errors(_repeatable_parameters(schema))
+        common = req.repeated_and_dry_run_errors(_repeatable_parameters(schema))
         raise errors.UnprocessableContent.from_errors([*common, *errors_found])
 
     def parse(self, argmap: Any, req: Any = None, **options: Any) -> Any:
@@ -32,7 +32,7 @@ class QueryParser(FlaskParser):
         proxy: Any = req or self.get_default_request()
         request = proxy._get_current_object()
         values = super().parse(argmap, request, **options)
-        if common := request.common_parameter_errors(_repeatable_parameters(argmap)):
+        if common := request.repeated_and_dry_run_errors(_repeatable_parameters(argmap)):
             raise errors.UnprocessableContent.from_errors(common)
         return values
 

@@ -61,11 +61,11 @@ class LocalCounters:
             count, end = self._counters.get(key, (0, 0.0))
             if end <= now:
                 count, end = 0, now + WINDOW
-                self._drop_counters(now)
+                self._drop_expired_or_oldest(now)
             self._counters[key] = count + amount, end
         return count + amount, end - now
 
-    def _drop_counters(self, now: float) -> None:
+    def _drop_expired_or_oldest(self, now: float) -> None:
         """Drop those that have expired, and the oldest if there are too many."""
         counters = self._counters
         while counters and (
@@ -84,10 +84,10 @@ class RateLimiter:
         self._shared_from = 0.0
 
     @property
-    def is_unlimited(self) -> bool:
+    def has_no_limits(self) -> bool:
         return not self._limits
 
-    def count(self, policy: str, client: str | None, amount: int = 1) -> None:
+    def count_or_raise(self, policy: str, client: str | None, amount: int = 1) -> None:
         """Count a request of the client; raise RateLimited above the limit.
 
         With an amount of 0, raise it if the next request would be above the limit.
@@ -95,7 +95,7 @@ class RateLimiter:
         limit = self._limits.get(policy)
         if limit is None or client is None:
             return
-        count, exact_seconds = self._increment(f"{policy} {client}", amount)
+        count, exact_seconds = self._increment_shared_or_local(f"{policy} {client}", amount)
         seconds = ceil(exact_seconds) or 1
         remaining = limit - count if count < limit else 0
         quotas = request.environ.setdefault(ENVIRON_KEY, {})
@@ -104,7 +104,7 @@ class RateLimiter:
             detail = f"The limit is {limit} {policy.replace('-', ' ')} in {WINDOW} seconds."
             raise errors.RateLimited(detail, seconds)
 
-    def _increment(self, key: str, amount: int) -> tuple[int, float]:
+    def _increment_shared_or_local(self, key: str, amount: int) -> tuple[int, float]:
         """Increment the shared counter or, while its storage fails, one of this process."""
         if self._shared and monotonic() >= self._shared_from:
             try:
@@ -135,29 +135,29 @@ def count_as_costly(view: View) -> View:
     return view
 
 
-def count_request(view: Callable[..., Any]) -> None:
+def count_request_or_raise(view: Callable[..., Any]) -> None:
     """Count this request under the policies that its view and its query have.
 
     Raise RateLimited if the client is above a limit.
     """
     rate_limiter = current_limiter()
-    if rate_limiter.is_unlimited:
+    if rate_limiter.has_no_limits:
         return
     current = current_request()
     client = _client_of(current)
-    rate_limiter.count(REQUESTS, client)
+    rate_limiter.count_or_raise(REQUESTS, client)
     if getattr(view, "is_costly", False) or _has_costly_parameters(current):
-        rate_limiter.count(COSTLY_REQUESTS, client)
+        rate_limiter.count_or_raise(COSTLY_REQUESTS, client)
 
 
-def count_costly_request() -> None:
+def count_costly_request_or_raise() -> None:
     """Count this request as costly; raise RateLimited if the client is above the limit."""
-    current_limiter().count(COSTLY_REQUESTS, _client_of(request))
+    current_limiter().count_or_raise(COSTLY_REQUESTS, _client_of(request))
 
 
 def _client_of(request: Request) -> str | None:
     token_id = request.caller.token_id
-    return f"token {token_id.hex}" if token_id else network(request.client_address)
+    return f"token {token_id.hex}" if token_id else address_or_network(request.client_address)
 
 
 def _has_costly_parameters(request: Request) -> bool:
@@ -176,7 +176,7 @@ def limit_misses(policy: str, field: str) -> Callable[[View], View]:
         def wrapper(*args: Any, **path: Any) -> Any:
             client = f"user {request.caller}"
             try:
-                current_limiter().count(policy, client, 0)
+                current_limiter().count_or_raise(policy, client, 0)
             except errors.RateLimited:
                 body = loads_strict(request.body)
                 if isinstance(body, dict) and body.get(field) is not None:
@@ -185,7 +185,7 @@ def limit_misses(policy: str, field: str) -> Callable[[View], View]:
                 return view(*args, **path)
             except errors.ApiError as error:
                 if any(each.get("pointer") == f"#/{field}" for each in error.errors):
-                    current_limiter().count(policy, client)
+                    current_limiter().count_or_raise(policy, client)
                 raise
 
         return cast(View, wrapper)
@@ -199,14 +199,14 @@ def shorten_timeout_of_anonymous_searches() -> None:
         deadline.limit_waits(current_app.extensions["anonymous_search_timeout"])
 
 
-def address() -> str | None:
+def client_address_or_network() -> str | None:
     """Return the IPv4 address of the client, or its IPv6 network; None if it is unknown."""
-    return network(request.client_address)
+    return address_or_network(request.client_address)
 
 
 # Bounded, because clients choose their addresses.
 @lru_cache(maxsize=1024)
-def network(text: str) -> str | None:
+def address_or_network(text: str) -> str | None:
     """Return an IPv4 address, or the network of /64 of an IPv6 address; None for other text.
 
     One IPv6 client has such a network (RFC 6177), and so as many addresses as it likes.
@@ -217,7 +217,7 @@ def network(text: str) -> str | None:
     return str(parsed) if parsed.version == 4 else f"{parsed.packed[:8].hex()}/64"
 
 
-def headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
+def rate_limit_headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the RateLimit headers of a request (draft-ietf-httpapi-ratelimit-headers-11)."""
     quotas: Mapping[str, tuple[int, int, int]] | None = environ.get(ENVIRON_KEY)
     if not quotas:

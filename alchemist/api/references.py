@@ -93,14 +93,16 @@ def restrict_lookup(model: type[Any], is_visible: Visibility) -> None:
 _restrictions: dict[type[Any], Visibility] = {}
 
 
-def find_all(schema: Schema, body: Any, path: Path = ()) -> list[Reference]:
+def find_references(schema: Schema, body: Any, path: Path = ()) -> list[Reference]:
     """Return the references in `body`, which is at `path` of the body of the request."""
     return list(_references_in_object(schema, body, path))
 
 
-def find_visible(schema: Schema, body: Any, path: Path = ()) -> list[Reference]:
+def find_visible_references(schema: Schema, body: Any, path: Path = ()) -> list[Reference]:
     """Return the references in `body` that the caller may look up."""
-    return [reference for reference in find_all(schema, body, path) if _is_visible(reference)]
+    return [
+        reference for reference in find_references(schema, body, path) if _is_visible(reference)
+    ]
 
 
 def _is_visible(reference: Reference) -> bool:
@@ -108,21 +110,21 @@ def _is_visible(reference: Reference) -> bool:
     return is_visible is None or is_visible(reference.key)
 
 
-def find_reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
+def look_up_reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
     """Look up all references in one statement, and return what is wrong with them.
 
     A row does not exist, or one of its read-only values is another than the body repeats.
     """
     if not references:
         return []
-    lookup = lookup_of(references)
+    lookup = build_lookup(references)
     rows = db.fetch_all(lookup_statement(lookup.shape), lookup.parameters)
     targets = list(lookup.keys)
     columns = {(targets[number], key): values for number, key, values in rows}
     return [
         error
         for reference in references
-        for error in _reference_errors(
+        for error in _missing_row_or_changed_value_errors(
             reference, columns[reference.target, str(reference.lookup_key)]
         )
     ]
@@ -137,7 +139,7 @@ def unknown_references(
     return [each for each in references if (each.target, str(each.lookup_key)) in unknown]
 
 
-def lookup_of(references: Iterable[Reference]) -> Lookup:
+def build_lookup(references: Iterable[Reference]) -> Lookup:
     lookup = Lookup({}, {})
     for reference in references:
         lookup.keys.setdefault(reference.target, set()).add(reference.lookup_key)
@@ -173,7 +175,9 @@ def _keys_parameter(number: int, target: Target) -> BindParameter[Any]:
     return bindparam(f"keys_{number}", type_=ARRAY(kind))
 
 
-def _reference_errors(reference: Reference, row: dict[str, Any] | None) -> Iterator[ErrorDetail]:
+def _missing_row_or_changed_value_errors(
+    reference: Reference, row: dict[str, Any] | None
+) -> Iterator[ErrorDetail]:
     if row is None:
         yield reference.error
         return

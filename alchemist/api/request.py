@@ -231,7 +231,7 @@ class Request(flask.Request):
             parameters.pop("dry_run", None)
         return parameters
 
-    def common_parameter_errors(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
+    def repeated_and_dry_run_errors(self, list_names: Collection[str] = ()) -> list[ErrorDetail]:
         """Return the errors of `dry_run`, and of repeated parameters that `list_names` lacks."""
         if self.is_lenient:
             return []
@@ -244,7 +244,7 @@ class Request(flask.Request):
         if self.is_lenient or not self.query_string:
             return []
         unknown = [unknown_parameter_error(name) for name in self.query_parameters()]
-        return [*self.common_parameter_errors(), *unknown]
+        return [*self.repeated_and_dry_run_errors(), *unknown]
 
     def reject_parameters(self) -> None:
         """Raise UnprocessableContent if there is a query: the operation takes no parameters."""

@@ -77,15 +77,17 @@ class Resource(MethodView):
         view = getattr(self, method)
         current.is_public = self.permissions[method] is PUBLIC
         current.caller = current_app.extensions["authenticate"]()
-        rate_limits.count_request(view)
+        rate_limits.count_request_or_raise(view)
         current.caller.require(self.permissions[method])
         if not self.ignores_accept:
             _check_accept(view)
         current.is_dry_run = current.dry_run == "true"
-        mode = self._transaction_mode(view, method)
+        mode = self._commit_mode(view, method)
         if method != "get":
-            return self._add_position(_run(view, mode, path))
-        return _run(view, mode, path, current.position if self.has_positions else db.UNREACHABLE)
+            return self._add_position(_run_with_retries_and_commit(view, mode, path))
+        return _run_with_retries_and_commit(
+            view, mode, path, current.position if self.has_positions else db.UNREACHABLE
+        )
 
     def _add_position(self, response: ResponseReturnValue) -> ResponseReturnValue:
         """Add the position of the write, if reads need it."""
@@ -94,7 +96,7 @@ class Resource(MethodView):
             response.headers["Alchemist-Position"] = str(position)
         return response
 
-    def _transaction_mode(self, view: Any, method: str) -> CommitMode:
+    def _commit_mode(self, view: Any, method: str) -> CommitMode:
         """Return the declared mode: reads, and what is a single statement, need no transaction.
 
         A dry run needs one to roll back.
@@ -107,7 +109,7 @@ class Resource(MethodView):
         return CommitMode.AUTOCOMMIT if is_single else CommitMode.SESSION
 
 
-def _run(
+def _run_with_retries_and_commit(
     view: Any, mode: CommitMode, path: Mapping[str, Any], position: db.Position | None = None
 ) -> ResponseReturnValue:
     """Call the view, commit once, and return its response.
@@ -126,8 +128,8 @@ def _run(
                 request.retries = attempt
                 time.sleep(random.uniform(0.002, 0.02) * attempt)  # noqa: S311
             else:
-                return _end_transaction_and_return(response)
-        return _end_transaction_and_return(view(**path))
+                return _commit_or_roll_back_dry_run(response)
+        return _commit_or_roll_back_dry_run(view(**path))
 
 
 def _plural(noun: str) -> str:
@@ -161,7 +163,7 @@ def _check_accept(view: Any) -> None:
         raise errors.NotAcceptable(f"The answer is {names}, which the Accept header excludes.")
 
 
-def _end_transaction_and_return(response: ResponseReturnValue) -> ResponseReturnValue:
+def _commit_or_roll_back_dry_run(response: ResponseReturnValue) -> ResponseReturnValue:
     """Commit the session, if the view used it, before the response is sent.
 
     In a dry run, check what a commit would check, and roll back.

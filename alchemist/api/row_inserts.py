@@ -25,22 +25,24 @@ RowsByRelationship = dict[str, Rows]
 InsertShape = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def shape_of(rows: Rows, children: RowsByRelationship) -> InsertShape:
-    return tuple((name, _names_in(each)) for name, each in {"inserted": rows, **children}.items())
+def insert_shape(rows: Rows, children: RowsByRelationship) -> InsertShape:
+    return tuple(
+        (name, _column_names(each)) for name, each in {"inserted": rows, **children}.items()
+    )
 
 
-def _names_in(rows: Rows) -> tuple[str, ...]:
+def _column_names(rows: Rows) -> tuple[str, ...]:
     if len(rows) == 1:
         return tuple(rows[0])
     return tuple(sorted({name for row in rows for name in row}))
 
 
-def children_of(rows: Sequence[Any]) -> RowsByRelationship:
+def child_values_by_relationship(rows: Sequence[Any]) -> RowsByRelationship:
     """Return the values of all children of the rows, by their relationship."""
     by_relationship = {}
     model: Any = type(rows[0])
     for relationship in _relationships_to_children(model):
-        foreign_key = _foreign_key(relationship)
+        foreign_key = _foreign_key_name(relationship)
         children = [
             {foreign_key: row.pk} | set_or_default_values(child)
             for row in rows
@@ -56,7 +58,7 @@ def _relationships_to_children(model: Any) -> list[RelationshipProperty[Any]]:
     return [each for each in inspect(model).relationships if each.uselist]
 
 
-def _foreign_key(relationship: RelationshipProperty[Any]) -> str:
+def _foreign_key_name(relationship: RelationshipProperty[Any]) -> str:
     [(_pk, foreign_key)] = relationship.local_remote_pairs or ()
     return str(foreign_key.key)
 
@@ -65,13 +67,15 @@ def set_or_default_values(row: Any) -> dict[str, Any]:
     """Return the values that were set, and those that Python makes for the other columns."""
     given = vars(row)
     return {
-        column.name: given[column.name] if column.name in given else _python_value(column, given)
+        column.name: given[column.name]
+        if column.name in given
+        else _derived_or_default_value(column, given)
         for column in row.__table__.c
         if column.name in given or column.default is not None
     }
 
 
-def _python_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
+def _derived_or_default_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
     """Return the value of a column that was not set: derived from others, or its default."""
     if db.is_derived(column):
         return db.derived_value(column, values)
@@ -80,7 +84,7 @@ def _python_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
 
 
 @cache
-def audited_fields(model: Any, names: frozenset[str]) -> list[str]:
+def audited_field_names(model: Any, names: frozenset[str]) -> list[str]:
     """Return the names without those that are in every row, or that Python derives."""
     derived = {each.name for each in db.table(model).columns if db.is_derived(each)}
     return sorted(names - derived - {"pk"})

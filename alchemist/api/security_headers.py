@@ -76,7 +76,7 @@ class SecurityHeadersMiddleware:
             fields = [field for value in vary for field in value.split(", ")]
             others = [(name, value) for name, value in headers if name != "Vary"]
             merged_vary = ("Vary", ", ".join(dict.fromkeys([*fields, *self.vary])))
-            limits = rate_limits.headers(environ)
+            limits = rate_limits.rate_limit_headers(environ)
             return start_response(status, [*others, *missing, *limits, merged_vary], *exc_info)
 
         return self.app(environ, start)

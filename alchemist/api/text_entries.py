@@ -34,7 +34,7 @@ def read_ndjson(lines: Iterable[bytes], _schemas: Sequence[Schema]) -> Iterator[
     """Yield the JSON value of each line; empty lines are skipped. Raise BadRequest."""
     for number, line in enumerate(decoded_lines(lines), 1):
         if line.strip():
-            yield TextEntry(_loads(line, number), number)
+            yield TextEntry(_loads_line(line, number), number)
 
 
 def read_csv(lines: Iterable[bytes], schemas: Sequence[Schema]) -> Iterator[TextEntry]:
@@ -52,17 +52,20 @@ def read_csv(lines: Iterable[bytes], schemas: Sequence[Schema]) -> Iterator[Text
         for schema in reversed(schemas)
         for name, field in schema.fields.items()
     }
-    names = _checked_names(header, known)
+    names = _check_header_names(header, known)
     columns = {name: number for number, name in enumerate(names, 1)}
-    readers = [(name, _converter(known[name][0]), _has_null(*known[name])) for name in names]
+    readers = [
+        (name, _text_to_json_converter(known[name][0]), _accepts_null(*known[name]))
+        for name in names
+    ]
     for record in records:
         if len(record.fields) != len(names):
             detail = f"It has {len(record.fields)} fields; the first line has {len(names)}."
             raise syntax_error(record.line, detail)
-        yield TextEntry(_object(record, readers), record.line, columns)
+        yield TextEntry(_record_to_object(record, readers), record.line, columns)
 
 
-def _checked_names(header: Record, known: Mapping[str, Any]) -> list[str]:
+def _check_header_names(header: Record, known: Mapping[str, Any]) -> list[str]:
     """Return the names of the columns; raise an error for unknown and repeated ones."""
     names = [name or "" for name in header.fields]
     if len(names) == 1 and names[0] not in known and re.search(r"[;\t]", names[0]):
@@ -84,11 +87,13 @@ def _checked_names(header: Record, known: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _has_null(field: Field[Any], is_writable: bool) -> bool:
+def _accepts_null(field: Field[Any], is_writable: bool) -> bool:
     return field.allow_none and is_writable
 
 
-def _object(record: Record, readers: Sequence[tuple[str, Convert, bool]]) -> dict[str, Any]:
+def _record_to_object(
+    record: Record, readers: Sequence[tuple[str, Convert, bool]]
+) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for column, ((name, convert, has_null), text) in enumerate(
         zip(readers, record.fields, strict=True), 1
@@ -103,7 +108,7 @@ def _object(record: Record, readers: Sequence[tuple[str, Convert, bool]]) -> dic
     return body
 
 
-def _converter(field: Field[Any]) -> Convert:
+def _text_to_json_converter(field: Field[Any]) -> Convert:
     """Return the function that makes the JSON value of a field from its text in CSV."""
     if isinstance(field, List | Nested):
         return lambda text: loads_strict(text.encode())
@@ -114,7 +119,7 @@ def _converter(field: Field[Any]) -> Convert:
     return lambda text: text
 
 
-def _loads(line: str, number: int) -> Any:
+def _loads_line(line: str, number: int) -> Any:
     try:
         return loads_strict(line.encode())
     except errors.BadRequest as error:
@@ -122,17 +127,17 @@ def _loads(line: str, number: int) -> Any:
 
 
 @contextmanager
-def located_errors(entries: Sequence[TextEntry]) -> Iterator[None]:
+def add_lines_to_errors(entries: Sequence[TextEntry]) -> Iterator[None]:
     """Add to each error in an entry the line and, in CSV, the number of the column."""
     try:
         yield
     except errors.ApiError as error:
         for detail in error.errors:
-            detail.update(_place(detail.get("pointer", ""), entries))
+            detail.update(_line_and_column(detail.get("pointer", ""), entries))
         raise
 
 
-def _place(pointer: str, entries: Sequence[TextEntry]) -> ErrorDetail:
+def _line_and_column(pointer: str, entries: Sequence[TextEntry]) -> ErrorDetail:
     match = re.match(r"#/([0-9]+)(?:/([^/]+))?", pointer)
     entry = entries[int(match[1])] if match else TextEntry(None)
     if match is None or entry.line is None:

@@ -51,7 +51,7 @@ def _value(column: Column[Any], row: Mapping[str, Any]) -> Any:
     return db.derived_value(column, row) or None if db.is_derived(column) else row.get(column.name)
 
 
-def find_repeated(model: Any, rows: Values) -> Iterator[tuple[TakenValue, int]]:
+def find_repeated_values(model: Any, rows: Values) -> Iterator[tuple[TakenValue, int]]:
     """Yield each unique value that an earlier row has, with the number of that row."""
     for key in _unique_keys(model):
         first: dict[tuple[Any, ...], int] = {}
@@ -60,7 +60,7 @@ def find_repeated(model: Any, rows: Values) -> Iterator[tuple[TakenValue, int]]:
                 yield TakenValue(number, key), first[values]
 
 
-def find_taken(model: Any, rows: Values) -> Iterator[TakenValue]:
+def find_taken_values(model: Any, rows: Values) -> Iterator[TakenValue]:
     """Yield each unique value that a stored row has that is none of these."""
     pks = [row["pk"] for row in rows]
     for key in _unique_keys(model):
@@ -70,12 +70,12 @@ def find_taken(model: Any, rows: Values) -> Iterator[TakenValue]:
             for number, values in _values_of_key(rows, key)
         ]
         parameters = {"own": db.to_json(own), "pks": pks}
-        for (number,) in db.session.execute(_taken_statement(key.columns), parameters):
+        for (number,) in db.session.execute(_select_taken_numbers(key.columns), parameters):
             yield TakenValue(number, key)
 
 
 @cache
-def _taken_statement(columns: tuple[Column[Any], ...]) -> Select[Any]:
+def _select_taken_numbers(columns: tuple[Column[Any], ...]) -> Select[Any]:
     types = {"number": Integer()} | {each.name: db.json_type(each.type) for each in columns}
     own, table = db.json_rows("own", types), columns[0].table
     are_equal = [each == own.c[each.name] for each in columns]

@@ -21,24 +21,26 @@ class UnknownFieldLimit:
         self._unlisted: list[ErrorDetail] = []
         self._left = MAX_ERRORS
 
-    def remove_unlisted(self, schema: Schema, body: Any, path: Path) -> list[ErrorDetail]:
+    def remove_unlisted_and_return_errors(
+        self, schema: Schema, body: Any, path: Path
+    ) -> list[ErrorDetail]:
         """Remove unknown fields of a body after the first 100; return an error for each."""
         self._unlisted = []
         if schema.unknown == RAISE:
-            self._visit(schema, body, path)
+            self._remove_from_value(schema, body, path)
         return self._unlisted
 
-    def _visit(self, node: Schema | Field[Any], value: Any, path: Path) -> None:
+    def _remove_from_value(self, node: Schema | Field[Any], value: Any, path: Path) -> None:
         if isinstance(node, List) and isinstance(value, list) and len(value) <= node.max:
             for index, item in enumerate(value):
-                self._visit(node.inner, item, (*path, index))
+                self._remove_from_value(node.inner, item, (*path, index))
         elif isinstance(node, Nested):
-            self._visit(node.schema, value, path)
+            self._remove_from_value(node.schema, value, path)
         elif isinstance(node, Schema) and isinstance(value, dict):
             self._remove_from_object(node, value, path)
             for name, field in node.load_fields.items():
                 if isinstance(field, List | Nested) and name in value:
-                    self._visit(field, value[name], (*path, name))
+                    self._remove_from_value(field, value[name], (*path, name))
 
     def _remove_from_object(self, schema: Schema, value: dict[str, Any], path: Path) -> None:
         if value.keys() <= schema.fields.keys():

@@ -12,7 +12,7 @@ from flask import Flask
 from alchemist import database as db
 from alchemist.api.batch_resource import MAX_ENTRIES
 from alchemist.api.batches import BatchOperation, store_entries
-from alchemist.api.text_entries import TextEntry, located_errors, read_csv, read_ndjson
+from alchemist.api.text_entries import TextEntry, add_lines_to_errors, read_csv, read_ndjson
 from alchemist.errors import (
     ApiError,
     BadRequest,
@@ -143,7 +143,7 @@ def _read_chunks(
 def _store_all(run: Import, chunks: Iterator[list[TextEntry]]) -> None:
     for chunk in chunks:
         try:
-            with db.session.begin_nested(), located_errors(chunk):
+            with db.session.begin_nested(), add_lines_to_errors(chunk):
                 stored = store_entries(run.operation, [entry.body for entry in chunk])
         except (Conflict, Forbidden, UnprocessableContent) as error:
             # The entries of other chunks are checked, too.

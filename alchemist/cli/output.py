@@ -5,12 +5,12 @@ from typing import Any
 
 import click
 
-from alchemist.api.log_formats import printable
+from alchemist.api.log_formats import escape_unprintable
 
 
 def escape(text: Any) -> str:
     """Return lines whose control and format characters are escaped."""
-    return "\n".join(map(printable, str(text).split("\n")))
+    return "\n".join(map(escape_unprintable, str(text).split("\n")))
 
 
 def echo(text: Any, *, err: bool = False) -> None:
@@ -20,7 +20,7 @@ def echo(text: Any, *, err: bool = False) -> None:
 
 def echo_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a header and rows in columns that are as wide as their longest cell."""
-    lines = [[printable(cell) for cell in row] for row in (header, *rows)]
+    lines = [[escape_unprintable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

@@ -12,7 +12,7 @@ PARAMETER: Json = {
     "answer has the header `Dry-Run: true` and no `Location`.",
     "schema": {"type": "boolean", "examples": [True]},
 }
-HEADER = openapi.header("Only of a dry run: nothing was written.", "true", required=False)
+HEADER = openapi.header_object("Only of a dry run: nothing was written.", "true", required=False)
 
 
 def add(document: Json) -> None:

@@ -29,10 +29,10 @@ AUTH_RESPONSES = {
     for status in (401, 403)
 }
 DEPRECATION_HEADERS = {
-    "Deprecation": openapi.header(
+    "Deprecation": openapi.header_object(
         "Since when the operation is deprecated (RFC 9745).", v1.DEPRECATION_DATE
     ),
-    "Link": openapi.header(
+    "Link": openapi.header_object(
         "The operation that replaces it.", '</api/v2/potions>; rel="successor-version"'
     ),
 }
@@ -258,7 +258,7 @@ def _add_deprecation_headers(document: Json, sunset: str | None) -> None:
     ]
     headers = dict(DEPRECATION_HEADERS)
     if sunset:
-        headers["Sunset"] = openapi.header("When the operation ends (RFC 8594).", sunset)
+        headers["Sunset"] = openapi.header_object("When the operation ends (RFC 8594).", sunset)
     for response in (*responses, *document["components"]["responses"].values()):
         if "$ref" not in response:
             response["headers"] |= headers

@@ -6,7 +6,7 @@ from .example_values import Json
 
 NAME = "Alchemist-Position"
 EXAMPLE = "1-16/B374D848"
-HEADER = openapi.header(
+HEADER = openapi.header_object(
     "Only if standbys are read by position: send it with later reads that must see this write.",
     EXAMPLE,
     required=False,

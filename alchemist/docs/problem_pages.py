@@ -32,7 +32,9 @@ def show_problem(code: str) -> Response:
     if problem is None:
         # Of werkzeug: a browser gets a page.
         raise NotFound
-    return _html_or_json("problem.html", _summary(problem) | {"example": openapi.example(problem)})
+    return _html_or_json(
+        "problem.html", _summary(problem) | {"example": openapi.example_problem(problem)}
+    )
 
 
 def _summary(problem: ProblemType) -> dict[str, Any]:

@@ -71,4 +71,4 @@ def _example_codes(response: Json) -> set[str]:
 
 def _problem_example(code: str) -> dict[str, Any]:
     problem = PROBLEM_TYPES[code]
-    return {"description": problem.description, "value": openapi.example(problem)}
+    return {"description": problem.description, "value": openapi.example_problem(problem)}

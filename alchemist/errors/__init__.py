@@ -6,7 +6,7 @@ from .catalogue import (
     ProblemType,
     code_for_status,
     problem_details,
-    register,
+    register_problem_type,
     status_phrase,
 )
 from .exceptions import (
@@ -51,6 +51,6 @@ __all__ = [
     "UnsupportedMediaType",
     "code_for_status",
     "problem_details",
-    "register",
+    "register_problem_type",
     "status_phrase",
 ]

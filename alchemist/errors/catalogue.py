@@ -31,7 +31,7 @@ class ProblemType:
 PROBLEM_TYPES: dict[str, ProblemType] = {}
 
 
-def register(code: str, status: int, description: str, example: str) -> None:
+def register_problem_type(code: str, status: int, description: str, example: str) -> None:
     """Add a problem type; `example` is a detail as clients get it."""
     PROBLEM_TYPES[code] = ProblemType(code, status, description, example)
 

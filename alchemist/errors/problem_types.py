@@ -1,6 +1,6 @@
 """The problem types that any operation may return."""
 
-from .catalogue import register
+from .catalogue import register_problem_type
 
 for problem_type in (
     (
@@ -205,4 +205,4 @@ for problem_type in (
         "No ingredient 01935f2e-7c1a-7b3e-9d3c-0123456789ab.",
     ),
 ):
-    register(*problem_type)
+    register_problem_type(*problem_type)

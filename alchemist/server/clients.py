@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from alchemist.api.rate_limits import network
+from alchemist.api.rate_limits import address_or_network
 from alchemist.api.trusted_proxies import TrustedProxies
 
 from .connection import Connection
@@ -24,6 +24,6 @@ class Clients:
         # A peer on a unix socket has no address.
         peer = connection.client[0] if isinstance(connection.client, tuple) else ""
         environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": ",".join(forwarded)}
-        if address := network(self._trusted_proxies.client_address(environ)):
+        if address := address_or_network(self._trusted_proxies.client_address(environ)):
             yield address
         yield from (value for name, value in headers if name == "AUTHORIZATION")

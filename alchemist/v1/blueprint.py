@@ -34,7 +34,7 @@ MAX_MIB = 16
 # Bytes of all rows together. A thread needs a multiple of it while it answers.
 MAX_BYTES = MAX_MIB * 1024 * 1024
 
-errors.register(
+errors.register_problem_type(
     "list-too-long",
     400,
     f"Version 1 returns a list as one array of at most {MAX_ROWS:,} rows and {MAX_MIB} MiB. "
@@ -214,8 +214,8 @@ def document_body(wrapper: View, view: View, schema: Schema, documented: Schema)
     return openapi.documented_like(
         wrapper,
         view,
-        requestBody=openapi.request_body(documented, [JSON]),
-        **problem_codes.documented(*problem_codes.codes_for_body(schema)),
+        requestBody=openapi.request_body_object(documented, [JSON]),
+        **problem_codes.as_operation_member(*problem_codes.codes_for_body(schema)),
     )
 
 
@@ -228,15 +228,15 @@ def document_responses(
 ) -> View:
     """Document responses: of a success the description and schema, of an error the status."""
     responses = {
-        status: openapi.response(description, schema, {})
+        status: openapi.response_object(description, schema, {})
         for status, (description, schema) in successes.items()
     }
     return openapi.documented_like(
         wrapper,
         view,
-        responses={**responses, **openapi.error_responses(*errors)},
+        responses={**responses, **openapi.with_common_error_responses(*errors)},
         deprecated=True,
-        **problem_codes.documented(*problems),
+        **problem_codes.as_operation_member(*problems),
     )
 
 

@@ -163,8 +163,8 @@ def reject_several_currencies(view: Callable[..., Any]) -> Callable[..., Any]:
     return openapi.documented_like(
         wrapper,
         view,
-        responses=openapi.error_responses(409),
-        **problem_codes.documented("mixed-currencies", status=409),
+        responses=openapi.with_common_error_responses(409),
+        **problem_codes.as_operation_member("mixed-currencies", status=409),
     )
 
 
@@ -189,7 +189,7 @@ class V1OrderList(Resource):
         in_session=True,
         problems=["mixed-currencies", "out-of-stock", "too-many-open-orders"],
     )
-    @blp.doc(**problem_codes.documented("unknown-reference", status=400))
+    @blp.doc(**problem_codes.as_operation_member("unknown-reference", status=400))
     def post(self, values: dict[str, Any]) -> Order:
         """Place an order
 

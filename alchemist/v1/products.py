@@ -96,7 +96,7 @@ class V1ProductList(Resource):
         conflict_detail=CONFLICT,
         problems=["already-exists", "out-of-range"],
     )
-    @blp.doc(**problem_codes.documented("unknown-reference", status=400))
+    @blp.doc(**problem_codes.as_operation_member("unknown-reference", status=400))
     def post(self, values: dict[str, Any]) -> Product:
         """Create a product
 

@@ -47,8 +47,8 @@ class V1Root(Resource):
     @blp.doc(
         deprecated=True,
         responses={
-            200: openapi.response("It runs.", RootSchema, {}),
-            **openapi.error_responses(),
+            200: openapi.response_object("It runs.", RootSchema, {}),
+            **openapi.with_common_error_responses(),
         },
     )
     def get(self) -> Response:
@@ -65,8 +65,8 @@ class V1Health(Resource):
     @blp.doc(
         deprecated=True,
         responses={
-            200: openapi.response("It runs.", HEALTH_SCHEMA, {}),
-            **openapi.error_responses(),
+            200: openapi.response_object("It runs.", HEALTH_SCHEMA, {}),
+            **openapi.with_common_error_responses(),
         },
     )
     def get(self) -> Response:

@@ -81,7 +81,7 @@ class V1UserItem(Resource):
 
     @blp.arguments(UserQuery(), location="query")
     @blp.retrieve(UserSchema)
-    @blp.doc(**problem_codes.documented("required", "wrong-type"))
+    @blp.doc(**problem_codes.as_operation_member("required", "wrong-type"))
     def get(self, query: dict[str, Any]) -> Query:
         """Get a user"""
         return service.by_pk(query["id"], only_user_id=request.caller.owner_filter("users:read"))

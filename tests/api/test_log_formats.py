@@ -44,10 +44,10 @@ def test_text_is_for_terminals_unless_it_is_configured(root_logger, log_format, 
 
 
 def test_no_color_switches_colours_off(monkeypatch):
-    assert log_formats.formatter("auto", is_terminal=True).has_colours
-    assert not log_formats.formatter("text", is_terminal=False).has_colours
+    assert log_formats.create_formatter("auto", is_terminal=True).has_colours
+    assert not log_formats.create_formatter("text", is_terminal=False).has_colours
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not log_formats.formatter("auto", is_terminal=True).has_colours
+    assert not log_formats.create_formatter("auto", is_terminal=True).has_colours
 
 
 @pytest.fixture
@@ -118,4 +118,4 @@ def test_the_server_writes_text_without_probes(fresh_database, tmp_path):
 
 def test_printable_keeps_all_that_is_harmless():
     text = "Génépi 🍕 茶\u00a0\u3000x"
-    assert log_formats.printable(text) == text
+    assert log_formats.escape_unprintable(text) == text

@@ -131,7 +131,7 @@ def repeated(body):
 
 def errors_of(body):
     """Return what is wrong with the references of a body, and what its unique list has twice."""
-    found = references.find_reference_errors(references.find_visible(SCHEMA, body))
+    found = references.look_up_reference_errors(references.find_visible_references(SCHEMA, body))
     return [*found, *references.duplicate_errors(SCHEMA, body)]
 
 
@@ -215,7 +215,7 @@ def test_a_row_deleted_after_its_lookup_is_reported_with_its_pointer(
     client = make_committing_app().test_client()
     kept, gone = make_ingredient(), make_ingredient()
     db.session.commit()
-    pk, look = gone.pk, references.find_reference_errors
+    pk, look = gone.pk, references.look_up_reference_errors
 
     def look_and_delete(*args):
         found = look(*args)
@@ -223,7 +223,7 @@ def test_a_row_deleted_after_its_lookup_is_reported_with_its_pointer(
             other.execute(text("DELETE FROM ingredients WHERE pk = :pk"), {"pk": pk})
         return found
 
-    monkeypatch.setattr(references, "find_reference_errors", look_and_delete)
+    monkeypatch.setattr(references, "look_up_reference_errors", look_and_delete)
     # Where more is said of a row than its key, it is looked up first.
     lines = [{"pk": str(kept.pk), "name": kept.name}, {"pk": str(pk)}]
     body = {"name": "a", "ingredients": lines}

@@ -54,17 +54,17 @@ class Schema(marshmallow.Schema):
         """
         schema = cls.for_patch() if partial else cls()
         is_repeatable = partial and cls.opts.unknown == RAISE
-        names = list(_request_fields(schema, with_read_only=is_repeatable))
+        names = list(_request_field_names(schema, with_read_only=is_repeatable))
         return cls(only=names, partial=partial, dump_only=schema.dump_only)
 
 
-def _request_fields(schema: marshmallow.Schema, *, with_read_only: bool) -> Iterator[str]:
+def _request_field_names(schema: marshmallow.Schema, *, with_read_only: bool) -> Iterator[str]:
     for name, field in schema.fields.items():
         inner = field.inner if isinstance(field, fields.List) else field
         if name in schema.dump_fields and name not in schema.load_fields:
             yield from [name] if with_read_only else []
         elif isinstance(inner, fields.Nested):
-            nested = _request_fields(inner.schema, with_read_only=False)
+            nested = _request_field_names(inner.schema, with_read_only=False)
             yield from (f"{name}.{each}" for each in nested)
         else:
             yield name

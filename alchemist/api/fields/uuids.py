@@ -15,12 +15,12 @@ CANONICAL_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}
 
 def parse_uuid(text: str) -> UUID | None:
     """Return the UUID that the text has in canonical form (RFC 9562 §4), or None."""
-    return _parse_cached(text) if len(text) == 36 else None
+    return _parse_uuid_cached(text) if len(text) == 36 else None
 
 
 # A body may repeat keys, and validation, look-up and search for duplicates read each of them.
 @lru_cache(maxsize=4096)
-def _parse_cached(text: str) -> UUID | None:
+def _parse_uuid_cached(text: str) -> UUID | None:
     return UUID(text) if CANONICAL_UUID.fullmatch(text) else None
 
 

@@ -14,7 +14,7 @@ from alchemist import errors
 
 from .keyset import SortOrder
 
-errors.register(
+errors.register_problem_type(
     "invalid-cursor",
     400,
     "A cursor is valid only with the path, sort and filters of the list that returned it. Follow "

@@ -69,15 +69,15 @@ def keyset_select(
             leading_index.bounds_range_start, column=columns[0], descending=order[0].descending
         )
         conditions = [each for each in conditions if not bounds_start(each)]
-        conditions.append(after_cursor(columns, order))
+        conditions.append(after_cursor_condition(columns, order))
     rows = select(model).select_from(*query.get_final_froms()).where(*conditions)
     ordered = rows.order_by(*prefix_order, *order_by_clauses(columns, order))
     if index_prefix and index_prefix.values is not None:
-        ordered = _merge_values(ordered, index_prefix.values, columns, order, max_limit)
-    return _limit(ordered, max_limit)
+        ordered = _merge_rows_of_values(ordered, index_prefix.values, columns, order, max_limit)
+    return _limit_rows(ordered, max_limit)
 
 
-def _merge_values(
+def _merge_rows_of_values(
     ordered: Select[Any],
     values: FromClause,
     columns: Sequence[Any],
@@ -85,12 +85,12 @@ def _merge_values(
     max_limit: int,
 ) -> Select[Any]:
     """Return the rows of all `values` in one order: an index scan for each, and a sort."""
-    of_value = _limit(ordered.correlate(values), max_limit).lateral()
+    of_value = _limit_rows(ordered.correlate(values), max_limit).lateral()
     rows = select(of_value).select_from(values.join(of_value, true()))
     return rows.order_by(*order_by_clauses([of_value.c[each.name] for each in columns], order))
 
 
-def _limit(rows: Select[Any], max_limit: int) -> Select[Any]:
+def _limit_rows(rows: Select[Any], max_limit: int) -> Select[Any]:
     """Return the first rows: `limit_plus_one` of them, and at most one more than `max_limit`.
 
     A bound LIMIT is estimated as 10 % of the table. The constant inner LIMIT gives the planner a
@@ -108,7 +108,7 @@ def order_by_clauses(columns: Sequence[Any], order: SortOrder) -> list[ColumnEle
     ]
 
 
-def after_cursor(columns: Sequence[Any], order: SortOrder) -> ColumnElement[bool]:
+def after_cursor_condition(columns: Sequence[Any], order: SortOrder) -> ColumnElement[bool]:
     """Return the condition that a row comes after the cursor in the sort order."""
     values = [
         bindparam(f"after_{key.name}", type_=column.type)

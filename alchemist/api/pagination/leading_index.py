@@ -69,13 +69,13 @@ def find_index_prefix(query: Select[Any], names: Sequence[str]) -> IndexPrefix |
         if column is not None:
             keys = _sort_columns(column, table, names)
             if _has_index_on([column, *keys.values()]):
-                values = _values_of_any(condition.right, column)
+                values = _any_values_as_rows(condition.right, column)
                 value = condition.right if values is None else values.c["value"]
                 return IndexPrefix(condition, column, value, keys, values)
     return None
 
 
-def _values_of_any(value: ColumnElement[Any], column: Column[Any]) -> TableValuedAlias | None:
+def _any_values_as_rows(value: ColumnElement[Any], column: Column[Any]) -> TableValuedAlias | None:
     """Return the values of `ANY (array)` as rows, or None if `value` is another expression."""
     if not isinstance(value, Function) or value.name != "any":
         return None

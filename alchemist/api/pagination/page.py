@@ -111,10 +111,10 @@ def _page_statement(
     sort_values = func.json_build_array(*(_as_text(numbered.c[name]) for name in sort_names))
     if text_format:
         line = text_format.line(schema, row)
-        columns = _text_columns(line, numbered.c.row_number, cast(sort_values, String))
+        columns = _text_page_columns(line, numbered.c.row_number, cast(sort_values, String))
     else:
         item = json_object(schema, row)
-        columns = _json_columns(item, numbered.c.row_number, cast(sort_values, String))
+        columns = _json_page_columns(item, numbered.c.row_number, cast(sort_values, String))
     if with_count:
         counted = query.limit(literal_column(str(MAX_TOTAL + 1))).subquery()
         columns.append(select(func.count()).select_from(counted).scalar_subquery())
@@ -127,7 +127,7 @@ def _page_statement(
     )
 
 
-def _json_columns(
+def _json_page_columns(
     item: ColumnElement[Any], n: ColumnElement[int], sort_values: ColumnElement[str]
 ) -> list[ColumnElement[Any]]:
     array = func.json_agg(aggregate_order_by(item, n)).filter(n <= LIMIT)
@@ -138,7 +138,7 @@ def _json_columns(
     ]
 
 
-def _text_columns(
+def _text_page_columns(
     line: ColumnElement[str], n: ColumnElement[int], sort_values: ColumnElement[str]
 ) -> list[ColumnElement[Any]]:
     lines = select(line.label("line"), n.label("n"), sort_values.label("sort_values")).subquery()

@@ -23,13 +23,13 @@ changes_blp = Blueprint(
 )
 CHANGE_SCHEMA = ChangeEntrySchema()
 NEXT_LINK = {
-    "Link": openapi.header(
+    "Link": openapi.header_object(
         'RFC 8288: always `rel="next"`, where to ask again.',
         '<http://127.0.0.1:8000/api/v2/changes?limit=100&after=740>; rel="next"',
     )
 }
 RETRY_AFTER = {
-    "Retry-After": openapi.header(
+    "Retry-After": openapi.header_object(
         "Only if the page is empty: seconds to wait.", 1, required=False, type="integer"
     )
 }
@@ -67,12 +67,14 @@ class ChangeList(Resource):
     @changes_blp.arguments(ChangeQuery(), location="query")
     @changes_blp.doc(
         responses={
-            200: openapi.response(
+            200: openapi.response_object(
                 "The changes.", ChangeEntrySchema(many=True), NEXT_LINK | RETRY_AFTER
             ),
-            **openapi.error_responses(406),
+            **openapi.with_common_error_responses(406),
         },
-        **problem_codes.documented("invalid-cursor", *problem_codes.codes_for_query(ChangeQuery())),
+        **problem_codes.as_operation_member(
+            "invalid-cursor", *problem_codes.codes_for_query(ChangeQuery())
+        ),
     )
     def get(self, args: dict[str, Any]) -> Response:
         """List what has changed

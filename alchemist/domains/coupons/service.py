@@ -31,19 +31,19 @@ from alchemist.errors import ErrorDetail
 
 from .models import USABLE_UNTIL, Coupon, Redemption
 
-errors.register(
+errors.register_problem_type(
     "coupon-exhausted",
     409,
     "The coupon has no uses left. Cancelling an order returns its use.",
     "All of its 1000 uses are used up.",
 )
-errors.register(
+errors.register_problem_type(
     "coupon-not-valid",
     409,
     "The coupon is not valid yet, or no longer valid. `errors` says from when, or until when.",
     "It was valid until 2026-10-31T22:59:59+00:00.",
 )
-errors.register(
+errors.register_problem_type(
     "coupon-limit-reached",
     409,
     "The caller has used the coupon as often as its limit per user allows. With open access, all "

@@ -87,12 +87,12 @@ class QuoteOrder(Resource):
     @blp.arguments(QuoteCreateSchema, authorize=auth.check_hero_owner)
     @blp.doc(
         responses={
-            200: openapi.response(
+            200: openapi.response_object(
                 "The order as it would be placed.", QuoteSchema, openapi.ETAG_HEADERS
             ),
-            **openapi.error_responses(406, 409, 413, 415),
+            **openapi.with_common_error_responses(406, 409, 413, 415),
         },
-        **problem_codes.documented(*PLACE_PROBLEMS),
+        **problem_codes.as_operation_member(*PLACE_PROBLEMS),
     )
     def post(self, values: dict[str, Any]) -> Response:
         """Quote an order

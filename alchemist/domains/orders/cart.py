@@ -11,20 +11,20 @@ from alchemist.errors import ErrorDetail
 from . import pricing
 from .pricing import ItemPrice
 
-errors.register(
+errors.register_problem_type(
     "out-of-stock",
     409,
     "The stock of a product is smaller than the ordered quantity. `errors` has the `requested` and "
     "the `available` quantity of each such product.",
     "Only 3 of “Beekeeper's Apology, small bottle” are in stock, but 5 were requested.",
 )
-errors.register(
+errors.register_problem_type(
     "price-changed",
     409,
     "The current totals differ from `expected_totals`. `errors` has them as `totals`.",
     "The order costs 25.00 EUR.",
 )
-errors.register(
+errors.register_problem_type(
     "mixed-currencies",
     422,
     "In version 1 an order has one total, so all of its products must have the same currency. "

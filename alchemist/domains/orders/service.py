@@ -21,19 +21,19 @@ from . import cart, pricing, stock
 from .models import TRANSITIONS, Order, OrderItem
 from .viewer import UNRESTRICTED, Viewer, allowed_transitions, may_fulfil_item
 
-errors.register(
+errors.register_problem_type(
     "order-expired",
     409,
     "The order was not paid in time. It can only be cancelled, and soon will be.",
     "The order was not paid in time.",
 )
-errors.register(
+errors.register_problem_type(
     "too-many-open-orders",
     409,
     "The caller has as many orders that are not paid as the service allows. Pay or cancel some.",
     "You have 100 orders that are not paid, which is the maximum.",
 )
-errors.register(
+errors.register_problem_type(
     "wrong-status",
     409,
     "The order's status does not allow this. `allowed_transitions` lists what it allows.",

@@ -67,7 +67,7 @@ class Caller:
             raise errors.Forbidden.missing_permission(f"{permission}:any")
 
 
-errors.register(
+errors.register_problem_type(
     "user-suspended",
     403,
     "The user of the token is suspended: all of their requests are rejected until an admin "
@@ -120,11 +120,15 @@ def _authenticate_by_token() -> Caller:
             request.is_caller_cached = True
             return caller
         if token_format.is_well_formed(token.strip()):
-            current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address(), 0)
+            current_limiter().count_or_raise(
+                FAILED_AUTHENTICATIONS, rate_limits.client_address_or_network(), 0
+            )
             if caller := _authenticate_by_digest(digest):
                 request.is_caller_cached = False
                 return caller
-    current_limiter().count(FAILED_AUTHENTICATIONS, rate_limits.address())
+    current_limiter().count_or_raise(
+        FAILED_AUTHENTICATIONS, rate_limits.client_address_or_network()
+    )
     challenge = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
     raise errors.Unauthorized("Send a valid bearer token.", headers=challenge)
 

@@ -191,14 +191,14 @@ class TokenList(Resource):
     @blp.arguments(TokenSchema)
     @blp.doc(
         responses={
-            201: openapi.response(
+            201: openapi.response_object(
                 "The token, with its secret.",
                 TokenSecretSchema,
                 openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS,
             ),
-            **openapi.error_responses(404, 406, 409, 413, 415),
+            **openapi.with_common_error_responses(404, 406, 409, 413, 415),
         },
-        **problem_codes.documented("out-of-range", "token-limit-reached", "user-inactive"),
+        **problem_codes.as_operation_member("out-of-range", "token-limit-reached", "user-inactive"),
     )
     def post(self, values: dict[str, Any], user_id: UUID) -> Response:
         """Create a token
@@ -262,10 +262,12 @@ class RevokeTokens(Resource):
     @idempotent
     @blp.doc(
         responses={
-            200: openapi.response("How many tokens were revoked.", RevokedTokensSchema, {}),
-            **openapi.error_responses(404, 406, 409, 413, 415),
+            200: openapi.response_object("How many tokens were revoked.", RevokedTokensSchema, {}),
+            **openapi.with_common_error_responses(404, 406, 409, 413, 415),
         },
-        **problem_codes.documented(*problem_codes.NO_BODY_CODES, *problem_codes.QUERY_CODES),
+        **problem_codes.as_operation_member(
+            *problem_codes.NO_BODY_CODES, *problem_codes.QUERY_CODES
+        ),
     )
     def post(self, user_id: UUID) -> Response:
         """Revoke all tokens of a user
@@ -286,10 +288,10 @@ class Me(Resource):
 
     @blp.doc(
         responses={
-            200: openapi.response("The caller.", MeSchema, {}),
-            **openapi.error_responses(406),
+            200: openapi.response_object("The caller.", MeSchema, {}),
+            **openapi.with_common_error_responses(406),
         },
-        **problem_codes.documented(*problem_codes.QUERY_CODES),
+        **problem_codes.as_operation_member(*problem_codes.QUERY_CODES),
     )
     def get(self) -> Response:
         """Get the caller's user and permissions

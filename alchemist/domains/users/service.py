@@ -25,20 +25,20 @@ ANONYMOUS_EMAIL = re.compile(rf"[0-9a-f]{{32}}{re.escape(ANONYMOUS_DOMAIN)}")
 # An arbitrary key, which no other user of advisory locks in the database may use.
 LAST_ADMIN_LOCK = 0xAD317
 
-errors.register(
+errors.register_problem_type(
     "last-admin",
     409,
     "The user is the only admin who is neither suspended nor anonymised. Nobody could undo the "
     "change: make another user an admin first.",
     "This is the last admin.",
 )
-errors.register(
+errors.register_problem_type(
     "token-limit-reached",
     409,
     f"The user has {MAX_LIVE_TOKENS} tokens that are neither revoked nor expired: revoke some.",
     f"The user has {MAX_LIVE_TOKENS} live tokens.",
 )
-errors.register(
+errors.register_problem_type(
     "user-inactive",
     409,
     "The user is suspended or anonymised, and gets no new token.",
