@@ -104,6 +104,7 @@ LAYERS: dict[str, list[str]] = {
             "projection",
             "pagination",
             "operations",
+            "restored_rows",
             "batches",
             "shared_counters",
             "rate_limits",

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
-from . import bulk_write, json_select, references, unique_values
+from . import bulk_write, json_select, references, restored_rows, unique_values
 from .database_errors import sqlstate
 from .json_body import LoadedBody, load_collecting_errors
 from .operations import Creation, Update
@@ -41,12 +41,14 @@ CreateMany = Callable[[Sequence[Mapping[str, Any]]], Sequence[Any]]
 class BatchOperation:
     """What is done with each entry: that of a POST of one row or, with `update`, of a PATCH.
 
-    `create_many` replaces the view of the POST, if that would look up something for each row.
+    `create_many` replaces the view of the POST, if that would look up something for each row. With
+    `restores`, the entries are those of an export: an entry whose `pk` no row has creates that row.
     """
 
     creation: Creation
     update: Update | None = None
     create_many: CreateMany | None = None
+    restores: bool = False
 
     @property
     def model(self) -> Any:
@@ -68,11 +70,27 @@ class Stored(NamedTuple):
 
 @dataclass
 class Entry:
-    """An entry of a batch, and the stored row that it updates, with its representation."""
+    """An entry of a batch, and the stored row that it updates, with its representation.
+
+    The `read_only` members of an entry that restores its row have the `restored` values.
+    """
 
     body: Any
     row: Any = None
     current: Mapping[str, Any] | None = None
+    read_only: Mapping[str, Any] = field(default_factory=dict)
+    restored: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def writable_body(self) -> Any:
+        if not self.read_only:
+            return self.body
+        return {name: value for name, value in self.body.items() if name not in self.read_only}
+
+    @property
+    def pk(self) -> Any:
+        """The key of its row, None if the row is new and gets one."""
+        return self.row.pk if self.row else self.restored.get("pk")
 
 
 def store_entries(
@@ -93,7 +111,7 @@ def store_entries(
     loaded = _load(operation, entries, query_errors)
     with db.deferred_writes():
         rows = _create_or_change(operation, entries, loaded)
-        values = _column_values(rows)
+        values = _column_values(entries, rows)
     write_updates = bulk_write.detach_and_prepare_updates(
         [each.row for each in entries if each.row]
     )
@@ -104,20 +122,22 @@ def store_entries(
             bulk_write.insert_many([rows[n] for n in new], [values[n] for n in new])
     except IntegrityError as error:
         raise _located(operation, entries, rows, values, error) or error from error
+    if operation.restores:
+        _check_restored(operation, entries, rows)
     return Stored(rows, len(new))
 
 
-def _column_values(rows: Sequence[Any]) -> list[dict[str, Any]]:
+def _column_values(entries: Sequence[Entry], rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Return the values of the columns, of a stored row those that are loaded or set.
 
     New rows get primary keys that ascend, so that their order is that of their creation.
     """
     pks = iter(sorted(uuid7() for _ in rows))
     values = []
-    for row in rows:
-        is_stored = row.pk is not None
-        row.pk = row.pk if is_stored else next(pks)
-        values.append({**vars(row)} if is_stored else set_or_default_values(row))
+    for entry, row in zip(entries, rows, strict=True):
+        if entry.row is None:
+            db.update(row, {"pk": next(pks), **entry.restored})
+        values.append(set_or_default_values(row) if entry.row is None else {**vars(row)})
     return values
 
 
@@ -167,6 +187,37 @@ def _group_by(schema: Schema, name: str, entries: Sequence[Entry]) -> dict[Any, 
     return numbers
 
 
+def _restore(operation: BatchOperation, entries: Sequence[Entry]) -> Iterator[ErrorDetail]:
+    """Set the `restored` values of the entries that create rows; yield the errors in them."""
+    schema = operation.creation.request_schema
+    for number, entry in enumerate(entries):
+        if entry.row is None:
+            entry.read_only = restored_rows.read_only_members(schema, entry.body)
+            entry.restored, details = restored_rows.load(schema, entry.read_only, (number,))
+            yield from details
+    pks = {number: entry.pk for number, entry in enumerate(entries) if "pk" in entry.restored}
+    yield from restored_rows.taken_pk_errors(operation.model, pks)
+
+
+def _check_restored(
+    operation: BatchOperation, entries: Sequence[Entry], rows: Sequence[Any]
+) -> None:
+    """Raise UnprocessableContent for read-only members that differ from those of the new rows."""
+    schema = operation.creation.schema
+    compared = [restored_rows.compared_members(schema, entry.read_only) for entry in entries]
+    if any(compared):
+        documents = json.loads(representations(operation, rows))
+        details = [
+            detail
+            for number, members in enumerate(compared)
+            for detail in restored_rows.difference_errors(
+                schema, members, documents[number], (number,)
+            )
+        ]
+        if details:
+            raise errors.UnprocessableContent.from_errors(details)
+
+
 def _with_unknown_pks(
     model: Any, entries: Sequence[Entry], details: Sequence[ErrorDetail]
 ) -> Iterator[ErrorDetail]:
@@ -181,7 +232,7 @@ def _with_unknown_pks(
             yield detail
     for number in unknown:
         pk = str(entries[number].body["pk"])[:80]
-        text = f"No {model.__name__.lower()} {pk}. To create a row, leave out the pk."
+        text = f"No {model.__name__.lower()} {pk}."
         yield {"pointer": f"#/{number}/pk", "code": "unknown-reference", "detail": text}
 
 
@@ -192,7 +243,7 @@ def _repeated_errors(
     first_of_row: dict[UUID, int] = {}
     values: list[Mapping[str, Any]] = []
     for number, (entry, body) in enumerate(zip(entries, loaded, strict=True)):
-        first = first_of_row.setdefault(entry.row.pk, number) if entry.row else number
+        first = first_of_row.setdefault(entry.pk, number) if entry.pk else number
         if first != number:
             name = "pk" if "pk" in entry.body or "pk" in entries[first].body else "reference"
             detail = f"Entry {first} of this request is for the same row."
@@ -227,11 +278,12 @@ def _load(
     ]
     if creation.authorize:
         creation.authorize(found)
+    restored_errors = [*_restore(operation, entries)] if operation.restores else []
     unknown_fields = UnknownFieldLimit()
     loaded = [
         load_collecting_errors(
             update.patch if update and entry.row else creation.request_schema,
-            entry.body,
+            entry.writable_body,
             entry.current or {},
             (number,),
             unknown_fields,
@@ -239,6 +291,7 @@ def _load(
         for number, entry in enumerate(entries)
     ]
     details = [*query_errors, *(detail for each in loaded for detail in each.errors)]
+    details += restored_errors
     if update:
         details = [*_with_unknown_pks(operation.model, entries, details)]
     details += _repeated_errors(operation.model, entries, loaded)

@@ -87,7 +87,7 @@ def _derived_or_default_value(column: Column[Any], values: Mapping[str, Any]) ->
 def audited_field_names(model: Any, names: frozenset[str]) -> list[str]:
     """Return the names without those that are in every row, or that Python derives."""
     derived = {each.name for each in db.table(model).columns if db.is_derived(each)}
-    return sorted(names - derived - {"pk"})
+    return sorted(names - derived - {"pk", "created_at"})
 
 
 def children_insert_ctes(

@@ -88,6 +88,10 @@ def import_rows(
     database is the embedded PostgreSQL. The service may be running: updated rows are locked until
     the end.
 
+    An export can also be imported into an empty database. New rows keep their keys, their times of
+    creation and suspensions. Rows refer to each other: import users, ingredients, potions, heroes,
+    stores, products and coupons in this order.
+
     \b
     Example:
         alchemist import products products.csv --on-conflict update --dry-run
@@ -122,7 +126,7 @@ def _operation_of(app: Flask, resource: str, *, updates: bool) -> BatchOperation
     ]
     view: Any = app.view_functions[endpoint]
     operation: BatchOperation = view.view_class.operation
-    return operation if updates else replace(operation, update=None)
+    return replace(operation, update=operation.update if updates else None, restores=True)
 
 
 def _read_chunks(

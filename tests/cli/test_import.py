@@ -1,5 +1,6 @@
 """`alchemist import`: rows from files, all of them or none."""
 
+import json
 import os
 import pwd
 
@@ -163,6 +164,116 @@ def test_an_export_can_be_imported_without_a_change(run, rows, engine, format_na
         count = len(before[resource])
         assert output.splitlines()[-1] == f"Stored 0 new rows, and {count} that existed."
     assert snapshot(rows) == before
+
+
+def export(resource, format_name="ndjson"):
+    result = CliRunner().invoke(main, ["export", resource, "--format", format_name])
+    assert result.exit_code == 0, result.output
+    return result.stdout_bytes
+
+
+def without_update_times(exported):
+    return [{**json.loads(line), "updated_at": None} for line in exported.splitlines()]
+
+
+@pytest.fixture
+def load_examples_with_suspended_user(engine):
+    def load():
+        assert CliRunner().invoke(main, ["load-examples", "--yes"]).exit_code == 0
+        with engine.begin() as connection:
+            connection.execute(
+                text("UPDATE users SET suspended_at = now() WHERE role = 'customer'")
+            )
+
+    return load
+
+
+@pytest.fixture
+def empty_tables(engine):
+    def empty():
+        with engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {', '.join(TABLES)} CASCADE"))
+
+    return empty
+
+
+@pytest.mark.parametrize("format_name", import_rows.READERS)
+@pytest.mark.parametrize("options", [(), ("--on-conflict", "update")])
+def test_an_export_can_be_imported_into_an_empty_database(
+    run, rows, load_examples_with_suspended_user, empty_tables, format_name, options
+):
+    load_examples_with_suspended_user()
+    files = {name: export(name, format_name) for name in import_rows.RESOURCES}
+    before = {name: without_update_times(export(name)) for name in import_rows.RESOURCES}
+    empty_tables()
+    for resource, content in files.items():
+        code, output = run(resource, content, "--format", format_name, *options)
+        assert code == 0, output
+        count = len(before[resource])
+        assert output.splitlines()[-1] == f"Stored {count} new rows, and 0 that existed."
+    after = {name: without_update_times(export(name)) for name in import_rows.RESOURCES}
+    assert after == before
+    assert rows("SELECT count(*) FROM users WHERE suspended_at IS NOT NULL") != [(0,)]
+    stored = snapshot(rows)
+    for resource in import_rows.RESOURCES:
+        arguments = ("--format", format_name, "--on-conflict", "update")
+        code, output = run(resource, export(resource, format_name), *arguments)
+        assert code == 0, output
+    assert snapshot(rows) == stored
+
+
+def test_a_deleted_row_is_restored_with_its_key(run, rows, engine):
+    assert run("ingredients", "name\na\nb\n")[0] == 0
+    content = export("ingredients", "csv")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM ingredients WHERE name = 'a'"))
+    code, output = run("ingredients", content, "--on-conflict", "update")
+    assert (code, output.splitlines()[-1]) == (0, "Stored 1 new rows, and 1 that existed.")
+    assert export("ingredients").count(b"\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"pk,name\nkey,a\n", "line 2, column 1, pk: Not a UUID."),
+        (b"name,created_at\na,yesterday\n", "line 2, column 2, created_at: Not an RFC 3339"),
+        (
+            b"pk,name\n" + b"01935f2e-7c1a-7b3e-9d3c-0123456789ab,a\n" * 2,
+            "line 3, column 1, pk: Entry 0 of this request is for the same row.",
+        ),
+        (
+            b"pk,name\n"
+            + b"01935f2e-7c1a-7b3e-9d3c-0123456789ab,a\n"
+            + b",b\n" * 500
+            + b"01935F2E-7C1A-7B3E-9D3C-0123456789AB,a\n",
+            "line 503, column 1, pk: A row with this key exists.",
+        ),
+    ],
+)
+def test_a_key_or_time_that_is_not_valid_is_an_error(run, rows, content, error):
+    code, output = run("ingredients", content)
+    assert code == 1
+    assert error in output
+    assert rows("SELECT count(*) FROM ingredients") == [(0,)]
+
+
+def test_a_key_that_a_row_has_is_an_error(run, rows):
+    assert run("ingredients", "name\na\n")[0] == 0
+    code, output = run("ingredients", export("ingredients", "csv"))
+    assert code == 1
+    assert "line 2, column 1, pk: A row with this key exists." in output
+
+
+def test_a_read_only_column_must_fit_the_new_row(run, rows):
+    """The price of a product is in the currency of its store."""
+    place = ",".join(["x"] * 5)
+    assert run("stores", f"name,street,zipcode,city,country,currency\n{place},EUR\n")[0] == 0
+    [(store,)] = rows("SELECT pk FROM stores")
+    lines = f"store_id,name,price,currency\n{store},a,1,\n{store},b,1,USD\n{store},c,1,EUR\n"
+    code, output = run("products", lines)
+    assert code == 1
+    assert "1 errors" in output
+    assert 'line 3, column 4, currency: It is another in the new row: "EUR"' in output
 
 
 def test_every_resource_with_a_batch_can_be_imported(app):

@@ -34,6 +34,9 @@ class Schema(marshmallow.Schema):
     # Fields that a POST sets, and that are read-only in a PATCH.
     immutable_fields: ClassVar[tuple[str, ...]] = ()
 
+    # Read-only fields that a new row keeps if it is imported from an export.
+    restored_fields: ClassVar[tuple[str, ...]] = ("pk", "created_at")
+
     # The rows to which `<name>_id` refers that a client may expand, by name.
     expandable: ClassVar[Mapping[str, Expansion]] = MappingProxyType({})
 

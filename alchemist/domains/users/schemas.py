@@ -74,6 +74,8 @@ class Email(Text):
 
 
 class UserSchema(Schema):
+    restored_fields = (*Schema.restored_fields, "suspended_at")
+
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     email = Email(required=True, metadata={"description": EMAIL_DESCRIPTION})
     full_name = Text(
