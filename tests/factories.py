@@ -79,7 +79,10 @@ def make_coupon(**values: Any) -> Coupon:
 def make_order(*products: Product, user: User | None = None, **values: Any) -> Order:
     """Place an order of one of each of these products, or of one that it makes up."""
     items = [{"product_id": one.pk, "quantity": 1} for one in products or [make_product()]]
-    return orders.place(user.pk if user else None, **{"items": items} | values)
+    pk = orders.place(user.pk if user else None, **{"items": items} | values).pk
+    # Writes the audit entries.
+    db.session.commit()
+    return db.session.get_one(Order, pk)
 
 
 def make_token(user: User, **values: Any) -> str:

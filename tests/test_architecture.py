@@ -14,8 +14,10 @@ from alchemist.database import PROJECT_ROOT, Base
 
 # Inside a domain a module imports only those before it; the first row has no order of its own.
 DOMAIN = [
-    *("permissions", "token_format", "currencies", "pricing", "cart", "models", "stock"),
+    *("permissions", "token_format", "currencies", "pricing", "cart", "models"),
     *(
+        "stock",
+        "insertion",
         "viewer",
         "listeners",
         "statements",
@@ -413,14 +415,15 @@ WRITES = {
     "alchemist.cli.sample_data.__init__": (2, "it has entries of its own"),
     "alchemist.database.deferred_writes": (2, "mark_modified(parent)"),
     "alchemist.domains.audit.listeners": (1, "the entries themselves"),
-    "alchemist.domains.coupons.service": (4, "db.audit for coupon and redemption"),
+    "alchemist.domains.coupons.service": (4, "queue_audit_entry for coupon and redemption"),
+    "alchemist.domains.orders.insertion": (2, "queue_audit_entry; items belong to their order"),
     "alchemist.domains.orders.service": (1, "mark_modified(order)"),
     "alchemist.domains.orders.stock": (
-        3,
-        "audit_changes for products; items belong to their order",
+        2,
+        "audit_changes for products",
     ),
     "alchemist.domains.users.last_use": (1, "a use does not change the token"),
-    "alchemist.domains.users.token_updates": (1, "db.audit"),
+    "alchemist.domains.users.token_updates": (1, "queue_audit_entry"),
 }
 WRITING_FUNCTIONS = {"insert", "update", "delete"}
 

@@ -164,8 +164,10 @@ def load_body(
     if errors_found and hasattr(schema, "stored_errors"):
         errors_found += schema.stored_errors([loaded])
     is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
-    if errors_found or not is_deferred:
+    if errors_found:
         errors_found += references.look_up_reference_errors(references_found)
+    elif not is_deferred:
+        errors_found = references.look_up_unchecked_reference_errors(references_found)
     if errors_found:
         raise errors.UnprocessableContent.from_errors(errors_found)
     return Body(loaded.values, references_found if is_deferred else [])

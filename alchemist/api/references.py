@@ -45,11 +45,15 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Reference:
-    """A key in a body, and the read-only values of its row that the body repeats, by column."""
+    """A key in a body, and the read-only values of its row that the body repeats, by column.
+
+    The service finds out by itself that there is no such row if it is `checked_by_service`.
+    """
 
     path: Path
     target: Target
     key: UUID | str
+    checked_by_service: bool = False
     repeated_values: dict[str, tuple[Path, str]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -128,6 +132,12 @@ def look_up_reference_errors(references: Sequence[Reference]) -> list[ErrorDetai
             reference, columns[reference.target, str(reference.lookup_key)]
         )
     ]
+
+
+def look_up_unchecked_reference_errors(references: Sequence[Reference]) -> list[ErrorDetail]:
+    """Return the errors of all references, or none if the service will find every one of them."""
+    unchecked = [each for each in references if not each.checked_by_service]
+    return look_up_reference_errors(references) if look_up_reference_errors(unchecked) else []
 
 
 def unknown_references(
@@ -218,7 +228,8 @@ def _references_in_value(field: Field[Any], value: Any, path: Path) -> Iterator[
         and (named := _reference_field(field))
         and (key := _parse_key_or_none(named, value))
     ):
-        yield Reference(path, Target(named.references, getattr(named, "column", None)), key)
+        target = Target(named.references, getattr(named, "column", None))
+        yield Reference(path, target, key, getattr(named, "checked_by_service", False))
 
 
 def _items_unless_too_long(field: List, value: Any) -> list[Any]:

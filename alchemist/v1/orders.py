@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal_column
+from sqlalchemy import ColumnElement, Row, func, literal_column
 
 from alchemist import database as db
 from alchemist import errors
@@ -15,7 +15,6 @@ from alchemist.api.rate_limits import count_as_costly
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.orders import auth, service, viewer
-from alchemist.domains.orders.models import Order
 from alchemist.domains.orders.schemas import EXAMPLE_PK, VisibleItems
 from alchemist.domains.products.schemas import EXAMPLE_PK as PRODUCT
 from alchemist.domains.stores.currencies import MAX_DECIMALS, MAX_DIGITS
@@ -122,7 +121,7 @@ class OrderCreateSchema(Schema):
     )
 
 
-def place_with_v1_errors(items: Sequence[Mapping[str, Any]]) -> Order:
+def place_with_v1_errors(items: Sequence[Mapping[str, Any]]) -> Row[tuple[UUID]]:
     """Place an order; raise BadRequest for unknown products, with the detail of v1."""
     try:
         limits = auth.order_limits()
@@ -190,7 +189,7 @@ class V1OrderList(Resource):
         problems=["mixed-currencies", "out-of-stock", "too-many-open-orders"],
     )
     @blp.doc(**problem_codes.as_operation_member("unknown-reference", status=400))
-    def post(self, values: dict[str, Any]) -> Order:
+    def post(self, values: dict[str, Any]) -> Row[tuple[UUID]]:
         """Place an order
 
         All of its products must be in one currency.

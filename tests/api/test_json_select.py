@@ -257,11 +257,8 @@ def test_an_order_is_its_dump(client, wanted, percent_off, move):
         for name, quantity, (currency, price) in wanted
     ]
     coupon = None if percent_off is None else make_coupon(percent_off=percent_off)
-    order = orders.place(
-        None,
-        items=[{"product_id": one.pk, "quantity": quantity} for one, quantity in made],
-        coupon_code=coupon and coupon.code,
-    )
+    items = [{"product_id": one.pk, "quantity": quantity} for one, quantity in made]
+    order = make_order(items=items, coupon_code=coupon and coupon.code)
     if move:
         move(order)
     shown = item(ORDER, orders.by_pk(order.pk).with_parameters(UNRESTRICTED))

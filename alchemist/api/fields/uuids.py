@@ -27,7 +27,8 @@ def _parse_uuid_cached(text: str) -> UUID | None:
 class Pk(fields.UUID):
     """A primary key in its canonical form of 36 characters (RFC 9562 §4).
 
-    `references` is the model whose row it names; the parser checks that the row exists.
+    `references` is the model whose row it names; the parser checks that the row exists. With
+    `checked_by_service`, it does so only if it has other errors to report as well.
     """
 
     default_error_messages = DEFAULT_MESSAGES | {
@@ -38,10 +39,12 @@ class Pk(fields.UUID):
         self,
         *,
         references: type[Any] | None = None,
+        checked_by_service: bool = False,
         example: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.references = references
+        self.checked_by_service = checked_by_service
         examples = {"examples": [example]} if example else {}
         super().__init__(metadata=kwargs.pop("metadata", {}) | examples, **kwargs)
 

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response
+from sqlalchemy import Row
 
 from alchemist.api import Blueprint, Resource, openapi, problem_codes
 from alchemist.api.idempotency import idempotent
@@ -37,7 +38,7 @@ PLACE_PROBLEMS = (
 )
 
 
-def place_order(values: dict[str, Any]) -> Order:
+def place_order(values: dict[str, Any]) -> Row[tuple[UUID]]:
     if values.get("coupon_code") is not None:
         request.caller.require("coupons:redeem")
     return service.place(request.caller.user_id, **values, **auth.order_limits())
@@ -68,7 +69,7 @@ class OrderList(Resource):
         authorize=auth.check_hero_owner,
         problems=PLACE_PROBLEMS,
     )
-    def post(self, values: dict[str, Any]) -> Order:
+    def post(self, values: dict[str, Any]) -> Row[tuple[UUID]]:
         """Place an order
 
         One transaction reserves the stock, redeems the coupon and stores the current prices. If it

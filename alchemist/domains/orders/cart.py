@@ -50,21 +50,21 @@ class CartItem(NamedTuple):
     is_reserved: bool
 
 
-def quantities_and_first_indexes(
+def quantities_and_indexes(
     items: Iterable[Mapping[str, Any]],
-) -> tuple[dict[UUID, int], dict[UUID, int]]:
-    """Return by product its total quantity, and the index of the first item that has it."""
+) -> tuple[dict[UUID, int], dict[UUID, list[int]]]:
+    """Return by product its total quantity, and the indexes of the items that have it."""
     quantities: dict[UUID, int] = {}
-    first_indexes: dict[UUID, int] = {}
+    indexes: dict[UUID, list[int]] = {}
     for index, item in enumerate(items):
         product_id = item["product_id"]
-        first_indexes.setdefault(product_id, index)
+        indexes.setdefault(product_id, []).append(index)
         quantities[product_id] = quantities.get(product_id, 0) + item["quantity"]
-    return quantities, first_indexes
+    return quantities, indexes
 
 
 def price_items(
-    cart_items: Sequence[CartItem], first_indexes: Mapping[UUID, int], percent_off: int
+    cart_items: Sequence[CartItem], indexes: Mapping[UUID, Sequence[int]], percent_off: int
 ) -> list[ItemPrice]:
     """Return the price of each item, with its share of the discount.
 
@@ -73,15 +73,15 @@ def price_items(
     prices: list[ItemPrice] = []
     item_errors: list[ErrorDetail] = []
     for item in cart_items:
-        pointer = f"#/items/{first_indexes[item.product_id]}"
         if item.unit_price is None or item.currency is None:
-            item_errors.append(_unknown_product_error(pointer, item.product_id))
+            item_errors += _unknown_product_errors(item.product_id, indexes)
             continue
         unit_price = pricing.to_minor_units(item.unit_price, item.currency)
         price = ItemPrice(item.currency, unit_price * item.quantity)
         prices.append(price)
         if price.subtotal > pricing.MAX_AMOUNT:
-            item_errors.append(_amount_too_large_error(f"{pointer}/quantity", item.currency))
+            pointer = f"#/items/{indexes[item.product_id][0]}/quantity"
+            item_errors.append(_amount_too_large_error(pointer, item.currency))
     if not item_errors and (currency := pricing.find_excessive_currency(prices)):
         item_errors.append(_amount_too_large_error("#/items", currency))
     if item_errors:
@@ -90,9 +90,16 @@ def price_items(
     return prices
 
 
-def _unknown_product_error(pointer: str, product_id: UUID) -> ErrorDetail:
-    detail = f"No product {product_id}."
-    return {"pointer": f"{pointer}/product_id", "code": "unknown-reference", "detail": detail}
+def _unknown_product_errors(
+    product_id: UUID, indexes: Mapping[UUID, Sequence[int]]
+) -> Iterator[ErrorDetail]:
+    """Yield an error for each item that has the product."""
+    for index in indexes[product_id]:
+        yield {
+            "pointer": f"#/items/{index}/product_id",
+            "code": "unknown-reference",
+            "detail": f"No product {product_id}.",
+        }
 
 
 def _amount_too_large_error(pointer: str, currency: str) -> ErrorDetail:
@@ -111,12 +118,12 @@ def check_single_currency(totals: Sequence[Mapping[str, Any]]) -> None:
 
 
 def out_of_stock_errors(
-    cart_items: Iterable[CartItem], first_indexes: Mapping[UUID, int]
+    cart_items: Iterable[CartItem], indexes: Mapping[UUID, Sequence[int]]
 ) -> Iterator[ErrorDetail]:
     for item in cart_items:
         if item.stock is not None and not item.is_reserved:
             yield {
-                "pointer": f"#/items/{first_indexes[item.product_id]}",
+                "pointer": f"#/items/{indexes[item.product_id][0]}",
                 "code": "out-of-stock",
                 "detail": f"Only {item.stock} of “{item.name}” are in stock, "
                 f"but {item.quantity} were requested.",

@@ -51,6 +51,7 @@ class OrderItemCreateSchema(Schema):
     product_id = Pk(
         required=True,
         references=Product,
+        checked_by_service=True,
         example=EXAMPLE_PRODUCT_PK,
         metadata={"description": "The product. Quantities of the same product are added up."},
     )

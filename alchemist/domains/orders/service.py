@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, exists, func, or_, select, update
+from sqlalchemy import Row, Select, Uuid, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 from uuid_utils.compat import uuid7
 
@@ -18,6 +18,7 @@ from alchemist.domains.users import service as users
 from alchemist.errors import ErrorDetail
 
 from . import cart, pricing, stock
+from .insertion import insert_order
 from .models import TRANSITIONS, Order, OrderItem
 from .viewer import UNRESTRICTED, Viewer, allowed_transitions, may_fulfil_item
 
@@ -141,47 +142,41 @@ def place(
     single_currency: bool = False,
     ttl: timedelta = DEFAULT_TTL,
     max_open_orders: int = 0,
-) -> Order:
+) -> Row[tuple[UUID]]:
     """Redeem the coupon, reserve the stock and insert the order, or raise and change nothing.
 
-    Locks the coupon first and then the products by pk, as all operations do. Raises
-    UnprocessableContent if a reference is unknown or a price is too large, else Conflict with
-    every reason why the order cannot be placed. It expires after `ttl`. The user may have
-    `max_open_orders` that are not paid; 0 is any number.
+    Return a row with the `pk` of the order. Locks the coupon first and then the products by pk, as
+    all operations do. Raises UnprocessableContent if a product does not exist or a price is too
+    large, else Conflict with every reason why the order cannot be placed. It expires after `ttl`.
+    The user may have `max_open_orders` that are not paid; 0 is any number.
     """
     order_id = uuid7()
     coupon = _lock_coupon(coupon_code) if coupon_code else None
     redemption_id, conflicts = _redeem(coupon, user_id, order_id)
-    quantities, first_indexes = cart.quantities_and_first_indexes(items)
+    quantities, indexes = cart.quantities_and_indexes(items)
     cart_items = stock.reserve_available(quantities)
     percent_off = (coupon and coupon.percent_off) or 0
-    prices = cart.price_items(cart_items, first_indexes, percent_off)
+    prices = cart.price_items(cart_items, indexes, percent_off)
     totals = pricing.calculate_totals(prices)
     if single_currency:
         cart.check_single_currency(totals)
-    conflicts += cart.out_of_stock_errors(cart_items, first_indexes)
+    conflicts += cart.out_of_stock_errors(cart_items, indexes)
     if expected_totals is not None:
         conflicts += cart.price_mismatch_errors(totals, expected_totals)
     if conflicts:
         raise errors.Conflict("The order cannot be placed.", conflicts)
     if max_open_orders and user_id is not None:
         _check_open_orders(user_id, max_open_orders)
-    references = {"user_id": user_id, "hero_id": hero_id, "redemption_id": redemption_id}
-    # now() is the start of the transaction: prices are read later, after the wait for locks.
-    placed_at = func.statement_timestamp()
     stock.audit_changes(item.product_id for item in cart_items if item.is_reserved)
-    order = db.insert(
-        Order(
-            pk=order_id,
-            placed_at=placed_at,
-            expires_at=placed_at + ttl,
-            totals=totals,
-            coupon_code=coupon and coupon.code,
-            **references,
-        )
-    )
-    stock.insert_items(order_id, cart_items, prices)
-    return order
+    values = {
+        "pk": order_id,
+        "user_id": user_id,
+        "hero_id": hero_id,
+        "redemption_id": redemption_id,
+        "coupon_code": coupon and coupon.code,
+        "totals": totals,
+    }
+    return insert_order(values, ttl, cart_items, prices)
 
 
 def _lock_coupon(code: str) -> Coupon:

@@ -1,35 +1,30 @@
-"""The statements that reserve stock, return it, and insert the items of an order.
+"""The statements that reserve stock and return it.
 
 Reserving and returning lock the products in the order of their primary keys, so orders do not
 deadlock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     Integer,
-    Numeric,
     Select,
-    String,
     Uuid,
     bindparam,
     column,
     func,
-    insert,
     select,
     update,
 )
-from sqlalchemy.types import TypeEngine
 
 from alchemist import database as db
 from alchemist.domains.products.models import Product
 
 from .cart import CartItem
 from .models import OrderItem
-from .pricing import ItemPrice, from_minor_units
 
 NOW = func.clock_timestamp()
 PRODUCT_IDS = bindparam("product_ids", type_=ARRAY(Uuid))
@@ -43,26 +38,6 @@ def reserve_available(quantities: Mapping[UUID, int]) -> list[CartItem]:
     parameters = {"product_ids": list(quantities), "quantities": list(quantities.values())}
     rows = db.session.execute(RESERVE_STOCK, parameters)
     return [CartItem(*row) for row in rows]
-
-
-def insert_items(
-    order_id: UUID, cart_items: Sequence[CartItem], prices: Sequence[ItemPrice]
-) -> None:
-    columns = {
-        "product_id": [item.product_id for item in cart_items],
-        "store_id": [item.store_id for item in cart_items],
-        "name": [item.name for item in cart_items],
-        "quantity": [item.quantity for item in cart_items],
-        "taken": [item.quantity if item.is_reserved else 0 for item in cart_items],
-        "currency": [price.currency for price in prices],
-        "unit_price": [
-            from_minor_units(price.subtotal // item.quantity, price.currency)
-            for item, price in zip(cart_items, prices, strict=True)
-        ],
-        "discount": [from_minor_units(price.discount, price.currency) for price in prices],
-        "total": [from_minor_units(price.total, price.currency) for price in prices],
-    }
-    db.session.execute(INSERT_ITEMS, {"order_id": order_id} | columns)
 
 
 def return_stock(order_id: UUID) -> None:
@@ -143,29 +118,6 @@ def _reserve_statement() -> Select[Any]:
     )
 
 
-def _insert_items_statement() -> Any:
-    """Return the statement that inserts all items of an order."""
-    types: dict[str, TypeEngine[Any]] = {
-        "product_id": Uuid(),
-        "store_id": Uuid(),
-        "name": String(),
-        "quantity": Integer(),
-        "taken": Integer(),
-        "currency": String(),
-        "unit_price": Numeric(),
-        "discount": Numeric(),
-        "total": Numeric(),
-    }
-    arrays: list[Any] = [bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items()]
-    columns: list[Any] = [column(name, type_) for name, type_ in types.items()]
-    items = func.unnest(*arrays).table_valued(*columns, with_ordinality="n", name="items")
-    items = items.render_derived()
-    rows = select(
-        bindparam("order_id", type_=Uuid()), items.c.n - 1, *(items.c[name] for name in types)
-    )
-    return insert(db.table(OrderItem)).from_select(["order_id", "position", *types], rows)
-
-
 def _return_stock_statement() -> Any:
     """Return the statement that locks the products of an order by pk and restores their stocks."""
     locked = (
@@ -187,5 +139,4 @@ def _return_stock_statement() -> Any:
 
 
 RESERVE_STOCK = _reserve_statement()
-INSERT_ITEMS = _insert_items_statement()
 RETURN_STOCK = _return_stock_statement()

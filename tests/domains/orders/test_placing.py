@@ -325,6 +325,15 @@ def test_placing_uses_the_same_statements_for_any_number_of_items(client, statem
     assert counts[0] == counts[1] == counts[2] <= 8
 
 
+def test_an_order_of_products_alone_is_placed_and_audited_with_four_statements(client, statements):
+    items = [item(make_product(stock=9)) for _ in range(5)]
+    with statements() as executed:
+        assert client.post(URL, json={"items": items}).status_code == 201
+    tables = ["UPDATE products", "INSERT INTO orders", "FROM orders", "INSERT INTO audit_log"]
+    assert len(executed) == len(tables)
+    assert all(table in sql for table, sql in zip(tables, executed, strict=True))
+
+
 def test_products_are_locked_in_the_order_of_their_pks(client, statements):
     with statements() as executed:
         client.post(URL, json={"items": [item(make_product(stock=1)), item(make_product())]})

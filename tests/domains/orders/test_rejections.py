@@ -46,6 +46,14 @@ def test_all_validation_errors_are_reported_together(place):
     }
 
 
+@pytest.mark.parametrize("hero_id", [None, str(uuid7())])
+def test_all_unknown_references_are_reported_together(place, hero_id):
+    answer = place(*map(item, [uuid7(), make_product(), pk := uuid7(), pk]), hero_id=hero_id)
+    assert answer.status_code == 422
+    unknown = {f"#/items/{index}/product_id" for index in (0, 2, 3)}
+    assert error_pointers(answer) == unknown | ({"#/hero_id"} if hero_id else set())
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
