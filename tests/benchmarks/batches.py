@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sqlalchemy import make_url
 
@@ -28,6 +29,10 @@ MIN_RATIO_TO_SINGLE = 15.0
 MIN_RATIO_TO_FASTAPI = 1.0
 # The number of rows of a batch by resource.
 BATCH_SIZES = {"ingredients": 500, "potions": 200}
+# How many requests of one kind differ from each other, and how many ingredients potions are of.
+REQUESTS_IN_TURN = 10
+INGREDIENT_COUNT = 100
+FLAVOURS = ("bitter", "silver", "sunken", "hollow", "amber", "restless", "northern")
 # Rows per second, and per second of the server's CPU, of each round: by contestant, resource and
 # number of rows of a request. The latter say more on a busy machine.
 Rates = dict[tuple[str, str, int], list[tuple[float, float]]]
@@ -35,16 +40,16 @@ Rates = dict[tuple[str, str, int], list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class BatchKeys(Keys):
-    """The ingredients of each new potion."""
+    """The ingredients that new potions are made of."""
 
     ingredients: tuple[str, ...]
 
 
-FIRST_INGREDIENTS = Operation(
+INGREDIENTS = Operation(
     "list-ingredients",
     "the ingredients of new potions",
-    f"/ingredients?limit={INGREDIENTS_PER_POTION}",
-    lambda answer: len(answer) == INGREDIENTS_PER_POTION,
+    f"/ingredients?limit={INGREDIENT_COUNT}",
+    lambda answer: len(answer) == INGREDIENT_COUNT,
 )
 
 
@@ -52,16 +57,24 @@ def creation(resource: str, rows: int) -> Operation:
     """Return the creation of so many rows in one request, or of one row by itself."""
     is_batch = rows > 1
 
+    def entry(keys: BatchKeys, number: int) -> dict[str, Any]:
+        # No two rows of a request are equal: equal ones would flatter a cache.
+        name = {"name": f"Brine {number} of {FLAVOURS[number % len(FLAVOURS)]} depths"}
+        if resource == "ingredients":
+            return name
+        start = number * INGREDIENTS_PER_POTION % INGREDIENT_COUNT
+        return name | {"ingredients": keys.ingredients[start : start + INGREDIENTS_PER_POTION]}
+
     def bodies(keys: BatchKeys) -> tuple[str, ...]:
-        lines = {"ingredients": keys.ingredients} if resource == "potions" else {}
-        entry = {"name": "brine", **lines}
-        return (json.dumps([entry] * rows if is_batch else entry),)
+        starts = range(0, REQUESTS_IN_TURN * rows, rows)
+        batches = [[entry(keys, start + n) for n in range(rows)] for start in starts]
+        return tuple(json.dumps(batch if is_batch else batch[0]) for batch in batches)
 
     return Operation(
         f"create-{rows}-{resource}",
         f"{rows} {resource}",
         f"/{resource}/batch" if is_batch else f"/{resource}",
-        lambda answer: len(answer) == rows if is_batch else answer["name"] == "brine",
+        lambda answer: len(answer) == rows if is_batch else answer["name"].startswith("Brine"),
         method="POST",
         status=201,
         bodies=bodies,
@@ -69,7 +82,7 @@ def creation(resource: str, rows: int) -> Operation:
 
 
 def with_ingredients(entry: Entry) -> Entry:
-    _headers, rows = measure.check(entry, FIRST_INGREDIENTS)
+    _headers, rows = measure.check(entry, INGREDIENTS)
     keys = BatchKeys(entry.keys.ingredient, entry.keys.potion, tuple(row["pk"] for row in rows))
     return replace(entry, keys=keys)
 
