@@ -43,7 +43,7 @@ from .session import (
 )
 from .text_keys import fold
 from .text_search import matches_words
-from .visible_text import drop_invisible_except_spaces, trim_invisible
+from .visible_text import drop_invisible_except_spaces, is_plain, trim_invisible
 
 __all__ = [
     "DATABASE_STATE",
@@ -81,6 +81,7 @@ __all__ = [
     "forbidden_or_not_found",
     "insert",
     "is_derived",
+    "is_plain",
     "json_row_values",
     "json_rows",
     "json_type",

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Column, String, Table, event, inspect
+from sqlalchemy import Column, String, Table, event
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import MappedColumn, mapped_column
+from sqlalchemy.orm.base import instance_state
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .text_keys import MAX_FOLDED_LENGTH, MAX_SORT_KEY_SIZE, fold, sort_key
@@ -96,7 +97,7 @@ def _derived_column_setter(column: Column[Any], source: str) -> Callable[..., No
 
     def set_derived(row: Any, value: Any, old_value: Any, _initiator: object) -> None:
         # The old derived value is not loaded. Setting an equal one would be an UPDATE.
-        if value != old_value and inspect(row).has_identity:
+        if instance_state(row).has_identity and value != old_value:
             values = [value if name == source else getattr(row, name) for name in sources]
             setattr(row, column.name, _derive_or_empty(derive, values))
 

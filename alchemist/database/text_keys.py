@@ -4,7 +4,7 @@ import re
 from hashlib import blake2b
 from unicodedata import category, combining, normalize
 
-from .visible_text import NON_SPACE_RUN, drop_invisible_except_spaces
+from .visible_text import NON_SPACE_RUN, drop_invisible_except_spaces, is_plain
 
 # Characters. A B-tree takes at most 2,704 bytes for all columns of an index.
 MAX_FOLDED_LENGTH = 600
@@ -26,8 +26,11 @@ def fold(text: str) -> str:
     That is NFKC and full case folding, until both change nothing (Unicode Standard, D146), without
     invisible characters. Of a text that would be too long for an index it is a hash.
     """
-    folded = drop_invisible_except_spaces(normalize("NFD", text)).casefold()
-    folded = normalize("NFKC", normalize("NFKC", folded).casefold())
+    if is_plain(text):
+        folded = text.lower()
+    else:
+        folded = drop_invisible_except_spaces(normalize("NFD", text)).casefold()
+        folded = normalize("NFKC", normalize("NFKC", folded).casefold())
     if len(folded) <= MAX_FOLDED_LENGTH:
         return folded
     return blake2b(folded.encode()).hexdigest()
@@ -38,6 +41,8 @@ def base_letters(text: str) -> str:
 
     Marks that are no accents stay, such as the vowels of Thai and the voicing of Japanese.
     """
+    if is_plain(text):
+        return text.lower()
     folded = normalize("NFKD", NON_SPACE_RUN.sub("", text)).casefold().translate(BASE_LETTERS)
     if folded.isascii():
         return folded
@@ -59,7 +64,8 @@ def sort_key(text: str) -> str:
     Signs come before digits, digits before letters, and lower case before upper case. A long key is
     cut, so equal beginnings of long texts are a tie.
     """
-    letters, folded = base_letters(text), normalize("NFC", text.casefold())
+    letters = base_letters(text)
+    folded = letters if is_plain(text) else normalize("NFC", text.casefold())
     accents = "" if folded == letters else folded
     case = "" if text == folded else text.swapcase()
     signs_first = NO_WORD.sub(_put_before_digits, letters)

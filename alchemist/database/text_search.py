@@ -6,6 +6,7 @@ and its core has no `unaccent`.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from unicodedata import category
 
@@ -46,10 +47,18 @@ def search_vector_of(*texts: str | None) -> str:
     lexemes: set[str] = set()
     for word, is_run in _split_words_and_unspaced_runs(" ".join(filter(None, texts))):
         if is_run:
-            lexemes.update(word[i : i + n] for i in range(len(word)) for n in (1, 2))
+            pairs = (word[i : i + n] for i in range(len(word)) for n in (1, 2))
+            lexemes.update(map(_quote_lexeme, pairs))
         else:
-            lexemes.update(word[:n] for n in (*range(1, MAX_PREFIX + 1), MAX_WORD))
-    return " ".join(map(_quote_lexeme, sorted(lexemes)))
+            lexemes.update(_word_lexemes(word[:MAX_WORD]))
+    return " ".join(sorted(lexemes))
+
+
+# Rows have many words in common.
+@lru_cache(maxsize=4096)
+def _word_lexemes(word: str) -> frozenset[str]:
+    """Return the quoted word, and its quoted beginnings."""
+    return frozenset(_quote_lexeme(word[:n]) for n in (*range(1, MAX_PREFIX + 1), MAX_WORD))
 
 
 def _prefix_tsquery(text: str) -> str:

@@ -28,11 +28,21 @@ ZWNJ, ZWJ = "\u200c", "\u200d"
 VIRAMA_CLASS = 9
 
 
+def is_plain(text: str) -> bool:
+    """Return whether a text has only visible ASCII characters and blanks.
+
+    Such a text is normalised, and without case in lower case. Most texts are plain.
+    """
+    return text.isascii() and text.isprintable()
+
+
 def trim_invisible(text: str) -> str:
     """Return the text without the invisible characters at both ends.
 
     What changes the look of the last visible character stays: it is a part of that.
     """
+    if is_plain(text):
+        return text.strip()
     start, end = 0, len(text)
     while start < end and INVISIBLE.match(text[start]):
         start += 1

@@ -1,9 +1,11 @@
 """The keys by which texts are compared and sorted."""
 
 from unicodedata import normalize
+from unittest.mock import patch
 
 import pytest
 
+from alchemist.database import text_keys
 from alchemist.database.text_keys import (
     MAX_FOLDED_LENGTH,
     MAX_SORT_KEY_SIZE,
@@ -138,3 +140,10 @@ def test_a_sort_key_fits_a_cursor_and_orders_by_letters_first(one, other):
         return
     if letters[0] != letters[1] and max(len(each.encode()) for each in letters) < MAX_SORT_KEY_SIZE:
         assert (keys[0] < keys[1]) == (f"{letters[0]}\x01" < f"{letters[1]}\x01")
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_the_keys_of_plain_texts_need_no_normalising(text):
+    plain = fold(text), base_letters(text), sort_key(text)
+    with patch.object(text_keys, "is_plain", lambda _text: False):
+        assert plain == (fold(text), base_letters(text), sort_key(text))

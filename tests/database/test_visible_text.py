@@ -1,9 +1,11 @@
 """Which characters can be seen, and what trimming leaves."""
 
 from unicodedata import category, name
+from unittest.mock import patch
 
 import pytest
 
+from alchemist.database import visible_text
 from alchemist.database.visible_text import INVISIBLE, drop_invisible_except_spaces, trim_invisible
 from tests.properties import example, given, st
 
@@ -94,3 +96,10 @@ def test_dropping_twice_is_dropping_once(text):
     dropped = drop_invisible_except_spaces(text)
     assert drop_invisible_except_spaces(dropped) == dropped
     assert INVISIBLE.sub("", dropped) == INVISIBLE.sub("", text)
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_plain_texts_are_trimmed_as_others_are(text):
+    trimmed = trim_invisible(text)
+    with patch.object(visible_text, "is_plain", lambda _text: False):
+        assert trimmed == trim_invisible(text)

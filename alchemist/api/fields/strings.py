@@ -7,7 +7,12 @@ from unicodedata import normalize
 from marshmallow import fields, validate
 from sqlalchemy.orm import InstrumentedAttribute
 
-from alchemist.database import MAX_REFERENCE_LENGTH, drop_invisible_except_spaces, trim_invisible
+from alchemist.database import (
+    MAX_REFERENCE_LENGTH,
+    drop_invisible_except_spaces,
+    is_plain,
+    trim_invisible,
+)
 
 from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
 
@@ -53,6 +58,8 @@ class Text(fields.String):
             raise self.make_error("invalid")
         if len(value) > 4 * self.max:
             raise self.make_error("too_long", max=self.max)
+        if is_plain(value):
+            return value.strip()
         try:
             value.encode()
         except UnicodeEncodeError as error:
