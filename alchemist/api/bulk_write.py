@@ -25,10 +25,10 @@ from . import unique_values
 from .row_inserts import (
     InsertShape,
     audited_field_names,
-    child_values_by_relationship,
     children_insert_ctes,
     insert_cte,
     insert_shape,
+    merge_children,
 )
 
 
@@ -41,12 +41,11 @@ def insert_many(rows: Sequence[Any], values: Sequence[dict[str, Any]]) -> None:
     if not rows:
         return
     model: Any = type(rows[0])
-    children = child_values_by_relationship(rows)
+    children_of_rows = [db.new_children(row) for row in rows]
+    children = merge_children(children_of_rows)
     fields = [
-        audited_field_names(
-            model, frozenset([*names, *(key for key in children if vars(row).get(key))])
-        )
-        for row, names in zip(rows, values, strict=True)
+        audited_field_names(model, (*columns, *own_children))
+        for columns, own_children in zip(values, children_of_rows, strict=True)
     ]
     in_order = sorted(values, key=lambda each: each.get("reference") or "")
     parameters = {"inserted": db.to_json(in_order)}

@@ -36,7 +36,6 @@ from .request import request
 from .row_inserts import (
     InsertShape,
     audited_field_names,
-    child_values_by_relationship,
     children_insert_ctes,
     insert_shape,
     set_or_default_values,
@@ -61,7 +60,7 @@ def insert_returning_json(
     before the answer arrived.
     """
     row.pk = request.new_pk
-    values, children = set_or_default_values(row), child_values_by_relationship([row])
+    values, children = set_or_default_values(row), db.new_children(row)
     lookup = build_lookup(references)
     model: Any = type(row)
     statement = _insert_statement(model, insert_shape([values], children), schema, lookup.shape)
@@ -106,7 +105,7 @@ def _insert_statement(
     unknown = _unknown_keys_cte(lookup)
     inserted = _parent_insert_cte(db.table(model), names, unknown)
     sources = children_insert_ctes(model, inserted, children)
-    fields = audited_field_names(model, frozenset([*names, *(key for key, _ in children)]))
+    fields = audited_field_names(model, (*names, *(key for key, _ in children)))
     audit = current_app.extensions["audit"].insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()

@@ -1,20 +1,10 @@
 """The values of new rows and of their children, and the CTEs that insert them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    Column,
-    ColumnElement,
-    Table,
-    exists,
-    insert,
-    inspect,
-    select,
-)
-from sqlalchemy.orm import RelationshipProperty
+from sqlalchemy import CTE, Column, ColumnElement, Table, exists, insert, inspect, select
 
 from alchemist import database as db
 
@@ -34,45 +24,32 @@ def insert_shape(rows: Rows, children: RowsByRelationship) -> InsertShape:
 def _column_names(rows: Rows) -> tuple[str, ...]:
     if len(rows) == 1:
         return tuple(rows[0])
-    return tuple(sorted({name for row in rows for name in row}))
+    return tuple(sorted(set().union(*rows)))
 
 
-def child_values_by_relationship(rows: Sequence[Any]) -> RowsByRelationship:
-    """Return the values of all children of the rows, by their relationship."""
-    by_relationship = {}
-    model: Any = type(rows[0])
-    for relationship in _relationships_to_children(model):
-        foreign_key = _foreign_key_name(relationship)
-        children = [
-            {foreign_key: row.pk} | set_or_default_values(child)
-            for row in rows
-            for child in vars(row).get(relationship.key) or ()
-        ]
-        if children:
-            by_relationship[relationship.key] = children
+def merge_children(children_of_rows: Iterable[RowsByRelationship]) -> RowsByRelationship:
+    """Return the children of all rows, by their relationship."""
+    by_relationship: RowsByRelationship = {}
+    for children in children_of_rows:
+        for name, rows in children.items():
+            by_relationship.setdefault(name, []).extend(rows)
     return by_relationship
-
-
-@cache
-def _relationships_to_children(model: Any) -> list[RelationshipProperty[Any]]:
-    return [each for each in inspect(model).relationships if each.uselist]
-
-
-def _foreign_key_name(relationship: RelationshipProperty[Any]) -> str:
-    [(_pk, foreign_key)] = relationship.local_remote_pairs or ()
-    return str(foreign_key.key)
 
 
 def set_or_default_values(row: Any) -> dict[str, Any]:
     """Return the values that were set, and those that Python makes for the other columns."""
     given = vars(row)
     return {
-        column.name: given[column.name]
-        if column.name in given
-        else _derived_or_default_value(column, given)
-        for column in row.__table__.c
-        if column.name in given or column.default is not None
+        name: given[name] if name in given else _derived_or_default_value(column, given)
+        for name, column in _columns(row.__class__).items()
+        if name in given or column.default is not None
     }
+
+
+@cache
+def _columns(model: Any) -> dict[str, Column[Any]]:
+    """Return the columns by their names; SQLAlchemy takes 20 times as long to go through them."""
+    return {column.name: column for column in db.table(model).c}
 
 
 def _derived_or_default_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
@@ -84,10 +61,10 @@ def _derived_or_default_value(column: Column[Any], values: Mapping[str, Any]) ->
 
 
 @cache
-def audited_field_names(model: Any, names: frozenset[str]) -> list[str]:
-    """Return the names without those that are in every row, or that Python derives."""
+def audited_field_names(model: Any, names: tuple[str, ...]) -> list[str]:
+    """Return the sorted names without those in every row, and those that Python derives."""
     derived = {each.name for each in db.table(model).columns if db.is_derived(each)}
-    return sorted(names - derived - {"pk", "created_at"})
+    return sorted({*names} - derived - {"pk", "created_at"})
 
 
 def children_insert_ctes(

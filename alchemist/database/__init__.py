@@ -1,5 +1,6 @@
 """PostgreSQL, without HTTP and without any domain."""
 
+from .child_rows import new_children, set_new_children
 from .constraints import (
     ConstraintError,
     constraint_errors_by_name,
@@ -91,6 +92,7 @@ __all__ = [
     "mark_modified",
     "matches_words",
     "names_marked_modified",
+    "new_children",
     "not_blank",
     "position_of_last_commit",
     "queue_audit_entry",
@@ -98,6 +100,7 @@ __all__ = [
     "rolled_back",
     "searchable",
     "session",
+    "set_new_children",
     "sort_column",
     "sortable",
     "table",

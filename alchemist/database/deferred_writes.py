@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
-from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, insert, inspect, select
+from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, select
 
-from .json_rows import json_row_values, to_json
-from .models import Base, Versioned
+from .child_rows import children_of_relationship, insert_from_json_statement
+from .json_rows import to_json
+from .models import Versioned
 from .session import mark_modified, session
 
 # A row, and the values of the children that it gets, without position and foreign key.
@@ -51,24 +51,22 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
     The statements are on the table, not on the model: this is faster, and nothing needs the
     children as objects.
     """
-    mapper: Any = inspect(type(replacements[0][0]))
-    relationship = mapper.relationships[name]
-    [(_, foreign_key)] = relationship.local_remote_pairs
-    table = Base.metadata.tables[relationship.mapper.class_.__tablename__]
-    stored = _fetch_children_by_parent(table, foreign_key.key, [row.pk for row, _ in replacements])
+    model: Any = type(replacements[0][0])
+    table, foreign_key = children_of_relationship(model, name)
+    stored = _fetch_children_by_parent(table, foreign_key, [row.pk for row, _ in replacements])
     changed: list[Versioned] = []
     children: list[Mapping[str, Any]] = []
     for row, items in replacements:
-        empty = dict.fromkeys(table.c.keys()) | {foreign_key.key: row.pk}
+        empty = dict.fromkeys(table.c.keys()) | {foreign_key: row.pk}
         new = [{**empty, "position": number, **item} for number, item in enumerate(items)]
         if stored.get(row.pk, []) != new:
             changed.append(row)
             children += new
     if changed:
-        is_child = table.c[foreign_key.key] == _any_of_parents_parameter()
+        is_child = table.c[foreign_key] == _any_of_parents_parameter()
         session.execute(delete(table).where(is_child), {"parents": [row.pk for row in changed]})
     if children:
-        session.execute(_insert_from_json_statement(table), {"new": to_json(children)})
+        session.execute(insert_from_json_statement(table), {"new": to_json(children)})
     # Last: SQLAlchemy 2.1 flushes before each statement, and one flush is one audit entry.
     for row in changed:
         mark_modified(row, name)
@@ -88,9 +86,3 @@ def _fetch_children_by_parent(
 
 def _any_of_parents_parameter() -> Any:
     return func.any(bindparam("parents", type_=ARRAY(Uuid())))
-
-
-@cache
-def _insert_from_json_statement(table: Table) -> Any:
-    values = json_row_values("new", table, table.c.keys())
-    return insert(table).from_select(list(values), select(*values.values()), include_defaults=False)

@@ -16,7 +16,9 @@ from alchemist import errors
 from alchemist.config import Settings
 
 from . import autocommit, statement_times
+from .child_rows import children_of_relationship, insert_from_json_statement, new_children
 from .engines import create_transaction_and_autocommit_engines
+from .json_rows import to_json
 from .models import Base, Versioned
 from .queries import Parameters, Query
 from .replicas import INSERT_POSITION, POSITION, UNREACHABLE, Position, Replicas, parse_lsn
@@ -175,8 +177,12 @@ Entity = TypeVar("Entity", bound=Base)
 
 
 def insert(row: Entity) -> Entity:
+    """Insert a new row and its new children, and return the row."""
     session.add(row)
     session.flush()
+    for name, children in new_children(row).items():
+        statement = insert_from_json_statement(children_of_relationship(type(row), name).table)
+        session.execute(statement, {"new": to_json(children)})
     return row
 
 

@@ -11,7 +11,7 @@ from alchemist.api import operations
 from alchemist.database import deadline_connections
 from alchemist.domains.ingredients.models import Ingredient
 from alchemist.domains.potions import service as potions
-from alchemist.domains.potions.models import Potion, PotionIngredient
+from alchemist.domains.potions.models import Potion
 from tests.factories import make_ingredient, make_store
 
 INGREDIENT = {"name": "Mandrake root", "description": None}
@@ -164,12 +164,12 @@ def test_children_may_set_different_columns(client, monkeypatch, amounts):
 
     def brew(*, name, **_values):
         lines = [
-            PotionIngredient(
-                position=position, ingredient_id=pk, **({"amount": amount} if amount else {})
-            )
-            for position, (pk, amount) in enumerate(zip(pks, amounts, strict=True))
+            {"ingredient_id": pk, **({"amount": amount} if amount else {})}
+            for pk, amount in zip(pks, amounts, strict=True)
         ]
-        return Potion(name=name, ingredients=lines)
+        potion = Potion(name=name)
+        db.set_new_children(potion, "ingredients", lines)
+        return potion
 
     monkeypatch.setattr(potions, "brew", brew)
     body = {"name": "Tea", "ingredients": [str(pk) for pk in pks]}

@@ -85,8 +85,9 @@ def _needs_more_than(pks: list[UUID]) -> Any:
 
 def brew(*, ingredients: Sequence[Mapping[str, Any]], **values: Any) -> Potion:
     """Return a new potion with its ingredients."""
-    lines = [PotionIngredient(position=n, **line) for n, line in enumerate(ingredients)]
-    return Potion(ingredients=lines, **values)
+    potion = Potion(**values)
+    db.set_new_children(potion, "ingredients", ingredients)
+    return potion
 
 
 def update(potion: Potion, changes: Mapping[str, Any]) -> None:
