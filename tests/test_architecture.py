@@ -173,6 +173,7 @@ LAYERS: dict[str, list[str]] = {
         "migrations",
         "target_database",
         "operator_session",
+        "operations",
         "tokens",
         "grant",
         "set_limits",

@@ -18,6 +18,7 @@ from .list_responses import MEDIA_TYPES, list_response, preferred_text_format
 from .operations import (
     EMPTY_BODY_SCHEMA,
     Creation,
+    Listing,
     QueryFactory,
     Representation,
     Update,
@@ -84,12 +85,17 @@ class BaseBlueprint(flask_smorest.Blueprint):
 
 
 class Blueprint(BaseBlueprint):
-    """The decorators of v2's views."""
+    """The decorators of v2's views; `resources` are the resources by their path."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.resources: dict[str, type[Resource]] = {}
 
     def add_url_rule(
         self, rule: str, endpoint: Any = None, view_func: Any = None, **options: Any
     ) -> None:
         """Add the error of a malformed `dry_run` to the operations that write."""
+        self.resources[f"{self.url_prefix}{rule}"] = view_func
         for method in getattr(view_func, "permissions", {}).keys() & {"post", "patch", "delete"}:
             view = getattr(view_func, method)
             codes = problem_codes.as_operation_member(*DRY_RUN_CODES)
@@ -146,6 +152,7 @@ class Blueprint(BaseBlueprint):
             )
             operation = openapi.documented_like(wrapper, view, responses=responses, **codes)
             operation.media_types = MEDIA_TYPES  # type: ignore[attr-defined]
+            operation.listing = Listing(response_schema, view)  # type: ignore[attr-defined]
             return self._with_documented_query(operation, projecting_query_schema)
 
         return decorator

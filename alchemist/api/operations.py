@@ -21,6 +21,13 @@ QueryFactory = Callable[..., db.Query]
 EMPTY_BODY_SCHEMA = fields.Schema()
 
 
+class Listing(NamedTuple):
+    """What a decorated view lists: `view` returns the query of the rows for filters."""
+
+    schema: Schema
+    view: Callable[..., db.Query]
+
+
 class Creation(NamedTuple):
     """What a decorated view creates: `view` returns a new row, which `find` finds by its key."""
 

@@ -3,67 +3,28 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 from uuid import uuid4
 
 import click
 from sqlalchemy import URL, func, select
 
 from alchemist import database as db
-from alchemist.api.fields import Schema
+from alchemist.api.operations import Listing
 from alchemist.api.pagination import TEXT_FORMATS, TextFormat, select_lines
-from alchemist.domains.audit import service as audit
-from alchemist.domains.audit.schemas import AuditEntrySchema
-from alchemist.domains.coupons import service as coupons
-from alchemist.domains.coupons.schemas import CouponSchema
-from alchemist.domains.heroes import service as heroes
-from alchemist.domains.heroes.schemas import HeroSchema
-from alchemist.domains.ingredients import service as ingredients
-from alchemist.domains.ingredients.schemas import IngredientSchema
-from alchemist.domains.orders import service as orders
-from alchemist.domains.orders import viewer
-from alchemist.domains.orders.schemas import OrderSchema
-from alchemist.domains.potions import service as potions
-from alchemist.domains.potions.schemas import PotionSchema
-from alchemist.domains.products import service as products
-from alchemist.domains.products.schemas import ProductSchema
-from alchemist.domains.stores import service as stores
-from alchemist.domains.stores.schemas import StoreSchema
-from alchemist.domains.users import service as users
-from alchemist.domains.users.schemas import UserSchema
 
 from . import errors
+from .operations import LISTS
+from .operator_session import operator_request
 from .progress import progress
 from .target_database import data_option, running_database
 
 CHUNK_SIZE = 500
 # Read so many rows at once, with a cursor in the server.
 STREAM = {"stream_results": True, "max_row_buffer": CHUNK_SIZE}
-
-
-class ExportedList(NamedTuple):
-    schema: type[Schema]
-    list_query: Callable[[], db.Query]
-
-
-def _all_orders() -> db.Query:
-    return orders.list_query().with_parameters(viewer.UNRESTRICTED)
-
-
-LISTS = {
-    "ingredients": ExportedList(IngredientSchema, ingredients.list_query),
-    "potions": ExportedList(PotionSchema, potions.list_query),
-    "users": ExportedList(UserSchema, users.list_query),
-    "heroes": ExportedList(HeroSchema, heroes.list_query),
-    "stores": ExportedList(StoreSchema, stores.list_query),
-    "products": ExportedList(ProductSchema, products.list_query),
-    "coupons": ExportedList(CouponSchema, coupons.list_query),
-    "orders": ExportedList(OrderSchema, _all_orders),
-    "audit": ExportedList(AuditEntrySchema, audit.list_query),
-}
 FORMATS = {each.name: each for each in TEXT_FORMATS}
 
 
@@ -97,17 +58,21 @@ def export(resource: str, format_name: str, output: Path, data: Path | None) -> 
     with (
         errors.reported(),
         running_database(data) as database,
+        operator_request(database.settings),
         _reported_file_errors(output),
         _opened(output) as file,
+        closing(_read_chunks(database.url, LISTS[resource], FORMATS[format_name])) as chunks,
     ):
-        for chunk in _read_chunks(database.url, LISTS[resource], FORMATS[format_name]):
+        for chunk in chunks:
             file.write(chunk)
         file.flush()
 
 
-def _read_chunks(url: URL, listed: ExportedList, text_format: TextFormat) -> Iterator[bytes]:
+def _read_chunks(
+    url: URL, listing: Listing, text_format: TextFormat
+) -> Generator[bytes, None, None]:
     """Yield the text of a list in chunks, from one snapshot of the database."""
-    schema, query = listed.schema(), listed.list_query()
+    schema, query = listing.schema, listing.view({})
     statement = select_lines(query.select, schema, text_format)
     count = select(func.count()).select_from(query.select.subquery())
     engine = db.create_unpooled_engine(url, isolation_level="REPEATABLE READ")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from flask import Flask
 
 from alchemist import database as db
 from alchemist.api.batch_resource import MAX_ENTRIES
@@ -23,12 +22,12 @@ from alchemist.errors import (
 )
 
 from . import errors
+from .operations import BATCHES
 from .operator_session import operator_request, operator_session
 from .output import echo
 from .progress import progress
 from .target_database import data_option, running_database
 
-RESOURCES = ("ingredients", "potions", "users", "heroes", "stores", "products", "coupons")
 MAX_ERRORS = 100
 READERS = {"csv": read_csv, "ndjson": read_ndjson}
 
@@ -52,7 +51,7 @@ class Import:
 
 
 @click.command("import")
-@click.argument("resource", type=click.Choice(RESOURCES))
+@click.argument("resource", type=click.Choice(list(BATCHES)))
 @click.argument(
     "file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
@@ -104,10 +103,11 @@ def import_rows(
         with (
             click.open_file(str(file), "rb") as lines,
             progress(0 if str(file) == "-" else file.stat().st_size) as advance,
-            operator_request(database.settings) as app,
+            operator_request(database.settings),
             operator_session(database.url),
         ):
-            run = Import(_operation_of(app, resource, updates=bool(on_conflict)))
+            operation = replace(BATCHES[resource], restores=True)
+            run = Import(operation if on_conflict else replace(operation, update=None))
             _store_all(run, _read_chunks(run, read(lines, run.operation.schemas), lines, advance))
             if run.errors or dry_run:
                 db.session.rollback()
@@ -115,18 +115,6 @@ def import_rows(
             raise click.ClickException(_describe_errors(run))
     result = "Nothing was stored. It would be" if dry_run else "Stored"
     echo(f"{result} {run.created_count} new rows, and {run.existing_count} that existed.")
-
-
-def _operation_of(app: Flask, resource: str, *, updates: bool) -> BatchOperation:
-    """Return the operation of the batch of a resource."""
-    [endpoint] = [
-        rule.endpoint
-        for rule in app.url_map.iter_rules()
-        if rule.rule == f"/api/v2/{resource}/batch"
-    ]
-    view: Any = app.view_functions[endpoint]
-    operation: BatchOperation = view.view_class.operation
-    return replace(operation, update=operation.update if updates else None, restores=True)
 
 
 def _read_chunks(

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flask import Flask
 from sqlalchemy import URL
 
 from alchemist import config
 from alchemist import database as db
 from alchemist.api.request import request
+from alchemist.app import create_app
 from alchemist.domains.audit import listeners
 from alchemist.domains.users.auth import OPEN_ACCESS_CALLER
 
@@ -26,15 +26,16 @@ def operator_session(url: URL) -> Iterator[None]:
 
 
 @contextmanager
-def operator_request(settings: config.Settings) -> Iterator[Flask]:
-    """Yield the app in the context of a request whose caller has all permissions.
+def operator_request(settings: config.Settings) -> Iterator[None]:
+    """Run the block in the context of a request whose caller has all permissions.
 
     The audit log names the operating-system user, as for all commands.
     """
-    from alchemist.app import create_app  # noqa: PLC0415  slow, and rarely needed
-
     app = create_app(settings)
-    with app.test_request_context():
-        request.is_command = True
-        request.caller = OPEN_ACCESS_CALLER
-        yield app
+    try:
+        with app.test_request_context():
+            request.is_command = True
+            request.caller = OPEN_ACCESS_CALLER
+            yield
+    finally:
+        app.extensions["engines"].dispose()

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from alchemist import database as db
 from alchemist.api.pagination import MAX_TEXT_LIMIT, TEXT_FORMATS
 from alchemist.api.pagination.text_formats import CSV
 from alchemist.cli import export, main
+from alchemist.cli.operations import LISTS
 
 FORMATS = {each.name: each.media_type for each in TEXT_FORMATS}
 
@@ -19,11 +21,13 @@ FORMATS = {each.name: each.media_type for each in TEXT_FORMATS}
 @pytest.fixture
 def filled(module_app, module_database, monkeypatch):
     """A client of a database with the examples."""
+    engines = db.current_engines()
     url = module_database.render_as_string(hide_password=False)
     monkeypatch.setenv("DATABASE_URL", url)
     result = CliRunner().invoke(main, ["load-examples", "--yes"])
     assert result.exit_code == 0, result.output
-    return module_app.test_client()
+    yield module_app.test_client()
+    db.use_engines(engines)
 
 
 def run(*arguments):
@@ -33,7 +37,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-@pytest.mark.parametrize("resource", export.LISTS)
+@pytest.mark.parametrize("resource", LISTS)
 def test_an_export_is_the_list_of_the_api(filled, tmp_path, resource, format_name):
     answer = filled.get(
         f"/api/v2/{resource}?limit={MAX_TEXT_LIMIT}", headers={"Accept": FORMATS[format_name]}
@@ -55,7 +59,7 @@ def test_every_list_of_rows_can_be_exported(app):
         and "get" in item
         and "text/csv" in item["get"]["responses"]["200"].get("x-other-content", {})
     }
-    assert lists == set(export.LISTS)
+    assert lists == set(LISTS)
 
 
 @pytest.fixture

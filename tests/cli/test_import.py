@@ -10,8 +10,9 @@ from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import database as db
 from alchemist.cli import import_rows, main
+from alchemist.cli.operations import BATCHES
 
-TABLES = [*import_rows.RESOURCES, "potion_ingredients", "audit_log"]
+TABLES = [*BATCHES, "potion_ingredients", "audit_log"]
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ def test_an_export_can_be_imported_without_a_change(run, rows, engine, format_na
     """Of every resource, of the examples."""
     assert CliRunner().invoke(main, ["load-examples", "--yes"]).exit_code == 0
     before = snapshot(rows)
-    for resource in import_rows.RESOURCES:
+    for resource in BATCHES:
         exported = CliRunner().invoke(main, ["export", resource, "--format", format_name])
         arguments = ("--format", format_name, "--on-conflict", "update")
         code, output = run(resource, exported.stdout_bytes, *arguments)
@@ -203,19 +204,19 @@ def test_an_export_can_be_imported_into_an_empty_database(
     run, rows, load_examples_with_suspended_user, empty_tables, format_name, options
 ):
     load_examples_with_suspended_user()
-    files = {name: export(name, format_name) for name in import_rows.RESOURCES}
-    before = {name: without_update_times(export(name)) for name in import_rows.RESOURCES}
+    files = {name: export(name, format_name) for name in BATCHES}
+    before = {name: without_update_times(export(name)) for name in BATCHES}
     empty_tables()
     for resource, content in files.items():
         code, output = run(resource, content, "--format", format_name, *options)
         assert code == 0, output
         count = len(before[resource])
         assert output.splitlines()[-1] == f"Stored {count} new rows, and 0 that existed."
-    after = {name: without_update_times(export(name)) for name in import_rows.RESOURCES}
+    after = {name: without_update_times(export(name)) for name in BATCHES}
     assert after == before
     assert rows("SELECT count(*) FROM users WHERE suspended_at IS NOT NULL") != [(0,)]
     stored = snapshot(rows)
-    for resource in import_rows.RESOURCES:
+    for resource in BATCHES:
         arguments = ("--format", format_name, "--on-conflict", "update")
         code, output = run(resource, export(resource, format_name), *arguments)
         assert code == 0, output
@@ -280,4 +281,4 @@ def test_every_resource_with_a_batch_can_be_imported(app):
     batches = {
         rule.rule.split("/")[3] for rule in app.url_map.iter_rules() if rule.rule.endswith("/batch")
     }
-    assert batches == set(import_rows.RESOURCES)
+    assert batches == set(BATCHES)

@@ -111,6 +111,7 @@ NAME_COLUMNS = {
 TARGETS = {
     "store_id": "stores",
     "potion_id": "potions",
+    "ingredient_id": "ingredients",
     "product_id": "products",
     "user_id": "users",
     "owner_id": "users",
@@ -129,7 +130,7 @@ REDEMPTIONS = {
 }
 ORDERS = {row["pk"]: row for row in sample_data.sample_rows("orders")}
 ITEMS = [item for order in ORDERS.values() for item in order["items"]]
-CHILD_MODELS = {"redemptions": Redemption, "items": OrderItem}
+CHILD_MODELS = {"redemptions": Redemption, "items": OrderItem, "ingredients": PotionIngredient}
 
 every_table = pytest.mark.parametrize("table_name", sample_data.SAMPLE_TABLES)
 every_named_table = pytest.mark.parametrize("table_name", NAME_COLUMNS)
@@ -219,14 +220,14 @@ def test_files_contain_no_unicode_escapes(table_name: str):
 
 def test_recipes_have_two_to_nine_different_ingredients():
     for potion in sample_data.sample_rows("potions"):
-        keys = [item["pk"] for item in potion["ingredients"]]
+        keys = [item["ingredient_id"] for item in potion["ingredients"]]
         assert 2 <= len(keys) <= 9, potion["name"]
         assert len(set(keys)) == len(keys), potion["name"]
 
 
 def test_recipes_refer_to_ingredients_by_their_key_and_name():
     names = {row["pk"]: row["name"] for row in sample_data.sample_rows("ingredients")}
-    assert all(names.get(item["pk"]) == item["name"] for item in RECIPE_ITEMS)
+    assert all(names.get(item["ingredient_id"]) == item["name"] for item in RECIPE_ITEMS)
 
 
 def test_amounts_are_positive_and_have_at_most_three_decimals():
@@ -275,7 +276,7 @@ def test_rows_and_their_children_refer_to_sample_rows(table_name: str):
         name: {row["pk"] for row in sample_data.sample_rows(name)} for name in set(TARGETS.values())
     }
     for row in sample_data.sample_rows(table_name):
-        for referrer in (row, *row.get("items", ()), *row.get("redemptions", ())):
+        for referrer in (row, *(child for name in CHILD_MODELS for child in row.get(name, ()))):
             for name, target in TARGETS.items():
                 assert referrer.get(name) in {*keys[target], None}
 
@@ -482,7 +483,7 @@ def test_ingredients_and_potions_are_inserted_as_in_the_files(url: URL, engine: 
                 UUID(potion["pk"]),
                 potion["name"],
                 potion["description"],
-                UUID(item["pk"]),
+                UUID(item["ingredient_id"]),
                 item["amount"] and Decimal(item["amount"]),
                 item["unit"],
             )

@@ -2,23 +2,21 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Connection, Table, select
+from sqlalchemy import URL, Connection, Table, inspect, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import RelationshipProperty
 
+import alchemist.app  # noqa: F401  registers every model
 from alchemist.database import Base, create_unpooled_engine, table
 from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.coupons.models import Coupon, Redemption
-from alchemist.domains.heroes.models import Hero
-from alchemist.domains.ingredients.models import Ingredient
-from alchemist.domains.orders.models import Order, OrderItem
-from alchemist.domains.potions.models import Potion, PotionIngredient
-from alchemist.domains.products.models import Product
-from alchemist.domains.stores.models import Store
-from alchemist.domains.users.models import Token, User
+from alchemist.domains.orders.models import Order
 
+FILES = resources.files(__name__)
 BATCH_SIZE = 10
 
 Row = dict[str, Any]
@@ -39,24 +37,25 @@ class SampleTable(NamedTuple):
     dependents: Callable[[Row], Iterable[tuple["SampleTable", Row]]] = lambda _row: ()
 
 
-def _potion_ingredients(potion: Row) -> Iterator[Row]:
-    for position, item in enumerate(potion["ingredients"]):
-        keys = {"potion_id": potion["pk"], "ingredient_id": item["pk"], "position": position}
-        yield {**keys, "amount": item["amount"], "unit": item["unit"]}
+def _sample_table(model: type[Base]) -> SampleTable:
+    """Return the table of a model; the rows in its file list its child rows, if it has any."""
+    for relationship in inspect(model).relationships:
+        if relationship.uselist:
+            children = partial(_child_rows, relationship)
+            return SampleTable(model, relationship.mapper.class_, children)
+    return SampleTable(model)
+
+
+def _child_rows(relationship: RelationshipProperty[Any], parent: Row) -> Iterator[Row]:
+    [(_, foreign_key)] = relationship.local_remote_pairs or ()
+    for position, child in enumerate(parent[relationship.key]):
+        values = _without_unknown_columns(relationship.mapper.class_, child)
+        yield {**values, foreign_key.name: parent["pk"], "position": position}
 
 
 def _redemptions(coupon: Row) -> Iterator[Row]:
     for redemption in coupon["redemptions"]:
         yield {**redemption, "coupon_id": coupon["pk"]}
-
-
-def _order_items(order: Row) -> Iterator[Row]:
-    for position, item in enumerate(order["items"]):
-        yield {
-            "order_id": order["pk"],
-            "position": position,
-            **_without_unknown_columns(OrderItem, item),
-        }
 
 
 def _orders_with_coupon(coupon: Row) -> Iterator[tuple[SampleTable, Row]]:
@@ -67,25 +66,24 @@ def _orders_with_coupon(coupon: Row) -> Iterator[tuple[SampleTable, Row]]:
             yield SAMPLE_TABLES["orders"], order
 
 
-# `<name>.json` has the rows of a table. A row may refer to rows of the tables before its own.
-SAMPLE_TABLES = {
-    "ingredients": SampleTable(Ingredient),
-    "potions": SampleTable(Potion, PotionIngredient, _potion_ingredients),
-    "users": SampleTable(User),
-    "heroes": SampleTable(Hero),
-    # The digests are random: no secret matches them.
-    "tokens": SampleTable(Token),
-    "stores": SampleTable(Store),
-    "products": SampleTable(Product),
+# A coupon needs the rows to which its orders refer, and an order its redemption.
+LAST_TABLES = {
     "coupons": SampleTable(Coupon, Redemption, _redemptions, _orders_with_coupon),
-    "orders": SampleTable(Order, OrderItem, _order_items),
+    "orders": _sample_table(Order),
     "audit_log": SampleTable(AuditEntry),
 }
+MODELS = {mapper.local_table: mapper.class_ for mapper in Base.registry.mappers}
+# `<name>.json` has the rows of a table. A row may refer to rows of the tables before its own.
+SAMPLE_TABLES = {
+    each.name: _sample_table(MODELS[each])
+    for each in Base.metadata.sorted_tables
+    if (FILES / f"{each.name}.json").is_file() and each.name not in LAST_TABLES
+} | LAST_TABLES
 
 
 def sample_rows(table_name: str) -> list[Row]:
     """Return the sample rows of a table, in the order of their primary keys."""
-    file = resources.files(__name__) / f"{table_name}.json"
+    file = FILES / f"{table_name}.json"
     sample_rows: list[Row] = json.loads(file.read_text("utf-8"))
     return sample_rows
 
