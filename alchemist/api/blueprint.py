@@ -84,6 +84,10 @@ class BaseBlueprint(flask_smorest.Blueprint):
         return decorator
 
 
+class ItemQuery(fields.Schema):
+    """The query of an item, to which its projection is added."""
+
+
 class Blueprint(BaseBlueprint):
     """The decorators of v2's views; `resources` are the resources by their path."""
 
@@ -169,7 +173,7 @@ class Blueprint(BaseBlueprint):
     def retrieve(self, schema: type[fields.Schema]) -> Callable[[View], View]:
         """Return the row that the view's query finds; 304 if If-None-Match names its ETag."""
         response_schema = schema()
-        query_schema = projection.with_projection_parameters(fields.Schema, schema)()
+        query_schema = projection.with_projection_parameters(ItemQuery, schema)()
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:

@@ -99,10 +99,13 @@ def test_updates_and_deletions_require_if_match(operation, version):
 
 def test_items_document_their_projection_and_batches_what_they_update(documents):
     for path, method, operation in operations(documents["v2"]):
-        names = {parameter.get("name") for parameter in operation["parameters"]}
+        parameters = {each["name"]: each for each in operation["parameters"] if "name" in each}
+        names = parameters.keys()
         is_item = path.endswith("/{pk}") and method == "get"
         assert ("fields" in names) == (is_item or "sort" in names), path
         assert ("on_conflict" in names) == path.endswith("/batch"), path
+        for name in names & {"fields", "expand"}:
+            assert "$ref" in parameters[name]["schema"]["items"], path
 
 
 @pytest.fixture
