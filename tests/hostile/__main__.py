@@ -1,7 +1,7 @@
 """Try hostile input on a real gunicorn: raw bytes first, then every family on every operation.
 
-What is tried follows from the seed and the documents; how much of it, from the seconds. Every
-violation is printed with what repeats it. Ends with 1 if there is any.
+What is tried follows from the seed and the documents; how much of it, from the seconds and the
+number of requests. Every violation is printed with what repeats it. Ends with 1 if there is any.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from random import Random
 from time import monotonic
 
@@ -16,7 +17,7 @@ from tests.hostile import service, wire
 from tests.hostile.families import FAMILIES, judged, requests, sample
 from tests.hostile.operations import Operation, operations
 from tests.hostile.shapes import SHAPES
-from tests.hostile.transports import Connection
+from tests.hostile.transports import Connection, Send
 from tests.servers import Gunicorn
 
 # Of each family and operation, before the next has its turn.
@@ -29,14 +30,17 @@ EVERY = [*FAMILIES, "cursors", MUTATIONS]
 
 def main() -> int:
     options = _options()
-    print(f"seed {options.seed}, {options.seconds} s")
+    print(f"seed {options.seed}, at most {options.seconds} s, {options.requests or 'any'} requests")
     with service.opened() as (server, token):
-        outcomes = list(_until(_attempts(server, token, options), monotonic() + options.seconds))
+        connection = Connection(server.port, f"Bearer {token}")
+        attempts = islice(_attempts(server, token, connection.send, options), options.requests)
+        outcomes = list(_until(attempts, monotonic() + options.seconds))
         found = [violation for outcome in outcomes for violation in outcome]
         _, traceback, rest = server.log.read_text().partition("Traceback")
         if traceback:
             found.append(f"The log holds a traceback:\n{rest[:5000]}")
     print("\n".join(sorted(found)[: options.most]))
+    print("statuses", dict(sorted(connection.statuses.items())))
     print(f"{len(outcomes)} requests, {len(found)} violations")
     return 1 if found else 0
 
@@ -45,6 +49,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--seconds", type=int, default=100)
+    parser.add_argument("--requests", type=int, help="end after so many")
     parser.add_argument("--most", type=int, default=100, help="violations to print")
     parser.add_argument("--family", choices=[*EVERY, WIRE])
     return parser.parse_args()
@@ -57,10 +62,11 @@ def _until(outcomes: Iterator[list[str]], end: float) -> Iterator[list[str]]:
             return
 
 
-def _attempts(server: Gunicorn, token: str, options: argparse.Namespace) -> Iterator[list[str]]:
+def _attempts(
+    server: Gunicorn, token: str, send: Send, options: argparse.Namespace
+) -> Iterator[list[str]]:
     """Yield what is wrong with each answer, without end."""
     chance = Random(options.seed)
-    send = Connection(server.port, f"Bearer {token}").send
     if options.family in (None, WIRE):
         yield from _try_shapes(server, token, chance)
         yield from _try_vanishing(server, chance)

@@ -166,20 +166,21 @@ def _long_lists(operation: Operation) -> Iterator[Request]:
 def media_types(operation: Operation) -> Iterator[Request]:
     if operation.schema is None:
         return
-    shown = operation.request()
     is_v1 = operation.version == "v1"
+    refused = "unsupported-media-type"
     for value, must in MEDIA_TYPES.items():
-        headers = shown.with_header("Content-Type", value)
         expected = "accepted" if is_v1 and value in JSON_IN_VERSION_1 else must
-        yield shown.but(f"Content-Type is {value[:60]!r}", headers=headers, must=expected)
-    absent = shown.with_header("Content-Type")
-    must = "accepted" if is_v1 else "unsupported-media-type"
-    yield shown.but("Content-Type is absent", headers=absent, must=must)
+        yield _with_type(operation, f"Content-Type is {value[:60]!r}", (value,), expected)
+    yield _with_type(operation, "Content-Type is absent", (), "accepted" if is_v1 else refused)
     for coding in CODINGS:
+        shown = operation.request()
         headers = shown.with_header("Content-Encoding", coding)
-        yield shown.but(
-            f"Content-Encoding is {coding!r}", headers=headers, must="unsupported-media-type"
-        )
+        yield shown.but(f"Content-Encoding is {coding!r}", headers=headers, must=refused)
+
+
+def _with_type(operation: Operation, why: str, types: tuple[str, ...], must: str) -> Request:
+    shown = operation.request()
+    return shown.but(why, headers=shown.with_header("Content-Type", *types), must=must)
 
 
 def sizes(operation: Operation) -> Iterator[Request]:

@@ -317,9 +317,9 @@ METHODS = (
 
 def values(operation: Operation) -> Iterator[Request]:
     """Yield the request that the document shows, with one header as no client should send it."""
-    shown = operation.request()
     for name, hostile in READ.items():
         for value in hostile:
+            shown = operation.request()
             headers = shown.with_header(name, value)
             yield shown.but(f"{name} is {value[:60]!r}", headers=headers)
 
@@ -334,9 +334,9 @@ def tokens(operation: Operation) -> Iterator[Request]:
 
 def repeated(operation: Operation) -> Iterator[Request]:
     """Yield headers twice, with one value and with two."""
-    shown = operation.request()
     for name, hostile in READ.items():
         for pair in ((hostile[0], hostile[0]), (hostile[-1], hostile[0])):
+            shown = operation.request()
             headers = shown.with_header(name, *pair)
             yield shown.but(f"{name} stands twice", headers=headers)
 

@@ -1,9 +1,13 @@
 """What holds for every answer, whatever was asked."""
 
+import csv
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from io import StringIO
+from typing import Any
+from urllib.parse import parse_qs
 
 from alchemist.api.security_headers import HEADERS
 from alchemist.errors import PROBLEM_TYPES
@@ -20,8 +24,15 @@ WITHOUT_FAULT = {501, 505}
 NEEDED = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
 # Statuses of problems in version 1 only.
 V1_STATUSES = {"unknown-reference": 400, "mixed-currencies": 409}
-# Answers are at most this much longer than what they answer: an echo is no amplifier.
+# Answers that are no lists are at most this much longer than what they answer: an echo is no
+# amplifier. So is each row of a list.
 MOST_BYTES = 200_000
+LIST_BYTES = 16 * 1024 * 1024
+# How many rows a list has, if its request names no limit; most of all, and in CSV and NDJSON.
+FEED, MOST_IN_FEED = "/api/v2/changes", 1000
+BATCH, MOST_IN_BATCH = "/batch", 500
+MOST_ROWS, MOST_LINES, MOST_IN_V1 = 200, 10_000, 10_000
+CSV, NDJSON = "text/csv", "application/x-ndjson"
 
 
 def violations(request: Request, answer: Answer) -> list[str]:
@@ -63,20 +74,67 @@ def _of_body(request: Request, answer: Answer) -> Iterator[str]:
         if answer.body:
             yield "There is a body where none may be."
         return
-    if len(answer.body) > MOST_BYTES + len(request.body):
-        yield f"The answer has {len(answer.body)} bytes."
     media_type = answer.headers.get("Content-Type", "")
     if answer.status >= 400 and media_type != "application/problem+json":
         yield f"A {answer.status} is {media_type!r}."
-    if not media_type.endswith("json"):
-        return
     try:
-        told = json.loads(answer.body.decode(), parse_constant=_refuse)
-    except ValueError as error:
-        yield f"The answer is not JSON: {error}."
+        told = _parsed(media_type.partition(";")[0], answer.body)
+    except (ValueError, csv.Error) as error:
+        yield f"The answer is not {media_type}: {error}."
         return
-    if answer.status >= 400:
+    yield from _of_size(request, answer, told)
+    if answer.status >= 400 and media_type.endswith("json"):
         yield from _of_problem(request, answer, told)
+
+
+def _parsed(media_type: str, body: bytes) -> Any:
+    """Return the value of JSON, the rows of CSV and NDJSON, else None; raise ValueError."""
+    if media_type == NDJSON:
+        lines = body.decode().removesuffix("\n").split("\n") if body else []
+        return [_loads(line) for line in lines]
+    if media_type == CSV:
+        header, *rows = csv.reader(StringIO(body.decode(), newline=""), strict=True)
+        # The null of a single column is an empty line.
+        if any(len(row or [""]) != len(header) for row in rows) or not body.endswith(b"\r\n"):
+            raise ValueError("its records differ in length")
+        return rows
+    return _loads(body.decode()) if media_type.endswith("json") else None
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _of_size(request: Request, answer: Answer, told: object) -> Iterator[str]:
+    """Yield a complaint if the answer is longer than what it answers, or than a list may be."""
+    most = MOST_BYTES + len(request.body)
+    if not isinstance(told, list):
+        if len(answer.body) > most:
+            yield f"The answer has {len(answer.body)} bytes."
+        return
+    if len(told) > _most_rows(request, answer):
+        yield f"The list has {len(told)} rows."
+    longest = max((len(json.dumps(row, ensure_ascii=False).encode()) for row in told), default=0)
+    if longest > most:
+        yield f"A row of the list has {longest} bytes."
+    if len(answer.body) > LIST_BYTES:
+        yield f"The list has {len(answer.body)} bytes."
+
+
+def _most_rows(request: Request, answer: Answer) -> int:
+    """Return how many rows the answer may have: as many as the query says, if it says so."""
+    path, _, query = request.target.partition("?")
+    if path.startswith("/api/v1"):
+        return MOST_IN_V1
+    if path.endswith(BATCH):
+        return MOST_IN_BATCH
+    limit = parse_qs(query).get("limit", [""])[-1]
+    if limit.isascii() and limit.isdecimal():
+        return int(limit)
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0]
+    if media_type in (CSV, NDJSON):
+        return MOST_LINES
+    return MOST_IN_FEED if path.startswith(FEED) else MOST_ROWS
 
 
 def _refuse(name: str) -> None:
@@ -129,4 +187,5 @@ def _names(answer: Answer) -> set[str]:
     problem = answer.json if answer.status >= 400 and answer.body else {}
     entries = problem.get("errors", ())
     codes = {problem.get("code", ""), *(entry["code"] for entry in entries)}
-    return {str(answer.status), kind, *codes} - {""}
+    replayed = "replayed" if "Idempotent-Replayed" in answer.headers else ""
+    return {str(answer.status), kind, replayed, *codes} - {""}

@@ -22,6 +22,12 @@ SETTINGS = {
     "ALCHEMIST_OPEN_ACCESS": "false",
     "ALCHEMIST_CORS_ORIGINS": "https://shop.example",
     "ALCHEMIST_LOG_LEVEL": "warning",
+    # All requests are those of one user, and what is refused for their number is not tried.
+    "ALCHEMIST_MAX_OPEN_ORDERS": "0",
+    "ALCHEMIST_LIMIT_REQUESTS": "0",
+    "ALCHEMIST_LIMIT_COSTLY_REQUESTS": "0",
+    "ALCHEMIST_LIMIT_FAILED_AUTHENTICATIONS": "0",
+    "ALCHEMIST_LIMIT_COUPON_MISSES": "0",
 }
 
 

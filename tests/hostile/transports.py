@@ -1,6 +1,7 @@
 """Ways to send a request: into the application as gunicorn would, and over a real connection."""
 
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -8,6 +9,7 @@ from email.message import Message
 from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from itertools import count
+from time import monotonic
 from urllib.parse import unquote_to_bytes
 
 from flask import Flask
@@ -17,6 +19,8 @@ from tests.hostile.exchange import Answer, Request
 
 Send = Callable[[Request], Answer]
 TIMEOUT = 5  # seconds
+# Seconds. A server closes a connection that is idle for longer, just when a request is sent, say.
+IDLE = 2
 
 
 def environ(request: Request) -> dict[str, object]:
@@ -88,7 +92,9 @@ class Connection:
         self.address = ("127.0.0.1", port)
         self.authorization = authorization
         self.socket: socket.socket | None = None
+        self.last_use = monotonic()
         self.numbers = count(1)
+        self.statuses: Counter[int] = Counter()
 
     def send(self, request: Request) -> Answer:
         number = f"hostile-{next(self.numbers)}"
@@ -105,6 +111,7 @@ class Connection:
         is_ours = (
             told == number or self.socket is None or ("X-Request-ID", number) not in signed.headers
         )
+        self.statuses[response.status] += 1
         complaints = [] if is_ours else [f"The answer is that of {told}, not of {number}."]
         return Answer(response.status, response.headers, body, complaints)  # type: ignore[arg-type]
 
@@ -113,6 +120,8 @@ class Connection:
         return Answer(0, {}, b"", [complaint])
 
     def _exchange(self, raw: bytes, method: str) -> tuple[HTTPResponse, bytes]:
+        if monotonic() > self.last_use + IDLE:
+            self.close()
         if self.socket is None:
             self.socket = socket.create_connection(self.address, TIMEOUT)
         # A server may refuse before it has read everything, and close.
@@ -122,6 +131,7 @@ class Connection:
         response.begin()
         body = response.read()
         response.close()
+        self.last_use = monotonic()
         if response.will_close:
             self.close()
         return response, body
