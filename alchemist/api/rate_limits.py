@@ -16,7 +16,7 @@ from alchemist.config import Settings
 from alchemist.database import deadline
 
 from .json_body import loads_strict
-from .request import Request, current_request, request
+from .request import Request, app_extensions, current_request, request
 from .trusted_proxies import parse_address
 
 logger = logging.getLogger(__name__)
@@ -79,13 +79,13 @@ class RateLimiter:
 
     def __init__(self, limits: Mapping[str, int], storage_url: str | None = None) -> None:
         self._limits = {policy: limit for policy, limit in limits.items() if limit}
+        self.has_no_limits = not self._limits
         self._local = LocalCounters()
-        self._shared = _open_shared_counters(storage_url) if storage_url else None
+        self._increment = self._local.increment
         self._shared_from = 0.0
-
-    @property
-    def has_no_limits(self) -> bool:
-        return not self._limits
+        if storage_url:
+            self._shared = _open_shared_counters(storage_url)
+            self._increment = self._increment_shared_or_local
 
     def count_or_raise(self, policy: str, client: str | None, amount: int = 1) -> None:
         """Count a request of the client; raise RateLimited above the limit.
@@ -95,10 +95,10 @@ class RateLimiter:
         limit = self._limits.get(policy)
         if limit is None or client is None:
             return
-        count, exact_seconds = self._increment_shared_or_local(f"{policy} {client}", amount)
+        count, exact_seconds = self._increment(f"{policy} {client}", amount)
         seconds = ceil(exact_seconds) or 1
         remaining = limit - count if count < limit else 0
-        quotas = request.environ.setdefault(ENVIRON_KEY, {})
+        quotas = current_request().environ.setdefault(ENVIRON_KEY, {})
         quotas[policy] = limit, remaining, seconds
         if count >= limit + amount:
             detail = f"The limit is {limit} {policy.replace('-', ' ')} in {WINDOW} seconds."
@@ -106,7 +106,7 @@ class RateLimiter:
 
     def _increment_shared_or_local(self, key: str, amount: int) -> tuple[int, float]:
         """Increment the shared counter or, while its storage fails, one of this process."""
-        if self._shared and monotonic() >= self._shared_from:
+        if monotonic() >= self._shared_from:
             try:
                 count, seconds = self._shared.increment(key, WINDOW, amount)
             except self._shared.errors:
@@ -125,7 +125,7 @@ def _open_shared_counters(storage_url: str) -> Any:
 
 def current_limiter() -> RateLimiter:
     """Return the rate limiter of the app."""
-    rate_limiter: RateLimiter = current_app.extensions["rate_limiter"]
+    rate_limiter: RateLimiter = app_extensions()["rate_limiter"]
     return rate_limiter
 
 

@@ -151,7 +151,7 @@ class Request(flask.Request):
         absolute = ABSOLUTE_TARGET_PATTERN.match(self.raw_target)
         return absolute[1] if absolute else self.host
 
-    @cached_property
+    @property
     def client_address(self) -> str:
         """The address of the client, or of a proxy that is not trusted; "" on a unix socket."""
         return self._trusted_proxies.client_address(self.environ)
@@ -170,7 +170,7 @@ class Request(flask.Request):
 
     @property
     def _trusted_proxies(self) -> TrustedProxies:
-        proxies: TrustedProxies = flask.current_app.extensions["trusted_proxies"]
+        proxies: TrustedProxies = app_extensions()["trusted_proxies"]
         return proxies
 
     @property
@@ -296,6 +296,12 @@ request = cast(Request, flask.request)
 def current_request() -> Request:
     """Return the request itself: each attribute of the proxy `request` costs half a microsecond."""
     return cast(Request, flask.request._get_current_object())  # type: ignore[attr-defined]
+
+
+def app_extensions() -> dict[str, Any]:
+    """Return the extensions of the app itself, as `current_request` returns the request."""
+    extensions: dict[str, Any] = flask.current_app._get_current_object().extensions  # type: ignore[attr-defined]
+    return extensions
 
 
 DRY_RUN_ERROR: ErrorDetail = {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from flask import Response, current_app
+from flask import Response
 from flask.typing import ResponseReturnValue
 from flask.views import MethodView
 from sqlalchemy import text
@@ -22,7 +22,7 @@ from alchemist import errors
 from alchemist.database import CommitMode, session, use_commit_mode
 
 from . import database_errors, rate_limits
-from .request import JSON, PROBLEM_JSON, current_request, request
+from .request import JSON, PROBLEM_JSON, app_extensions, current_request, request
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Resource(MethodView):
         method = "get" if current.method == "HEAD" else current.method.lower()
         view = getattr(self, method)
         current.is_public = self.permissions[method] is PUBLIC
-        current.caller = current_app.extensions["authenticate"]()
+        current.caller = app_extensions()["authenticate"]()
         rate_limits.count_request_or_raise(view)
         current.caller.require(self.permissions[method])
         if not self.ignores_accept:

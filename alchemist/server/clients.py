@@ -1,7 +1,5 @@
 """The clients that a request is from, among which the threads of a worker are divided."""
 
-from collections.abc import Iterator
-
 from alchemist.api.rate_limits import address_or_network
 from alchemist.api.trusted_proxies import TrustedProxies
 
@@ -16,14 +14,14 @@ class Clients:
 
     def clients_of(self, connection: Connection) -> tuple[str, ...]:
         """Return the address and the token of the request of a connection, if it has them."""
-        return tuple(self._address_and_token(connection))
-
-    def _address_and_token(self, connection: Connection) -> Iterator[str]:
-        headers = connection.request.headers
-        forwarded = [value for name, value in headers if name == "X-FORWARDED-FOR"]
+        forwarded, tokens = [], []
+        for name, value in connection.request.headers:
+            if name == "X-FORWARDED-FOR":
+                forwarded.append(value)
+            elif name == "AUTHORIZATION":
+                tokens.append(value)
         # A peer on a unix socket has no address.
         peer = connection.client[0] if isinstance(connection.client, tuple) else ""
         environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": ",".join(forwarded)}
-        if address := address_or_network(self._trusted_proxies.client_address(environ)):
-            yield address
-        yield from (value for name, value in headers if name == "AUTHORIZATION")
+        address = address_or_network(self._trusted_proxies.client_address(environ))
+        return (address, *tokens) if address else tuple(tokens)

@@ -1,7 +1,7 @@
 """Threads, and a queue of the connections that wait for one."""
 
 import logging
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
@@ -46,7 +46,7 @@ class ThreadPool:
         self.started = self.finished = 0
         self.queued_seconds = 0.0
         # The threads that each client has.
-        self._running: Counter[str] = Counter()
+        self._running: defaultdict[str, int] = defaultdict(int)
         self._lock = Lock()
         # True for each submitted connection, False for each thread that shall end.
         self._wakeups: SimpleQueue[bool] = SimpleQueue()
@@ -117,7 +117,7 @@ class ThreadPool:
         return self._release_clients(entry)
 
     def _may_run(self, entry: Entry) -> bool:
-        return all(self._running[client] < self._max_threads for client in entry.clients)
+        return all(self._running.get(client, 0) < self._max_threads for client in entry.clients)
 
     def _take_first_that_may_run(self) -> Entry | None:
         """Remove the first connection whose clients may have another thread, and return it."""
