@@ -152,18 +152,29 @@ def test_version_1_has_no_dry_run(client):
     assert client.get(INGREDIENTS).json[0]["pk"] == response.json["pk"]
 
 
-def test_a_dry_run_neither_stores_a_key_nor_repeats_an_answer(client):
+def test_a_dry_run_stores_no_key(client):
     headers = {"Idempotency-Key": "one"}
     dry = client.post(f"{INGREDIENTS}?dry_run=true", json={"name": "Rue"}, headers=headers)
     first = client.post(INGREDIENTS, json={"name": "Rue"}, headers=headers)
     assert (dry.status_code, first.status_code) == (201, 201)
     assert "Idempotent-Replayed" not in first.headers
-    again = client.post(f"{INGREDIENTS}?dry_run=true", json={"name": "Sage"}, headers=headers)
-    assert (again.status_code, again.json["name"]) == (201, "Sage")
     bad = client.post(
         f"{INGREDIENTS}?dry_run=true", json={"name": "Rue"}, headers={"Idempotency-Key": "ä"}
     )
     assert bad.status_code == 400
+
+
+@pytest.mark.parametrize("query", ["dry_run=true", "dry_run=true&"])
+def test_a_dry_run_with_a_used_key_answers_as_the_request(client, query):
+    headers, user = {"Idempotency-Key": "one"}, {"email": "ada@example.org", "full_name": "Ada"}
+    first = client.post("/api/v2/users", json=user, headers=headers)
+    before = dump()
+    again = client.post(f"/api/v2/users?{query}", json=user, headers=headers)
+    assert (again.status_code, again.json) == (201, first.json)
+    assert (again.headers["Idempotent-Replayed"], again.headers["Dry-Run"]) == ("true", "true")
+    other = client.post(f"/api/v2/users?{query}", json=user | {"full_name": "Bea"}, headers=headers)
+    assert (other.status_code, other.json["code"]) == (422, "idempotency-key-reused")
+    assert dump() == before
 
 
 def test_a_dry_run_of_a_token_has_no_secret_that_works(client):

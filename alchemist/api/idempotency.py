@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import wraps
 from hashlib import sha256
@@ -21,7 +22,7 @@ from alchemist.database import Base, CommitMode, fetch_one, session, use_commit_
 from . import database_errors, error_handlers, openapi, problem_codes
 from .json_body import loads_strict
 from .json_values import canonical_json
-from .request import request
+from .request import JSON, request
 
 TTL = timedelta(hours=24)
 KEY_PATTERN = re.compile(r"[!-~]{1,255}")
@@ -35,8 +36,8 @@ STORED_HEADERS = ("Content-Type", "ETag", "Location")
 errors.register_problem_type(
     "idempotency-key-reused",
     422,
-    "The `Idempotency-Key` was used with another method, path, query or body in the last 24 "
-    "hours. Use a new key for each new request.",
+    "The `Idempotency-Key` was used with another method, path, query, media type or body in the "
+    "last 24 hours. Use a new key for each new request.",
     "This key was used for another request.",
 )
 errors.register_problem_type(
@@ -135,7 +136,7 @@ NO_SYNC = {"synchronize_session": False}
 def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
     """Answer a POST that is repeated with its Idempotency-Key as it was answered first.
 
-    A dry run neither stores an answer nor repeats one.
+    A dry run stores no answer. With a used key it is answered as the request would be.
     """
 
     @wraps(view)
@@ -147,7 +148,7 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
             detail = "Send 1 to 255 visible ASCII characters."
             raise errors.BadRequest.at_location("header", "Idempotency-Key", detail)
         if request.is_dry_run:
-            return view(*args, **path)
+            return _stored_response(key) or view(*args, **path)
         # The response is stored in the transaction of its effect.
         with use_commit_mode(CommitMode.SESSION):
             return _stored_response_or_lock(key) or _store_response_and_drop_oldest(
@@ -171,14 +172,20 @@ def _documented_success_statuses(view: Callable[..., Response]) -> list[int]:
 def _stored_response_or_lock(key: str) -> Response | None:
     """Return the stored response; without one, lock the key until the transaction ends.
 
-    Raise Forbidden if the caller has lost a permission that the response needed, or the token is
-    limited to others.
-
     The advisory lock never waits: the row lock of an INSERT would, for the whole first request.
     """
     if not session.scalar(select(func.pg_try_advisory_xact_lock(advisory_lock_number(key)))):
         detail = "The first request with this key is still running."
         raise errors.Conflict(detail, code="request-in-progress", headers={"Retry-After": "1"})
+    return _stored_response(key)
+
+
+def _stored_response(key: str) -> Response | None:
+    """Return the response that is stored under a key of the caller, None if there is none.
+
+    Raise UnprocessableContent if it is of another request, and Forbidden if the caller has lost a
+    permission that the response needed, or the token is limited to others.
+    """
     stored = session.scalar(STORED, {"caller": str(request.caller), "key": key})
     if stored is None:
         return None
@@ -251,13 +258,23 @@ def _store_response_and_drop_oldest(key: str, response: Response) -> Response:
 
 
 def _request_fingerprint() -> str:
-    """Return a hash of method, path, query and body; the order of members does not count."""
-    parts = (request.method, request.path, request.query_string.decode("latin-1"))
-    try:
-        body = canonical_json(loads_strict(request.body)).encode()
-    except errors.BadRequest:
-        body = request.body
+    """Return a hash of method, path, query, media type and body, whether or not it is a dry run.
+
+    The order of members of JSON does not count.
+    """
+    parts = [request.method, request.path, _query_without_dry_run()]
+    body, media_type = request.body, request.mimetype
+    if media_type in ("", JSON) or media_type.endswith("+json"):
+        with suppress(errors.BadRequest):
+            body = canonical_json(loads_strict(body)).encode()
+    else:
+        parts.append(media_type)
     return sha256("\n".join(parts).encode() + b"\n" + body).hexdigest()
+
+
+def _query_without_dry_run() -> str:
+    parameters = request.query_string.decode("latin-1").split("&")
+    return "&".join(each for each in parameters if each.partition("=")[0] != "dry_run")
 
 
 def _pks_and_emails_in(content: str) -> list[str]:

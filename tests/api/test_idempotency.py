@@ -257,3 +257,15 @@ def test_a_quote_is_computed_again(client):
     again = client.post("/api/v2/orders/quote", json=of(product), headers=KEY)
     assert again.json["totals"][0]["total"] == "2.00"
     assert "Idempotent-Replayed" not in again.headers
+
+
+def test_the_same_bytes_as_another_media_type_are_another_request(client):
+    url, body = "/api/v2/ingredients/batch", b'{"name": "Salt"}'
+    media_types = ["application/x-ndjson", "text/csv", "application/json"]
+    responses = [
+        client.post(url, data=body, headers=KEY | {"Content-Type": media_type})
+        for media_type in [*media_types, media_types[0]]
+    ]
+    assert [response.status_code for response in responses] == [201, 422, 422, 201]
+    assert {response.json["code"] for response in responses[1:3]} == {"idempotency-key-reused"}
+    assert responses[3].headers["Idempotent-Replayed"] == "true"
