@@ -126,7 +126,7 @@ class Blueprint(BaseBlueprint):
                     # Two further parameters would make every request slower.
                     has_projection = projection.may_be_requested(request.query_string)
                     parsed_schema = projecting_query_schema if has_projection else query_schema
-                values = QUERY_PARSER.parse(parsed_schema, request, location="query")
+                values = _parse_list_query(parsed_schema)
                 if values["limit"] > MAX_LIMIT:
                     rate_limits.count_costly_request_or_raise()
                 filters = {
@@ -371,6 +371,19 @@ class Blueprint(BaseBlueprint):
             )
 
         return decorator
+
+
+def _parse_list_query(schema: fields.Schema) -> dict[str, Any]:
+    """Return the values of the query; raise UnprocessableContent, which depends on Accept.
+
+    Text formats have another maximum of `limit`.
+    """
+    try:
+        values: dict[str, Any] = QUERY_PARSER.parse(schema, request, location="query")
+    except errors.UnprocessableContent as error:
+        error.headers["Vary"] = "Accept"
+        raise
+    return values
 
 
 def _get_projected_representation(

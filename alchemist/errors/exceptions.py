@@ -88,6 +88,9 @@ class NotAcceptable(ApiError):
 
     code = "not-acceptable"
 
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Vary": "Accept"})
+
 
 class Conflict(ApiError):
     """The request is valid, but conflicts with stored rows: 409 (RFC 9110 §15.5.10)."""

@@ -124,6 +124,7 @@ TAKING = [
 def test_an_accept_header_that_excludes_json_is_406(client, accept, method):
     answer = client.open(URL, method=method, headers={"Accept": accept}, json={"name": "a"})
     assert_problem(answer, 406)
+    assert "Accept" in answer.headers["Vary"].split(", ")
     assert client.get(f"{URL}?name=a").json == []
 
 

@@ -99,7 +99,8 @@ MISTAKEN = {
     "limit=": "wrong-type",
     "limit=ten": "wrong-type",
     "limit=1.0": "wrong-type",
-    "limit=-1": "wrong-type",
+    "limit=-1": "out-of-range",
+    "limit=-0x1": "wrong-type",
     "limit=%2B5": "wrong-type",
     "limit=+5": "wrong-type",
     "limit=1e1": "wrong-type",
@@ -109,7 +110,8 @@ MISTAKEN = {
     "limit=0": "out-of-range",
     "limit=201": "out-of-range",
     "limit=999999999": "out-of-range",
-    "limit=99999999999999999999": None,
+    "limit=99999999999999999999": "out-of-range",
+    "limit=-99999999999999999999": "out-of-range",
     "count=": "not-one-of",
     "count=yes": "not-one-of",
     "count=EXACT": "not-one-of",
@@ -137,7 +139,7 @@ def test_a_malformed_value_is_422(client, query, code):
     assert answer.status_code == 422
     [entry] = answer.json["errors"]
     assert entry["parameter"] == query.partition("=")[0]
-    assert code in (None, entry["code"])
+    assert entry["code"] == code
 
 
 def test_a_list_tells_unknown_repeated_and_malformed_parameters_at_once(client):

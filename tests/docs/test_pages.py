@@ -99,6 +99,7 @@ def test_the_index_has_other_paths_too(client, path):
 def test_a_client_that_accepts_neither_json_nor_html_gets_a_406(client, path):
     response = client.get(path, headers={"Accept": "image/png"})
     assert (response.status_code, response.json["code"]) == (406, "not-acceptable")
+    assert "Accept" in response.headers["Vary"].split(", ")
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,10 @@ class StrictInteger(fields.Integer):
 
 
 class QueryInteger(StrictInteger):
-    """An integer in a query: 1 to 9 ASCII digits."""
+    """An integer in a query, in ASCII digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", value, re.ASCII):
+        if not re.fullmatch(r"-?[0-9]+", value, re.ASCII):
             raise self.make_error("invalid")
-        return int(value)
+        # A longer number is out of every range.
+        return int(value[:10])

@@ -177,7 +177,9 @@ def test_a_text_page_has_up_to_10_000_rows(client, accept):
         make_ingredient(name=f"{number}")
     assert get(client, f"{URL}?limit=10000", accept).data.count(b'"200"') == 1
     assert client.get(f"{URL}?limit=10001", headers={"Accept": accept}).status_code == 422
-    assert client.get(f"{URL}?limit=201").status_code == 422
+    answer = client.get(f"{URL}?limit=201")
+    assert answer.status_code == 422
+    assert "Accept" in answer.headers["Vary"].split(", ")
 
 
 def test_filters_sorts_counts_and_links_are_those_of_the_list(client):
