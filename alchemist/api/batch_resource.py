@@ -23,7 +23,8 @@ from .response import JsonResponse
 from .text_entries import ReadEntries, TextEntry, add_lines_to_errors, read_csv, read_ndjson
 
 MAX_ENTRIES = 500
-READERS: dict[str, ReadEntries] = {"text/csv": read_csv, "application/x-ndjson": read_ndjson}
+CSV = "text/csv"
+READERS: dict[str, ReadEntries] = {CSV: read_csv, "application/x-ndjson": read_ndjson}
 DESCRIPTION = """\
 Takes an array of what the creation of one row takes, and stores all rows or none. Every mistake of
 every entry is reported, with the number of the entry in front: `#/3/name`. Two entries with the
@@ -31,9 +32,11 @@ same unique value are 422 `duplicate`. It counts as a costly request.
 
 The body may also be `text/csv`, whose first line has the names, or `application/x-ndjson`, both as
 the list returns them. Errors then have the `line` where the entry begins and, in CSV, the `column`:
-the number of the field. In CSV, an empty field is null, or nothing if the member cannot be null;
-`""` is an empty text. Read-only columns may be empty, or as they are stored in the row that the
-entry updates. A byte order mark is ignored; fields separated by semicolons are 400."""
+the number of the field. In CSV, `""` is an empty text. An empty field is as if a new row lacked the
+member, so the row belongs to the caller if its owner is empty; in an update it is null, or nothing
+if the member cannot be null. Read-only columns may be empty, or as they are stored in the row that
+the entry updates. A byte order mark is ignored; fields separated by semicolons are 400, and
+`header=absent` in the media type is 415."""
 UPDATE_DESCRIPTION = """
 
 With `on_conflict=update`, an entry whose `pk` or `reference` a stored row has updates that row (if
@@ -96,7 +99,7 @@ def _batch_view(operation: BatchOperation) -> View:
         query, query_errors = _parse_query(operation)
         entries = _read_entries(operation, query_errors)
         update = operation.update if query.get("on_conflict") else None
-        chosen = replace(operation, update=update)
+        chosen = replace(operation, update=update, omits_nulls=request.mimetype == CSV)
         bodies = [entry.body for entry in entries]
         with add_lines_to_errors(entries):
             stored = store_entries(chosen, bodies, query_errors=query_errors)
@@ -114,10 +117,22 @@ def _read_entries(operation: BatchOperation, query_errors: list[ErrorDetail]) ->
         bodies = read_json(request)
         _check_batch_size(bodies, query_errors)
         return [TextEntry(body) for body in bodies]
-    entries = list(islice(read(BytesIO(request.body), operation.schemas), MAX_ENTRIES + 1))
+    _check_header_parameter()
+    try:
+        entries = list(islice(read(BytesIO(request.body), operation.schemas), MAX_ENTRIES + 1))
+    except errors.UnprocessableContent as error:
+        details = [*query_errors, *error.errors]
+        raise errors.UnprocessableContent.from_errors(details) from error
     request.json_body = [entry.body for entry in entries]
     _check_batch_size(request.json_body, query_errors)
     return entries
+
+
+def _check_header_parameter() -> None:
+    """Raise UnsupportedMediaType for CSV without a header line (RFC 4180 §3)."""
+    if request.mimetype_params.get("header", "present").lower() != "present":
+        detail = "The first line of CSV must have the names of the columns: send header=present."
+        raise errors.UnsupportedMediaType(detail, headers={"Accept": CSV})
 
 
 def _parse_query(operation: BatchOperation) -> tuple[dict[str, Any], list[ErrorDetail]]:

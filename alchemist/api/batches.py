@@ -43,12 +43,15 @@ class BatchOperation:
 
     `create_many` replaces the view of the POST, if that would look up something for each row. With
     `restores`, the entries are those of an export: an entry whose `pk` no row has creates that row.
+    With `omits_nulls`, a null of a new row is as if it were missing: CSV has one empty field for
+    both.
     """
 
     creation: Creation
     update: Update | None = None
     create_many: CreateMany | None = None
     restores: bool = False
+    omits_nulls: bool = False
 
     @property
     def model(self) -> Any:
@@ -81,11 +84,15 @@ class Entry:
     read_only: Mapping[str, Any] = field(default_factory=dict)
     restored: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def writable_body(self) -> Any:
-        if not self.read_only:
+    def body_to_load(self, *, omits_nulls: bool) -> Any:
+        """Return the body, of a new row without its read-only members and, maybe, its nulls."""
+        if self.row or not (self.read_only or omits_nulls) or not isinstance(self.body, dict):
             return self.body
-        return {name: value for name, value in self.body.items() if name not in self.read_only}
+        return {
+            name: value
+            for name, value in self.body.items()
+            if name not in self.read_only and not (omits_nulls and value is None)
+        }
 
     @property
     def pk(self) -> Any:
@@ -283,7 +290,7 @@ def _load(
     loaded = [
         load_collecting_errors(
             update.patch if update and entry.row else creation.request_schema,
-            entry.writable_body,
+            entry.body_to_load(omits_nulls=operation.omits_nulls),
             entry.current or {},
             (number,),
             unknown_fields,

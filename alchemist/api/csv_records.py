@@ -10,6 +10,8 @@ from alchemist import errors
 MAX_RECORD = 1024 * 1024
 # A quoted field, or one without quotes, and what must follow it.
 FIELD = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"|([^",\r]*+))(?=,|\Z)')
+# A field before or after a quotation mark, and another separator than a comma.
+OTHER_SEPARATOR = re.compile(r'"[^"]*+(?:""[^"]*+)*+"([;\t])|[^",\r]*([;\t])"')
 
 
 class Record(NamedTuple):
@@ -79,7 +81,15 @@ def _split_record(text: str, line: int) -> list[str | None]:
     return fields
 
 
+def separator_error(line: int, separator: str) -> errors.BadRequest:
+    """Return the error of a line whose fields are separated by semicolons or tabs."""
+    name = "semicolons" if separator == ";" else "tabs"
+    return syntax_error(line, f"The fields are separated by {name}. Separate them with commas.")
+
+
 def _raise_field_error(rest: str, line: int, column: int) -> NoReturn:
+    if match := OTHER_SEPARATOR.match(rest):
+        raise separator_error(line, match[1] or match[2])
     if rest.startswith('"'):
         detail = "A quotation mark inside of a quoted field must be doubled."
     else:

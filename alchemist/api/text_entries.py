@@ -1,8 +1,10 @@
 """Entries of a batch from CSV and NDJSON, and the line and column of each error in them."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -12,9 +14,11 @@ from marshmallow.fields import Boolean, Field, Integer, List, Nested
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
-from .csv_records import Record, decoded_lines, read_records, syntax_error
+from .csv_records import Record, decoded_lines, read_records, separator_error, syntax_error
 from .json_body import loads_strict
 
+# How the detail of an error names another entry; one of a text has a line.
+ENTRY = re.compile(r"Entry ([0-9]+) of this request")
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 Convert = Callable[[str], Any]
 
@@ -33,6 +37,9 @@ ReadEntries = Callable[[Iterable[bytes], Sequence[Schema]], Iterator[TextEntry]]
 def read_ndjson(lines: Iterable[bytes], _schemas: Sequence[Schema]) -> Iterator[TextEntry]:
     """Yield the JSON value of each line; empty lines are skipped. Raise BadRequest."""
     for number, line in enumerate(decoded_lines(lines), 1):
+        if number == 1 and line.lstrip().startswith("["):
+            detail = "It is a JSON array. Write one object on each line, without brackets."
+            raise syntax_error(number, detail)
         if line.strip():
             yield TextEntry(_loads_line(line, number), number)
 
@@ -43,7 +50,7 @@ def read_csv(lines: Iterable[bytes], schemas: Sequence[Schema]) -> Iterator[Text
     An empty field is null, or missing if the field has no null and if it is read-only. Raise
     BadRequest for wrong syntax, and UnprocessableContent for wrong names.
     """
-    records = read_records(lines)
+    records = read_records(_without_json(lines))
     header = next(records, None)
     if header is None:
         raise errors.BadRequest("The first line must have the names of the columns.")
@@ -65,11 +72,19 @@ def read_csv(lines: Iterable[bytes], schemas: Sequence[Schema]) -> Iterator[Text
         yield TextEntry(_record_to_object(record, readers), record.line, columns)
 
 
+def _without_json(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines; raise BadRequest if the first one is the beginning of JSON."""
+    for number, line in enumerate(lines, 1):
+        if number == 1 and line.removeprefix(BOM_UTF8).lstrip().startswith((b"[", b"{")):
+            raise syntax_error(number, "It is JSON, not CSV.")
+        yield line
+
+
 def _check_header_names(header: Record, known: Mapping[str, Any]) -> list[str]:
     """Return the names of the columns; raise an error for unknown and repeated ones."""
     names = [name or "" for name in header.fields]
-    if len(names) == 1 and names[0] not in known and re.search(r"[;\t]", names[0]):
-        raise syntax_error(header.line, "Separate the fields with commas.")
+    if len(names) == 1 and names[0] not in known and (match := re.search(r"[;\t]", names[0])):
+        raise separator_error(header.line, match[0])
     details: list[ErrorDetail] = []
     seen: set[str] = set()
     # Of more names than there are, one of these is unknown or repeated.
@@ -132,9 +147,16 @@ def add_lines_to_errors(entries: Sequence[TextEntry]) -> Iterator[None]:
     try:
         yield
     except errors.ApiError as error:
+        error.detail = ENTRY.sub(partial(_line_of_entry, entries), error.detail)
         for detail in error.errors:
             detail.update(_line_and_column(detail.get("pointer", ""), entries))
+            detail["detail"] = ENTRY.sub(partial(_line_of_entry, entries), detail["detail"])
         raise
+
+
+def _line_of_entry(entries: Sequence[TextEntry], match: re.Match[str]) -> str:
+    line = entries[int(match[1])].line
+    return match[0] if line is None else f"Line {line}"
 
 
 def _line_and_column(pointer: str, entries: Sequence[TextEntry]) -> ErrorDetail:

@@ -30,6 +30,7 @@ from .target_database import data_option, running_database
 
 MAX_ERRORS = 100
 READERS = {"csv": read_csv, "ndjson": read_ndjson}
+NDJSON_SUFFIXES = (".ndjson", ".jsonl", ".json")
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Import:
     "--format",
     "format_name",
     type=click.Choice(list(READERS)),
-    help="[default: ndjson if the name of the file ends with it, else csv]",
+    help="[default: ndjson if the file is called *.ndjson, *.jsonl or *.json, else csv]",
 )
 @click.option(
     "--on-conflict",
@@ -95,7 +96,8 @@ def import_rows(
     Example:
         alchemist import products products.csv --on-conflict update --dry-run
     """
-    read = READERS[format_name or ("ndjson" if file.name.endswith("ndjson") else "csv")]
+    format_name = format_name or ("csv" if file.suffix not in NDJSON_SUFFIXES else "ndjson")
+    read = READERS[format_name]
     with errors.reported(), running_database(data) as database:
         echo(f"Importing {file} into {database.location}.")
         yes = yes or dry_run or database.is_embedded
@@ -106,8 +108,10 @@ def import_rows(
             operator_request(database.settings),
             operator_session(database.url),
         ):
-            operation = replace(BATCHES[resource], restores=True)
-            run = Import(operation if on_conflict else replace(operation, update=None))
+            operation = (
+                BATCHES[resource] if on_conflict else replace(BATCHES[resource], update=None)
+            )
+            run = Import(replace(operation, restores=True, omits_nulls=format_name == "csv"))
             _store_all(run, _read_chunks(run, read(lines, run.operation.schemas), lines, advance))
             if run.errors or dry_run:
                 db.session.rollback()

@@ -87,8 +87,9 @@ the row, its `ETag` and its `updated_at` as they are.
 
 A batch also takes `text/csv` and `application/x-ndjson`, as lists return them: what a list has
 returned can be sent back, and changes nothing. An error then has the `line` where its entry begins
-and, in CSV, the `column`: the number of the field. An empty field is null, or nothing if the field
-cannot be null, and `""` is an empty text. Read-only columns may be empty, or as they are stored.
+and, in CSV, the `column`: the number of the field. An empty field is as if a new row lacked the
+member. In an update it is null, or nothing if the field cannot be null. `""` is an empty text.
+Read-only columns may be empty, or as they are stored.
 
 ## Seeing earlier writes
 
@@ -111,8 +112,9 @@ still running, and with which status it was answered.
 With `dry_run=true`, a `POST`, `PATCH` or `DELETE` does all it does otherwise, and is then rolled
 back. Its answer has the status, the headers and the body of the real request, errors included,
 with `Dry-Run: true` and without `Location`. Keys and times of rows are not those that the real
-request will have. A dry run neither stores nor uses an `Idempotency-Key`: it shows what a new
-request would do now. It counts under the rate limits.
+request will have. A dry run stores no `Idempotency-Key`. With one that was used before, it is
+answered as the real request would be: with the stored answer and `Idempotent-Replayed: true`, or
+with 422 if the first request was another one. It counts under the rate limits.
 
 ## Orders
 

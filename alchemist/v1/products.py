@@ -76,7 +76,7 @@ def check_store(pk: UUID) -> None:
     except errors.NotFound as error:
         detail = f"Store with storeId = {pk} not found."
         raise errors.BadRequest(detail, code="unknown-reference", status=400) from error
-    request.caller.check_owner(auth.WRITE, store.owner_id)
+    request.caller.check_owner(auth.WRITE, store.owner_id, "#/storeId")
 
 
 @blp.route("/")

@@ -156,9 +156,100 @@ def test_a_text_batch_has_at_most_500_entries(send):
     assert send("ingredients", "name\n" + "a\n" * 500).status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("body", "line", "detail"),
+    [
+        ('"name";"reference"\n"Salt";"s"\n', 1, "The fields are separated by semicolons."),
+        ('name;"reference"\nSalt;s\n', 1, "The fields are separated by semicolons."),
+        ("name;reference\nSalt;s\n", 1, "The fields are separated by semicolons."),
+        ('"name"\t"reference"\n', 1, "The fields are separated by tabs."),
+        ('name,description\n"Salt";"s"\n', 2, "The fields are separated by semicolons."),
+        ('[{"name": "Salt"}]', 1, "It is JSON, not CSV."),
+        ('\ufeff{"name": "Salt"}\n', 1, "It is JSON, not CSV."),
+        ("[\n{}\n]", 1, "It is JSON, not CSV."),
+    ],
+)
+def test_text_that_is_not_csv_with_commas_is_named(send, body, line, detail):
+    answer = send("ingredients", body)
+    assert error(answer, 400)["line"] == line
+    assert detail in answer.json["detail"]
+
+
+@pytest.mark.parametrize("body", ['[{"name": "Salt"}]', '\ufeff[\n{"name": "Salt"}\n]\n'])
+def test_a_json_array_is_not_ndjson(send, body):
+    answer = send("ingredients", body, media_type=NDJSON)
+    assert error(answer, 400)["line"] == 1
+    assert "It is a JSON array." in answer.json["detail"]
+
+
+def test_the_errors_of_the_query_are_reported_with_those_of_the_header(send):
+    answer = send("ingredients", "colour\nred\n", query="?on_conflict=ignore")
+    assert answer.status_code == 422
+    places = [each.get("parameter", each.get("column")) for each in answer.json["errors"]]
+    assert places == ["on_conflict", 1]
+
+
+def test_another_entry_is_named_by_its_line(send):
+    answer = send("coupons", lines("code,init_count", "a,1", "", "A,1"))
+    assert error(answer, 422)["line"] == 4
+    assert answer.json["detail"] == "Line 2 has it, too."
+
+
+@pytest.mark.parametrize(("resource", "name"), [("stores", "owner_id"), ("heroes", "user_id")])
+def test_an_empty_owner_of_a_new_row_is_the_caller(client_with_auth, resource, name):
+    user = make_user(role="merchant")
+    place = dict.fromkeys(("name", "street", "zipcode", "city", "country"), "Brassel")
+    body = {"stores": place | {"currency": "EUR"}, "heroes": {"nickname": "Ada"}}[resource]
+    url = f"/api/v2/{resource}/batch?on_conflict=update"
+    headers = sign_in(user)
+    text = lines(",".join([*body, name]), ",".join([*body.values(), ""]))
+    answer = client_with_auth.post(url, data=text, headers=headers | {"Content-Type": CSV})
+    assert (answer.status_code, answer.json[0][name]) == (201, str(user.pk))
+    answer = client_with_auth.post(url, json=[body | {name: None}], headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
+    # In an update, an empty field is null.
+    row = f"{client_with_auth.get(f'/api/v2/{resource}').json[0]['pk']},"
+    answer = client_with_auth.post(
+        url,
+        data=lines(f"pk,{name}", row),
+        headers=sign_in(make_user(role="admin")) | {"Content-Type": CSV},
+    )
+    assert (answer.status_code, answer.json[0][name]) == (200, None)
+
+
+@pytest.mark.parametrize(("resource", "name"), [("stores", "owner_id"), ("heroes", "user_id")])
+def test_an_owner_that_the_caller_may_not_name_has_its_line_and_column(
+    client_with_auth, resource, name
+):
+    user, other = make_user(role="merchant"), make_user()
+    place = dict.fromkeys(("name", "street", "zipcode", "city", "country"), "Brassel")
+    body = {"stores": place | {"currency": "EUR"}, "heroes": {"nickname": "Ada"}}[resource]
+    text = lines(
+        ",".join([*body, name]),
+        ",".join([*body.values(), str(user.pk)]),
+        ",".join([*body.values(), str(other.pk)]).replace("Ada", "Bea"),
+    )
+    answer = client_with_auth.post(
+        f"/api/v2/{resource}/batch", data=text, headers=sign_in(user) | {"Content-Type": CSV}
+    )
+    assert error(answer, 403) == {
+        "pointer": f"#/1/{name}",
+        "line": 3,
+        "column": len(body) + 1,
+        "code": "forbidden",
+    }
+    single = client_with_auth.post(
+        f"/api/v2/{resource}", json=body | {name: str(other.pk)}, headers=sign_in(user)
+    )
+    assert error(single, 403)["pointer"] == f"#/{name}"
+
+
 def test_other_media_types_and_charsets_are_415(send):
     for media_type in ("text/plain", "text/csv; charset=latin-1", "text/tab-separated-values"):
         assert send("ingredients", "name\na\n", media_type=media_type).status_code == 415
+    answer = send("ingredients", "Salt\n", media_type="text/csv; header=absent")
+    assert (answer.status_code, answer.headers["Accept"]) == (415, CSV)
+    assert "header=present" in answer.json["detail"]
     for media_type in ("text/csv; charset=utf-8; header=present", "TEXT/CSV"):
         assert send("ingredients", "name\na\n", media_type=media_type).status_code == 201
 

@@ -70,7 +70,11 @@ def test_rows_are_created_and_the_audit_log_names_the_user_of_the_system(run, ro
 def test_the_name_of_the_file_or_the_option_is_the_format(run, rows):
     assert run("ingredients", '{"name": "a"}\n', name="rows.ndjson")[0] == 0
     assert run("ingredients", '{"name": "b"}\n', "--format", "ndjson")[0] == 0
-    assert rows("SELECT name FROM ingredients ORDER BY pk") == [("a",), ("b",)]
+    assert run("ingredients", '{"name": "c"}\n', name="rows.jsonl")[0] == 0
+    assert rows("SELECT name FROM ingredients ORDER BY pk") == [("a",), ("b",), ("c",)]
+    code, output = run("ingredients", '[{"name": "d"}]', name="rows.json")
+    assert code == 1
+    assert "line 1: It is a JSON array. Write one object on each line" in output
 
 
 def test_every_mistake_of_every_chunk_is_reported_and_nothing_is_stored(run, rows):
@@ -98,6 +102,8 @@ def test_a_hundred_errors_are_listed(run):
     [
         ('name\na\n"b\n', "line 3: A quotation mark is missing"),
         ("name,colour\na,red\n", "line 1, column 2: There is no column 'colour'."),
+        ('[{"name": "a"}]', "line 1: It is JSON, not CSV."),
+        ('"name";"reference"\n', "line 1: The fields are separated by semicolons."),
         ("", "The first line must have the names of the columns."),
         (b"name\n\xff\n", "line 2: It is not UTF-8."),
     ],
@@ -240,7 +246,7 @@ def test_a_deleted_row_is_restored_with_its_key(run, rows, engine):
         (b"name,created_at\na,yesterday\n", "line 2, column 2, created_at: Not an RFC 3339"),
         (
             b"pk,name\n" + b"01935f2e-7c1a-7b3e-9d3c-0123456789ab,a\n" * 2,
-            "line 3, column 1, pk: Entry 0 of this request is for the same row.",
+            "line 3, column 1, pk: Line 2 is for the same row.",
         ),
         (
             b"pk,name\n"

@@ -20,4 +20,4 @@ def writable_query(pk: UUID) -> Query:
 def check_owner(values: Mapping[str, Any]) -> None:
     """Raise Forbidden if the values name another owner and the caller lacks `heroes:write:any`."""
     if "user_id" in values:
-        request.caller.check_owner(WRITE, values["user_id"])
+        request.caller.check_owner(WRITE, values["user_id"], "#/user_id")

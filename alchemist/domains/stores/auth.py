@@ -20,4 +20,4 @@ def writable_query(pk: UUID) -> Query:
 def check_owner(values: Mapping[str, Any]) -> None:
     """Raise Forbidden if the values name another owner and the caller lacks `stores:write:any`."""
     if "owner_id" in values:
-        request.caller.check_owner(WRITE, values["owner_id"])
+        request.caller.check_owner(WRITE, values["owner_id"], "#/owner_id")

@@ -60,11 +60,14 @@ class Caller:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
         return self.user_id
 
-    def check_owner(self, permission: str, owner_id: UUID | None) -> None:
-        """Raise Forbidden if the permission does not extend to rows of this owner."""
+    def check_owner(self, permission: str, owner_id: UUID | None, pointer: str) -> None:
+        """Raise Forbidden if the permission does not extend to rows of this owner.
+
+        `pointer` is where the body names the owner.
+        """
         allowed_owner_id = self.owner_filter(permission)
         if allowed_owner_id and owner_id != allowed_owner_id:
-            raise errors.Forbidden.missing_permission(f"{permission}:any")
+            raise errors.Forbidden.missing_permission(f"{permission}:any", [pointer])
 
 
 errors.register_problem_type(
