@@ -3,6 +3,7 @@
 import json
 import logging
 from contextlib import suppress
+from math import isinf
 
 from flask import request
 from sqlalchemy import select
@@ -12,6 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from alchemist import database as db
 from alchemist import errors
+from alchemist.database import deadline
 from alchemist.database.constraints import (
     ConstraintError,
     constraint_errors_by_name,
@@ -71,10 +73,20 @@ def to_api_error(error: SQLAlchemyError) -> errors.ApiError | None:
     if isinstance(error, StaleDataError):
         return errors.Conflict("The row was changed at the same time.")
     if isinstance(error, DeadlineExceeded):
-        return errors.ServiceUnavailable("The request took too long.")
+        return errors.ServiceUnavailable(_timeout_detail())
     if isinstance(error, PoolTimeout):
         return errors.ServiceUnavailable("Every connection to the database is in use.")
     return _dbapi_to_api_error(error) if isinstance(error, DBAPIError) else None
+
+
+def _timeout_detail() -> str:
+    limit = deadline.wait_limit()
+    if isinf(limit):
+        return "The request took too long."
+    return (
+        f"A search or a count without a token is cancelled after {limit:g} seconds. "
+        "Send a token, or search for less."
+    )
 
 
 def _dbapi_to_api_error(error: DBAPIError) -> errors.ApiError | None:

@@ -44,6 +44,11 @@ def limit_waits(seconds: float) -> None:
     _state.max_wait = seconds
 
 
+def wait_limit() -> float:
+    """Return the seconds that `limit_waits` has set for the request, or infinity."""
+    return _state.max_wait
+
+
 @contextmanager
 def separate_wait_limit(seconds: float) -> Iterator[None]:
     """Limit each wait of the block; one that reaches the limit does not end the request."""

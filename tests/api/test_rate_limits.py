@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -336,20 +337,40 @@ def lock(fresh_database):
     """A connection that locks the ingredients until it is rolled back."""
     url = fresh_database.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(url) as connection:
-        connection.execute("LOCK TABLE ingredients IN ACCESS EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE ingredients, potion_ingredients IN ACCESS EXCLUSIVE MODE")
         yield connection
 
 
-@pytest.mark.parametrize("query", ["q=moon", "count=exact"])
+def assert_cancelled(response):
+    assert response.status_code == 503
+    assert response.json["code"] == "unavailable"
+    assert response.json["detail"] == (
+        "A search or a count without a token is cancelled after 0.01 seconds. "
+        "Send a token, or search for less."
+    )
+    assert response.headers["Retry-After"] == "1"
+
+
+KEYS = ",".join(str(UUID(int=number)) for number in range(100))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "ingredients?q=moon",
+        "ingredients?count=exact",
+        f"potions?brewable_with={KEYS}",
+        f"potions?ingredient={KEYS}",
+    ],
+    ids=lambda path: path.split("=")[0],
+)
 def test_a_search_without_a_token_is_cancelled_after_its_timeout(
-    make_committing_app, lock, statements, query
+    make_committing_app, lock, statements, path
 ):
     app = make_committing_app(open_access=False, anonymous_search_timeout=0.01)
     with statements() as sent:
-        response = app.test_client().get(f"/api/v2/ingredients?{query}")
-    assert response.status_code == 503
-    assert response.json["detail"] == "The request took too long."
-    assert response.headers["Retry-After"] == "1"
+        response = app.test_client().get(f"/api/v2/{path}")
+    assert_cancelled(response)
     assert len([each for each in sent if "ingredients" in each]) == 1
 
 
