@@ -14,6 +14,7 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.api.security_headers import HEADERS
 from tests.factories import make_user, sign_in
+from tests.hostile import repetitions
 from tests.hostile.exchange import Answer, Request
 from tests.hostile.families import FAMILIES, judged, requests, sample
 from tests.hostile.invariants import violations
@@ -75,6 +76,10 @@ def problem(**members):
     return replace(REFUSAL, body=json.dumps(NOT_FOUND | members).encode())
 
 
+def lines(media_type, body):
+    return replace(FINE, headers=FINE.headers | {"Content-Type": media_type}, body=body)
+
+
 def header(answer, **headers):
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return replace(answer, headers=answer.headers | named)
@@ -100,7 +105,20 @@ WRONG = {
     "half of an answer": replace(FINE, body=b"[1"),
     "a 204 with a body": replace(FINE, status=204),
     "a 405 that names no methods": replace(problem(status=405), status=405),
-    "too much": replace(FINE, body=b"[" + b" " * 10**6 + b"]"),
+    "too much": replace(FINE, body=b"{" + b" " * 10**6 + b"}"),
+    "a problem that is too long": problem(detail="a" * 10**6),
+    "a row that is too long": replace(FINE, body=json.dumps(["a" * 10**6]).encode()),
+    "more rows than a page has": replace(FINE, body=json.dumps([0] * 201).encode()),
+    "more bytes than a list has": replace(FINE, body=b"[" + b" " * 17 * 2**20 + b"]"),
+    "a line that is no JSON": lines("application/x-ndjson", b"{}\n{\n"),
+    "a line with NaN": lines("application/x-ndjson", b'{"a": NaN}\n'),
+    "more lines than a page has": lines("application/x-ndjson", b"{}\n" * 10_001),
+    "a line that is too long": lines("application/x-ndjson", b'"' + b"a" * 10**6 + b'"\n'),
+    "no header of CSV": lines("text/csv; charset=utf-8", b""),
+    "a record that is too short": lines("text/csv; charset=utf-8", b"a,b\r\nc\r\n"),
+    "a record that does not end": lines("text/csv; charset=utf-8", b"a,b\r\nc,d"),
+    "CSV with a lone quotation mark": lines("text/csv", b'a,b\r\n"c"d,e\r\n'),
+    "CSV in Latin-1": lines("text/csv", b"a,b\r\n\xe9,d\r\n"),
 }
 
 
@@ -109,12 +127,33 @@ def test_what_is_wrong_with_an_answer_is_told(answer):
     assert violations(Request("GET", "/"), answer)
 
 
-@pytest.mark.parametrize("answer", [REFUSAL, FINE])
+@pytest.mark.parametrize(
+    ("target", "rows"),
+    [
+        ("/api/v2/heroes?limit=3", 3),
+        ("/api/v2/heroes?a=b", 200),
+        ("/api/v2/changes", 1000),
+        ("/api/v2/heroes/batch", 500),
+        ("/api/v1/stores/?limit=3", 10_000),
+    ],
+)
+def test_a_list_has_at_most_the_rows_that_it_may_have(target, rows):
+    for more, is_wrong in ((0, False), (1, True)):
+        answer = replace(FINE, body=json.dumps([{}] * (rows + more)).encode())
+        assert bool(violations(Request("GET", target), answer)) == is_wrong
+
+
+CSV = lines("text/csv; charset=utf-8; header=present", b'a,b\r\n,"c""\r\n,"\r\n')
+ONE_COLUMN = lines("text/csv", b"a\r\n\r\n1\r\n")
+NDJSON = lines("application/x-ndjson", b'{"a": "b"}\n{}\n')
+
+
+@pytest.mark.parametrize("answer", [REFUSAL, FINE, CSV, ONE_COLUMN, NDJSON])
 def test_what_is_right_is_not(answer):
     assert violations(Request("GET", "/"), answer) == []
 
 
-@pytest.mark.parametrize("must", ["refused", "422", "too-long", "not accepted"])
+@pytest.mark.parametrize("must", ["refused", "422", "too-long", "not accepted", "replayed"])
 def test_an_answer_that_must_be_another_is_told(must):
     assert violations(Request("GET", "/", must=must), FINE)
 
@@ -145,3 +184,112 @@ def test_answers_on_the_wire_are_told_apart():
 )
 def test_one_answer_too_few_too_many_or_in_disorder_is_told(received):
     assert judge(b"", received, [{200}, {404}])
+
+
+@pytest.fixture
+def operation(app):
+    """Return the operation that creates heroes."""
+    known = operations("v2", app.extensions["versions"]["v2"].document)
+    return next(each for each in known if each.name == "createHero")
+
+
+class Answers:
+    """Answers each request with the next of the answers, and the last one again and again."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def __call__(self, _request):
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+CREATED = replace(header(FINE, ETag='"a"'), status=201, body=b'{"nickname": "a"}')
+REPLAYED = header(CREATED, Idempotent_Replayed="true")
+REUSED = replace(
+    problem(code="idempotency-key-reused", type="/problems/idempotency-key-reused"), status=422
+)
+
+
+def of_repetition(operation, *answers):
+    shown = operation.request({"nickname": "a"})
+    request = replace(shown, headers=shown.with_header("Idempotency-Key", "a"))
+    return repetitions.of_repetition(operation, request, CREATED, Answers(*answers))
+
+
+def test_a_repetition_with_the_first_answer_is_right(operation):
+    assert of_repetition(operation, REPLAYED, REUSED) == []
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (CREATED, REUSED),
+        (replace(REPLAYED, status=200), REUSED),
+        (replace(REPLAYED, body=b'{"nickname": "b"}'), REUSED),
+        (header(REPLAYED, ETag='"b"'), REUSED),
+        (REPLAYED, REPLAYED),
+    ],
+)
+def test_another_answer_to_a_repetition_is_told(operation, answers):
+    assert of_repetition(operation, *answers)
+
+
+def test_a_key_that_was_used_before_is_told():
+    assert violations(Request("POST", "/", must="not replayed"), REPLAYED)
+
+
+DRY = replace(REPLAYED, headers=FINE.headers | {"Dry-Run": "true"})
+
+
+def test_a_dry_run_without_a_trace_is_right():
+    assert repetitions.of_dry_run(DRY, FINE, FINE) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "after"),
+    [(CREATED, FINE), (header(DRY, Location="/"), FINE), (DRY, replace(FINE, body=b"[1]"))],
+)
+def test_a_trace_of_a_dry_run_is_told(answer, after):
+    assert repetitions.of_dry_run(answer, FINE, after)
+
+
+def test_every_dry_run_is_compared_with_the_audit_log(operation):
+    request = next(repetitions.dry_runs(operation))
+    entries = [replace(FINE, body=b"[1]"), DRY, replace(FINE, body=b"[2]"), REFUSAL]
+    assert "has left" in "".join(judged(operation, request, Answers(*entries)))
+
+
+OTHER_TYPE = replace(
+    problem(code="unsupported-media-type", status=415, type="/problems/unsupported-media-type"),
+    status=415,
+)
+TAKEN = replace(
+    problem(code="already-exists", status=409, title="Conflict", type="/problems/already-exists"),
+    status=409,
+)
+
+
+def test_what_is_accepted_is_told_if_it_is_not(operation):
+    request = replace(operation.request(), must="accepted")
+    assert "must be accepted" in "".join(judged(operation, request, Answers(OTHER_TYPE)))
+    assert "must be accepted" in "".join(judged(operation, request, Answers(TAKEN, CREATED)))
+
+
+def test_what_is_never_accepted_now_is_not_told(operation):
+    request = replace(operation.request(), must="accepted")
+    assert judged(operation, request, Answers(TAKEN)) == []
+
+
+def test_rows_that_are_not_the_entries_of_a_batch_are_told(app):
+    known = operations("v2", app.extensions["versions"]["v2"].document)
+    operation = next(each for each in known if each.name == "createHeroes")
+    sent = [{"nickname": " a"}, {"nickname": "e\u0301"}]
+    request = operation.request(sent)
+    for told, is_right in (
+        ([{"nickname": "a"}, {"nickname": "\u00e9"}], True),
+        ([{"nickname": "a"}, {"nickname": "e"}], False),
+        ([{"nickname": "\u00e9"}, {"nickname": "a"}], False),
+        ([{"nickname": "a"}], False),
+    ):
+        answer = replace(FINE, status=201, body=json.dumps(told).encode())
+        assert (judged(operation, request, Answers(answer)) == []) == is_right
