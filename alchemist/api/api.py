@@ -171,16 +171,17 @@ def _turn_404_without_slash_into_405() -> None:
 def _reject_ambiguous_slashes() -> None:
     """Let a path that other software would read as another one be 404.
 
-    For a proxy with rules for paths, `//api` and `/%2fapi` need not be `/api`. A slash in the last
-    parameter is allowed where the resource declares it.
+    For a proxy with rules for paths, `//api`, `/%2fapi` and `/api//` need not be `/api`. Slashes in
+    the last parameter are allowed where the resource declares it.
     """
     current = current_request()
-    path = current.raw_target.partition("?")[0].lower()
+    paths = [current.raw_target.partition("?")[0].lower(), current.environ["PATH_INFO"]]
     view = current_app.view_functions.get(current.endpoint or "")
     rule = current.url_rule
     if rule and getattr(getattr(view, "view_class", None), "allows_encoded_slashes", False):
-        path = path.partition(rule.rule.partition("<")[0])[0]
-    if current.environ["PATH_INFO"].startswith("//") or "%2f" in path:
+        prefix = rule.rule.partition("<")[0]
+        paths = ["".join(path.partition(prefix)[:2]) for path in paths]
+    if "%2f" in paths[0] or "//" in paths[1]:
         current.routing_exception, current.url_rule = NotFound(), None
 
 

@@ -5,6 +5,13 @@ import pytest
 MISSED = [
     *("//api/v2/potions", "/%2fapi/v2/potions", "/%2Fapi/v2/potions", "///livez"),
     *("/api%2fv2/potions", "/api/v2%2Fpotions", "//api/v1/potions", "/api%2fv1/potions/"),
+    *(
+        "/api/v1/stores//",
+        "/api/v1//",
+        "/api/v1/stores%2f",
+        "/api//v2/potions",
+        "/api/v2/potions//",
+    ),
 ]
 
 
