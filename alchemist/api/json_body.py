@@ -90,7 +90,9 @@ def loads_strict(raw: bytes) -> Any:
             f"The body is nested more than {MAX_NESTING} levels deep."
         ) from error
     except json.JSONDecodeError as error:
-        position = f"line {error.lineno}, column {error.colno}"
+        # A line of NDJSON is text of one line, and has a number of its own.
+        line = f"line {error.lineno}, " if "\n" in text else ""
+        position = f"{line}column {error.colno}"
         detail = f"The body is not valid JSON: {error.msg} at {position}."
         raise errors.BadRequest(detail) from error
     except ValueError as error:

@@ -136,7 +136,8 @@ def _text_to_json_converter(field: Field[Any]) -> Convert:
 
 def _loads_line(line: str, number: int) -> Any:
     try:
-        return loads_strict(line.encode())
+        # Without its end: an error says where in the line it is.
+        return loads_strict(line.rstrip("\r\n").encode())
     except errors.BadRequest as error:
         raise syntax_error(number, error.detail) from error
 

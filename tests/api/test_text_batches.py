@@ -128,6 +128,7 @@ def test_a_mistake_in_ndjson_has_its_line(send):
     }
     answer = send("ingredients", '{"name": "a"}\n{"name"\n', media_type=NDJSON)
     assert error(answer, 400)["line"] == 2
+    assert answer.json["detail"].endswith("at column 8.")
 
 
 def test_wrong_json_in_a_column_is_400(send):
