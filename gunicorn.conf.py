@@ -22,7 +22,7 @@ from alchemist.config import (
     load,
     require_local_bind,
     require_separate_bind,
-    split_bind,
+    split_addresses,
 )
 from alchemist.database import capacity, privileges
 from alchemist.server import (
@@ -39,7 +39,7 @@ try:
 except ConfigurationError as error:
     sys.exit(str(error))
 
-bind = split_bind(_settings.bind)
+bind = split_addresses(_settings.bind)
 workers = _settings.workers
 threads = _settings.threads
 worker_class = BufferingWorker
@@ -96,9 +96,9 @@ def on_starting(server: Arbiter) -> None:
     except ConfigurationError as error:
         sys.exit(str(error))
     if _settings.metrics_bind:
-        directory.create(server.cfg.worker_tmp_dir)
+        directory.create_and_remove_abandoned(server.cfg.worker_tmp_dir)
         endpoint = import_module("alchemist.server.metrics.endpoint")
-        endpoint.start(_settings.metrics_bind, is_upgrade=server.master_pid != 0)
+        endpoint.start_server_thread(_settings.metrics_bind, is_upgrade=server.master_pid != 0)
 
 
 def post_fork(_server: Arbiter, _worker: BufferingWorker) -> None:
@@ -106,7 +106,7 @@ def post_fork(_server: Arbiter, _worker: BufferingWorker) -> None:
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
     if _settings.metrics_bind:
-        import_module("alchemist.server.metrics.endpoint").close_in_worker()
+        import_module("alchemist.server.metrics.endpoint").close_inherited_sockets()
 
 
 def when_ready(server: Arbiter) -> None:
@@ -118,7 +118,7 @@ def when_ready(server: Arbiter) -> None:
     if not server.cfg.reload:
         gc.disable()
         import_module("alchemist.app")
-        telemetry.load_modules()
+        telemetry.import_enabled_modules()
         gc.freeze()
         gc.enable()
 

@@ -71,7 +71,7 @@ def test_a_url_may_have_several_hosts(environment, url, hosts, ports):
         [_, parameters] = PGDialect_psycopg().create_connect_args(settings.database_url)
         assert (parameters["host"], parameters["port"]) == (hosts, ports)
         assert parameters["target_session_attrs"] == "read-write"
-        printed = config.as_variables(settings)["DATABASE_URL"]
+        printed = config.as_variables_without_passwords(settings)["DATABASE_URL"]
         assert "swordfish" not in printed
         environment(DATABASE_URL=printed)
         settings = config.load()
@@ -342,7 +342,7 @@ def test_the_password_of_a_url_without_one_can_be_in_a_file(environment, secret_
     settings = config.load()
     assert settings.database_url.password == "a:b@c/%"
     assert settings.replica_url.password == "swordfish"
-    assert "a:b@c" not in config.as_variables(settings)["DATABASE_URL"]
+    assert "a:b@c" not in config.as_variables_without_passwords(settings)["DATABASE_URL"]
     assert "PGPASSWORD" not in os.environ
 
 
@@ -353,7 +353,7 @@ def test_a_file_without_a_password_is_an_error(environment, secret_file):
 
 
 def test_every_secret_is_tested():
-    assert set(SECRETS) == config.secret_names()
+    assert set(SECRETS) == config.secret_variable_names()
 
 
 FILE_ERRORS = {

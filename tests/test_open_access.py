@@ -252,7 +252,7 @@ def test_another_address_is_refused_by_its_name(bind):
         config.require_local_bind(bind)
     [mistake] = refused.value.errors
     assert mistake.startswith("ALCHEMIST_OPEN_ACCESS: ")
-    assert config.split_bind(bind)[-1] in mistake
+    assert config.split_addresses(bind)[-1] in mistake
 
 
 def start(url, *arguments, **environment):

@@ -10,6 +10,7 @@ from alchemist import __version__, config
 
 from . import errors, migrations, sample_data, tokens
 from . import verify as verification
+from .after_restore import after_restore, revocations
 from .dev import dev
 from .expire_orders import expire_orders
 from .export import export
@@ -17,14 +18,13 @@ from .grant import grant
 from .import_rows import import_rows
 from .output import echo, escape
 from .purge import purge
-from .restore import after_restore, revocations
 from .set_limits import set_limits
 from .target_database import (
     TargetDatabase,
     data_option,
+    load_dotenv_and_choose_server,
     load_settings,
     running_database,
-    select_server,
 )
 
 
@@ -80,7 +80,7 @@ def migrate(data: Path | None) -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist migrate
     """
-    with errors.reported(), running_database(data, migrates=True) as database:
+    with errors.report_expected_errors(), running_database(data, migrates=True) as database:
         name = database.location[0].upper() + database.location[1:]
         before, after = migrations.upgrade_to_latest(database.url)
         result = f"was migrated from {before or 'nothing'} to"
@@ -104,7 +104,7 @@ def load_examples(data: Path | None, yes: bool) -> None:
         alchemist load-examples --data ~/apothecary
     """
     with (
-        errors.reported(),
+        errors.report_expected_errors(),
         running_database(data, creates=True, migrates=True) as database,
     ):
         if database.is_embedded:
@@ -149,7 +149,7 @@ def verify(context: click.Context, data: Path | None, as_json: bool) -> None:
     Example:
         DATABASE_URL=postgresql://alchemist@db/alchemist alchemist verify
     """
-    with errors.reported(), running_database(data) as database:
+    with errors.report_expected_errors(), running_database(data) as database:
         verdicts = []
         for verdict in verification.evaluate_all(database.url):
             verdicts.append(verdict)
@@ -193,7 +193,7 @@ def show_config(data: Path | None) -> None:
     Example:
         alchemist config
     """
-    with errors.reported():
-        settings = load_settings(select_server(data))
-        for name, text in config.as_variables(settings).items():
+    with errors.report_expected_errors():
+        settings = load_settings(load_dotenv_and_choose_server(data))
+        for name, text in config.as_variables_without_passwords(settings).items():
             echo(f"{name}={text}" if text else f"# {name}=")

@@ -39,11 +39,11 @@ def dev(host: str | None, port: int | None, data: Path | None, closed: bool, rel
         alchemist dev --port 8080 --data ~/apothecary
     """
     _handle_termination_like_ctrl_c()
-    with suppress(KeyboardInterrupt), errors.reported(), ExitStack() as stack:
-        server = target_database.select_server(data)
+    with suppress(KeyboardInterrupt), errors.report_expected_errors(), ExitStack() as stack:
+        server = target_database.load_dotenv_and_choose_server(data)
         bind = os.environ.get("ALCHEMIST_BIND", config.Settings.bind)
         host, port = dev_server.choose_address(host, port, bind)
-        listener = stack.enter_context(dev_server.listening_socket(host, port))
+        listener = stack.enter_context(dev_server.open_loopback_listener(host, port))
         address, port = dev_server.format_address(host, listener), listener.getsockname()[1]
         settings = _load_settings(server, address, closed=closed)
         processes: dict[str, Popen[bytes]] = {}
@@ -53,13 +53,13 @@ def dev(host: str | None, port: int | None, data: Path | None, closed: bool, rel
         migrations.upgrade_to_latest(settings.database_url)
         _print_step("Starting the server")
         gunicorn = dev_server.running_gunicorn(
-            listener, _changed_variables(settings), reload=reload
+            listener, _gunicorn_variables(settings), reload=reload
         )
         processes["gunicorn"] = stack.enter_context(gunicorn)
-        dev_server.await_ready(host, port, processes)
+        dev_server.wait_until_live(host, port, processes)
         echo("\n".join(_welcome_lines(settings, data, server)))
         while True:
-            dev_server.check_running(processes)
+            dev_server.check_processes_run(processes)
             sleep(0.1)
     echo("Stopped.")
 
@@ -87,11 +87,11 @@ def _load_settings(
     return config.load(**overrides)
 
 
-def _changed_variables(settings: config.Settings) -> dict[str, str]:
+def _gunicorn_variables(settings: config.Settings) -> dict[str, str]:
     """Return the variables of gunicorn that differ from those of this process."""
     return {
         "DATABASE_URL": settings.database_url.render_as_string(hide_password=False),
-        config.file_variable("DATABASE_URL"): "",
+        config.file_variable_name("DATABASE_URL"): "",
         "ALCHEMIST_BIND": settings.bind,
         "ALCHEMIST_OPEN_ACCESS": str(settings.open_access).lower(),
     }
@@ -106,18 +106,18 @@ def _welcome_lines(
     yield "Ready."
     yield f"  API   http://{settings.bind}/api/v2/"
     yield f"  Docs  http://{settings.bind}/api/docs"
-    yield f"  Data  {target_database.location(settings.database_url, server)}"
+    yield f"  Data  {target_database.describe_location(settings.database_url, server)}"
     if settings.open_access:
         yield "Access is open: every caller on this machine has every permission."
     else:
-        yield from _describe_tokens(settings, option)
+        yield from _create_or_describe_tokens(settings, option)
     if server:
         yield "The embedded PostgreSQL is for development and tests only: it does not get every"
         yield "security release of PostgreSQL."
     yield f"Run `alchemist load-examples{option}` for example data. Stop with Ctrl-C."
 
 
-def _describe_tokens(settings: config.Settings, option: str) -> Iterator[str]:
+def _create_or_describe_tokens(settings: config.Settings, option: str) -> Iterator[str]:
     if secret := tokens.create_dev_token(settings.database_url):
         yield "Access needs a token. Here is one of an admin, which is shown only now:"
         yield f"  {secret}"

@@ -43,7 +43,7 @@ def choose_address(host: str | None, port: int | None, bind: str) -> tuple[str, 
     return host or "", port or 0
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
+def open_loopback_listener(host: str, port: int) -> socket.socket:
     """Return a socket that listens on a loopback address; raise DevServerError.
 
     gunicorn inherits it. It is opened first, so that no other process takes the port while the
@@ -122,11 +122,11 @@ def running_gunicorn(
         process.wait()
 
 
-def await_ready(host: str, port: int, processes: Processes) -> None:
+def wait_until_live(host: str, port: int, processes: Processes) -> None:
     """Return when /livez answers 200; raise DevServerError after START_TIMEOUT."""
     deadline = monotonic() + START_TIMEOUT
     while not _is_live(host, port):
-        check_running(processes)
+        check_processes_run(processes)
         if monotonic() > deadline:
             raise DevServerError(f"The server did not respond within {START_TIMEOUT} seconds.")
         sleep(0.02)
@@ -143,7 +143,7 @@ def _is_live(host: str, port: int) -> bool:
         connection.close()
 
 
-def check_running(processes: Processes) -> None:
+def check_processes_run(processes: Processes) -> None:
     """Raise DevServerError if a process has ended."""
     for name, process in processes.items():
         if (code := process.poll()) is not None:

@@ -16,7 +16,7 @@ INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def report_expected_errors() -> Iterator[None]:
     """Turn expected errors into ClickException; any other exception is a bug and passes."""
     try:
         with _as_click_exception():

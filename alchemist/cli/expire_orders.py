@@ -25,7 +25,7 @@ def expire_orders(data: Path | None) -> None:
     Example:
         alchemist expire-orders
     """
-    with errors.reported(), running_database(data) as database:
+    with errors.report_expected_errors(), running_database(data) as database:
         echo(f"Cancelling expired orders in {database.location}.")
         echo(f"{cancel_expired_orders(database.url)} orders cancelled.")
 

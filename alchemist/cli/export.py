@@ -56,11 +56,11 @@ def export(resource: str, format_name: str, output: Path, data: Path | None) -> 
         alchemist export products --output products.csv
     """
     with (
-        errors.reported(),
+        errors.report_expected_errors(),
         running_database(data) as database,
         operator_request(database.settings),
-        _reported_file_errors(output),
-        _opened(output) as file,
+        _report_file_errors(output),
+        _open_output(output) as file,
         closing(_read_chunks(database.url, LISTS[resource], FORMATS[format_name])) as chunks,
     ):
         for chunk in chunks:
@@ -88,16 +88,16 @@ def _read_chunks(
                 advance(len(chunk))
 
 
-def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
+def _open_output(path: Path) -> AbstractContextManager[BinaryIO]:
     """Open a file to write; a regular file is replaced only when all is written."""
     if str(path) == "-":
         return nullcontext(sys.stdout.buffer)
     is_special = path.exists() and not path.is_file()
-    return path.open("wb") if is_special else _replaced(Path(os.path.realpath(path)))
+    return path.open("wb") if is_special else _replace_when_complete(Path(os.path.realpath(path)))
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[BinaryIO]:
+def _replace_when_complete(path: Path) -> Iterator[BinaryIO]:
     """Write to another file, and rename it at the end; it has the permissions of the old one."""
     part = path.with_name(f".{uuid4().hex}.part")
     with part.open("xb") as file:
@@ -112,7 +112,7 @@ def _replaced(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _reported_file_errors(path: Path) -> Iterator[None]:
+def _report_file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

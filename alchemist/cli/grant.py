@@ -55,7 +55,7 @@ def grant(role: str, password: str | None, data: Path | None) -> None:
     Example:
         DATABASE_URL=postgresql://owner@db/alchemist alchemist grant alchemist_service
     """
-    with errors.reported(), running_database(data) as database:
+    with errors.report_expected_errors(), running_database(data) as database:
         password = password or _read_password()
         with db.create_unpooled_engine(database.url).begin() as connection:
             _ensure_role(connection, role, password)

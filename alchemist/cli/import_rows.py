@@ -98,7 +98,7 @@ def import_rows(
     """
     format_name = format_name or ("csv" if file.suffix not in NDJSON_SUFFIXES else "ndjson")
     read = READERS[format_name]
-    with errors.reported(), running_database(data) as database:
+    with errors.report_expected_errors(), running_database(data) as database:
         echo(f"Importing {file} into {database.location}.")
         yes = yes or dry_run or database.is_embedded
         yes or click.confirm("Continue? (--yes skips this question.)", abort=True)
@@ -112,7 +112,9 @@ def import_rows(
                 BATCHES[resource] if on_conflict else replace(BATCHES[resource], update=None)
             )
             run = Import(replace(operation, restores=True, omits_nulls=format_name == "csv"))
-            _store_all(run, _read_chunks(run, read(lines, run.operation.schemas), lines, advance))
+            _store_chunks(
+                run, _read_chunks(run, read(lines, run.operation.schemas), lines, advance)
+            )
             if run.errors or dry_run:
                 db.session.rollback()
         if run.errors:
@@ -136,7 +138,7 @@ def _read_chunks(
         run.add_errors(error)
 
 
-def _store_all(run: Import, chunks: Iterator[list[TextEntry]]) -> None:
+def _store_chunks(run: Import, chunks: Iterator[list[TextEntry]]) -> None:
     for chunk in chunks:
         try:
             with db.session.begin_nested(), add_lines_to_errors(chunk):
@@ -147,11 +149,11 @@ def _store_all(run: Import, chunks: Iterator[list[TextEntry]]) -> None:
         else:
             run.created_count += stored.created_count
             run.existing_count += len(chunk) - stored.created_count
-            _check_repeated(run, chunk, stored.rows)
+            _add_errors_of_repeated_rows(run, chunk, stored.rows)
         db.session.expunge_all()
 
 
-def _check_repeated(run: Import, chunk: list[TextEntry], rows: list[Any]) -> None:
+def _add_errors_of_repeated_rows(run: Import, chunk: list[TextEntry], rows: list[Any]) -> None:
     """Add an error for each entry whose row an entry of an earlier chunk has, too."""
     for entry, row in zip(chunk, rows, strict=True):
         key = hash(row.pk)
@@ -162,12 +164,12 @@ def _check_repeated(run: Import, chunk: list[TextEntry], rows: list[Any]) -> Non
 
 
 def _describe_errors(run: Import) -> str:
-    lines = [f"Nothing was stored: {run.error_count} errors.", *map(_describe, run.errors)]
+    lines = [f"Nothing was stored: {run.error_count} errors.", *map(_describe_error, run.errors)]
     unlisted = run.error_count - len(run.errors)
     return "\n".join(lines + ([f"… and {unlisted} more."] if unlisted else []))
 
 
-def _describe(detail: ErrorDetail) -> str:
+def _describe_error(detail: ErrorDetail) -> str:
     """Return one error, with its line, its column and its place in the entry."""
     place = [f"{name} {detail[name]}" for name in ("line", "column") if name in detail]
     member = detail.get("pointer", "").partition("/")[2].partition("/")[2]

@@ -12,7 +12,7 @@ from alchemist import database as db
 
 def require_compatible_revision(url: URL) -> None:
     """Raise ClickException unless this code works on the tables of the database."""
-    if not _state(url)[1]:
+    if not _fetch_revision_and_compatibility(url)[1]:
         raise click.ClickException("The database is not up to date: run `alchemist migrate`.")
 
 
@@ -21,7 +21,7 @@ def upgrade_to_latest(url: URL) -> tuple[str | None, str | None]:
 
     Return the revisions before and after.
     """
-    before, is_compatible = _state(url)
+    before, is_compatible = _fetch_revision_and_compatibility(url)
     if is_compatible:
         return before, before
     _upgrade_with_progress(db.alembic_config(url), before)
@@ -39,7 +39,7 @@ def _upgrade_with_progress(config: Config, before: str | None) -> None:
         alembic.command.upgrade(config, "head")
 
 
-def _state(url: URL) -> tuple[str | None, bool]:
+def _fetch_revision_and_compatibility(url: URL) -> tuple[str | None, bool]:
     """Return the revision of the database, and whether this code works on it."""
     try:
         with db.create_unpooled_engine(url).connect() as connection:

@@ -45,7 +45,7 @@ def purge(token_days: int | None, audit_days: int | None, data: Path | None) -> 
     Example:
         alchemist purge --token-days 30 --audit-days 365
     """
-    with errors.reported(), running_database(data) as database:
+    with errors.report_expected_errors(), running_database(data) as database:
         settings = database.settings
         if token_days is None:
             token_days = settings.token_retention_days

@@ -25,7 +25,7 @@ def set_limits(data: Path | None) -> None:
     Example:
         DATABASE_URL=postgresql://alchemist_service@db/alchemist alchemist set-limits
     """
-    with errors.reported(), running_database(data) as database:
+    with errors.report_expected_errors(), running_database(data) as database:
         with db.create_unpooled_engine(database.url).begin() as connection:
             role, name = session_limits.set_role_limits(connection, database.settings)
         limits = session_limits.session_limits(database.settings)

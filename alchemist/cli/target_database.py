@@ -37,10 +37,10 @@ class TargetDatabase(NamedTuple):
         return self.settings.database_url
 
 
-def select_server(data: Path | None) -> embedded.EmbeddedPostgres | None:
+def load_dotenv_and_choose_server(data: Path | None) -> embedded.EmbeddedPostgres | None:
     """Return the embedded PostgreSQL to use, or None for the database of DATABASE_URL."""
     config.load_dotenv()
-    variables = ("DATABASE_URL", config.file_variable("DATABASE_URL"))
+    variables = ("DATABASE_URL", config.file_variable_name("DATABASE_URL"))
     if data is None and any(name in os.environ for name in variables):
         return None
     return embedded.EmbeddedPostgres(data or DEFAULT_DATA)
@@ -55,7 +55,7 @@ def running_database(
     Only a command that `creates` starts on a new data directory. Raise ClickException unless the
     database is at the latest revision, or the command `migrates` it.
     """
-    server = select_server(data)
+    server = load_dotenv_and_choose_server(data)
     if server and not (creates or server.directory.has_cluster()):
         raise embedded.EmbeddedPostgresError(
             f"There is no database in {server.directory.path}: set DATABASE_URL, choose another "
@@ -68,7 +68,9 @@ def running_database(
         url = settings.database_url
         if not migrates:
             migrations.require_compatible_revision(url)
-        yield TargetDatabase(settings, location(url, server), is_embedded=server is not None)
+        yield TargetDatabase(
+            settings, describe_location(url, server), is_embedded=server is not None
+        )
     finally:
         if server:
             server.stop()
@@ -85,14 +87,14 @@ def _start_or_reuse(server: embedded.EmbeddedPostgres) -> URL:
         server.start()
     except embedded.DataDirectoryInUse as error:
         url = embedded.socket_url(error.socket_dir)
-        if not embedded.becomes_ready(url, timeout=30):
+        if not embedded.wait_until_ready(url, timeout=30):
             message = f"{error} The PostgreSQL of that process does not accept connections."
             raise embedded.EmbeddedPostgresError(message) from error
         return url
     return server.url
 
 
-def location(url: URL, server: embedded.EmbeddedPostgres | None) -> str:
+def describe_location(url: URL, server: embedded.EmbeddedPostgres | None) -> str:
     """Return the database, host and port of a connection, or the embedded data directory."""
     if server:
         return f"the embedded PostgreSQL in {server.directory.path}"

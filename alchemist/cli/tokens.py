@@ -90,7 +90,11 @@ def create(
     Example:
         alchemist token create --email ada@alchemist.example --role admin
     """
-    with errors.reported(), running_database(data) as database, operator_session(database.url):
+    with (
+        errors.report_expected_errors(),
+        running_database(data) as database,
+        operator_session(database.url),
+    ):
         max_days = database.settings.max_token_days
         if days > max_days:
             raise click.ClickException(f"--days: ALCHEMIST_MAX_TOKEN_DAYS is {max_days}.")
@@ -121,7 +125,11 @@ def list_(email: str | None, data: Path | None) -> None:
         alchemist token list --email ada@alchemist.example
     """
     tokens = select(Token, User).join(User).order_by(Token.pk)
-    with errors.reported(), running_database(data) as database, operator_session(database.url):
+    with (
+        errors.report_expected_errors(),
+        running_database(data) as database,
+        operator_session(database.url),
+    ):
         rows = db.session.execute(
             tokens.where(User.email_folded == email) if email else tokens
         ).all()
@@ -147,7 +155,11 @@ def revoke(pk: UUID, data: Path | None) -> None:
     Example:
         alchemist token revoke 01935f2e-7c1a-7b3e-9d3c-0123456789ab
     """
-    with errors.reported(), running_database(data) as database, operator_session(database.url):
+    with (
+        errors.report_expected_errors(),
+        running_database(data) as database,
+        operator_session(database.url),
+    ):
         row = db.session.get(Token, pk)
         if row is None:
             raise click.ClickException(f"There is no token {pk}.")

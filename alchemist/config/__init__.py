@@ -6,17 +6,23 @@ from .checks import (
     parse_database_url,
     require_local_bind,
     require_separate_bind,
-    split_bind,
+    split_addresses,
     split_tcp_bind,
 )
 from .environment import (
     ConfigurationError,
     env_name,
-    file_variable,
+    file_variable_name,
     load_dotenv,
     secrets_from_files,
 )
-from .loading import TEST_ONLY_VARIABLES, TIMEOUT_ORDER, as_variables, load, secret_names
+from .loading import (
+    TEST_ONLY_VARIABLES,
+    TIMEOUT_ORDER,
+    as_variables_without_passwords,
+    load,
+    secret_variable_names,
+)
 from .settings import Settings
 
 __all__ = [
@@ -24,9 +30,9 @@ __all__ = [
     "TIMEOUT_ORDER",
     "ConfigurationError",
     "Settings",
-    "as_variables",
+    "as_variables_without_passwords",
     "env_name",
-    "file_variable",
+    "file_variable_name",
     "host_without_port",
     "is_loopback",
     "load",
@@ -34,8 +40,8 @@ __all__ = [
     "parse_database_url",
     "require_local_bind",
     "require_separate_bind",
-    "secret_names",
+    "secret_variable_names",
     "secrets_from_files",
-    "split_bind",
+    "split_addresses",
     "split_tcp_bind",
 ]

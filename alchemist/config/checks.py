@@ -67,7 +67,7 @@ def _parse_hosts(text: str) -> dict[str, str]:
 
 def validate_bind(text: str) -> None:
     """Raise ValidationError unless gunicorn can parse it: addresses, separated by commas."""
-    if not all(map(_is_bind, split_bind(text))):
+    if not all(map(_is_bind, split_addresses(text))):
         raise ValidationError("Must be like 127.0.0.1:8000, [::1]:8000, unix:/path or fd://3.")
 
 
@@ -93,7 +93,7 @@ def split_tcp_bind(text: str) -> tuple[str, int]:
     return host.strip("[]").lower(), int(port)
 
 
-def split_bind(text: str) -> list[str]:
+def split_addresses(text: str) -> list[str]:
     """Return the addresses of a bind setting, which are separated by commas."""
     return [address.strip() for address in text.split(",")]
 
@@ -155,7 +155,7 @@ def is_loopback(host: str) -> bool:
 
 def require_local_bind(bind: str) -> None:
     """Raise ConfigurationError if other machines can reach an address with open access."""
-    for address in split_bind(bind):
+    for address in split_addresses(bind):
         is_local = address.startswith(("unix:", "fd://"))
         if not is_local and not is_loopback(host_without_port(address.removeprefix("tcp://"))):
             raise ConfigurationError(

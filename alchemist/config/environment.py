@@ -21,7 +21,7 @@ def env_name(name: str) -> str:
     return name.upper() if name == "database_url" else f"ALCHEMIST_{name.upper()}"
 
 
-def file_variable(name: str) -> str:
+def file_variable_name(name: str) -> str:
     """Return the variable that names the file with the value of another variable."""
     return f"{name}_FILE"
 
@@ -46,7 +46,7 @@ def secrets_from_files(names: Iterable[str]) -> Iterator[dict[str, str]]:
     """Set variables to the contents of their files during the block; yield the errors by name."""
     errors, contents = {}, {}
     for name in names:
-        if path := environ.get(file_variable(name)):
+        if path := environ.get(file_variable_name(name)):
             try:
                 contents[name] = _read_secret(name, Path(path))
             except ValueError as error:

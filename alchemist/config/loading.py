@@ -15,12 +15,12 @@ from .checks import (
     parse_database_url,
     require_local_bind,
     require_separate_bind,
-    split_bind,
+    split_addresses,
 )
 from .environment import (
     ConfigurationError,
     env_name,
-    file_variable,
+    file_variable_name,
     load_dotenv,
     secrets_from_files,
 )
@@ -42,7 +42,7 @@ TEST_ONLY_VARIABLES = {
 }
 
 
-def secret_names() -> set[str]:
+def secret_variable_names() -> set[str]:
     """Return the variables whose values can be read from a file instead."""
     return {env_name(setting.name) for setting in fields(Settings) if "secret" in setting.metadata}
 
@@ -53,7 +53,7 @@ def load(**overrides: Any) -> Settings:
     `overrides` are valid values of settings, which replace their variables.
     """
     load_dotenv()
-    names = secret_names() - {env_name(name) for name in overrides} | {"PGPASSWORD"}
+    names = secret_variable_names() - {env_name(name) for name in overrides} | {"PGPASSWORD"}
     with secrets_from_files(names) as file_errors:
         values, invalid = _parse_settings(overrides)
     if invalid := invalid | file_errors:
@@ -62,27 +62,27 @@ def load(**overrides: Any) -> Settings:
     settings = Settings(**values)
     if errors := [
         *_timeout_errors(settings),
-        *_limit_errors(settings),
+        *_missing_unix_proxy_errors(settings),
         *_unknown_variable_errors(),
     ]:
         raise ConfigurationError(errors)
     if settings.open_access:
         require_local_bind(settings.bind)
     if settings.metrics_bind:
-        require_separate_bind(settings.metrics_bind, split_bind(settings.bind))
+        require_separate_bind(settings.metrics_bind, split_addresses(settings.bind))
     return settings
 
 
 def _variable_or_its_file(name: str) -> str:
     """Return the variable, or the one that names its file, that a value was read from."""
-    return file_variable(name) if file_variable(name) in environ else name
+    return file_variable_name(name) if file_variable_name(name) in environ else name
 
 
 def _parse_settings(overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values by setting, and the errors by variable."""
     env = Env(eager=False)
-    env.add_parser("database_url", _parse_url)
-    env.add_parser("optional_url", lambda url: _parse_url(url) if url else None)
+    env.add_parser("database_url", _parse_url_with_password)
+    env.add_parser("optional_url", lambda url: _parse_url_with_password(url) if url else None)
     values = {
         setting.name: _parse_setting(env, setting)
         for setting in fields(Settings)
@@ -96,11 +96,11 @@ def _parse_settings(overrides: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     return values | overrides, {}
 
 
-def _parse_url(text: str) -> URL:
+def _parse_url_with_password(text: str) -> URL:
     """Return the URL of a database; one without a password has that of PGPASSWORD_FILE."""
     url = parse_database_url(text)
     # From the environment itself libpq takes the variable.
-    has_file = bool(environ.get(file_variable("PGPASSWORD")))
+    has_file = bool(environ.get(file_variable_name("PGPASSWORD")))
     password = environ.get("PGPASSWORD") if has_file and url.password is None else None
     return url.set(password=password) if password else url
 
@@ -145,8 +145,8 @@ def _timeout_errors(settings: Settings) -> Iterator[str]:
         )
 
 
-def _limit_errors(settings: Settings) -> Iterator[str]:
-    has_unix = any(address.startswith("unix:") for address in split_bind(settings.bind))
+def _missing_unix_proxy_errors(settings: Settings) -> Iterator[str]:
+    has_unix = any(address.startswith("unix:") for address in split_addresses(settings.bind))
     if settings.has_rate_limits and has_unix and "unix" not in settings.trusted_proxies:
         yield (
             f"{env_name('trusted_proxies')}: Must contain `unix`: limits need the addresses of "
@@ -156,7 +156,7 @@ def _limit_errors(settings: Settings) -> Iterator[str]:
 
 def _unknown_variable_errors() -> Iterator[str]:
     names = {env_name(setting.name) for setting in fields(Settings)} | TEST_ONLY_VARIABLES
-    names |= {file_variable(name) for name in secret_names()}
+    names |= {file_variable_name(name) for name in secret_variable_names()}
     for name in sorted(environ.keys() - names):
         if name.startswith("ALCHEMIST_"):
             matches = get_close_matches(name, names, n=1)
@@ -164,7 +164,7 @@ def _unknown_variable_errors() -> Iterator[str]:
             yield f"{name}: There is no such setting.{hint}"
 
 
-def as_variables(settings: Settings) -> dict[str, str]:
+def as_variables_without_passwords(settings: Settings) -> dict[str, str]:
     """Return the settings as the variables that set them, with passwords replaced by `***`."""
     return {
         env_name(setting.name): _as_text(getattr(settings, setting.name))

@@ -29,11 +29,14 @@ class Version:
 
     @cached_property
     def document_response(self) -> CachedResponse:
-        return CachedResponse(openapi_document.serialize(self.document), JSON)
+        return CachedResponse(openapi_document.to_json_bytes(self.document), JSON)
 
     def links(self, *, has_docs: bool) -> dict[str, Any]:
         openapi = {"openapi": f"/api/{self.api.version}/openapi.json"} if has_docs else {}
-        return {**openapi, "resources": openapi_document.paths_without_parameters(self.document)}
+        return {
+            **openapi,
+            "resources": openapi_document.readable_paths_without_parameters(self.document),
+        }
 
 
 def init_app(app: Flask, apis: Iterable[Api], *, has_docs: bool) -> None:
@@ -65,7 +68,9 @@ def index() -> Response:
     if prefers_html() and current_app.config["HAS_DOCS"]:
         response = Response(status=302, headers={"Location": "/api/docs"})
     else:
-        response = CachedResponse(openapi_document.serialize(_index_links()), JSON).to_response()
+        response = CachedResponse(
+            openapi_document.to_json_bytes(_index_links()), JSON
+        ).to_response()
     response.headers["Vary"] = "Accept"
     return response
 
@@ -95,4 +100,4 @@ def openapi_json(name: str | None = None) -> Response:
 
 @blp.get("/api/docs")
 def swagger_ui_page() -> Response:
-    return swagger_ui.render_page(list(_versions()))
+    return swagger_ui.render_swagger_ui(list(_versions()))

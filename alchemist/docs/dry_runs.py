@@ -15,7 +15,7 @@ PARAMETER: Json = {
 HEADER = openapi.header_object("Only of a dry run: nothing was written.", "true", required=False)
 
 
-def add(document: Json) -> None:
+def document_dry_runs(document: Json) -> None:
     """Document the parameter and the header at each operation that writes."""
     components = document["components"]
     components.setdefault("parameters", {})["dry_run"] = PARAMETER

@@ -8,7 +8,7 @@ from alchemist.api.fields import Schema
 from .example_values import Json
 
 
-def add(document: Json) -> None:
+def document_expanded_members(document: Json) -> None:
     """Document the member of each row that can be expanded, unless it is always there in short."""
     schemas = document["components"]["schemas"]
     for schema in set(_subclasses(Schema)):

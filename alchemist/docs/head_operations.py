@@ -9,14 +9,14 @@ from .example_values import Json
 GET_OPERATION_ID = re.compile(r"^(v1)?(get|list)", re.IGNORECASE)
 
 
-def add(document: Json) -> None:
+def document_head_operations(document: Json) -> None:
     """Document a HEAD operation beside each GET."""
     for path_item in document["paths"].values():
         if "get" in path_item:
-            path_item["head"] = _to_head(path_item["get"])
+            path_item["head"] = _to_head_operation(path_item["get"])
 
 
-def _to_head(get: Json) -> Json:
+def _to_head_operation(get: Json) -> Json:
     copied = ("tags", "parameters", "security", "x-permission", "deprecated")
     summary = f"{get['summary']}: only the headers"
     return {

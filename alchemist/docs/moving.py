@@ -9,7 +9,7 @@ blp = Blueprint("moving", __name__, template_folder="templates")
 
 
 @blp.get("/api/docs/moving-from-the-older-services")
-def moving_page() -> Response:
+def migration_guide_page() -> Response:
     sunset = current_app.config["V1_SUNSET"]
     html = render_template("moving.html", sunset=sunset, assets_version=assets_version())
     return html_response(html)

@@ -1,7 +1,6 @@
 """The OpenAPI document of a version: what flask-smorest generates, plus what can be derived."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +8,11 @@ from alchemist import v1
 from alchemist.api import Api, openapi
 
 from . import (
+    creation_links,
     dry_runs,
     expansions,
     head_operations,
+    path_parameters,
     position_header,
     problem_responses,
     shared_headers,
@@ -20,7 +21,6 @@ from . import (
 from .example_values import Json, example_value, resolve_ref
 from .guides import GUIDES
 
-PARAMETER_PATTERN = re.compile(r"\{\w+\}")
 SCHEMA_REF = "#/components/schemas/"
 PROBLEM_SCHEMAS = {"Problem", "ErrorDetail"}
 BEARER: Json = {"bearer": []}
@@ -38,7 +38,7 @@ DEPRECATION_HEADERS = {
 }
 
 
-def serialize(value: Any) -> bytes:
+def to_json_bytes(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -47,26 +47,26 @@ def build_document(api: Api, v1_sunset: str | None) -> Json:
     document: Json = json.loads(json.dumps(api.spec.to_dict()))
     document["info"]["description"] = f"{api.description}\n\n{GUIDES[api.version]}"
     for path in document["paths"]:
-        _move_path_parameters(path, document)
+        path_parameters.move_to_operations(path, document)
     for path, operation in _operations(document):
-        _add_security(operation)
+        _document_permission_and_auth_errors(operation)
         problem_responses.add_error_responses(operation, document)
         _add_body_examples(operation, document)
-        text_lists.move_to_extension(operation)
+        text_lists.move_text_formats_to_extension(operation)
         _add_header_examples(path, operation)
-        _add_links(path, operation, document)
-    problem_responses.share_examples(document)
-    _adapt_response_schemas(document)
-    _drop_read_only(document)
+        creation_links.add_links(path, operation, document)
+    problem_responses.share_problem_examples(document)
+    _require_all_fields_and_drop_limits(document)
+    _drop_read_only_marks(document)
     _add_deprecation_headers(document, v1_sunset)
-    _shorten_tags(document, f"{api.version}-")
+    _remove_version_from_tags(document, f"{api.version}-")
     if api.version == "v2":
-        position_header.add(document)
+        position_header.document_position_header(document)
     shared_headers.share_headers(document)
     if api.version != "v1":
-        dry_runs.add(document)
-        expansions.add(document)
-    head_operations.add(document)
+        dry_runs.document_dry_runs(document)
+        expansions.document_expanded_members(document)
+    head_operations.document_head_operations(document)
     return document
 
 
@@ -76,56 +76,7 @@ def _operations(document: Json) -> Iterator[tuple[str, Json]]:
             yield path, operation
 
 
-def _move_path_parameters(path: str, document: Json) -> None:
-    """Move the parameters of a path into its operations, with a description and an example."""
-    path_item = document["paths"][path]
-    path_parameters = path_item.pop("parameters", [])
-    for parameter in path_parameters:
-        field = _response_field_of_parameter(path, parameter["name"], document)
-        parameter.setdefault("description", field.get("description"))
-        parameter.setdefault("example", example_value(field, document))
-    for operation in path_item.values():
-        by_name = {parameter["name"]: parameter for parameter in operation.get("parameters", [])}
-        in_path = [parameter | by_name.pop(parameter["name"], {}) for parameter in path_parameters]
-        for parameter in by_name.values():
-            example = example_value(parameter["schema"], document)
-            if parameter.get("required") and example is not None:
-                parameter.setdefault("example", example)
-        operation["parameters"] = [*in_path, *by_name.values()]
-
-
-def _response_field_of_parameter(path: str, name: str, document: Json) -> Json:
-    """Return the response field whose value a path parameter takes.
-
-    Candidates, in this order: the field of the same name in what GET returns for the whole path,
-    and in what it returns for the path up to the parameter; there also `pk`, or else the first
-    read-only field.
-    """
-    prefix, parameter, _ = path.partition(f"{{{name}}}")
-    fields = _response_fields(path, document)
-    parent_fields = _response_fields(prefix + parameter, document)
-    read_only = (field for field in parent_fields.values() if field.get("readOnly"))
-    field: Json = (
-        fields.get(name)
-        or parent_fields.get(name)
-        or parent_fields.get("pk")
-        or next(read_only, {})
-    )
-    return field
-
-
-def _response_fields(path: str, document: Json) -> Json:
-    """Return the fields of what GET returns for a path, whatever its parameters are called."""
-    by_shape = {PARAMETER_PATTERN.sub("{}", key): item for key, item in document["paths"].items()}
-    operation = by_shape[PARAMETER_PATTERN.sub("{}", path)].get("get")
-    if operation is None:
-        return {}
-    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    fields: Json = resolve_ref(schema.get("items", schema), document)["properties"]
-    return fields
-
-
-def _add_security(operation: Json) -> None:
+def _document_permission_and_auth_errors(operation: Json) -> None:
     """Document the permission and its errors; an invalid token is an error everywhere.
 
     The description begins with the summary: some clients show only one of them.
@@ -181,45 +132,17 @@ def _add_header_examples(path: str, operation: Json) -> None:
             headers["Location"]["example"] = f"{path}/{pk}"
 
 
-def _add_links(path: str, operation: Json, document: Json) -> None:
-    """Link a creation to the operations on the new row."""
-    created = operation["responses"].get("201", {})
-    if "Location" not in created.get("headers", {}):
-        return
-    row_pattern = re.compile(rf"{re.escape(path)}/{{\w+}}")
-    row_path = next(key for key in document["paths"] if row_pattern.fullmatch(key))
-    created["links"] = {
-        target["operationId"]: {
-            "operationId": target["operationId"],
-            "parameters": dict(_link_parameters(target, row_path)),
-        }
-        for target in document["paths"][row_path].values()
-    }
-
-
-def _link_parameters(target: Json, row_path: str) -> Iterator[tuple[str, str]]:
-    """Yield the parameters of the target whose values the creation has."""
-    for parameter in target["parameters"]:
-        name = parameter["name"]
-        if row_path.endswith(f"{{{name}}}"):
-            yield name, "$response.body#/pk"
-        elif parameter["in"] == "path":
-            yield name, f"$request.path.{name}"
-        elif name == "If-Match":
-            yield name, "$response.header.ETag"
-
-
-def _adapt_response_schemas(document: Json) -> None:
+def _require_all_fields_and_drop_limits(document: Json) -> None:
     """Mark every field of a response as required, and allow fields of later versions."""
     responses = [operation["responses"] for _, operation in _operations(document)]
-    for name in set(_referenced_schemas(responses, document)) - PROBLEM_SCHEMAS:
+    for name in set(_referenced_schema_names(responses, document)) - PROBLEM_SCHEMAS:
         schema = document["components"]["schemas"][name]
         schema["required"] = list(schema["properties"])
         schema.pop("additionalProperties", None)
         _drop_upper_bounds(schema)
 
 
-def _drop_read_only(document: Json) -> None:
+def _drop_read_only_marks(document: Json) -> None:
     """Drop `readOnly`: no component is both in requests and in responses.
 
     Some generators leave read-only fields out of the types of responses.
@@ -236,16 +159,16 @@ def _drop_upper_bounds(schema: Json) -> None:
             field.pop(name, None)
 
 
-def _referenced_schemas(node: Any, document: Json) -> Iterator[str]:
+def _referenced_schema_names(node: Any, document: Json) -> Iterator[str]:
     """Yield the names of the schemas to which a node refers, directly or through other schemas."""
     if isinstance(node, list):
         for item in node:
-            yield from _referenced_schemas(item, document)
+            yield from _referenced_schema_names(item, document)
     elif isinstance(node, dict):
         if (ref := str(node.get("$ref", ""))).startswith(SCHEMA_REF):
             yield ref.removeprefix(SCHEMA_REF)
-            yield from _referenced_schemas(resolve_ref(node, document), document)
-        yield from _referenced_schemas(list(node.values()), document)
+            yield from _referenced_schema_names(resolve_ref(node, document), document)
+        yield from _referenced_schema_names(list(node.values()), document)
 
 
 def _add_deprecation_headers(document: Json, sunset: str | None) -> None:
@@ -264,7 +187,7 @@ def _add_deprecation_headers(document: Json, sunset: str | None) -> None:
             response["headers"] |= headers
 
 
-def _shorten_tags(document: Json, prefix: str) -> None:
+def _remove_version_from_tags(document: Json, prefix: str) -> None:
     """Remove the version from tags; only blueprint names need it."""
     for tag in document["tags"]:
         tag["name"] = tag["name"].removeprefix(prefix)
@@ -272,7 +195,7 @@ def _shorten_tags(document: Json, prefix: str) -> None:
         operation["tags"] = [tag.removeprefix(prefix) for tag in operation["tags"]]
 
 
-def paths_without_parameters(document: Json) -> list[str]:
+def readable_paths_without_parameters(document: Json) -> list[str]:
     """Return the paths that GET can read without any required parameter."""
     return [
         path

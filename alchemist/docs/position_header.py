@@ -23,7 +23,7 @@ PARAMETER = {
 }
 
 
-def add(document: Json) -> None:
+def document_position_header(document: Json) -> None:
     """Add the parameter to each read, and the header to each successful response of a write."""
     for path_item in document["paths"].values():
         for method, operation in path_item.items():

@@ -11,7 +11,7 @@ from alchemist.api import openapi
 from alchemist.errors import PROBLEM_TYPES, ProblemType
 
 from .negotiation import JSON, prefers_html
-from .openapi_document import serialize
+from .openapi_document import to_json_bytes
 from .static_responses import CachedResponse, html_response
 from .swagger_ui import assets_version
 
@@ -51,11 +51,11 @@ def _html_or_json(template: str, content: Any) -> Response:
     if prefers_html():
         html = render_template(template, content=content, assets_version=assets_version())
         return html_response(html, **VARY)
-    return CachedResponse(serialize(content), JSON, headers=VARY).to_response()
+    return CachedResponse(to_json_bytes(content), JSON, headers=VARY).to_response()
 
 
 @blp.app_template_filter()
-def markdown_code(text: str) -> Markup:
+def code_spans_to_html(text: str) -> Markup:
     """Return the text as HTML, with `code` in backticks as <code>."""
     pieces = (escape(piece) for piece in text.split("`"))
     tags = (Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(pieces))

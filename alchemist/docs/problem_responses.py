@@ -37,7 +37,7 @@ def _error_response(status: int, codes: list[str], shared: Json) -> Json:
     if status == 409 and "request-in-progress" not in codes:
         del headers["Retry-After"]
     return {
-        "description": f"{PROBLEM_TYPES[codes[0]].status_phrase}: {_enumerate(codes)}.",
+        "description": f"{PROBLEM_TYPES[codes[0]].status_phrase}: {_join_as_code(codes)}.",
         "headers": headers,
         "content": {
             "application/problem+json": {
@@ -48,11 +48,11 @@ def _error_response(status: int, codes: list[str], shared: Json) -> Json:
     }
 
 
-def _enumerate(codes: list[str]) -> str:
+def _join_as_code(codes: list[str]) -> str:
     return ", ".join(f"`{code}`" for code in codes)
 
 
-def share_examples(document: Json) -> None:
+def share_problem_examples(document: Json) -> None:
     """Add the examples that the operations refer to; remove the responses that they replace."""
     used: set[str] = set()
     for path_item in document["paths"].values():

@@ -54,7 +54,7 @@ def asset(version: str, name: str) -> Response:
     return assets()[name].to_response()
 
 
-def render_page(versions: list[str]) -> Response:
+def render_swagger_ui(versions: list[str]) -> Response:
     """Return the page of Swagger UI; it offers these versions and opens the first."""
     documents = [{"name": name, "url": f"/api/{name}/openapi.json"} for name in versions]
     html = render_template("swagger.html", documents=documents, assets_version=assets_version())

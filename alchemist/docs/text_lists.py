@@ -16,7 +16,7 @@ from .example_values import Json
 EXTENSION = "x-other-content"
 
 
-def move_to_extension(operation: Json) -> None:
+def move_text_formats_to_extension(operation: Json) -> None:
     """Move the text formats of responses to the extension, with the example of the JSON."""
     for response in operation["responses"].values():
         content = response.get("content", {})
@@ -33,11 +33,11 @@ def _to_csv(rows: list[Json]) -> str:
     writer = csv.writer(text)
     writer.writerow(rows[0])
     for row in rows:
-        writer.writerow(map(_to_field, row.values()))
+        writer.writerow(map(_to_csv_field, row.values()))
     return text.getvalue()
 
 
-def _to_field(value: Any) -> Any:
+def _to_csv_field(value: Any) -> Any:
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 

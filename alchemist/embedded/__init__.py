@@ -1,12 +1,12 @@
 """The PostgreSQL of `alchemist dev` and of the tests, a child process that ends with its parent."""
 
 from .data_directory import DataDirectoryInUse, EmbeddedPostgresError
-from .postgres import EmbeddedPostgres, becomes_ready, socket_url
+from .postgres import EmbeddedPostgres, socket_url, wait_until_ready
 
 __all__ = [
     "DataDirectoryInUse",
     "EmbeddedPostgres",
     "EmbeddedPostgresError",
-    "becomes_ready",
     "socket_url",
+    "wait_until_ready",
 ]

@@ -69,7 +69,7 @@ class DataDirectory:
         Raise EmbeddedPostgresError, DataDirectoryInUse or OSError.
         """
         self._acquire_lock()
-        _ensure_private(self.private_dir)
+        _ensure_private_directory(self.private_dir)
         if postgres_account():
             # Other processes may run as the same account. Only the server has root's group, so
             # only the server can enter.
@@ -106,7 +106,7 @@ class DataDirectory:
         )
 
     def _acquire_lock(self) -> None:
-        _ensure_private(self.path)
+        _ensure_private_directory(self.path)
         lock = self.path / "lock"
         if any(self.path.iterdir()) and not lock.exists():
             raise EmbeddedPostgresError(
@@ -166,7 +166,7 @@ def make_server_directory(directory: Path) -> None:
         os.chown(directory, account.pw_uid, -1)
 
 
-def _ensure_private(directory: Path) -> None:
+def _ensure_private_directory(directory: Path) -> None:
     """Make a private directory; one that exists and is this user's keeps its permissions."""
     if directory.exists() and not directory.is_dir():
         raise EmbeddedPostgresError(f"{directory} is a file: choose a directory with --data.")

@@ -132,7 +132,7 @@ class EmbeddedPostgres:
     def _initdb(self) -> None:
         """Make the cluster in a staging directory, so that `cluster` is always complete."""
         make_server_directory(self.directory.staging)
-        self.process = self._spawn(
+        self.process = self._spawn_program(
             "initdb", self.directory.staging, INITDB, death_signal=signal.SIGKILL
         )
         if self.process.wait():
@@ -143,12 +143,12 @@ class EmbeddedPostgres:
     def _start_and_create_database(self) -> subprocess.Popen[bytes]:
         settings = self._settings | {"unix_socket_directories": str(self.directory.socket_dir)}
         options = [f"-c{name}={value}" for name, value in settings.items()]
-        process = self._spawn(
+        process = self._spawn_program(
             "postgres", self.directory.cluster, options, death_signal=signal.SIGINT
         )
         self.process = process
         server = socket_url(self.directory.socket_dir, "postgres")
-        if not becomes_ready(server, 60, lambda: process.poll() is None):
+        if not wait_until_ready(server, 60, lambda: process.poll() is None):
             raise self._error_from_log()
         with _connect(server) as connection:
             exists_sql = "SELECT FROM pg_database WHERE datname = 'alchemist'"
@@ -156,7 +156,7 @@ class EmbeddedPostgres:
                 connection.execute("CREATE DATABASE alchemist")
         return process
 
-    def _spawn(
+    def _spawn_program(
         self, program: str, cluster: Path, options: Sequence[str], *, death_signal: signal.Signals
     ) -> subprocess.Popen[bytes]:
         account, bin_dir = postgres_account(), _bin_dir()
@@ -195,7 +195,9 @@ def socket_url(socket_dir: Path, database: str = "alchemist") -> URL:
     return URL.create("postgresql+psycopg", "alchemist", database=database, query=query)
 
 
-def becomes_ready(server: URL, timeout: float, is_alive: Callable[[], bool] = lambda: True) -> bool:
+def wait_until_ready(
+    server: URL, timeout: float, is_alive: Callable[[], bool] = lambda: True
+) -> bool:
     """Wait for a PostgreSQL; return False after `timeout` seconds, or if it is no longer alive."""
     deadline = monotonic() + timeout
     while is_alive() and monotonic() < deadline:

@@ -26,7 +26,7 @@ class BufferTotal:
         self.has_room = Event()
         self.has_room.set()
 
-    def count(self, connection: Connection) -> None:
+    def recount(self, connection: Connection) -> None:
         """Count what a connection buffers now, if that has changed much since the last call."""
         size = self._measure(connection)
         if abs(size - self._counted.get(connection, 0)) >= MIN_CHANGE:

@@ -29,13 +29,13 @@ class ChunkedScanner:
             line_end = body.find(b"\r\n", self._offset, self._offset + MAX_LINE)
             if line_end < 0:
                 return len(body) > self._offset + MAX_LINE
-            size = _parse_size(body[self._offset : line_end])
+            size = _parse_chunk_size(body[self._offset : line_end])
             if size < 0:
                 return True
-            self._next_chunk(line_end, size)
-        return self._has_trailers(body)
+            self._skip_chunk(line_end, size)
+        return self._have_trailers_arrived(body)
 
-    def _next_chunk(self, line_end: int, size: int) -> None:
+    def _skip_chunk(self, line_end: int, size: int) -> None:
         self._chunks += 1
         if self._chunks > MAX_CHUNKS:
             raise TooManyChunks
@@ -44,7 +44,7 @@ class ChunkedScanner:
         else:
             self._trailers_start = self._offset = line_end
 
-    def _has_trailers(self, body: bytearray) -> bool:
+    def _have_trailers_arrived(self, body: bytearray) -> bool:
         """Return whether the trailers have arrived, or so many that they will be rejected.
 
         They end with an empty line. Without trailers the CRLF of the size line is its first half.
@@ -55,7 +55,7 @@ class ChunkedScanner:
         return len(body) > self._trailers_start + MAX_TRAILERS
 
 
-def _parse_size(line: bytearray) -> int:
+def _parse_chunk_size(line: bytearray) -> int:
     """Return the chunk size of a line, or a negative number if it is malformed."""
     try:
         return int(line.partition(b";")[0], 16)

@@ -12,7 +12,7 @@ class Clients:
     def __init__(self, trusted_proxies: TrustedProxies) -> None:
         self._trusted_proxies = trusted_proxies
 
-    def clients_of(self, connection: Connection) -> tuple[str, ...]:
+    def address_and_token_of(self, connection: Connection) -> tuple[str, ...]:
         """Return the address and the token of the request of a connection, if it has them."""
         forwarded, tokens = [], []
         for name, value in connection.request.headers:

@@ -152,7 +152,7 @@ class Connection:
         """
         if self.request is None and self._can_parse_head():
             self._parse_head()
-        return self.request is not None and self._is_body_complete(self.request)
+        return self.request is not None and self._is_body_complete_else_send_continue(self.request)
 
     def _can_parse_head(self) -> bool:
         recv_buffer = self.buffered_socket.recv_buffer
@@ -171,17 +171,17 @@ class Connection:
             if self.eof:
                 raise BadRequest(BROKE_OFF) from error
             raise LimitRequestHeaders("They do not end.") from error
-        _check_framing(request)
+        _check_transfer_coding_and_honour_close(request)
         self.request = request
-        self._unread_parser()
+        self._return_read_ahead_to_buffer()
         self.chunked_scanner = ChunkedScanner()
 
-    def _unread_parser(self) -> None:
+    def _return_read_ahead_to_buffer(self) -> None:
         """Return to the receive buffer what the parser has read ahead."""
         self.buffered_socket.recv_buffer[:0] = self.parser.unreader.take_buffered()
         self.scan_offset = 0
 
-    def _is_body_complete(self, request: Any) -> bool:
+    def _is_body_complete_else_send_continue(self, request: Any) -> bool:
         recv_buffer, reader = self.buffered_socket.recv_buffer, request.body.reader
         if isinstance(reader, LengthReader):
             is_complete = len(recv_buffer) >= reader.length
@@ -219,7 +219,7 @@ class Connection:
 
     def keep_alive_for(self, seconds: float) -> None:
         """Keep the connection open for the next request, for a time."""
-        self._unread_parser()
+        self._return_read_ahead_to_buffer()
         self._skip_empty_lines()
         self.request, self.sock.request_head = None, b""
         self.is_finishing = self.keep_alive = False
@@ -228,18 +228,18 @@ class Connection:
         self.is_dispatched = False
 
 
-def _check_framing(request: Any) -> None:
+def _check_transfer_coding_and_honour_close(request: Any) -> None:
     """Raise UnsupportedTransferCoding, and close the connection afterwards if the client does.
 
     gunicorn passes compressed bodies on as they are, and compares the whole Connection header.
     """
     for name, value in request.headers:
-        if name == "TRANSFER-ENCODING" and _list_members(value) != {"chunked"}:
+        if name == "TRANSFER-ENCODING" and _lowercase_list_members(value) != {"chunked"}:
             raise UnsupportedTransferCoding(value)
-        if name == "CONNECTION" and "close" in _list_members(value):
+        if name == "CONNECTION" and "close" in _lowercase_list_members(value):
             request.force_close()
 
 
-def _list_members(value: str) -> set[str]:
+def _lowercase_list_members(value: str) -> set[str]:
     """Return the lower-case members of a list (RFC 9110 §5.6.1)."""
     return {token.strip(" \t").lower() for token in value.split(",")} - {""}

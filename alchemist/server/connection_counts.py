@@ -26,7 +26,7 @@ class ConnectionCount:
         """Write the count, or NOT_ACCEPTING, for the other workers to read."""
         _heartbeats[self._slot], _counts[self._slot] = monotonic(), connections
 
-    def has_excess(self) -> bool:
+    def has_clearly_more_than_others(self) -> bool:
         """Return whether another worker that accepts has clearly fewer connections."""
         oldest_heartbeat = monotonic() - STALE_AFTER
         lowest = min(

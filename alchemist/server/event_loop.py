@@ -71,7 +71,7 @@ class EventLoop(FairAcceptMixin):
         """End the connections whose clients took too long."""
         expired = [each for each in self.connections if each.deadline < self.last_sweep]
         for connection in expired:
-            self._expire(connection)
+            self._end_expired_connection(connection)
 
     def stop_listening(self) -> None:
         super().stop_listening()
@@ -87,7 +87,7 @@ class EventLoop(FairAcceptMixin):
         connection.deadline = monotonic() + self.client_timeout
         self.connections.add(connection)
         self.publish_connection_count(len(self.connections))
-        self._register(connection, EVENT_READ, self._read)
+        self._register(connection, EVENT_READ, self._receive_and_process)
         if self.nr_conns >= self.worker_connections:
             self.close_next_to_expire()
 
@@ -156,7 +156,7 @@ class EventLoop(FairAcceptMixin):
         if eof:
             self._close(connection)
 
-    def _expire(self, connection: Connection) -> None:
+    def _end_expired_connection(self, connection: Connection) -> None:
         if connection.is_finishing:
             self._close_and_log_unsent(connection)
         elif connection.is_idle:
@@ -166,7 +166,7 @@ class EventLoop(FairAcceptMixin):
 
     # Receiving requests.
 
-    def _read(self, connection: Connection) -> None:
+    def _receive_and_process(self, connection: Connection) -> None:
         if connection.is_dispatched:
             self._pause(connection)
             return
@@ -180,7 +180,7 @@ class EventLoop(FairAcceptMixin):
         else:
             if was_idle and not connection.is_idle:
                 connection.deadline = monotonic() + self.client_timeout
-            self.received.count(connection)
+            self.received.recount(connection)
             self._process_input(connection)
 
     def _pause(self, connection: Connection) -> None:
@@ -196,7 +196,7 @@ class EventLoop(FairAcceptMixin):
             connection.is_dispatched or connection.is_finishing
         ):
             if connection.is_paused:
-                self._register(connection, EVENT_READ, self._read)
+                self._register(connection, EVENT_READ, self._receive_and_process)
             self._process_input(connection)
 
     def _process_input(self, connection: Connection) -> None:
@@ -242,11 +242,11 @@ class EventLoop(FairAcceptMixin):
         except OSError:
             self._close(connection)
             return
-        self.received.count(connection)
-        self.unsent.count(connection)
+        self.received.recount(connection)
+        self.unsent.recount(connection)
         if is_sent and connection.keep_alive:
             self.keep_alive(connection)
-            self._register(connection, EVENT_READ, self._read)
+            self._register(connection, EVENT_READ, self._receive_and_process)
             self._process_input(connection)
         elif is_sent:
             self._lingering_close(connection)

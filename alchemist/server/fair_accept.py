@@ -60,7 +60,10 @@ class FairAcceptMixin(ThreadWorker):
         Only for YIELD_SECONDS: the other workers may be busy or hang.
         """
         now = monotonic()
-        if now > self.yield_until + YIELD_COOLDOWN and self.connection_count.has_excess():
+        if (
+            now > self.yield_until + YIELD_COOLDOWN
+            and self.connection_count.has_clearly_more_than_others()
+        ):
             self.yield_until = now + YIELD_SECONDS
             self.set_accept_enabled(False)
         else:

@@ -38,7 +38,7 @@ class BufferingWorker(EventLoop):
 
     def enqueue_req(self, connection: Connection) -> None:
         connection.mark_dispatched()
-        clients = self.clients.clients_of(connection) if self.clients else ()
+        clients = self.clients.address_and_token_of(connection) if self.clients else ()
         if not self.tpool.submit(connection, clients):
             self._reject_unless_exempt(connection, "queue-full")
 
@@ -104,8 +104,8 @@ class BufferingWorker(EventLoop):
         except OSError:
             # The event loop gets the same error, and closes the connection.
             is_done = False
-        self.received.count(connection)
-        self.unsent.count(connection)
+        self.received.recount(connection)
+        self.unsent.recount(connection)
         if not is_done:
             self.method_queue.defer(self.flush_and_continue, connection)
             return

@@ -2,22 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from json import dumps
 from typing import Any
 from uuid import UUID
 
 from flask import Response
-from sqlalchemy import Select, String, case, cast, func, literal_column, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import aliased
 
 from alchemist import api, errors
 from alchemist import database as db
 from alchemist.api import JsonResponse, database_errors, openapi, problem_codes
 from alchemist.api.blueprint import BaseBlueprint
-from alchemist.api.json_select import json_object
 from alchemist.api.operations import (
     QueryFactory,
     create_row,
@@ -27,20 +23,8 @@ from alchemist.api.operations import (
 from alchemist.api.rate_limits import count_as_costly
 from alchemist.api.request import JSON
 
+from .full_list import MAX_MIB, MAX_ROWS, full_list_statement
 from .schema import Schema
-
-MAX_ROWS = 10_000
-MAX_MIB = 16
-# Bytes of all rows together. A thread needs a multiple of it while it answers.
-MAX_BYTES = MAX_MIB * 1024 * 1024
-
-errors.register_problem_type(
-    "list-too-long",
-    400,
-    f"Version 1 returns a list as one array of at most {MAX_ROWS:,} rows and {MAX_MIB} MiB. "
-    "Version 2 has pages.",
-    "There are more than 10000 rows. Use the pages of /api/v2/potions.",
-)
 
 View = Callable[..., Any]
 
@@ -60,7 +44,7 @@ class Blueprint(BaseBlueprint):
         def decorator(view: View) -> View:
             def wrapper(self: Any) -> Response:
                 query = view(self)
-                statement = _full_list_statement(query.select, response_schema)
+                statement = full_list_statement(query.select, response_schema)
                 [(has_more_rows, body)] = db.fetch_all(statement, query.parameters)
                 if body is None:
                     excess = f"{MAX_ROWS} rows" if has_more_rows else f"{MAX_MIB} MiB"
@@ -83,7 +67,7 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, *args: Any, **path: UUID) -> Response:
-                with _replacing_details(not_found_detail):
+                with _replace_error_details(not_found_detail):
                     query = view(self, *args, **path)
                     return JsonResponse(get_representation(response_schema, query).body)
 
@@ -110,7 +94,7 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any) -> Response:
-                with _replacing_details(conflict_detail=conflict_detail):
+                with _replace_error_details(conflict_detail=conflict_detail):
                     _, representation = create_row(
                         partial(view, self),
                         response_schema,
@@ -121,7 +105,9 @@ class Blueprint(BaseBlueprint):
                     )
                 return JsonResponse(representation.body, status)
 
-            documented = document_body(wrapper, view, request_schema, body.for_request_body())
+            documented = document_request_body(
+                wrapper, view, request_schema, body.for_request_body()
+            )
             responses = {status: ("Created.", schema)}
             create = document_responses(
                 documented, documented, responses, 409, 413, 415, problems=problems
@@ -149,14 +135,16 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                with _replacing_details(not_found_detail, conflict_detail):
-                    row = _lock_row_twice(find(**path))
+                with _replace_error_details(not_found_detail, conflict_detail):
+                    row = _lock_and_reread_row(find(**path))
                     view(self, row, *load_body_as_args(patch))
                 if no_content:
                     return Response(status=204)
                 return JsonResponse(get_representation(response_schema, find(**path)).body)
 
-            documented = document_body(wrapper, view, patch, schema.for_request_body(partial=True))
+            documented = document_request_body(
+                wrapper, view, patch, schema.for_request_body(partial=True)
+            )
             responses = {204: ("Changed.", None)} if no_content else {200: ("The row.", schema)}
             return document_responses(
                 documented, documented, responses, 404, 409, 413, 415, problems=problems
@@ -176,8 +164,8 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
-                with _replacing_details(not_found_detail):
-                    row = _lock_row_twice(find(**path))
+                with _replace_error_details(not_found_detail):
+                    row = _lock_and_reread_row(find(**path))
                 view(self, row)
                 return JsonResponse(dumps(answer)) if answer else Response(status=204)
 
@@ -188,7 +176,7 @@ class Blueprint(BaseBlueprint):
 
 
 @contextmanager
-def _replacing_details(
+def _replace_error_details(
     not_found_detail: str | None = None, conflict_detail: str | None = None
 ) -> Iterator[None]:
     """Replace the detail of NotFound, and of a Conflict with a unique constraint."""
@@ -203,13 +191,13 @@ def _replacing_details(
         raise
 
 
-def _lock_row_twice(query: db.Query) -> Any:
+def _lock_and_reread_row(query: db.Query) -> Any:
     """Lock the row, then read it again: its owner may have changed during the wait."""
     db.lock_row(query)
     return db.lock_row(query)
 
 
-def document_body(wrapper: View, view: View, schema: Schema, documented: Schema) -> View:
+def document_request_body(wrapper: View, view: View, schema: Schema, documented: Schema) -> View:
     """Document the body of a request by a schema, and the problems of the schema that loads it."""
     return openapi.documented_like(
         wrapper,
@@ -238,30 +226,3 @@ def document_responses(
         deprecated=True,
         **problem_codes.as_operation_member(*problems),
     )
-
-
-@cache
-def _full_list_statement(query: Select[Any], schema: Schema) -> Select[Any]:
-    """Return the SELECT of whether a list has more than MAX_ROWS rows, and of its JSON in UTF-8.
-
-    The JSON is NULL if there are more rows, or if they have more than MAX_BYTES together: what is
-    refused is neither put together nor sent. PostgreSQL looks for the row after the last one
-    before it reads any other. As a `str` with emoji, the JSON would need four times the memory.
-    """
-    model = query.column_descriptions[0]["entity"]
-    after_last = query.order_by(model.pk).offset(literal_column(str(MAX_ROWS)))
-    check = select(after_last.limit(literal_column("1")).exists().label("has_more_rows")).cte(
-        "row_check"
-    )
-    has_more_rows = select(check.c.has_more_rows).scalar_subquery()
-    row = aliased(model, query.subquery())
-    item = cast(json_object(schema, row), String).label("item")
-    items = select(row.pk, item).where(~has_more_rows).cte("items")
-    size = select(func.coalesce(func.sum(func.octet_length(items.c.item)), 0)).scalar_subquery()
-    joined = func.string_agg(items.c.item, aggregate_order_by(literal_column("','"), items.c.pk))
-    array: Select[Any] = select(
-        literal_column("'['") + func.coalesce(joined, "") + literal_column("']'")
-    )
-    is_small = ~has_more_rows & (size <= literal_column(str(MAX_BYTES)))
-    utf8 = func.convert_to(array.scalar_subquery(), literal_column("'UTF8'"))
-    return select(has_more_rows, case((is_small, utf8))).execution_options(binary=True)

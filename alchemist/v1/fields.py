@@ -45,7 +45,7 @@ def parse_number(value: Any) -> Decimal | None:
     return Decimal(text.strip()) if abs(int(exponent or 0)) <= MAX_NUMBER_LENGTH else None
 
 
-def json_types(field: marshmallow_fields.Field[Any], *types: str) -> list[str]:
+def json_types_of(field: marshmallow_fields.Field[Any], *types: str) -> list[str]:
     return [*types, "null"] if field.allow_none else [*types]
 
 
@@ -54,7 +54,7 @@ class TextOrNumber(fields.Text):
 
     @property
     def request_schema(self) -> dict[str, Any]:
-        return {"type": json_types(self, "string", "number")}
+        return {"type": json_types_of(self, "string", "number")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(value) if is_number(value) else value
@@ -76,7 +76,7 @@ class IntegerOrText(fields.StrictInteger):
 
     @property
     def request_schema(self) -> dict[str, Any]:
-        return {"type": json_types(self, "integer", "string"), "pattern": NUMBER_PATTERN}
+        return {"type": json_types_of(self, "integer", "string"), "pattern": NUMBER_PATTERN}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         number = parse_number(value)
@@ -110,7 +110,7 @@ class MoneyAsNumber(marshmallow_fields.Decimal):
 
     @property
     def request_schema(self) -> dict[str, Any]:
-        return {"type": json_types(self, "number", "string"), "pattern": NUMBER_PATTERN}
+        return {"type": json_types_of(self, "number", "string"), "pattern": NUMBER_PATTERN}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         number = parse_number(value)

@@ -66,7 +66,7 @@ class ProductSchema(Schema):
     store = Nested(StoreSchema, dump_only=True, metadata={"description": "The store."})
 
 
-def check_store(pk: UUID) -> None:
+def lock_store_and_check_owner(pk: UUID) -> None:
     """Lock the store of a new product.
 
     Raises BadRequest if it does not exist, and Forbidden if the caller may not sell there.
@@ -103,7 +103,7 @@ class V1ProductList(Resource):
         Its stock is unlimited. In a store of another owner this needs the permission
         `products:write:any`.
         """
-        check_store(values["store_id"])
+        lock_store_and_check_owner(values["store_id"])
         return db.insert(service.create(**values))
 
 

@@ -21,7 +21,7 @@ class Schema(fields.Schema):
         return read_lenient_json(request, self)
 
     @pre_load
-    def rename_to_camel_case(self, body: Any, **_: Any) -> Any:
+    def rename_to_camel_case_and_drop_unknown(self, body: Any, **_: Any) -> Any:
         if not isinstance(body, Mapping):
             return body
         return {

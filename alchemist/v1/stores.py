@@ -52,13 +52,13 @@ class Domain(fields.Text):
         match = HOST_PATTERN.search(url)
         if match is None:
             return HttpUrl.is_valid(url)
-        before, host, after = url[: match.start(1)], _to_ascii(match[1]), url[match.end(1) :]
+        before, host, after = url[: match.start(1)], _host_to_ascii(match[1]), url[match.end(1) :]
         # The validator knows no underscores, which a host may contain (RFC 3986 §3.2.2).
         HttpUrl.is_valid(f"{before}{host.replace('_', '0')}{after}")
         return f"{before}{host}{after}"
 
 
-def _to_ascii(host: str) -> str:
+def _host_to_ascii(host: str) -> str:
     """Return an internationalized host in ASCII (RFC 3490); what cannot be converted, as it is."""
     if host.isascii() or len(host) > MAX_HOST_LENGTH:
         return host

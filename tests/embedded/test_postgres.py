@@ -300,7 +300,9 @@ def test_any_path_works(tmp_path, public_dir, name, monkeypatch):
             assert execute(server, "SHOW data_directory") == [(str(data / "postgres/cluster"),)]
             with pytest.raises(embedded.DataDirectoryInUse) as raised:
                 serve(data).start()
-            assert embedded.becomes_ready(embedded.socket_url(raised.value.socket_dir), timeout=1)
+            assert embedded.wait_until_ready(
+                embedded.socket_url(raised.value.socket_dir), timeout=1
+            )
     assert list(public_dir.iterdir()) == []
 
 

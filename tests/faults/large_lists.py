@@ -17,7 +17,7 @@ import yaml
 from sqlalchemy import URL, NullPool, create_engine, text
 
 from alchemist.database import PROJECT_ROOT
-from alchemist.v1.blueprint import MAX_BYTES
+from alchemist.v1.full_list import MAX_BYTES
 from tests.faults.bursts import workers
 from tests.faults.memory import proportional_memory
 from tests.faults.service import check, report, serving

@@ -532,27 +532,27 @@ def test_a_worker_has_excess_when_another_has_clearly_fewer(clock):
     busy, idle = ConnectionCount(), ConnectionCount()
     busy.publish(2)
     idle.publish(1)
-    assert not busy.has_excess()
+    assert not busy.has_clearly_more_than_others()
     busy.publish(3)
-    assert busy.has_excess()
-    assert not idle.has_excess()
+    assert busy.has_clearly_more_than_others()
+    assert not idle.has_clearly_more_than_others()
 
 
 def test_a_worker_that_does_not_accept_is_ignored(clock):
     busy, stopping = ConnectionCount(), ConnectionCount()
     busy.publish(9)
     stopping.publish(connection_counts.NOT_ACCEPTING)
-    assert not busy.has_excess()
+    assert not busy.has_clearly_more_than_others()
 
 
 def test_a_dead_worker_is_ignored(clock):
     busy, dead = ConnectionCount(), ConnectionCount()
     dead.publish(0)
     busy.publish(9)
-    assert busy.has_excess()
+    assert busy.has_clearly_more_than_others()
     clock[0] += connection_counts.STALE_AFTER
     busy.publish(9)
-    assert not busy.has_excess()
+    assert not busy.has_clearly_more_than_others()
 
 
 def test_the_slot_of_a_live_worker_is_not_reused(clock):
@@ -711,19 +711,19 @@ def total():
 def test_there_is_room_until_the_connections_together_exceed_the_limit(total):
     connections = [StubConnection(unsent_bytes=5000) for _ in range(3)]
     for connection in connections[:2]:
-        total.count(connection)
+        total.recount(connection)
     assert total.has_room.is_set()
-    total.count(connections[2])
+    total.recount(connections[2])
     assert not total.has_room.is_set()
     connections[0].unsent_bytes = 100
-    total.count(connections[0])
+    total.recount(connections[0])
     assert total.has_room.is_set()
 
 
 def test_closed_connections_make_room(total):
     connections = [StubConnection(unsent_bytes=9000) for _ in range(2)]
     for connection in connections:
-        total.count(connection)
+        total.recount(connection)
     assert not total.has_room.is_set()
     for connection in connections:
         total.remove(connection)
@@ -904,4 +904,4 @@ def test_a_client_that_occupies_threads_leaves_some_for_others(
 )
 def test_a_request_is_from_an_address_and_maybe_from_a_token(peer, headers, expected):
     connection = SimpleNamespace(client=peer, request=SimpleNamespace(headers=headers))
-    assert Clients(TrustedProxies(["10.0.0.0/8"])).clients_of(connection) == expected
+    assert Clients(TrustedProxies(["10.0.0.0/8"])).address_and_token_of(connection) == expected

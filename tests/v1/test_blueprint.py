@@ -17,8 +17,8 @@ from alchemist.domains.orders.viewer import UNRESTRICTED
 from alchemist.domains.products import service as products
 from alchemist.domains.products.models import Product
 from alchemist.domains.stores import service as stores
-from alchemist.v1.blueprint import MAX_BYTES, MAX_ROWS, _full_list_statement
 from alchemist.v1.coupons import CouponSchema
+from alchemist.v1.full_list import MAX_BYTES, MAX_ROWS, full_list_statement
 from alchemist.v1.orders import OrderDetailSchema, OrderSchema
 from alchemist.v1.products import ProductSchema
 from alchemist.v1.stores import StoreSchema
@@ -187,7 +187,7 @@ def test_a_list_of_too_many_bytes_is_rejected(client):
 
 def test_a_list_of_too_many_rows_is_rejected_before_any_is_read(client):
     db.session.execute(MANY, {"count": MAX_ROWS + 1})
-    statement = _full_list_statement(stores.list_query().select, StoreSchema())
+    statement = full_list_statement(stores.list_query().select, StoreSchema())
     dialect = db.session.bind.dialect
     sql = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     plan = db.session.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")).scalar()

@@ -53,7 +53,7 @@ def _child_rows(relationship: RelationshipProperty[Any], parent: Row) -> Iterato
         yield {**values, foreign_key.name: parent["pk"], "position": position}
 
 
-def _redemptions(coupon: Row) -> Iterator[Row]:
+def _redemption_rows(coupon: Row) -> Iterator[Row]:
     for redemption in coupon["redemptions"]:
         yield {**redemption, "coupon_id": coupon["pk"]}
 
@@ -68,7 +68,7 @@ def _orders_with_coupon(coupon: Row) -> Iterator[tuple[SampleTable, Row]]:
 
 # A coupon needs the rows to which its orders refer, and an order its redemption.
 LAST_TABLES = {
-    "coupons": SampleTable(Coupon, Redemption, _redemptions, _orders_with_coupon),
+    "coupons": SampleTable(Coupon, Redemption, _redemption_rows, _orders_with_coupon),
     "orders": _sample_table(Order),
     "audit_log": SampleTable(AuditEntry),
 }

@@ -29,14 +29,16 @@ MISSING_CONSTRAINTS_SQL = """
 """
 
 
-def constraint_names(table: Table) -> Iterator[str]:
+def constraint_and_unique_index_names(table: Table) -> Iterator[str]:
     """Yield the names of the constraints and of the unique indexes of a table."""
     yield from (str(constraint.name) for constraint in table.constraints)
     yield from (str(index.name) for index in table.indexes if index.unique)
 
 
 DECLARED = [
-    (table.name, name) for table in Base.metadata.sorted_tables for name in constraint_names(table)
+    (table.name, name)
+    for table in Base.metadata.sorted_tables
+    for name in constraint_and_unique_index_names(table)
 ]
 ASSERTIONS = [
     sql_assertion(

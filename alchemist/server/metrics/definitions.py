@@ -11,24 +11,24 @@ REQUEST_DURATION = Histogram(
 )
 
 
-def _gauge(name: str, description: str, *labels: str) -> Gauge:
+def _live_sum_gauge(name: str, description: str, *labels: str) -> Gauge:
     """Return a gauge that is the sum of those of the workers that live."""
     return Gauge(name, description, labels, multiprocess_mode="livesum")
 
 
-WORKERS = _gauge("alchemist_workers", "Workers that serve requests.")
-ACTIVE_REQUESTS = _gauge("http_server_active_requests", "Requests that have a thread.")
-QUEUE_LENGTH = _gauge("alchemist_queue_length", "Requests that wait for a thread.")
-CONNECTIONS = _gauge("alchemist_connections", "Connections of clients.")
-BUFFERED_BYTES = _gauge(
+WORKERS = _live_sum_gauge("alchemist_workers", "Workers that serve requests.")
+ACTIVE_REQUESTS = _live_sum_gauge("http_server_active_requests", "Requests that have a thread.")
+QUEUE_LENGTH = _live_sum_gauge("alchemist_queue_length", "Requests that wait for a thread.")
+CONNECTIONS = _live_sum_gauge("alchemist_connections", "Connections of clients.")
+BUFFERED_BYTES = _live_sum_gauge(
     "alchemist_buffered_bytes", "Bytes of requests and of responses in memory.", "buffer"
 )
-POOL_CONNECTIONS = _gauge(
+POOL_CONNECTIONS = _live_sum_gauge(
     "db_client_connection_count",
     "Connections of a database pool that are in use.",
     *("db_client_connection_pool_name", "db_client_connection_state"),
 )
-POOL_SIZE = _gauge(
+POOL_SIZE = _live_sum_gauge(
     "db_client_connection_max",
     "Connections that a database pool may have.",
     "db_client_connection_pool_name",

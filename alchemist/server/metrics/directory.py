@@ -22,7 +22,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 lock = Lock()
 
 
-def create(parent: str | None) -> None:
+def create_and_remove_abandoned(parent: str | None) -> None:
     """Make the directory of this gunicorn, and remove those of others that were killed.
 
     `parent` should be in memory, as `/dev/shm` is: the system writes other files to a disk. The
@@ -68,14 +68,14 @@ def merge_ended_worker(pid: int) -> None:
         for file in Path(os.environ[VARIABLE]).glob(f"*_{pid}.db"):
             try:
                 if not file.name.startswith("gauge_"):
-                    _add_to_ended(file)
+                    _add_counters_to_ended(file)
             except Exception:
                 logger.exception("The metrics of an ended worker are lost.")
             finally:
                 file.unlink(missing_ok=True)
 
 
-def _add_to_ended(file: Path) -> None:
+def _add_counters_to_ended(file: Path) -> None:
     from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415  see the module
 
     kind, _, _ = file.name.partition("_")

@@ -93,7 +93,7 @@ def _disconnect(connection: socket.socket) -> None:
 _servers: list[MetricsServer] = []
 
 
-def start(bind: str, *, is_upgrade: bool) -> None:
+def start_server_thread(bind: str, *, is_upgrade: bool) -> None:
     """Serve the metrics in a thread; exit with a message if the address is not free.
 
     In an upgrade, the gunicorn that is being replaced has the address until it ends.
@@ -119,7 +119,7 @@ def _serve(host: str, port: int) -> None:
     _servers[0].serve_forever()
 
 
-def close_in_worker() -> None:
+def close_inherited_sockets() -> None:
     """Close a worker's copy of the socket, which would keep the address after the master."""
     for server in _servers:
         server.socket.close()

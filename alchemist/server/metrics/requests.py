@@ -49,25 +49,27 @@ _durations: dict[tuple[str, str, int], Histogram] = {}
 def _measure(response: Response) -> Response:
     current = current_request()
     route = current.url_rule.rule if current.url_rule else ""
-    _duration(current.method, route, response.status_code).observe(deadline.elapsed_ms() / 1000)
+    _duration_histogram(current.method, route, response.status_code).observe(
+        deadline.elapsed_ms() / 1000
+    )
     totals.add(is_caller_cached=current.is_caller_cached)
     if current.retries:
         metrics.RETRIES.inc(current.retries)
     if current.method == "POST":
-        _count_effects(route, response, current.json_body)
+        _count_replay_order_and_coupon(route, response, current.json_body)
     if response.status_code in REJECTING_STATUSES and current.error:
         metrics.REJECTIONS.labels(current.error.problem_type.code).inc()
     return response
 
 
-def _duration(method: str, route: str, status: int) -> Histogram:
+def _duration_histogram(method: str, route: str, status: int) -> Histogram:
     key = (method if method in METHODS else "_OTHER", route, status)
     if key not in _durations:
         _durations[key] = metrics.REQUEST_DURATION.labels(*key)
     return _durations[key]
 
 
-def _count_effects(route: str, response: Response, json_body: Any) -> None:
+def _count_replay_order_and_coupon(route: str, response: Response, json_body: Any) -> None:
     """Count a replay, or the order and the coupon of a POST that was carried out."""
     is_replay = "Idempotent-Replayed" in response.headers
     if is_replay:

@@ -48,35 +48,35 @@ class Publisher:
 
     def _publish_worker(self) -> None:
         worker, pool = self._worker, self._worker.tpool
-        _set(metrics.WORKERS, 1)
-        _set(metrics.ACTIVE_REQUESTS, pool.started - pool.finished)
-        _set(metrics.QUEUE_LENGTH, len(pool))
-        _set(metrics.CONNECTIONS, len(worker.connections))
-        _set(metrics.BUFFERED_BYTES, worker.received.bytes, "received")
-        _set(metrics.BUFFERED_BYTES, worker.unsent.bytes, "unsent")
-        self._advance(metrics.QUEUED_REQUESTS, pool.started)
-        self._advance(metrics.QUEUE_SECONDS, pool.queued_seconds)
+        _set_gauge(metrics.WORKERS, 1)
+        _set_gauge(metrics.ACTIVE_REQUESTS, pool.started - pool.finished)
+        _set_gauge(metrics.QUEUE_LENGTH, len(pool))
+        _set_gauge(metrics.CONNECTIONS, len(worker.connections))
+        _set_gauge(metrics.BUFFERED_BYTES, worker.received.bytes, "received")
+        _set_gauge(metrics.BUFFERED_BYTES, worker.unsent.bytes, "unsent")
+        self._increase_by_growth(metrics.QUEUED_REQUESTS, pool.started)
+        self._increase_by_growth(metrics.QUEUE_SECONDS, pool.queued_seconds)
         for reason, count in list(worker.rejections.items()):
-            self._advance(metrics.REJECTIONS, count, reason)
+            self._increase_by_growth(metrics.REJECTIONS, count, reason)
 
     def _publish_requests(self) -> None:
-        self._advance(metrics.STATEMENTS, totals.statements)
-        self._advance(metrics.STATEMENT_SECONDS, totals.statement_seconds)
-        self._advance(metrics.TOKEN_LOOKUPS, totals.token_lookups[True], "cache")
-        self._advance(metrics.TOKEN_LOOKUPS, totals.token_lookups[False], "database")
+        self._increase_by_growth(metrics.STATEMENTS, totals.statements)
+        self._increase_by_growth(metrics.STATEMENT_SECONDS, totals.statement_seconds)
+        self._increase_by_growth(metrics.TOKEN_LOOKUPS, totals.token_lookups[True], "cache")
+        self._increase_by_growth(metrics.TOKEN_LOOKUPS, totals.token_lookups[False], "database")
 
     def _publish_pool(self, name: str, pool: Any) -> None:
-        _set(metrics.POOL_CONNECTIONS, pool.checkedout(), name, "used")
-        _set(metrics.POOL_SIZE, pool.size(), name)
-        self._advance(metrics.POOL_WAITS, pool.waits, name)
-        self._advance(metrics.POOL_WAIT_SECONDS, pool.wait_seconds, name)
+        _set_gauge(metrics.POOL_CONNECTIONS, pool.checkedout(), name, "used")
+        _set_gauge(metrics.POOL_SIZE, pool.size(), name)
+        self._increase_by_growth(metrics.POOL_WAITS, pool.waits, name)
+        self._increase_by_growth(metrics.POOL_WAIT_SECONDS, pool.wait_seconds, name)
 
-    def _advance(self, counter: Counter, total: float, *labels: str) -> None:
+    def _increase_by_growth(self, counter: Counter, total: float, *labels: str) -> None:
         """Increase a counter by what a total has grown since the last time."""
         growth = total - self._published.get((counter, labels), 0)
         self._published[counter, labels] = total
         (counter.labels(*labels) if labels else counter).inc(growth)
 
 
-def _set(gauge: Gauge, value: float, *labels: str) -> None:
+def _set_gauge(gauge: Gauge, value: float, *labels: str) -> None:
     (gauge.labels(*labels) if labels else gauge).set(value)

@@ -19,7 +19,7 @@ ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_
 
 def init_app(app: Flask) -> None:
     """Start what is switched on. Call this in each worker: it starts threads."""
-    for module in load_modules():
+    for module in import_enabled_modules():
         try:
             module.init_app(app)
         except ValueError as error:
@@ -27,17 +27,20 @@ def init_app(app: Flask) -> None:
 
 
 @cache
-def load_modules() -> list[ModuleType]:
+def import_enabled_modules() -> list[ModuleType]:
     """Import what is switched on; log a warning for what cannot be, and do without it.
 
     A platform may set these variables for all of its services, so they never prevent a start.
     """
-    switched_on = {"tracing": _has_traces(), "error_reports": bool(environ.get("SENTRY_DSN"))}
-    modules = [_import(name) for name, is_on in switched_on.items() if is_on]
+    switched_on = {
+        "tracing": _are_traces_enabled(),
+        "error_reports": bool(environ.get("SENTRY_DSN")),
+    }
+    modules = [_import_or_warn(name) for name, is_on in switched_on.items() if is_on]
     return [module for module in modules if module]
 
 
-def _has_traces() -> bool:
+def _are_traces_enabled() -> bool:
     """Return whether the variables of OpenTelemetry name a collector, or an exporter."""
     exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip()
     is_disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
@@ -45,7 +48,7 @@ def _has_traces() -> bool:
     return is_configured and exporter != "none" and not is_disabled
 
 
-def _import(name: str) -> ModuleType | None:
+def _import_or_warn(name: str) -> ModuleType | None:
     try:
         return import_module(f".{name}", __package__)
     except ImportError as error:

@@ -32,7 +32,7 @@ def init_app(_app: Flask) -> None:
     """Report each error that is logged with an exception, as unexpected ones are."""
     sentry_sdk.init(
         release=environ.get("SENTRY_RELEASE") or f"alchemist@{alchemist.__version__}",
-        before_send=_without_values,
+        before_send=_remove_values,
         default_integrations=False,
         auto_enabling_integrations=False,
         integrations=[
@@ -45,7 +45,7 @@ def init_app(_app: Flask) -> None:
     atexit.register(sentry_sdk.flush, FLUSH_TIMEOUT)
 
 
-def _without_values(event: "Event", hint: "Hint") -> "Event | None":
+def _remove_values(event: "Event", hint: "Hint") -> "Event | None":
     """Return what may be sent of an event, None if there is no exception."""
     if not hint.get("exc_info"):
         return None

@@ -70,8 +70,8 @@ def init_app(app: Flask) -> None:
     """Trace the requests of the app and the statements of its engines."""
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    atexit.register(_flush, provider)
-    _configure_logging()
+    atexit.register(_shut_down_with_timeout, provider)
+    _silence_export_logs()
     tracer = provider.get_tracer("alchemist", alchemist.__version__)
     engines: Engines = app.extensions["engines"]
     for engine in engines.by_name().values():
@@ -80,7 +80,7 @@ def init_app(app: Flask) -> None:
     app.wsgi_app = TracingMiddleware(app.wsgi_app, tracer)  # type: ignore[method-assign]
 
 
-def _configure_logging() -> None:
+def _silence_export_logs() -> None:
     """Log failures of the export once in a while, and no warnings about headers.
 
     The latter contain what clients send. Call this after the warnings about the environment.
@@ -97,7 +97,7 @@ def _resource() -> Resource:
     return Resource.create().merge(Resource(defaults)).merge(OTELResourceDetector().detect())
 
 
-def _flush(provider: TracerProvider) -> None:
+def _shut_down_with_timeout(provider: TracerProvider) -> None:
     """Send the remaining spans, but do not wait for a collector that does not respond."""
     thread = Thread(target=provider.shutdown, daemon=True)
     thread.start()
@@ -153,7 +153,7 @@ class TracingMiddleware:
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             if span.is_recording():
-                _describe(span, environ["werkzeug.request"], int(status[:3]))
+                _set_span_attributes(span, environ["werkzeug.request"], int(status[:3]))
             return start_response(status, headers, *exc_info)
 
         with use_span(
@@ -171,7 +171,7 @@ def _trace_context(span: Span) -> TraceContext:
     )
 
 
-def _describe(span: Span, request: Request, status: int) -> None:
+def _set_span_attributes(span: Span, request: Request, status: int) -> None:
     """Add what is known at the end of a request: neither its path nor its query, as in the log."""
     span.set_attribute("http.response.status_code", status)
     span.set_attribute("http.response.header.x-request-id", [request.id])

@@ -17,7 +17,7 @@ LONG_AGO = directory.LOCK_TIME + 60
 def created(tmp_path, monkeypatch):
     """The directory of this process."""
     monkeypatch.setenv(directory.VARIABLE, "")
-    directory.create(str(tmp_path))
+    directory.create_and_remove_abandoned(str(tmp_path))
     return tmp_path / os.path.basename(os.environ[directory.VARIABLE])
 
 
@@ -43,11 +43,11 @@ def test_the_directory_of_a_killed_gunicorn_is_removed_and_no_other(tmp_path, cr
         path.mkdir()
     for path in (created, other, unrelated):
         make_older(path)
-    directory.create(str(tmp_path))
+    directory.create_and_remove_abandoned(str(tmp_path))
     assert all(path.exists() for path in (created, other, fresh, unrelated))
     process.kill()
     process.communicate()
-    directory.create(str(tmp_path))
+    directory.create_and_remove_abandoned(str(tmp_path))
     assert not other.exists()
     assert all(path.exists() for path in (created, fresh, unrelated))
 

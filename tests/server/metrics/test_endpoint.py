@@ -41,7 +41,7 @@ def scrape(port, method="GET", host="127.0.0.1"):
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_it_reports_the_version(host):
     port = free_port()
-    endpoint.start(f"{host}:{port}", is_upgrade=False)
+    endpoint.start_server_thread(f"{host}:{port}", is_upgrade=False)
     status, text = scrape(port, host=host.strip("[]"))
     assert status == 200
     assert f'version="{__version__}"' in text
@@ -52,6 +52,6 @@ def test_in_an_upgrade_it_waits_for_the_address():
     with socket.create_server(("127.0.0.1", 0)) as former:
         port = former.getsockname()[1]
         with pytest.raises(SystemExit, match="cannot be used"):
-            endpoint.start(f"127.0.0.1:{port}", is_upgrade=False)
-        endpoint.start(f"127.0.0.1:{port}", is_upgrade=True)
+            endpoint.start_server_thread(f"127.0.0.1:{port}", is_upgrade=False)
+        endpoint.start_server_thread(f"127.0.0.1:{port}", is_upgrade=True)
     assert scrape(port)[0] == 200

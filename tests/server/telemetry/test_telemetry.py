@@ -31,7 +31,7 @@ def _no_variables(monkeypatch):
 def loaded(monkeypatch, **variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return [module.__name__ for module in telemetry.load_modules.__wrapped__()]
+    return [module.__name__ for module in telemetry.import_enabled_modules.__wrapped__()]
 
 
 def imported(**variables):

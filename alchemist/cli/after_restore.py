@@ -95,7 +95,11 @@ def revocations(data: Path | None) -> None:
     Example:
         alchemist revocations > alchemist.revocations
     """
-    with errors.reported(), running_database(data) as database, operator_session(database.url):
+    with (
+        errors.report_expected_errors(),
+        running_database(data) as database,
+        operator_session(database.url),
+    ):
         for action, instant, pk in db.session.execute(REVOCATIONS):
             echo(f"{instant.isoformat()} {action} {pk}")
 
@@ -122,13 +126,20 @@ def after_restore(since: datetime, file: IO[str] | None, data: Path | None) -> N
     Example:
         alchemist after-restore --since 2026-11-20T02:00:00Z alchemist.revocations
     """
-    with errors.reported(), running_database(data) as database, operator_session(database.url):
+    with (
+        errors.report_expected_errors(),
+        running_database(data) as database,
+        operator_session(database.url),
+    ):
         echo(f"Changing {database.location}.")
-        pks = _read_pks(file, since) if file else {}
+        pks = _read_pks_by_action(file, since) if file else {}
         is_revoked = Token.pk == any_(literal(pks.get(REVOKE_TOKEN, []), ARRAY(Uuid)))
         count = token_updates.revoke(is_revoked if file else Token.created_at <= since)
         echo(f"{count} tokens revoked.")
-        for action, change in ((SUSPEND_USER, service.suspend), (ANONYMISE_USER, _anonymise)):
+        for action, change in (
+            (SUSPEND_USER, service.suspend),
+            (ANONYMISE_USER, _anonymise_and_delete_responses),
+        ):
             users = _lock_users(pks.get(action, []))
             for user in users:
                 change(user, keep_last_admin=False)
@@ -137,7 +148,7 @@ def after_restore(since: datetime, file: IO[str] | None, data: Path | None) -> N
         echo("The feed of changes continues.")
 
 
-def _read_pks(file: IO[str], since: datetime) -> dict[str, list[UUID]]:
+def _read_pks_by_action(file: IO[str], since: datetime) -> dict[str, list[UUID]]:
     """Return the keys of each action since the backup; raise ClickException for another file."""
     pks: dict[str, list[UUID]] = {REVOKE_TOKEN: [], SUSPEND_USER: [], ANONYMISE_USER: []}
     for number, line in enumerate(file, 1):
@@ -157,7 +168,7 @@ def _lock_users(pks: list[UUID]) -> Sequence[User]:
     return db.session.scalars(query.with_for_update()).all()
 
 
-def _anonymise(user: User, *, keep_last_admin: bool) -> None:
+def _anonymise_and_delete_responses(user: User, *, keep_last_admin: bool) -> None:
     identifiers = (user.pk, user.email)
     service.anonymise(user, keep_last_admin=keep_last_admin)
     idempotency.delete_responses_mentioning(*identifiers)
