@@ -65,7 +65,7 @@ class Actors:
 
 def _make_admin_token(**values: Any) -> str:
     named = {"label": "Test"} | values
-    return users.issue(make_user(role="admin"), ADMIN, **named)[1]
+    return users.issue_token(make_user(role="admin"), ADMIN, **named)[1]
 
 
 def _make_expired_token(_actors: Actors) -> str:
@@ -73,8 +73,8 @@ def _make_expired_token(_actors: Actors) -> str:
 
 
 def _make_revoked_token(_actors: Actors) -> str:
-    token, secret = users.issue(make_user(role="admin"), ADMIN, label="revoked")
-    users.revoke(token)
+    token, secret = users.issue_token(make_user(role="admin"), ADMIN, label="revoked")
+    users.revoke_token(token)
     return secret
 
 
@@ -136,7 +136,7 @@ ROWS: dict[str, Callable[[Actors], UUID]] = {
     "products": lambda actors: actors.make_product().pk,
     "redemptions": lambda actors: coupons.redeem(actors.coupon, actors.owner.pk).pk,
     "stores": lambda actors: make_store(owner_id=actors.merchant.pk).pk,
-    "tokens": lambda actors: users.issue(actors.owner, ADMIN, label="requested")[0].pk,
+    "tokens": lambda actors: users.issue_token(actors.owner, ADMIN, label="requested")[0].pk,
     # Rows of the owner would prevent a deletion.
     "users": lambda actors: actors.owner.pk,
 }

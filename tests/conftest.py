@@ -266,7 +266,7 @@ def _push_request_context() -> None:
 @pytest.fixture(autouse=True)
 def _no_background_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let only the tests that call `flush` record uses: they share the connection of a test."""
-    monkeypatch.setattr(last_use.LastUseRecorder, "_run", lambda _: None)
+    monkeypatch.setattr(last_use.LastUseRecorder, "_flush_regularly", lambda _: None)
 
 
 class Client(FlaskClient):

@@ -88,7 +88,7 @@ def make_order(*products: Product, user: User | None = None, **values: Any) -> O
 def make_token(user: User, **values: Any) -> str:
     """Return the secret of a new token of the user; it permits what the user's role does."""
     named = {"label": "Test", "permissions": sorted(ROLE_PERMISSIONS[user.role or "customer"])}
-    secret: str = users.issue(user, ADMIN, **named | values)[1]
+    secret: str = users.issue_token(user, ADMIN, **named | values)[1]
     return secret
 
 

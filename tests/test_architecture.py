@@ -409,7 +409,7 @@ def test_every_operation_of_v2_names_its_permission(app):
 # Statements that write without the unit of work, by module: their number, and how the audit log
 # gets an entry for each row that they change.
 WRITES = {
-    "alchemist.api.bulk_write": (2, "AuditStatements.many_cte in the statement that sets values"),
+    "alchemist.api.bulk_write": (2, "AuditStatements.insert_many_cte in the same statement"),
     "alchemist.api.health": (1, "it deletes nothing"),
     "alchemist.api.idempotency": (4, "stored answers are no rows of a resource"),
     "alchemist.api.json_insert": (2, "AuditStatements.insert_cte in the same statement"),
@@ -424,7 +424,7 @@ WRITES = {
     "alchemist.domains.orders.service": (1, "mark_modified(order)"),
     "alchemist.domains.orders.stock": (
         2,
-        "audit_changes for products",
+        "queue_stock_audit_entries for products",
     ),
     "alchemist.domains.users.last_use": (1, "a use does not change the token"),
     "alchemist.domains.users.token_updates": (1, "queue_audit_entry"),

@@ -302,8 +302,8 @@ def _load(
     if update:
         details = [*_with_unknown_pks(operation.model, entries, details)]
     details += _repeated_errors(operation.model, entries, loaded)
-    if hasattr(creation.request_schema, "stored_errors"):
-        details += creation.request_schema.stored_errors(loaded)
+    if hasattr(creation.request_schema, "find_errors_against_stored_rows"):
+        details += creation.request_schema.find_errors_against_stored_rows(loaded)
     details += references.look_up_reference_errors(found)
     if details:
         raise errors.UnprocessableContent.from_errors(sorted(details, key=_entry_number))

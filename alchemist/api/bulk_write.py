@@ -50,7 +50,7 @@ def insert_many(rows: Sequence[Any], values: Sequence[dict[str, Any]]) -> None:
     in_order = sorted(values, key=lambda each: each.get("reference") or "")
     parameters = {"inserted": db.to_json(in_order)}
     parameters |= {name: db.to_json(each) for name, each in children.items()}
-    parameters |= current_app.extensions["audit"].many_parameters(rows, fields)
+    parameters |= current_app.extensions["audit"].insert_many_parameters(rows, fields)
     shape = insert_shape([*values], children)
     db.session.execute(_insert_many_statement(model, shape), parameters)
 
@@ -60,7 +60,7 @@ def _insert_many_statement(model: Any, shape: InsertShape) -> Select[Any]:
     (_, names), *children = shape
     table = db.table(model)
     inserted = insert_cte(table, "inserted", db.json_row_values("inserted", table, names))
-    audit = current_app.extensions["audit"].many_cte(inserted, "create", model.__tablename__)
+    audit = current_app.extensions["audit"].insert_many_cte(inserted, "create", model.__tablename__)
     children_ctes = children_insert_ctes(model, inserted, children).values()
     count = select(func.count()).select_from(inserted)
     return count.add_cte(inserted, audit, *children_ctes)
@@ -89,7 +89,7 @@ def _prepare_update(rows: Sequence[Any], fields: Sequence[Sequence[str]]) -> Cal
         {"pk": row.pk} | {name: _column_value(row, model, name) for name in names} for row in rows
     ]
     parameters = {"new": db.to_json(new)}
-    parameters |= current_app.extensions["audit"].many_parameters(rows, fields)
+    parameters |= current_app.extensions["audit"].insert_many_parameters(rows, fields)
     before = [{**vars(row), **inspect(row).committed_state} for row in rows]
     exchanged = unique_values.find_exchanged(model, before, [vars(row) for row in rows])
 
@@ -141,5 +141,5 @@ def _update_many_statement(model: Any, names: tuple[str, ...]) -> Select[Any]:
         .returning(table.c.pk)
         .cte("updated")
     )
-    audit = current_app.extensions["audit"].many_cte(updated, "update", model.__tablename__)
+    audit = current_app.extensions["audit"].insert_many_cte(updated, "update", model.__tablename__)
     return select(func.count()).select_from(updated).add_cte(updated, audit)

@@ -154,8 +154,9 @@ def load_body(
     of their rows; the others are returned for the statement that inserts the row. `authorize`
     raises Forbidden for references that the caller may not make, whatever else is wrong.
 
-    A schema with a method `read_body` reads the body by itself. One with `stored_errors` finds the
-    values that do not fit stored rows; without other errors, that is left to the service.
+    A schema with a method `read_body` reads the body by itself. One with
+    `find_errors_against_stored_rows` finds the values that do not fit stored rows; without other
+    errors, that is left to the service.
     """
     body = getattr(schema, "read_body", read_json)(request)
     references_found = references.find_visible_references(schema, body)
@@ -163,8 +164,8 @@ def load_body(
         authorize(references_found)
     loaded = load_collecting_errors(schema, body, current or {})
     errors_found = [*query_errors, *loaded.errors]
-    if errors_found and hasattr(schema, "stored_errors"):
-        errors_found += schema.stored_errors([loaded])
+    if errors_found and hasattr(schema, "find_errors_against_stored_rows"):
+        errors_found += schema.find_errors_against_stored_rows([loaded])
     is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
     if errors_found:
         errors_found += references.look_up_reference_errors(references_found)

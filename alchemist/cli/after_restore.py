@@ -134,7 +134,9 @@ def after_restore(since: datetime, file: IO[str] | None, data: Path | None) -> N
         echo(f"Changing {database.location}.")
         pks = _read_pks_by_action(file, since) if file else {}
         is_revoked = Token.pk == any_(literal(pks.get(REVOKE_TOKEN, []), ARRAY(Uuid)))
-        count = token_updates.revoke(is_revoked if file else Token.created_at <= since)
+        count = token_updates.revoke_with_descendants(
+            is_revoked if file else Token.created_at <= since
+        )
         echo(f"{count} tokens revoked.")
         for action, change in (
             (SUSPEND_USER, service.suspend),

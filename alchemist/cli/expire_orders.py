@@ -40,4 +40,4 @@ def cancel_expired_orders(url: URL) -> int:
 
 def _cancel_one(url: URL) -> bool:
     with operator_session(url):
-        return service.cancel_expired() is not None
+        return service.cancel_one_expired_order() is not None

@@ -64,7 +64,7 @@ class Total(MoneyAsNumber):
 
     @staticmethod
     def row_to_sql(row: Any) -> ColumnElement[Any]:
-        total = viewer.totals(row)[0]["total"]
+        total = viewer.visible_totals(row)[0]["total"]
         return MoneyAsNumber.to_sql(total.as_numeric(MAX_DIGITS + MAX_DECIMALS, MAX_DECIMALS))
 
 
@@ -183,7 +183,7 @@ class V1OrderList(Resource):
     @count_as_costly
     @blp.create(
         OrderDetailSchema,
-        auth.own_query,
+        auth.just_placed_query,
         body=OrderCreateSchema,
         in_session=True,
         problems=["mixed-currencies", "out-of-stock", "too-many-open-orders"],

@@ -49,7 +49,7 @@ def backup(fresh_database, database_server):
         with operator_session(fresh_database):
             make_user(role="admin")
             users = {name: db.session.get(User, pk) for name, pk in pks.items()}
-            service.revoke_tokens(users["revoked"])
+            service.revoke_all_tokens(users["revoked"])
             service.suspend(users["suspended"])
             service.anonymise(users["anonymised"])
             service.delete(users["deleted"])

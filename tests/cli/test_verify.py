@@ -106,9 +106,9 @@ DAMAGES: dict[str, list[str]] = {
 def insert_rows() -> None:
     """Insert rows of every kind, and coupons with every kind of redemption."""
     user = make_user()
-    maker, _ = users.issue(user, ADMIN, label="Maker")
+    maker, _ = users.issue_token(user, ADMIN, label="Maker")
     expires_at = {"latest_expiry": maker.expires_at}
-    users.issue(user, ADMIN, label="Child", made_with_id=maker.pk, **expires_at)
+    users.issue_token(user, ADMIN, label="Child", made_with_id=maker.pk, **expires_at)
     hero = make_hero(user_id=user.pk)
     coupon = make_coupon(percent_off=33, per_user_limit=2)
     dollars = make_product(make_store(currency="USD"), price=Decimal("0.99"))

@@ -60,8 +60,9 @@ class AuditEntryItem(Resource):
 
 
 @changes_blp.route("")
-class ChangeList(Resource):
+class ChangeFeed(Resource):
     permissions = {"get": "changes:read"}
+    operation_ids = {"get": "listChanges"}
     reads_primary = True
 
     @changes_blp.arguments(ChangeQuery(), location="query")
@@ -84,7 +85,7 @@ class ChangeList(Resource):
         always there. A transaction that runs long delays the changes that were made after it began.
         """
         cursor, limit = args.pop("after"), args.pop("limit")
-        page = changes.read_page(CHANGE_SCHEMA, cursor, limit, args)
+        page = changes.fetch_changes_page(CHANGE_SCHEMA, cursor, limit, args)
         query = urlencode({**args, "limit": limit, "after": str(page.next_position)})
         headers = {"Link": f'<{request.public_origin}{request.path}?{query}>; rel="next"'}
         return JsonResponse(

@@ -59,7 +59,7 @@ class Changes(NamedTuple):
     next_position: Position
 
 
-def read_page(
+def fetch_changes_page(
     schema: Schema, cursor: str | None, limit: int, filters: Mapping[str, Any]
 ) -> Changes:
     """Return the page after the cursor; without one, begin with the changes from now on.
@@ -72,7 +72,7 @@ def read_page(
         raise _invalid_cursor_error()
     until = position.until or ended
     values = {**position._asdict(), "until": until, "limit_plus_one": limit + 1, **filters}
-    rows = db.fetch_all(_statement(schema, tuple(filters)), values)
+    rows = db.fetch_all(_window_select(schema, tuple(filters)), values)
     page = rows[:limit]
     is_complete = len(page) == len(rows)
     next_position = Position(until) if is_complete else Position(position.since, until, page[-1][0])
@@ -80,7 +80,7 @@ def read_page(
 
 
 @cache
-def _statement(schema: Schema, filters: tuple[str, ...]) -> Select[Any]:
+def _window_select(schema: Schema, filters: tuple[str, ...]) -> Select[Any]:
     """Return the SELECT of the number and the JSON of each entry of a window."""
     entries = select(AuditEntry).where(
         AuditEntry.transaction_id >= bindparam("since"),

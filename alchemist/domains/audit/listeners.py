@@ -58,7 +58,7 @@ CHANGE_TYPES: dict[str, TypeEngine[Any]] = {
 SYSTEM_COLUMNS = {"pk", "created_at", "updated_at", "version"}
 
 
-def with_prefix(values: dict[str, Any]) -> dict[str, Any]:
+def with_audit_prefix(values: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a statement from the values of columns."""
     return {f"audit_{name}": value for name, value in values.items()}
 
@@ -75,12 +75,12 @@ INSERT_MANY = _insert_many_statement()
 
 def _write_flushed_and_pending(session: Session, *_: object) -> None:
     """Write the pending entries, and those of the rows that were flushed."""
-    _write(session, [*_pop_pending(session), *_flushed_changes(session)])
+    _insert_entries(session, [*_pop_pending(session), *_flushed_changes(session)])
 
 
 def _write_pending(session: Session) -> None:
     """Write the entries that `database.audit` has queued since the last flush."""
-    _write(session, _pop_pending(session))
+    _insert_entries(session, _pop_pending(session))
 
 
 def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> None:
@@ -95,13 +95,13 @@ def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> N
     ]
 
 
-def _write(session: Session, changes: list[Change]) -> None:
+def _insert_entries(session: Session, changes: list[Change]) -> None:
     """Write an entry for each change, all of them with one statement."""
     if changes:
         entries = [
             {"pk": uuid7(), **dict(zip(CHANGE_COLUMNS, change, strict=True))} for change in changes
         ]
-        parameters = with_prefix(actor_columns()) | {"audit": db.to_json(entries)}
+        parameters = with_audit_prefix(current_actor_values()) | {"audit": db.to_json(entries)}
         session.connection().execute(INSERT_MANY, parameters)
 
 
@@ -161,10 +161,10 @@ def _value_as_text(values: Sequence[Any]) -> str | None:
     return " ".join(value) if isinstance(value, list) else value
 
 
-def actor_columns() -> dict[str, Any]:
+def current_actor_values() -> dict[str, Any]:
     """Return who makes the change: the caller of the request, or else a command's user."""
     if not has_request_context() or request.is_command:
-        return dict.fromkeys(ACTOR_TYPES) | {"os_user": _os_user()}
+        return dict.fromkeys(ACTOR_TYPES) | {"os_user": _os_user_name()}
     caller = request.caller
     return {
         "user_id": caller.user_id,
@@ -177,7 +177,7 @@ def actor_columns() -> dict[str, Any]:
 
 
 @cache
-def _os_user() -> str:
+def _os_user_name() -> str:
     """Return the name of the user of this process, or its number if it has no name."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name

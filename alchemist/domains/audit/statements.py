@@ -27,11 +27,11 @@ from .listeners import (
     ACTOR_TYPES,
     CHANGE_COLUMNS,
     INSERT,
-    actor_columns,
     changed_fields,
+    current_actor_values,
     register_listeners,
     value_changes,
-    with_prefix,
+    with_audit_prefix,
 )
 
 ENTRY_TYPES: dict[str, TypeEngine[Any]] = {"pk": Uuid(), **ACTOR_TYPES}
@@ -61,20 +61,20 @@ class AuditStatements:
             literal_column(f"'{{{','.join(fields)}}}'::varchar[]"),
             cast(bindparam("audit_changes", type_=String()), JSON),
         )
-        values = select(*change, *_parameters(ENTRY_TYPES)).select_from(inserted)
+        values = select(*change, *_bound_parameters(ENTRY_TYPES)).select_from(inserted)
         return INSERT.from_select([*CHANGE_COLUMNS, *ENTRY_TYPES], values).cte("audit_entry")
 
     @staticmethod
     def insert_parameters(row: Any) -> dict[str, Any]:
         """Return the parameters of `insert_cte` for a row that the current request inserts."""
         changes = json.dumps(value_changes(row))
-        return with_prefix(actor_columns() | {"pk": uuid7(), "changes": changes})
+        return with_audit_prefix(current_actor_values() | {"pk": uuid7(), "changes": changes})
 
     @staticmethod
-    def many_cte(written: CTE, action: str, resource: str) -> CTE:
+    def insert_many_cte(written: CTE, action: str, resource: str) -> CTE:
         """Return a CTE that writes an entry for each of many rows, if any of them is `written`.
 
-        `many_parameters` returns the values of its parameters.
+        `insert_many_parameters` returns the values of its parameters.
         """
         entries = db.json_rows("audit", ROW_TYPES)
         change: tuple[ColumnElement[Any], ...] = (
@@ -84,14 +84,16 @@ class AuditStatements:
             entries.c.fields,
             entries.c.changes,
         )
-        rows = select(*change, entries.c.pk, *_parameters(ACTOR_TYPES)).where(
+        rows = select(*change, entries.c.pk, *_bound_parameters(ACTOR_TYPES)).where(
             exists(select(written))
         )
         return INSERT.from_select([*CHANGE_COLUMNS, *ENTRY_TYPES], rows).cte("audit_entries")
 
     @staticmethod
-    def many_parameters(rows: Sequence[Any], fields: Sequence[Iterable[str]]) -> dict[str, Any]:
-        """Return the parameters of `many_cte` for these rows and the changed fields of each."""
+    def insert_many_parameters(
+        rows: Sequence[Any], fields: Sequence[Iterable[str]]
+    ) -> dict[str, Any]:
+        """Return the parameters of `insert_many_cte`; `fields` are the changed ones of each row."""
         entries = [
             {
                 "pk": uuid7(),
@@ -101,15 +103,15 @@ class AuditStatements:
             }
             for row, names in zip(rows, fields, strict=True)
         ]
-        return with_prefix(actor_columns()) | {"audit": db.to_json(entries)}
+        return with_audit_prefix(current_actor_values()) | {"audit": db.to_json(entries)}
 
     changed_fields = staticmethod(changed_fields)
 
 
-def _parameters(types: dict[str, TypeEngine[Any]]) -> list[ColumnElement[Any]]:
+def _bound_parameters(types: dict[str, TypeEngine[Any]]) -> list[ColumnElement[Any]]:
     return [bindparam(f"audit_{name}", type_=type_) for name, type_ in types.items()]
 
 
-def init_app(app: Flask) -> None:
+def register_statements_and_listeners(app: Flask) -> None:
     app.extensions["audit"] = AuditStatements
     register_listeners()

@@ -104,7 +104,7 @@ class CouponSchema(Schema):
     updated_at = UtcDateTime(dump_only=True)
 
     @validates_schema(skip_on_field_errors=False)
-    def check_consistency(self, values: dict[str, Any], **_: Any) -> None:
+    def check_counts_and_period(self, values: dict[str, Any], **_: Any) -> None:
         """Compare the counts and the times with each other, as far as they are sent."""
         messages = {}
         if exceeds_init_count(values):

@@ -45,11 +45,11 @@ def delete(hero: Hero) -> None:
 
 
 @db.cached_query
-def _of_other_owner(pk: UUID | str, user_id: UUID) -> Select[Any]:
+def _hero_with_other_owner(pk: UUID | str, user_id: UUID) -> Select[Any]:
     return select(Hero.pk).where(Hero.pk == pk, Hero.user_id.is_distinct_from(user_id))
 
 
-def exists_of_other_owner(pk: UUID | str, user_id: UUID) -> bool:
+def exists_with_other_owner(pk: UUID | str, user_id: UUID) -> bool:
     """Return whether the hero exists and the user is not its owner."""
-    query = _of_other_owner(pk, user_id)
+    query = _hero_with_other_owner(pk, user_id)
     return db.fetch_one(query.select, query.parameters) is not None

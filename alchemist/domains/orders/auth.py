@@ -39,7 +39,7 @@ def visibility_arguments() -> dict[str, Any]:
     return {"buyer_id": user_id, "seller_id": user_id if has_sales else None}
 
 
-def viewer() -> dict[str, Any]:
+def viewer_parameters() -> dict[str, Any]:
     """Return the values of `UNRESTRICTED` for the caller."""
     permissions, user_id = request.caller.permissions, request.caller.user_id
     extended = {f"{permission}:any" for permission in (READ, WRITE, FULFIL)} & permissions
@@ -53,28 +53,34 @@ def viewer() -> dict[str, Any]:
     }
 
 
-def own_query(pk: UUID) -> Query:
+def just_placed_query(pk: UUID) -> Query:
     """Select an order that the caller has just placed."""
-    return service.by_pk(pk).with_parameters(viewer())
+    return service.by_pk(pk).with_parameters(viewer_parameters())
 
 
 def list_query(**filters: Any) -> Query:
-    return service.list_query(**filters, **visibility_arguments()).with_parameters(viewer())
+    return service.list_query(**filters, **visibility_arguments()).with_parameters(
+        viewer_parameters()
+    )
 
 
 def readable_query(pk: UUID, *, single_currency: bool = False) -> Query:
     query = service.by_pk(pk, **visibility_arguments(), single_currency=single_currency)
-    return query.with_parameters(viewer())
+    return query.with_parameters(viewer_parameters())
 
 
 def query_as_buyer(pk: UUID) -> Query:
     query = service.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
-    return query.with_parameters(viewer()).or_forbidden_if_in(readable_query(pk), f"{WRITE}:any")
+    return query.with_parameters(viewer_parameters()).or_forbidden_if_in(
+        readable_query(pk), f"{WRITE}:any"
+    )
 
 
 def query_as_seller(pk: UUID) -> Query:
     query = service.by_pk(pk, only_seller_id=request.caller.owner_filter(FULFIL))
-    return query.with_parameters(viewer()).or_forbidden_if_in(readable_query(pk), f"{FULFIL}:any")
+    return query.with_parameters(viewer_parameters()).or_forbidden_if_in(
+        readable_query(pk), f"{FULFIL}:any"
+    )
 
 
 def check_hero_owner(references: Iterable[Reference]) -> None:
@@ -84,7 +90,7 @@ def check_hero_owner(references: Iterable[Reference]) -> None:
         if (
             user_id is not None
             and reference.target.model is Hero
-            and heroes.exists_of_other_owner(reference.key, user_id)
+            and heroes.exists_with_other_owner(reference.key, user_id)
         ):
             raise errors.Forbidden.missing_permission(f"{heroes_auth.WRITE}:any")
 
@@ -110,6 +116,6 @@ def order_limits() -> dict[str, Any]:
     return limits
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def configure_order_limits(app: Flask, settings: Settings) -> None:
     ttl = timedelta(seconds=settings.order_ttl)
     app.extensions["order_limits"] = {"ttl": ttl, "max_open_orders": settings.max_open_orders}

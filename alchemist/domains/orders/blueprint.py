@@ -63,7 +63,7 @@ class OrderList(Resource):
     @limit_misses(COUPON_MISSES, "coupon_code")
     @blp.create(
         OrderSchema,
-        auth.own_query,
+        auth.just_placed_query,
         body=OrderCreateSchema,
         in_session=True,
         authorize=auth.check_hero_owner,
@@ -104,7 +104,7 @@ class QuoteOrder(Resource):
         """
         with rolled_back(), auth.hidden_coupon_errors():
             order = place_order(values)
-            return get_representation(QUOTE_SCHEMA, auth.own_query(order.pk)).to_response()
+            return get_representation(QUOTE_SCHEMA, auth.just_placed_query(order.pk)).to_response()
 
 
 @blp.route("/<uuid:pk>")
@@ -133,7 +133,7 @@ class PayOrder(Resource):
 
         Its status must be `placed`. Orders of other users need the permission `orders:write:any`.
         """
-        service.pay(order, auth.viewer())
+        service.pay(order, auth.viewer_parameters())
 
 
 @blp.route("/<uuid:pk>/fulfil")
@@ -154,7 +154,7 @@ class FulfilOrder(Resource):
         Its status must be `paid` or `partially_fulfilled`. Fulfils the items of your stores, or all
         of them with the permission `orders:fulfil:any`. When all are, the order is `fulfilled`.
         """
-        service.fulfil(order, auth.viewer())
+        service.fulfil(order, auth.viewer_parameters())
 
 
 @blp.route("/<uuid:pk>/cancel")
@@ -174,4 +174,4 @@ class CancelOrder(Resource):
         Its status must be `placed` or `paid`. Returns its stock and releases its coupon. Orders of
         other users need the permission `orders:write:any`.
         """
-        service.cancel(order, auth.viewer())
+        service.cancel(order, auth.viewer_parameters())

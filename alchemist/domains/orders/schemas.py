@@ -27,7 +27,7 @@ from alchemist.domains.heroes.models import Hero
 from alchemist.domains.heroes.schemas import HeroSchema
 from alchemist.domains.products.models import Product
 from alchemist.domains.products.schemas import EXAMPLE_STORE_PK, Money, ProductSchema
-from alchemist.domains.stores.currencies import CURRENCIES, describe_amounts, is_valid_amount
+from alchemist.domains.stores.currencies import CURRENCIES, describe_valid_amounts, is_valid_amount
 from alchemist.domains.stores.models import Store
 from alchemist.domains.stores.schemas import StoreSchema
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK, EXPANDED_USER
@@ -77,7 +77,7 @@ class ExpectedTotalSchema(Schema):
         """Compare the total with the decimals of the currency."""
         currency = values["currency"]
         if not is_valid_amount(values["total"], currency):
-            message = CodedMessage("out-of-range", describe_amounts(currency))
+            message = CodedMessage("out-of-range", describe_valid_amounts(currency))
             raise ValidationError({"total": [message]})
 
 
@@ -203,7 +203,7 @@ class VisibleTotals(List):
 
     @staticmethod
     def row_to_sql(row: Any) -> ColumnElement[Any]:
-        return viewer.totals(row)
+        return viewer.visible_totals(row)
 
 
 class BuyerPk(Pk):

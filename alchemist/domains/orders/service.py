@@ -152,7 +152,7 @@ def place(
     """
     order_id = uuid7()
     coupon = _lock_coupon(coupon_code) if coupon_code else None
-    redemption_id, conflicts = _redeem(coupon, user_id, order_id)
+    redemption_id, conflicts = _redeem_or_list_reasons(coupon, user_id, order_id)
     quantities, indexes = cart.quantities_and_indexes(items)
     cart_items = stock.reserve_available(quantities)
     percent_off = (coupon and coupon.percent_off) or 0
@@ -166,8 +166,8 @@ def place(
     if conflicts:
         raise errors.Conflict("The order cannot be placed.", conflicts)
     if max_open_orders and user_id is not None:
-        _check_open_orders(user_id, max_open_orders)
-    stock.audit_changes(item.product_id for item in cart_items if item.is_reserved)
+        _check_open_order_limit(user_id, max_open_orders)
+    stock.queue_stock_audit_entries(item.product_id for item in cart_items if item.is_reserved)
     values = {
         "pk": order_id,
         "user_id": user_id,
@@ -189,7 +189,7 @@ def _lock_coupon(code: str) -> Coupon:
     return coupon
 
 
-def _redeem(
+def _redeem_or_list_reasons(
     coupon: Coupon | None, user_id: UUID | None, order_id: UUID
 ) -> tuple[UUID | None, list[ErrorDetail]]:
     """Redeem the coupon; return the pk of the redemption, or the reasons why it is rejected."""
@@ -201,7 +201,7 @@ def _redeem(
         return None, [{"pointer": "#/coupon_code", **error} for error in conflict.errors]
 
 
-def _check_open_orders(user_id: UUID, maximum: int) -> None:
+def _check_open_order_limit(user_id: UUID, maximum: int) -> None:
     """Raise Conflict if the user has as many open orders as allowed.
 
     The lock of the user lets the next order of the user count this one. It is taken after those of
@@ -232,7 +232,7 @@ def fulfil(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
     seller = {name: viewer[name] for name in ("fulfiller_id", "fulfils_all")}
     if not db.session.scalars(FULFIL_ITEMS, {"order_pk": order.pk, **seller}).all():
         detail = "The items that you sell are fulfilled."
-        raise _wrong_status(order, detail, viewer)
+        raise _wrong_status_error(order, detail, viewer)
     is_partial = db.session.scalar(HAS_UNFULFILLED_ITEMS, {"order_pk": order.pk})
     db.mark_modified(order, "items")
     db.update(order, {"status": "partially_fulfilled" if is_partial else "fulfilled"})
@@ -252,7 +252,7 @@ def cancel(order: Order, viewer: Viewer = UNRESTRICTED) -> None:
     db.update(order, {"status": "cancelled", "expires_at": None})
 
 
-def cancel_expired() -> Order | None:
+def cancel_one_expired_order() -> Order | None:
     """Cancel one expired order, and return it; return None if there is none.
 
     An order that another transaction has locked is skipped: it is paid or cancelled there.
@@ -265,10 +265,10 @@ def cancel_expired() -> Order | None:
 
 def _check_transition(order: Order, action: str, viewer: Viewer) -> None:
     if action not in TRANSITIONS[order.status]:
-        raise _wrong_status(order, f"The order is {order.status}.", viewer)
+        raise _wrong_status_error(order, f"The order is {order.status}.", viewer)
 
 
-def _wrong_status(order: Order, detail: str, viewer: Viewer) -> errors.Conflict:
+def _wrong_status_error(order: Order, detail: str, viewer: Viewer) -> errors.Conflict:
     """Return an error with the actions that the viewer may do instead."""
     actions = db.session.scalar(ALLOWED_TRANSITIONS, {**viewer, "order_pk": order.pk})
     sentence = f"Allowed actions: {', '.join(actions)}." if actions else "No action is allowed."

@@ -42,10 +42,10 @@ def reserve_available(quantities: Mapping[UUID, int]) -> list[CartItem]:
 
 def return_stock(order_id: UUID) -> None:
     """Add to the stocks what the order has reserved."""
-    audit_changes(db.session.scalars(RETURN_STOCK, {"order_id": order_id}))
+    queue_stock_audit_entries(db.session.scalars(RETURN_STOCK, {"order_id": order_id}))
 
 
-def audit_changes(product_ids: Iterable[UUID]) -> None:
+def queue_stock_audit_entries(product_ids: Iterable[UUID]) -> None:
     """Queue an audit entry for each product whose stock an order has changed."""
     for pk in product_ids:
         db.queue_audit_entry("update", Product, pk, "stock")

@@ -63,7 +63,7 @@ def is_item_visible(order: Any, item: Any) -> ColumnElement[bool]:
     )
 
 
-def totals(order: Any) -> ColumnElement[Any]:
+def visible_totals(order: Any) -> ColumnElement[Any]:
     """Return the totals of the items that the caller sees, one object for each currency."""
     sums = (
         select(
@@ -98,10 +98,10 @@ def allowed_transitions(order: Any) -> ColumnElement[Any]:
     has_own_items = exists(own_items.correlate(order))
     arrays = {
         status: case(
-            (and_(can_write, has_own_items), _json_array(allowed)),
-            (can_write, _json_array(name for name in allowed if name != "fulfil")),
-            (has_own_items, _json_array(name for name in allowed if name == "fulfil")),
-            else_=_json_array(()),
+            (and_(can_write, has_own_items), _json_array_literal(allowed)),
+            (can_write, _json_array_literal(name for name in allowed if name != "fulfil")),
+            (has_own_items, _json_array_literal(name for name in allowed if name == "fulfil")),
+            else_=_json_array_literal(()),
         )
         for status, allowed in TRANSITIONS.items()
         if allowed
@@ -109,10 +109,10 @@ def allowed_transitions(order: Any) -> ColumnElement[Any]:
     # Orders that are paid have no `expires_at`.
     is_expired = order.expires_at <= func.statement_timestamp()
     return case(
-        (and_(is_expired, can_write), _json_array(["cancel"])),
-        else_=case(arrays, value=order.status, else_=_json_array(())),
+        (and_(is_expired, can_write), _json_array_literal(["cancel"])),
+        else_=case(arrays, value=order.status, else_=_json_array_literal(())),
     )
 
 
-def _json_array(names: Iterable[str]) -> ColumnElement[Any]:
+def _json_array_literal(names: Iterable[str]) -> ColumnElement[Any]:
     return literal_column(f"'{json.dumps(list(names))}'::json", JSON)

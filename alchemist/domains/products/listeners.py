@@ -7,7 +7,7 @@ from sqlalchemy import Text, bindparam, cast, event, select
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.domains.stores.currencies import describe_amounts, is_valid_amount_sql
+from alchemist.domains.stores.currencies import describe_valid_amounts, is_valid_amount_sql
 from alchemist.domains.stores.models import Store
 
 from .models import Product
@@ -41,7 +41,7 @@ def _lock_products_and_check_prices(
     with db.session.no_autoflush:
         products = db.session.execute(LOCK_AND_CHECK, parameters).all()
     if products:
-        sentence = describe_amounts(currency)
+        sentence = describe_valid_amounts(currency)
         raise errors.Conflict(
             "Products of the store have prices that the currency lacks.",
             [_price_error(name, price, sentence) for name, price in products],

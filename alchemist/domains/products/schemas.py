@@ -153,9 +153,11 @@ class ProductSchema(Schema):
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
 
-    def stored_errors(self, bodies: Sequence[LoadedBody]) -> Iterator[ErrorDetail]:
+    def find_errors_against_stored_rows(
+        self, bodies: Sequence[LoadedBody]
+    ) -> Iterator[ErrorDetail]:
         """Yield an error for each price that the currency of its store lacks."""
-        currencies: dict[Any, str] = stores.currencies_of(
+        currencies: dict[Any, str] = stores.currencies_by_store(
             {each.values["store_id"] for each in bodies if "store_id" in each.values}
         )
         for path, values, current, _errors in bodies:

@@ -72,7 +72,7 @@ def create(**values: Any) -> Product:
 
 def create_many(entries: Sequence[Mapping[str, Any]]) -> list[Product]:
     """Return new products, whose prices are checked already; all stores are looked up at once."""
-    currencies = stores.currencies_of({values["store_id"] for values in entries})
+    currencies = stores.currencies_by_store({values["store_id"] for values in entries})
     # Without a store the INSERT fails, whatever the currency is.
     return [
         Product(currency=currencies.get(values["store_id"], ""), **values) for values in entries

@@ -33,10 +33,12 @@ def amount_errors(amount: Decimal, currency: str, pointer: str) -> list[ErrorDet
     """Return an error if the currency has no such amount."""
     if is_valid_amount(amount, currency):
         return []
-    return [{"pointer": pointer, "code": "out-of-range", "detail": describe_amounts(currency)}]
+    return [
+        {"pointer": pointer, "code": "out-of-range", "detail": describe_valid_amounts(currency)}
+    ]
 
 
-def describe_amounts(currency: str) -> str:
+def describe_valid_amounts(currency: str) -> str:
     """Return a sentence about the amounts that the currency has."""
     decimals = DECIMALS[currency]
     return (

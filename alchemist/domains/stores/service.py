@@ -76,7 +76,7 @@ def _currencies_query(pks: list[UUID]) -> Select[Any]:
     return select(Store.pk, Store.currency).where(Store.pk == func.any(pks))
 
 
-def currencies_of(pks: Collection[UUID]) -> dict[UUID, str]:
+def currencies_by_store(pks: Collection[UUID]) -> dict[UUID, str]:
     """Return the currencies of the stores that exist, by their pk."""
     query = _currencies_query(list(pks))
     rows = db.fetch_all(query.select, query.parameters) if pks else ()

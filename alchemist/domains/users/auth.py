@@ -178,7 +178,7 @@ def _make_caller(
     return Caller(granted, user_id, token_pk, expires_at, is_scoped=scope is not None)
 
 
-def revalidate_token(permission: str) -> Caller:
+def reload_caller_and_lock_token(permission: str) -> Caller:
     """Load the caller again and lock their token until the transaction ends; return the caller.
 
     Call this after a wait for a lock: the token may have been revoked in the meantime. Raises
@@ -196,12 +196,12 @@ def revalidate_token(permission: str) -> Caller:
     return caller
 
 
-def flag_token_change() -> None:
+def invalidate_token_caches_after_transaction() -> None:
     """Let the caches of tokens forget what they have when the transaction of the session ends."""
     db.session.info["tokens_changed"] = True
 
 
-def _flag_token_change(session: Session, _context: object) -> None:
+def _flag_flushed_token_change(session: Session, _context: object) -> None:
     """Flag the session if a flush updates or deletes users or tokens."""
     if any(isinstance(row, User | Token) for row in (*session.dirty, *session.deleted)):
         session.info["tokens_changed"] = True
@@ -239,6 +239,6 @@ def _is_visible_user(pk: UUID | str) -> bool:
     return "users:read:any" in request.caller.permissions or pk == request.caller.user_id
 
 
-event.listen(db.session.session_factory, "after_flush", _flag_token_change)
+event.listen(db.session.session_factory, "after_flush", _flag_flushed_token_change)
 event.listen(db.session.session_factory, "do_orm_execute", _flag_token_statement)
 event.listen(db.session.session_factory, "after_transaction_end", _invalidate_caches_if_flagged)

@@ -90,7 +90,7 @@ class UserItem(Resource):
         former_email = user.email
         service.update(user, request.caller.permissions, changes)
         # A batch updates by a statement, which the listeners of the session do not see.
-        auth.flag_token_change()
+        auth.invalidate_token_caches_after_transaction()
         if user.email != former_email:
             idempotency.delete_responses_mentioning(former_email)
 
@@ -214,8 +214,8 @@ class TokenList(Resource):
         _reject_idempotency_key()
         owner_query = _token_owner_query(user_id, "tokens:write")
         user = lock_row(owner_query.or_forbidden_if_in(readable_query(user_id), "tokens:write:any"))
-        caller = auth.revalidate_token("tokens:write")
-        token, secret = service.issue(
+        caller = auth.reload_caller_and_lock_token("tokens:write")
+        token, secret = service.issue_token(
             user,
             caller.permissions,
             is_scoped=caller.is_scoped,
@@ -252,7 +252,7 @@ class TokenItem(Resource):
         with it; other nodes of the service reject them within a second. They stay in the list.
         `If-Match` is optional. A token of another user needs the permission `tokens:write:any`.
         """
-        service.revoke(token)
+        service.revoke_token(token)
 
 
 @blp.route("/users/<uuid:user_id>/tokens/revoke")
@@ -278,7 +278,7 @@ class RevokeTokens(Resource):
         """
         user = lock_row(_token_owner_query(user_id, "tokens:write"))
         load_body_as_args(None)
-        return JsonResponse(json.dumps({"revoked": service.revoke_tokens(user)}))
+        return JsonResponse(json.dumps({"revoked": service.revoke_all_tokens(user)}))
 
 
 @blp.route("/me")

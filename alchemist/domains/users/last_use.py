@@ -49,7 +49,7 @@ class LastUseRecorder:
             self._token_ids.add(token_id)
             # In a forked process the thread of its parent is not alive.
             if not self._thread.is_alive():
-                self._thread = Thread(target=self._run, daemon=True)
+                self._thread = Thread(target=self._flush_regularly, daemon=True)
                 self._thread.start()
 
     def flush(self) -> None:
@@ -60,7 +60,7 @@ class LastUseRecorder:
             with suppress(SQLAlchemyError), db.begin_separate_transaction() as connection:
                 connection.execute(_UPDATE, {"token_ids": list(token_ids)})
 
-    def _run(self) -> None:
+    def _flush_regularly(self) -> None:
         while True:
             sleep(FLUSH_INTERVAL)
             self.flush()

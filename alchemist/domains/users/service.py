@@ -99,7 +99,7 @@ def delete(user: User) -> None:
     Tokens that were made with these are revoked, and deleted with them by the foreign key.
     """
     _check_not_last_admin(user)
-    revoke_tokens(user)
+    revoke_all_tokens(user)
     for pk in db.session.scalars(select(Token.pk).where(Token.user_id == user.pk)):
         db.queue_audit_entry("delete", Token, pk)
     db.delete(user)
@@ -126,8 +126,8 @@ def anonymise(user: User, *, keep_last_admin: bool = True) -> User:
     if keep_last_admin:
         _check_not_last_admin(user)
     db.update(user, {"email": f"{user.pk.hex}{ANONYMOUS_DOMAIN}", "full_name": "Anonymous"})
-    revoke_tokens(user)
-    token_updates.clear_labels(user.pk)
+    revoke_all_tokens(user)
+    token_updates.anonymise_labels(user.pk)
     for clear in on_anonymise:
         clear(user.pk)
     return user
@@ -137,7 +137,7 @@ def anonymise(user: User, *, keep_last_admin: bool = True) -> User:
 on_anonymise: list[Callable[[UUID], None]] = []
 
 
-def is_anonymous(user: User) -> bool:
+def is_anonymised(user: User) -> bool:
     return ANONYMOUS_EMAIL.fullmatch(user.email) is not None
 
 
@@ -171,7 +171,7 @@ def _former_admins_of_batch() -> list[UUID]:
 
 
 def _is_active_admin(user: User) -> bool:
-    return user.role == "admin" and user.suspended_at is None and not is_anonymous(user)
+    return user.role == "admin" and user.suspended_at is None and not is_anonymised(user)
 
 
 def _check_may_grant_role(granted: Iterable[str], role: str) -> None:
@@ -195,7 +195,7 @@ def list_tokens_query(owner_id: UUID) -> Select[Any]:
     return select(Token).where(Token.user_id == owner_id)
 
 
-def issue(
+def issue_token(
     user: User,
     granted: frozenset[str],
     *,
@@ -233,8 +233,8 @@ def issue(
 
 def _check_may_have_token(user: User) -> None:
     """Raise Conflict if the user is inactive or has too many tokens; the user must be locked."""
-    if user.suspended_at is not None or is_anonymous(user):
-        state = "anonymised" if is_anonymous(user) else "suspended"
+    if user.suspended_at is not None or is_anonymised(user):
+        state = "anonymised" if is_anonymised(user) else "suspended"
         raise errors.Conflict(f"The user is {state}.", code="user-inactive")
     live = select(func.count()).where(
         Token.user_id == user.pk,
@@ -246,11 +246,11 @@ def _check_may_have_token(user: User) -> None:
         raise errors.Conflict(detail, code="token-limit-reached")
 
 
-def revoke(token: Token) -> int:
+def revoke_token(token: Token) -> int:
     """Revoke a token and all that were made with it, unless it was revoked; return how many."""
-    return token_updates.revoke(Token.pk == token.pk)
+    return token_updates.revoke_with_descendants(Token.pk == token.pk)
 
 
-def revoke_tokens(user: User) -> int:
+def revoke_all_tokens(user: User) -> int:
     """Revoke all tokens of a user, and those that were made with them; return how many."""
-    return token_updates.revoke(Token.user_id == user.pk)
+    return token_updates.revoke_with_descendants(Token.user_id == user.pk)

@@ -12,7 +12,7 @@ from .models import Token
 ANONYMOUS_LABEL = "Anonymised"
 
 
-def revoke(condition: ColumnElement[bool]) -> int:
+def revoke_with_descendants(condition: ColumnElement[bool]) -> int:
     """Revoke the tokens that match, and recursively those made with them; return how many.
 
     Each level is a statement of its own. It waits for the requests that are making tokens with
@@ -25,7 +25,7 @@ def revoke(condition: ColumnElement[bool]) -> int:
     return count
 
 
-def clear_labels(user_id: UUID) -> None:
+def anonymise_labels(user_id: UUID) -> None:
     """Replace the labels of all tokens of a user, because they may be personal."""
     _update_and_audit(
         Token.user_id == user_id, Token.label != ANONYMOUS_LABEL, label=ANONYMOUS_LABEL

@@ -16,7 +16,7 @@ from tests.factories import bearer, make_user
 def caller(client_with_auth: FlaskClient) -> tuple[User, Token, dict[str, str]]:
     """An admin, their token, and the headers of a request with it."""
     user = make_user(role="admin")
-    token, secret = users.issue(user, ADMIN, label="Test", permissions=sorted(ADMIN))
+    token, secret = users.issue_token(user, ADMIN, label="Test", permissions=sorted(ADMIN))
     return user, token, bearer(secret)
 
 

@@ -94,7 +94,7 @@ def test_tokens_that_are_deleted_with_their_user_have_entries(
     client_with_auth, admin, list_entries
 ):
     user = make_user()
-    token, _ = users.issue(user, ADMIN, label="Test")
+    token, _ = users.issue_token(user, ADMIN, label="Test")
     client_with_auth.delete(f"/api/v2/users/{user.pk}", headers=admin | ANY)
     assert actions_and_fields(list_entries(pk=str(user.pk)))[-1] == ("delete", [])
     assert actions_and_fields(list_entries(pk=str(token.pk)))[-1] == ("delete", [])

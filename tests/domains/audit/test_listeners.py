@@ -235,7 +235,7 @@ def test_an_expired_order_is_a_change_of_its_product(client):
     product = make_product(stock=5)
     make_order(product)
     db.session.execute(text("UPDATE orders SET expires_at = now() - interval '1 minute'"))
-    orders.cancel_expired()
+    orders.cancel_one_expired_order()
     db.session.commit()
     assert entries(product.pk)[1:] == [("update", "products", ["stock"])] * 2
 

@@ -42,7 +42,7 @@ def test_an_order_that_is_paid_or_cancelled_does_not_expire(
     pk = place(item(make_product())).json["pk"]
     answer = transition(client_with_auth, pk, action, headers=buyer_headers)
     assert answer.json["expires_at"] is None
-    assert service.cancel_expired() is None
+    assert service.cancel_one_expired_order() is None
 
 
 def test_an_expired_order_cannot_be_paid(client_with_auth, place, limits, buyer_headers):
@@ -63,8 +63,8 @@ def test_the_stock_and_the_coupon_of_an_expired_order_are_free_again(
     expired = place(item(product, 3), coupon_code=coupon.code)
     assert place(item(product)).status_code == 409
     limits(ttl=timedelta(days=1))
-    assert service.cancel_expired() is not None
-    assert service.cancel_expired() is None
+    assert service.cancel_one_expired_order() is not None
+    assert service.cancel_one_expired_order() is None
     db.session.commit()
     assert (stock(product), remaining(coupon), coupon_mismatches()) == (3, 10, [])
     fetched = client_with_auth.get(expired.location, headers=buyer_headers).json
@@ -74,7 +74,7 @@ def test_the_stock_and_the_coupon_of_an_expired_order_are_free_again(
 
 def test_an_order_that_is_not_expired_is_kept(client):
     order = make_order(ttl=timedelta(minutes=1))
-    assert service.cancel_expired() is None
+    assert service.cancel_one_expired_order() is None
     assert db.session.get(Order, order.pk).status == "placed"
 
 
@@ -92,7 +92,7 @@ def test_concurrent_commands_and_requests_release_an_order_once(
         count = 0
         while True:
             with db.session.begin():
-                order = service.cancel_expired()
+                order = service.cancel_one_expired_order()
             db.session.remove()
             if order is None:
                 return count

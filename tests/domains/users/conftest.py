@@ -94,7 +94,7 @@ def create_token(
 @pytest.fixture
 def token(client_with_auth: FlaskClient) -> tuple[Token, str]:
     """A token that was used just now, and its secret."""
-    token, secret = service.issue(make_user(), ADMIN, label="Till")
+    token, secret = service.issue_token(make_user(), ADMIN, label="Till")
     client_with_auth.get("/api/v2/me", headers=bearer(secret))
     last_use.recorder.flush()
     auth._token_cache.clear()

@@ -263,7 +263,7 @@ MANY_TOKENS = text(
 
 def test_labels_of_tokens_are_replaced(anonymise, client_with_auth, user):
     make_token(user, label="Adalgisa's telephone")
-    service.revoke(db.session.query(Token).filter_by(user_id=user.pk).one())
+    service.revoke_token(db.session.query(Token).filter_by(user_id=user.pk).one())
     make_token(user, label="Adalgisa's laptop")
     anonymise(user.pk)
     assert words_in_database("Adalgisa") == []

@@ -261,7 +261,7 @@ def test_simultaneous_creations_do_not_exceed_the_limit(make_committing_app, db_
 def test_a_revocation_waits_for_a_token_that_is_being_made_with_a_descendant(
     make_committing_app, db_connection, other_engine
 ):
-    """The request that makes it holds its own token FOR SHARE, as `revalidate_token` does."""
+    """As `reload_caller_and_lock_token` does, the request that makes it locks its own FOR SHARE."""
     client = make_committing_app().test_client()
     user, maker, _ = insert_user_with_token(db_connection)
     _, child, _ = insert_user_with_token(db_connection, made_with_id=maker)
