@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
-from . import references
+from . import fields, references
 from .error_details import to_error_details
 from .json_values import is_equal
 from .references import Reference
@@ -188,6 +188,10 @@ def load_collecting_errors(
     `path` is where the part is in the body of the request. All parts share the limit of
     `unknown_fields`.
     """
+    valid = schema.load_valid(body) if isinstance(schema, fields.Schema) else None
+    if valid is not None:
+        duplicates = [*references.duplicate_errors(schema, body, path)]
+        return LoadedBody(path, valid, current, duplicates, is_ordinary=True)
     unlisted = (unknown_fields or UnknownFieldLimit()).remove_unlisted_and_return_errors(
         schema, body, path
     )
@@ -203,12 +207,16 @@ def load_collecting_errors(
 
 
 class LoadedBody(NamedTuple):
-    """The values of a body at `path`, what is stored of its row, and the errors in the body."""
+    """The values of a body at `path`, what is stored of its row, and the errors in the body.
+
+    The references in an ordinary body repeat no values of their rows.
+    """
 
     path: references.Path
     values: Mapping[str, Any]
     current: Mapping[str, Any]
     errors: list[ErrorDetail]
+    is_ordinary: bool = False
 
 
 def read_json(request: Request) -> Any:

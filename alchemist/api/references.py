@@ -2,9 +2,8 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from unicodedata import normalize
 from uuid import UUID
@@ -254,24 +253,41 @@ def _reference_field(field: Field[Any]) -> Pk | NameReference | None:
 
 def _parse_key_or_none(field: Pk | NameReference, value: str) -> UUID | str | None:
     """Return the key in the text, or None if it is not valid: the schema reports that."""
-    with suppress(ValidationError):
+    try:
         key: UUID | str = field.deserialize(value)
-        return key
-    return None
+    except ValidationError:
+        return None
+    return key
 
 
 def duplicate_errors(schema: Schema, body: Any, path: Path = ()) -> Iterator[ErrorDetail]:
     """Yield an error for each item of a unique list whose key is in the list before it."""
-    for name, field in schema.load_fields.items():
-        if isinstance(field, List) and field.unique_by and isinstance(body, dict):
-            reference = _reference_field(field.inner)
-            seen: set[str] = set()
-            for index, item in enumerate(_items_unless_too_long(field, body.get(name))):
-                key = item.get(field.unique_by) if isinstance(item, dict) else item
-                if isinstance(key, str):
-                    parsed = _parse_key_or_none(reference, key) if reference else None
-                    key = str(parsed or key).lower()
-                    if key in seen:
-                        at = (*path, name, index)
-                        yield _error_detail(at, "duplicate", "It is given twice.")
-                    seen.add(key)
+    for name, field, reference in _unique_lists(schema) if isinstance(body, dict) else ():
+        items = _items_unless_too_long(field, body.get(name))
+        keys = [_unique_key(field, reference, item) for item in items]
+        if len(set(keys)) == len(keys):
+            continue
+        seen: set[UUID | str | None] = set()
+        for index, key in enumerate(keys):
+            if key in seen and key is not None:
+                yield _error_detail((*path, name, index), "duplicate", "It is given twice.")
+            seen.add(key)
+
+
+@lru_cache(maxsize=500)
+def _unique_lists(schema: Schema) -> list[tuple[str, List, Pk | NameReference | None]]:
+    """Return the members that are lists of distinct items, their fields, and those of the keys."""
+    return [
+        (name, field, _reference_field(field.inner))
+        for name, field in schema.load_fields.items()
+        if isinstance(field, List) and field.unique_by
+    ]
+
+
+def _unique_key(field: List, reference: Pk | NameReference | None, item: Any) -> UUID | str | None:
+    """Return what distinguishes an item of a unique list, None if it is no text."""
+    key = item.get(field.unique_by) if isinstance(item, dict) else item
+    if not isinstance(key, str):
+        return None
+    parsed = _parse_key_or_none(reference, key) if reference else None
+    return parsed if isinstance(parsed, UUID) else str(parsed or key).lower()

@@ -21,7 +21,13 @@ from alchemist.api.fields import (
     strings,
 )
 from alchemist.domains.coupons.models import Coupon
-from alchemist.domains.products.schemas import Money
+from alchemist.domains.coupons.schemas import CouponSchema
+from alchemist.domains.heroes.schemas import HeroSchema
+from alchemist.domains.ingredients.schemas import IngredientSchema
+from alchemist.domains.potions.schemas import PotionSchema
+from alchemist.domains.products.schemas import Money, ProductSchema
+from alchemist.domains.stores.schemas import StoreSchema
+from alchemist.domains.users.schemas import UserSchema
 from tests.properties import given, st
 
 
@@ -336,3 +342,42 @@ def test_any_other_value_is_not_an_integer(value):
 
 def test_a_float_beyond_the_bounds_is_out_of_range():
     assert code(StrictInteger(min=0, max=9), 1e300) == "out-of-range"
+
+
+SCHEMAS = [
+    schema_class()
+    for schema_class in (
+        *(CouponSchema, HeroSchema, IngredientSchema, PotionSchema, ProductSchema),
+        *(StoreSchema, UserSchema),
+    )
+]
+PK = "01962eea-ff31-7cc6-a103-65e42798b07b"
+TEXTS = ["", " ", "Sage\n", "a@b.example", "EUR", "mage", "12.50", "\0", "2026-11-20T07:15:00Z", PK]
+INGREDIENTS = st.lists(
+    st.sampled_from([PK, "x", {"pk": PK}, {"pk": PK, "name": "a"}, {"pk": PK, "amount": "1"}, {}])
+)
+ANY_VALUE = st.sampled_from([*TEXTS, None, 0, 1.0, -1, True, [], {}]) | INGREDIENTS
+
+
+@given(data=st.data(), schema=st.sampled_from(SCHEMAS), is_patch=st.booleans())
+def test_a_body_is_loaded_in_the_short_way_as_in_the_long_one(data, schema, is_patch):
+    schema = type(schema).for_patch() if is_patch else schema
+    body = data.draw(st.dictionaries(st.sampled_from([*schema.fields, "other"]), ANY_VALUE))
+    try:
+        expected = schema.load(body)
+    except ValidationError:
+        expected = None
+    assert schema.load_valid(body) in (None, expected)
+
+
+@pytest.mark.parametrize(
+    ("schema", "body"),
+    [
+        (IngredientSchema(), {"name": " Sage", "description": None}),
+        (PotionSchema(), {"name": "Tea", "ingredients": [PK]}),
+        (PotionSchema(), {"name": "Tea", "ingredients": [{"pk": PK, "amount": "1.5"}]}),
+        (PotionSchema.for_patch(), {"description": "Hot"}),
+    ],
+)
+def test_an_ordinary_body_is_loaded_in_the_short_way(schema, body):
+    assert schema.load_valid(body) == schema.load(body)

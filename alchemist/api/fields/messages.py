@@ -1,8 +1,10 @@
 """Validation messages that carry a problem code."""
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Self
 
-from marshmallow import validate
+from marshmallow import fields, validate
 
 
 class CodedMessage(str):
@@ -27,6 +29,14 @@ DEFAULT_MESSAGES: dict[str, Any] = {
     "null": CodedMessage("not-nullable", "This field cannot be null."),
     "validator_failed": CodedMessage("invalid", "Invalid value."),
 }
+
+
+class ValidatedField(fields.Field[Any]):
+    """A field that combines its validators once, where marshmallow does it for each value."""
+
+    @cached_property
+    def _validate_all(self) -> Callable[[Any], None]:
+        return validate.And(*self.validators)
 
 
 def length_validators(

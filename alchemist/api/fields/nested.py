@@ -4,7 +4,7 @@ from typing import Any, Generic, TypeVar
 
 from marshmallow import fields
 
-from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
+from .messages import DEFAULT_MESSAGES, CodedMessage, ValidatedField, length_validators
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class EnumList(QueryList[list[str]]):
         return values
 
 
-class List(fields.List[Any]):
+class List(ValidatedField, fields.List[Any]):
     """A list of `min` to `max` items.
 
     `unique_by` names the field of its objects that must be distinct; an item that is a plain
@@ -79,7 +79,7 @@ class List(fields.List[Any]):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class Nested(fields.Nested):
+class Nested(ValidatedField, fields.Nested):
     """A nested object, which is complete even in a PATCH: it is never loaded as partial."""
 
     default_error_messages = DEFAULT_MESSAGES | {
@@ -87,6 +87,11 @@ class Nested(fields.Nested):
     }
 
     def _deserialize(self, value: Any, attr: Any, data: Any, *_: Any, **kwargs: Any) -> Any:
+        if kwargs.pop("only_valid", False):
+            valid = self.schema.load_valid(value)  # type: ignore[attr-defined]
+            if valid is None:
+                raise self.make_error("validator_failed")
+            return valid
         values = super()._deserialize(value, attr, data, **(kwargs | {"partial": False}))
         for name, field in self.schema.fields.items():
             if field.metadata.get("readOnly"):

@@ -7,10 +7,10 @@ from typing import Any
 from marshmallow import fields, validate
 from sqlalchemy import ColumnElement, String, cast
 
-from .messages import DEFAULT_MESSAGES, CodedMessage
+from .messages import DEFAULT_MESSAGES, CodedMessage, ValidatedField
 
 
-class DecimalString(fields.Field[Decimal]):
+class DecimalString(ValidatedField, fields.Field[Decimal]):
     """A decimal number in a JSON string, never a float.
 
     `precision` and `scale` are those of SQL's NUMERIC: digits in all, and after the point.
@@ -66,7 +66,7 @@ def _nonzero_digits_pattern(length: int) -> str:
     return "|".join(alternatives)
 
 
-class StrictInteger(fields.Integer):
+class StrictInteger(ValidatedField, fields.Integer):
     """An integer from `min` to `max`: a JSON number without a fraction, such as 1 or 1.0.
 
     That is the `integer` of JSON Schema (2020-12 Validation §6.1.1).

@@ -14,10 +14,10 @@ from alchemist.database import (
     trim_invisible,
 )
 
-from .messages import DEFAULT_MESSAGES, CodedMessage, length_validators
+from .messages import DEFAULT_MESSAGES, CodedMessage, ValidatedField, length_validators
 
 
-class Text(fields.String):
+class Text(ValidatedField, fields.String):
     """Text in NFC, without invisible characters at both ends, of `min` to `max` code points.
 
     NUL and lone surrogates are errors: PostgreSQL and UTF-8 cannot store them. More than 4 times
@@ -94,7 +94,7 @@ class ExternalReference(Text):
         super().__init__(min=1, max=MAX_REFERENCE_LENGTH, allow_none=True, metadata=metadata)
 
 
-class Enum(fields.String):
+class Enum(ValidatedField, fields.String):
     """One of a few strings; `name` is that of the enumeration in OpenAPI documents."""
 
     default_error_messages = DEFAULT_MESSAGES | {

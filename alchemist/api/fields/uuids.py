@@ -48,6 +48,13 @@ class Pk(fields.UUID):
         examples = {"examples": [example]} if example else {}
         super().__init__(metadata=kwargs.pop("metadata", {}) | examples, **kwargs)
 
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any
+    ) -> Any:
+        # Many keys are in one body, and marshmallow takes ten times as long as the parser.
+        parsed = parse_uuid(value) if isinstance(value, str) else None
+        return parsed or super().deserialize(value, attr, data, **kwargs)
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> UUID:
         parsed = parse_uuid(value) if isinstance(value, str) else None
         if parsed is None:

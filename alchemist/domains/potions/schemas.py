@@ -77,10 +77,10 @@ class PotionIngredientField(Nested):
         "examples": [EXAMPLE_CLAY_PK],
     }
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
+    def deserialize(self, value: Any, attr: Any = None, data: Any = None, **kwargs: Any) -> Any:
         if isinstance(value, str):
             return {"ingredient_id": INGREDIENT_PK.deserialize(value)}
-        return super()._deserialize(value, attr, data, *args, **kwargs)
+        return super().deserialize(value, attr, data, **kwargs)
 
 
 class PotionSchema(Schema):

@@ -160,7 +160,7 @@ class ProductSchema(Schema):
         currencies: dict[Any, str] = stores.currencies_by_store(
             {each.values["store_id"] for each in bodies if "store_id" in each.values}
         )
-        for path, values, current, _errors in bodies:
+        for path, values, current, *_ in bodies:
             currency = current.get("currency") or currencies.get(values.get("store_id"))
             if currency is not None and "price" in values:
                 yield from amount_errors(values["price"], currency, json_pointer((*path, "price")))
