@@ -24,6 +24,7 @@ from . import bulk_write, json_select, references, restored_rows, unique_values
 from .database_errors import sqlstate
 from .json_body import LoadedBody, load_collecting_errors
 from .operations import Creation, Update
+from .references import Reference
 from .row_inserts import set_or_default_values
 from .unique_values import TakenValue, Values
 from .unknown_fields import UnknownFieldLimit
@@ -116,6 +117,18 @@ def store_entries(
     if operation.update:
         _lock_existing(operation, operation.update, entries)
     loaded = _load(operation, entries, query_errors)
+    try:
+        return _write(operation, entries, loaded)
+    except FAILURES:
+        if _can_defer_lookup(operation, loaded):
+            _raise_reference_errors(operation, entries)
+        raise
+
+
+def _write(
+    operation: BatchOperation, entries: Sequence[Entry], loaded: Sequence[LoadedBody]
+) -> Stored:
+    """Create or update a row for each entry; a reference may be to a row that does not exist."""
     with db.deferred_writes():
         rows = _create_or_change(operation, entries, loaded)
         values = _column_values(entries, rows)
@@ -276,15 +289,8 @@ def _load(
 ) -> list[LoadedBody]:
     """Return the values of the entries; raise UnprocessableContent for all errors in them."""
     creation, update = operation.creation, operation.update
-    found = [
-        reference
-        for number, entry in enumerate(entries)
-        for reference in references.find_visible_references(
-            creation.request_schema, entry.body, (number,)
-        )
-    ]
     if creation.authorize:
-        creation.authorize(found)
+        creation.authorize(_references_in(operation, entries))
     restored_errors = [*_restore(operation, entries)] if operation.restores else []
     unknown_fields = UnknownFieldLimit()
     loaded = [
@@ -304,10 +310,34 @@ def _load(
     details += _repeated_errors(operation.model, entries, loaded)
     if hasattr(creation.request_schema, "find_errors_against_stored_rows"):
         details += creation.request_schema.find_errors_against_stored_rows(loaded)
-    details += references.look_up_reference_errors(found)
-    if details:
-        raise errors.UnprocessableContent.from_errors(sorted(details, key=_entry_number))
+    if details or not _can_defer_lookup(operation, loaded):
+        _raise_reference_errors(operation, entries, details)
     return loaded
+
+
+def _raise_reference_errors(
+    operation: BatchOperation, entries: Sequence[Entry], details: Sequence[ErrorDetail] = ()
+) -> None:
+    """Raise UnprocessableContent if any row does not exist, or for other errors."""
+    found = references.look_up_reference_errors(_references_in(operation, entries))
+    if all_details := sorted([*details, *found], key=_entry_number):
+        raise errors.UnprocessableContent.from_errors(all_details)
+
+
+def _references_in(operation: BatchOperation, entries: Sequence[Entry]) -> list[Reference]:
+    """Return the references in the entries that the caller may look up."""
+    schema = operation.creation.request_schema
+    return [
+        reference
+        for number, entry in enumerate(entries)
+        for reference in references.find_visible_references(schema, entry.body, (number,))
+    ]
+
+
+def _can_defer_lookup(operation: BatchOperation, loaded: Sequence[LoadedBody]) -> bool:
+    """Return whether the foreign keys find everything that is wrong with the references."""
+    is_creation = not (operation.update or operation.creation.authorize)
+    return is_creation and all(each.is_ordinary for each in loaded)
 
 
 def _entry_number(detail: ErrorDetail) -> int:
