@@ -128,7 +128,16 @@ LAYERS: dict[str, list[str]] = {
             "security_txt",
         ),
     ],
-    "api.fields": ["messages", "schema", "strings", "nested", "uuids", "datetimes", "numbers"],
+    "api.fields": [
+        "documented",
+        "messages",
+        "schema",
+        "strings",
+        "nested",
+        "uuids",
+        "datetimes",
+        "numbers",
+    ],
     "api.pagination": [
         *("leading_index", "keyset", "cursor", "text_formats", "list_query", "page")
     ],

@@ -50,11 +50,9 @@ class BatchQuery(fields.Schema):
     on_conflict = fields.Enum(
         "update",
         name="OnConflict",
-        metadata={
-            "description": "`update` changes the row whose `pk` or `reference` an entry has, as a "
-            "PATCH would: members that the entry lacks stay. Other entries create rows. Without "
-            "the parameter, a taken reference is a conflict (409).",
-        },
+        description="`update` changes the row whose `pk` or `reference` an entry has, as a "
+        "PATCH would: members that the entry lacks stay. Other entries create rows. Without "
+        "the parameter, a taken reference is a conflict (409).",
     )
 
 

@@ -48,55 +48,49 @@ class IdempotencyKeySchema(Schema):
         max=255,
         dump_only=True,
         example="checkout-7",
-        metadata={"description": "The `Idempotency-Key` of the request."},
+        description="The `Idempotency-Key` of the request.",
     )
     state = Enum(
         *("in-progress", "done"),
         name="IdempotencyKeyState",
         dump_only=True,
-        metadata={
-            "description": "`in-progress` while the first request runs: then all other fields are "
-            "null.",
-            "examples": ["done"],
-        },
+        description="`in-progress` while the first request runs: then all other fields are null.",
+        example="done",
     )
     method = Text(
         max=16,
         dump_only=True,
         allow_none=True,
         example="POST",
-        metadata={"description": "The method of the request."},
+        description="The method of the request.",
     )
     path = Text(
         max=2000,
         dump_only=True,
         allow_none=True,
         example="/api/v2/ingredients",
-        metadata={"description": "The path of the request, without its query."},
+        description="The path of the request, without its query.",
     )
     status = StrictInteger(
         min=200,
         max=499,
         dump_only=True,
         allow_none=True,
-        metadata={"description": "The status of the answer.", "examples": [201]},
+        description="The status of the answer.",
+        example=201,
     )
     location = Text(
         max=2000,
         dump_only=True,
         allow_none=True,
         example="/api/v2/ingredients/0195611f-cab7-7257-82b1-5963602913a4",
-        metadata={"description": "The path of the row that the request created; null for others."},
+        description="The path of the row that the request created; null for others.",
     )
     created_at = UtcDateTime(
-        dump_only=True,
-        allow_none=True,
-        metadata={"description": "When the request was made."},
+        dump_only=True, allow_none=True, description="When the request was made."
     )
     expires_at = UtcDateTime(
-        dump_only=True,
-        allow_none=True,
-        metadata={"description": "When the key is forgotten."},
+        dump_only=True, allow_none=True, description="When the key is forgotten."
     )
 
 

@@ -6,6 +6,9 @@ from .constraints import (
     constraint_errors_by_name,
     constraint_info,
     not_blank,
+    parent_key,
+    reference_to,
+    sort_indexes,
     unique_constraints,
 )
 from .deferred_writes import deferred_writes, replace_children
@@ -15,7 +18,7 @@ from .external_reference import MAX_REFERENCE_LENGTH, ExternallyReferenced
 from .json_rows import json_row_values, json_rows, json_type, to_json
 from .migrations import DATABASE_STATE, PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
-from .queries import Parameters, Query, cached_query, check_queries
+from .queries import Parameters, Query, cached_query, check_queries, select_where
 from .replicas import UNREACHABLE, Position
 from .session import (
     CommitMode,
@@ -94,14 +97,18 @@ __all__ = [
     "names_marked_modified",
     "new_children",
     "not_blank",
+    "parent_key",
     "position_of_last_commit",
     "queue_audit_entry",
+    "reference_to",
     "replace_children",
     "rolled_back",
     "searchable",
+    "select_where",
     "session",
     "set_new_children",
     "sort_column",
+    "sort_indexes",
     "sortable",
     "table",
     "to_json",

@@ -9,14 +9,16 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Constraint,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
 )
+from sqlalchemy.orm import MappedColumn, mapped_column
 
-from .models import Base
+from .models import Base, table
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,41 @@ def not_blank(name: str) -> CheckConstraint:
     """Return the constraint that a text column is not the empty string."""
     info = constraint_info("too-short", f"#/{name}", "Must not be blank.")
     return CheckConstraint(f"{name} <> ''", name, info=info)
+
+
+def reference_to(
+    model: type[Base], pointer: str, referenced_detail: str, *, referencing_column: str = "pk"
+) -> MappedColumn[Any]:
+    """Return the column with the key of a row that must exist.
+
+    `pointer` is where a body has the key; the other arguments are fields of ConstraintError.
+    """
+    info = constraint_info(
+        "unknown-reference",
+        pointer,
+        f"The {model.__name__.lower()} does not exist.",
+        referenced_detail=referenced_detail,
+        referencing_column=referencing_column,
+    )
+    return mapped_column(ForeignKey(table(model).c.pk, info=info))
+
+
+def parent_key(model: type[Base], **options: Any) -> MappedColumn[Any]:
+    """Return the column with the key of the row to which a child row belongs.
+
+    Children are deleted with it. `options` are those of `mapped_column`.
+    """
+    detail = f"The {model.__name__.lower()} was deleted at the same time."
+    info = constraint_info("conflict", "#", detail)
+    return mapped_column(ForeignKey(table(model).c.pk, ondelete="CASCADE", info=info), **options)
+
+
+def sort_indexes(*names: str) -> list[Index]:
+    """Return an index for each column that a list can be sorted or filtered by.
+
+    It has the `pk`, too, which breaks ties.
+    """
+    return [Index(None, name, "pk") for name in names]
 
 
 def _declared_error(constraint: Constraint | Index) -> ConstraintError:

@@ -8,8 +8,10 @@ from inspect import Parameter, Signature, signature
 from typing import Any, ParamSpec, cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BindParameter, Select, Uuid, any_, bindparam, func
+from sqlalchemy import ARRAY, BindParameter, Select, Uuid, any_, bindparam, func, select
 from sqlalchemy.sql.visitors import replacement_traverse
+
+from .text_search import matches_words
 
 Parameters = Mapping[str, Any] | None
 
@@ -73,6 +75,19 @@ def _select_several(select_one: Select[Any]) -> Select[Any]:
         return func.any(bindparam("pks", type_=ARRAY(Uuid()))) if is_pk else None
 
     return cast(Select[Any], replacement_traverse(select_one, {}, replace_pk))
+
+
+def select_where(model: type[Any], *, q: Any = None, **values: Any) -> Select[Any]:
+    """Return the SELECT of the rows whose columns equal the values that are not None.
+
+    With `q`, the rows contain all of its words.
+    """
+    conditions = [
+        getattr(model, name) == value for name, value in values.items() if value is not None
+    ]
+    if q is not None:
+        conditions.append(matches_words(model.search_words, q))
+    return select(model).where(*conditions)
 
 
 P = ParamSpec("P")

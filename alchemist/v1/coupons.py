@@ -31,29 +31,25 @@ class CouponSchema(Schema):
         dump_only=True,
         attribute="pk",
         example=EXAMPLE_PK,
-        metadata={"description": "The primary key of the coupon."},
+        description="The primary key of the coupon.",
     )
     code = TextOrNumber(
         required=True,
         min=1,
         max=64,
         is_code=True,
-        metadata={"description": CODE_DESCRIPTION, "examples": list(CODE_EXAMPLES)},
+        description=CODE_DESCRIPTION,
+        examples=CODE_EXAMPLES,
     )
     init_count = IntegerOrText(
-        required=True,
-        min=0,
-        max=MAX_INT4,
-        metadata={"description": INIT_COUNT_DESCRIPTION, "examples": [1000]},
+        required=True, min=0, max=MAX_INT4, description=INIT_COUNT_DESCRIPTION, example=1000
     )
     remaining_count = IntegerOrText(
         min=0,
         max=MAX_INT4,
         allow_none=True,
-        metadata={
-            "description": f"{REMAINING_COUNT_DESCRIPTION} If absent or null, it is `init_count`.",
-            "examples": [1000],
-        },
+        description=f"{REMAINING_COUNT_DESCRIPTION} If absent or null, it is `init_count`.",
+        example=1000,
     )
 
     @validates_schema(skip_on_field_errors=False)

@@ -36,14 +36,10 @@ class NaiveUtcDateTime(UtcDateTime):
 
     sql_format: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US'""")
 
-    def __init__(self, *, description: str, **kwargs: Any) -> None:
-        metadata = {
-            "description": description,
-            # The format `date-time` has an offset.
-            "format": "date-time-local",
-            "examples": ["2026-11-20T07:15:00.123456"],
-        }
-        super().__init__(metadata=metadata, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        # The format `date-time` has an offset.
+        metadata = {"format": "date-time-local"}
+        super().__init__(example="2026-11-20T07:15:00.123456", metadata=metadata, **kwargs)
 
     def _serialize(self, value: datetime | None, *args: Any, **kwargs: Any) -> str | None:
         if value is None:
@@ -74,7 +70,7 @@ class OrderSchema(Schema):
         attribute="pk",
         data_key="orderId",
         example=EXAMPLE_PK,
-        metadata={"description": "The primary key of the order."},
+        description="The primary key of the order.",
     )
     placed_at = NaiveUtcDateTime(data_key="date", description="When it was placed, in UTC.")
     totals = Total(data_key="total", description="The total, in the currency.", example=25.0)
@@ -82,16 +78,14 @@ class OrderSchema(Schema):
 
 class ItemSchema(Schema):
     quantity = IntegerOrText(min=1, max=MAX_INT4, metadata=QUANTITY)
-    product = Nested(
-        ProductSchema, metadata={"description": "The product as it is now, with its current price."}
-    )
+    product = Nested(ProductSchema, description="The product as it is now, with its current price.")
 
 
 class OrderDetailSchema(OrderSchema):
     items = VisibleItems(
         Nested(ItemSchema),
         max=MAX_ITEMS,
-        metadata={"description": "One item for each product; for sellers, their own."},
+        description="One item for each product; for sellers, their own.",
     )
 
 
@@ -101,10 +95,8 @@ class OrderItemCreateSchema(Schema):
         required=True,
         data_key="productId",
         example=PRODUCT,
-        metadata={
-            "description": "The product. Quantities of the same product are added up. "
-            "`product_id` is accepted, too."
-        },
+        description="The product. Quantities of the same product are added up. "
+        "`product_id` is accepted, too.",
     )
     quantity = IntegerOrText(required=True, min=1, max=MAX_INT4, metadata=QUANTITY)
 
@@ -117,7 +109,7 @@ class OrderCreateSchema(Schema):
         required=True,
         min=1,
         max=MAX_ITEMS,
-        metadata={"description": "The products to order."},
+        description="The products to order.",
     )
 
 

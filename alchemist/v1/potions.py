@@ -44,7 +44,7 @@ class PotionIngredientSchema(Schema):
     pk = UuidOrHex(
         attribute="ingredient_id",
         example=EXAMPLE_HONEY_PK,
-        metadata={"description": "The primary key of the ingredient."},
+        description="The primary key of the ingredient.",
     )
     name = ingredient_name_field("Heather honey", attribute="ingredient.name")
 
@@ -53,9 +53,7 @@ class PotionSchema(Schema):
     pk = UuidOrHex(dump_only=True, example=POTION)
     name = potion_name_field()
     ingredients = List(
-        Nested(PotionIngredientSchema),
-        max=MAX_ITEMS,
-        metadata={"description": "The ingredients, in order."},
+        Nested(PotionIngredientSchema), max=MAX_ITEMS, description="The ingredients, in order."
     )
 
 
@@ -67,7 +65,7 @@ class PotionCreateSchema(Schema):
         min=1,
         max=MAX_INGREDIENTS,
         unique_by="pk",
-        metadata={"description": "The primary keys of the ingredients, in order."},
+        description="The primary keys of the ingredients, in order.",
     )
 
 

@@ -33,24 +33,22 @@ class ProductSchema(Schema):
         attribute="pk",
         data_key="productId",
         example=EXAMPLE_PK,
-        metadata={"description": "The primary key of the product."},
+        description="The primary key of the product.",
     )
     # Not a reference for the parser: v1 has its own error for an unknown store.
     store_id = UuidOrHex(
         required=True,
         data_key="storeId",
         example=STORE,
-        metadata={
-            "description": "The store that sells the product; ignored in a change. "
-            "`store_id` is accepted, too."
-        },
+        description="The store that sells the product; ignored in a change. "
+        "`store_id` is accepted, too.",
     )
     name = TextOrNumber(
         required=True,
         min=1,
         max=255,
         example="Beekeeper's Apology, small bottle",
-        metadata={"description": NAME_DESCRIPTION},
+        description=NAME_DESCRIPTION,
     )
     price = MoneyAsNumber(
         required=True,
@@ -61,9 +59,9 @@ class ProductSchema(Schema):
         max=2000,
         allow_none=True,
         example="Corked and sealed with yellow wax.",
-        metadata={"description": "A description of the product."},
+        description="A description of the product.",
     )
-    store = Nested(StoreSchema, dump_only=True, metadata={"description": "The store."})
+    store = Nested(StoreSchema, dump_only=True, description="The store.")
 
 
 def lock_store_and_check_owner(pk: UUID) -> None:

@@ -15,18 +15,12 @@ blp = Blueprint("v1-root", __name__, url_prefix=PREFIX, description="Health chec
 
 
 class RootSchema(Schema):
-    name = fields.Text(
-        max=20, example="Alchemist", metadata={"description": "The name of the service."}
-    )
-    version = fields.Text(
-        max=20, example=__version__, metadata={"description": "The version of the service."}
-    )
+    name = fields.Text(max=20, example="Alchemist", description="The name of the service.")
+    version = fields.Text(max=20, example=__version__, description="The version of the service.")
     description = fields.Text(
-        max=200,
-        example="The back end of an apothecary.",
-        metadata={"description": "The purpose of the service."},
+        max=200, example="The back end of an apothecary.", description="The purpose of the service."
     )
-    status = fields.Text(max=20, example="ok", metadata={"description": "Always `ok`."})
+    status = fields.Text(max=20, example="ok", description="Always `ok`.")
 
 
 ROOT = {

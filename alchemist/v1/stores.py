@@ -81,37 +81,31 @@ class StoreSchema(Schema):
         *CURRENCIES,
         name="Currency",
         required=True,
-        metadata={
-            "description": f"{CURRENCY_DESCRIPTION} Accepted in any case, returned in upper case.",
-            "examples": ["EUR"],
-        },
+        description=f"{CURRENCY_DESCRIPTION} Accepted in any case, returned in upper case.",
+        example="EUR",
     )
     domain = Domain(
         max=255,
         allow_none=True,
         example="https://ladle.example",
-        metadata={"description": "The URL of the website.", "format": "iri"},
+        description="The URL of the website.",
+        metadata={"format": "iri"},
     )
     zipcode = required_text("The postal code.", "90210")
     street = required_text("Street and number.", "7 Tallow Lane")
     phone = TextOrNumber(
-        max=64,
-        allow_none=True,
-        example="+32 2 555 01 23",
-        metadata={"description": "The phone number."},
+        max=64, allow_none=True, example="+32 2 555 01 23", description="The phone number."
     )
     email = EmailWithDisplayName(
         allow_none=True,
-        metadata={
-            "description": "The e-mail address of the store. A display name before it is dropped."
-        },
+        description="The e-mail address of the store. A display name before it is dropped.",
     )
     store_id = UuidOrHex(
         dump_only=True,
         attribute="pk",
         data_key="storeId",
         example=EXAMPLE_PK,
-        metadata={"description": "The primary key of the store."},
+        description="The primary key of the store.",
     )
 
 

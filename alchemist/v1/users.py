@@ -47,15 +47,10 @@ class HexPk(UuidOrHex):
 class UserSchema(Schema):
     id = HexPk(dump_only=True, attribute="pk")
     email = EmailWithDisplayName(
-        required=True,
-        metadata={"description": f"{EMAIL_DESCRIPTION} A display name before it is dropped."},
+        required=True, description=f"{EMAIL_DESCRIPTION} A display name before it is dropped."
     )
     full_name = TextOrNumber(
-        required=True,
-        min=1,
-        max=255,
-        example="Ada Ingram",
-        metadata={"description": FULL_NAME_DESCRIPTION},
+        required=True, min=1, max=255, example="Ada Ingram", description=FULL_NAME_DESCRIPTION
     )
 
 

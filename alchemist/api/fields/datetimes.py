@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import fields
 from sqlalchemy import ColumnElement, String, func, literal_column
 
+from .documented import DocumentedField
 from .messages import DEFAULT_MESSAGES, CodedMessage
 
 # RFC 3339 §5.6; the colon of the offset may be missing, as in ISO 8601. From Python 3.14 on,
@@ -23,7 +24,7 @@ UTC_ZONE: ColumnElement[str] = literal_column("'UTC'")
 RFC_3339_FORMAT: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'""")
 
 
-class UtcDateTime(fields.AwareDateTime):
+class UtcDateTime(DocumentedField, fields.AwareDateTime):
     """A date and time with an offset (RFC 3339 §5.6), serialized in UTC with six decimals.
 
     Further decimals are cut off.
@@ -34,8 +35,7 @@ class UtcDateTime(fields.AwareDateTime):
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {"examples": ["2026-11-20T07:15:00.123456+00:00"]}
-        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+        super().__init__(**{"example": "2026-11-20T07:15:00.123456+00:00"} | kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
         match = RFC_3339_PATTERN.fullmatch(value) if isinstance(value, str) else None

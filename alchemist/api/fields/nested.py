@@ -4,12 +4,13 @@ from typing import Any, Generic, TypeVar
 
 from marshmallow import fields
 
+from .documented import DocumentedField
 from .messages import DEFAULT_MESSAGES, CodedMessage, ValidatedField, length_validators
 
 T = TypeVar("T")
 
 
-class QueryList(fields.Field[T], Generic[T]):
+class QueryList(DocumentedField, fields.Field[T], Generic[T]):
     """A list in a query: values separated by commas, or the parameter repeated.
 
     The request joins repeated parameters with commas. In OpenAPI it is an array, with
@@ -48,7 +49,7 @@ class EnumList(QueryList[list[str]]):
         return values
 
 
-class List(ValidatedField, fields.List[Any]):
+class List(DocumentedField, ValidatedField, fields.List[Any]):
     """A list of `min` to `max` items.
 
     `unique_by` names the field of its objects that must be distinct; an item that is a plain
@@ -79,7 +80,7 @@ class List(ValidatedField, fields.List[Any]):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class Nested(ValidatedField, fields.Nested):
+class Nested(DocumentedField, ValidatedField, fields.Nested):
     """A nested object, which is complete even in a PATCH: it is never loaded as partial."""
 
     default_error_messages = DEFAULT_MESSAGES | {

@@ -7,10 +7,11 @@ from typing import Any
 from marshmallow import fields, validate
 from sqlalchemy import ColumnElement, String, cast
 
+from .documented import DocumentedField
 from .messages import DEFAULT_MESSAGES, CodedMessage, ValidatedField
 
 
-class DecimalString(ValidatedField, fields.Field[Decimal]):
+class DecimalString(DocumentedField, ValidatedField, fields.Field[Decimal]):
     """A decimal number in a JSON string, never a float.
 
     `precision` and `scale` are those of SQL's NUMERIC: digits in all, and after the point.
@@ -23,7 +24,7 @@ class DecimalString(ValidatedField, fields.Field[Decimal]):
     }
 
     def __init__(
-        self, *, precision: int, scale: int, positive: bool = False, example: str, **kwargs: Any
+        self, *, precision: int, scale: int, positive: bool = False, **kwargs: Any
     ) -> None:
         integer_digits = precision - scale
         self.scale = scale
@@ -39,8 +40,7 @@ class DecimalString(ValidatedField, fields.Field[Decimal]):
             f"{integer_digits} digits before the point and {scale} after it"
         )
         pattern = f"^{positive_digits if positive else digits}$"
-        metadata = {"pattern": pattern, "examples": [example]}
-        super().__init__(metadata=kwargs.pop("metadata", {}) | metadata, **kwargs)
+        super().__init__(metadata=kwargs.pop("metadata", {}) | {"pattern": pattern}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:
         if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value, re.ASCII):
@@ -66,7 +66,7 @@ def _nonzero_digits_pattern(length: int) -> str:
     return "|".join(alternatives)
 
 
-class StrictInteger(ValidatedField, fields.Integer):
+class StrictInteger(DocumentedField, ValidatedField, fields.Integer):
     """An integer from `min` to `max`: a JSON number without a fraction, such as 1 or 1.0.
 
     That is the `integer` of JSON Schema (2020-12 Validation §6.1.1).

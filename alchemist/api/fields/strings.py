@@ -14,10 +14,11 @@ from alchemist.database import (
     trim_invisible,
 )
 
+from .documented import DocumentedField
 from .messages import DEFAULT_MESSAGES, CodedMessage, ValidatedField, length_validators
 
 
-class Text(ValidatedField, fields.String):
+class Text(DocumentedField, ValidatedField, fields.String):
     """Text in NFC, without invisible characters at both ends, of `min` to `max` code points.
 
     NUL and lone surrogates are errors: PostgreSQL and UTF-8 cannot store them. More than 4 times
@@ -39,7 +40,6 @@ class Text(ValidatedField, fields.String):
         *,
         max: int,
         min: int = 0,
-        example: str | None = None,
         is_code: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -48,8 +48,7 @@ class Text(ValidatedField, fields.String):
         # With a minimum, one character must remain after trimming. The pattern is the part of this
         # rule that the regular expressions of Python, ECMAScript, RE2 and Ruby can all express.
         pattern = r"^[^\x00]*[^\s\x00\x1c-\x1f][^\x00]*$" if min else r"^[^\x00]*$"
-        metadata = {"pattern": pattern, "examples": example and [example]}
-        metadata = kwargs.pop("metadata", {}) | {k: v for k, v in metadata.items() if v}
+        metadata = kwargs.pop("metadata", {}) | {"pattern": pattern}
         validators = length_validators(min or None, max, "characters")
         super().__init__(validate=validators, metadata=metadata, **kwargs)
 
@@ -90,11 +89,16 @@ class ExternalReference(Text):
             "The key by which another system knows the row, or null. No two rows of the resource "
             "have the same one; case matters."
         )
-        metadata = {"description": description, "examples": list(examples)}
-        super().__init__(min=1, max=MAX_REFERENCE_LENGTH, allow_none=True, metadata=metadata)
+        super().__init__(
+            min=1,
+            max=MAX_REFERENCE_LENGTH,
+            allow_none=True,
+            description=description,
+            examples=examples,
+        )
 
 
-class Enum(ValidatedField, fields.String):
+class Enum(DocumentedField, ValidatedField, fields.String):
     """One of a few strings; `name` is that of the enumeration in OpenAPI documents."""
 
     default_error_messages = DEFAULT_MESSAGES | {
@@ -107,7 +111,7 @@ class Enum(ValidatedField, fields.String):
         super().__init__(validate=validate.OneOf(choices, error=error), **kwargs)
 
 
-class QueryBoolean(fields.Field[bool]):
+class QueryBoolean(DocumentedField, fields.Field[bool]):
     """`true` or `false` in a query."""
 
     default_error_messages = DEFAULT_MESSAGES | {
@@ -115,8 +119,7 @@ class QueryBoolean(fields.Field[bool]):
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {"type": "boolean", "examples": [True]}
-        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+        super().__init__(example=True, metadata={"type": "boolean"}, **kwargs)
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if value not in ("true", "false"):

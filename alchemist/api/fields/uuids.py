@@ -7,6 +7,7 @@ from uuid import UUID
 
 from marshmallow import fields
 
+from .documented import DocumentedField
 from .messages import DEFAULT_MESSAGES, CodedMessage
 from .nested import QueryList
 
@@ -24,7 +25,7 @@ def _parse_uuid_cached(text: str) -> UUID | None:
     return UUID(text) if CANONICAL_UUID.fullmatch(text) else None
 
 
-class Pk(fields.UUID):
+class Pk(DocumentedField, fields.UUID):
     """A primary key in its canonical form of 36 characters (RFC 9562 §4).
 
     `references` is the model whose row it names; the parser checks that the row exists. With
@@ -40,13 +41,11 @@ class Pk(fields.UUID):
         *,
         references: type[Any] | None = None,
         checked_by_service: bool = False,
-        example: str | None = None,
         **kwargs: Any,
     ) -> None:
         self.references = references
         self.checked_by_service = checked_by_service
-        examples = {"examples": [example]} if example else {}
-        super().__init__(metadata=kwargs.pop("metadata", {}) | examples, **kwargs)
+        super().__init__(**kwargs)
 
     def deserialize(
         self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any

@@ -72,9 +72,7 @@ def _limit_field(max_limit: int) -> fields.QueryInteger:
     description = (
         f"The maximum number of rows. For CSV and NDJSON, it may be up to {MAX_TEXT_LIMIT:,}."
     )
-    return fields.QueryInteger(
-        min=1, max=max_limit, load_default=50, metadata={"description": description}
-    )
+    return fields.QueryInteger(min=1, max=max_limit, load_default=50, description=description)
 
 
 class ListQuerySchema(fields.Schema):
@@ -84,14 +82,11 @@ class ListQuerySchema(fields.Schema):
     """
 
     pk: marshmallow_fields.Field[Any] = fields.UuidList(
-        attribute="only_pks",
-        metadata={"description": "Rows with one of these keys; unknown keys are ignored."},
+        attribute="only_pks", description="Rows with one of these keys; unknown keys are ignored."
     )
     updated_after = fields.QueryDateTime(
-        metadata={
-            "description": "Rows that were created or last changed at this time or later.",
-            "examples": ["2026-01-01T00:00:00.000000+00:00"],
-        }
+        description="Rows that were created or last changed at this time or later.",
+        example="2026-01-01T00:00:00.000000+00:00",
     )
     limit = _limit_field(MAX_LIMIT)
     # Not validated here: every invalid cursor is the same error, `invalid-cursor`.
@@ -106,10 +101,8 @@ class ListQuerySchema(fields.Schema):
         "exact",
         name="Count",
         load_default=None,
-        metadata={
-            "description": "`exact` adds `X-Total-Count`, exact up to 10,000. If there are "
-            "more rows, it is 10000, and `X-Total-Count-Exceeded` is `true`."
-        },
+        description="`exact` adds `X-Total-Count`, exact up to 10,000. If there are "
+        "more rows, it is 10000, and `X-Total-Count-Exceeded` is `true`.",
     )
 
     @classmethod

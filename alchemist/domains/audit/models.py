@@ -6,7 +6,7 @@ from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, Seque
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, constraint_info
+from alchemist.database import Base, Versioned, constraint_info, sort_indexes
 
 ACTIONS = ("create", "update", "delete")
 # It is never incremented: `alchemist after-restore` sets it. A restored database may number its
@@ -53,9 +53,7 @@ class AuditEntry(Versioned, Base):
             info=constraint_info("not-one-of", "#/action", "Unknown action."),
         ),
         Index(None, "resource", "resource_pk", "pk"),
-        Index(None, "resource_pk", "pk"),
-        Index(None, "user_id", "pk"),
-        Index(None, "created_at", "pk"),
+        *sort_indexes("resource_pk", "user_id", "created_at"),
         Index(None, "sequence"),
         Index(None, "transaction_id"),
     )

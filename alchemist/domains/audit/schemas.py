@@ -15,12 +15,7 @@ EXAMPLE_USER_PK = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
 
 
 class ChangeSchema(Schema):
-    field = Text(
-        max=63,
-        dump_only=True,
-        example="role",
-        metadata={"description": "The name of the field."},
-    )
+    field = Text(max=63, dump_only=True, example="role", description="The name of the field.")
     former = Text(
         max=2000,
         attribute="from",
@@ -28,7 +23,7 @@ class ChangeSchema(Schema):
         dump_only=True,
         allow_none=True,
         example="customer",
-        metadata={"description": "The former value; null for a new row."},
+        description="The former value; null for a new row.",
     )
     new = Text(
         max=2000,
@@ -37,7 +32,7 @@ class ChangeSchema(Schema):
         dump_only=True,
         allow_none=True,
         example="merchant",
-        metadata={"description": "The new value; permissions are separated by blanks."},
+        description="The new value; permissions are separated by blanks.",
     )
 
 
@@ -46,21 +41,17 @@ class AuditEntrySchema(Schema):
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     resource = Text(
-        max=63,
-        dump_only=True,
-        example="heroes",
-        metadata={"description": "The resource of the changed row."},
+        max=63, dump_only=True, example="heroes", description="The resource of the changed row."
     )
     resource_pk = Pk(
-        dump_only=True,
-        example=EXAMPLE_HERO_PK,
-        metadata={"description": "The `pk` of the changed row."},
+        dump_only=True, example=EXAMPLE_HERO_PK, description="The `pk` of the changed row."
     )
     action = Enum(
         *ACTIONS,
         name="AuditAction",
         dump_only=True,
-        metadata={"description": "What was done to the row.", "examples": ["update"]},
+        description="What was done to the row.",
+        example="update",
     )
     # `fields` is an attribute of every marshmallow schema.
     names = List(
@@ -68,60 +59,54 @@ class AuditEntrySchema(Schema):
         attribute="fields",
         data_key="fields",
         dump_only=True,
-        metadata={
-            "description": "The names of the changed fields, without their values.",
-            "examples": [["nickname"]],
-        },
+        description="The names of the changed fields, without their values.",
+        example=["nickname"],
     )
     changes = List(
         Nested(ChangeSchema),
         dump_only=True,
-        metadata={
-            "description": "The former and new values of the roles of users and the permissions of "
-            "tokens. No other values are in the log."
-        },
+        description="The former and new values of the roles of users and the permissions of "
+        "tokens. No other values are in the log.",
     )
     user_id = Pk(
         dump_only=True,
         allow_none=True,
         example=EXAMPLE_USER_PK,
-        metadata={
-            "description": "The user who did it; null with open access and for the command line."
-        },
+        description="The user who did it; null with open access and for the command line.",
     )
     token_id = Pk(
         dump_only=True,
         allow_none=True,
         example="0195aef7-74dc-71d2-99d0-03fa4ffb1f99",
-        metadata={"description": "The token of the request."},
+        description="The token of the request.",
     )
     request_id = Text(
         max=64,
         dump_only=True,
         allow_none=True,
         example="b2cb184700d90a82d074efa39876c91d",
-        metadata={"description": "The `X-Request-ID` of the request."},
+        description="The `X-Request-ID` of the request.",
     )
     client_request_id = Text(
         max=64,
         dump_only=True,
         allow_none=True,
         example="checkout-7",
-        metadata={"description": "The `X-Request-ID` that the client sent."},
+        description="The `X-Request-ID` that the client sent.",
     )
     client_address = Text(
         max=45,
         dump_only=True,
         allow_none=True,
         example="192.0.2.7",
-        metadata={"description": "The address of the client; null unless it is configured."},
+        description="The address of the client; null unless it is configured.",
     )
     os_user = Text(
         max=255,
         dump_only=True,
         allow_none=True,
         example="apothecary",
-        metadata={"description": "The operating-system user who ran the command that did it."},
+        description="The operating-system user who ran the command that did it.",
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -133,11 +118,9 @@ class AuditListQuery(ListQuerySchema):
         exclude = ("updated_after",)
 
     sort = Sort(AuditEntry.pk, AuditEntry.created_at)
-    resource = Text(
-        max=63, example="heroes", metadata={"description": "Changes of rows of this resource."}
-    )
-    pk = Pk(example=EXAMPLE_HERO_PK, metadata={"description": "Changes of the row with this `pk`."})
-    user_id = Pk(example=EXAMPLE_USER_PK, metadata={"description": "Changes by this user."})
+    resource = Text(max=63, example="heroes", description="Changes of rows of this resource.")
+    pk = Pk(example=EXAMPLE_HERO_PK, description="Changes of the row with this `pk`.")
+    user_id = Pk(example=EXAMPLE_USER_PK, description="Changes by this user.")
 
 
 class ChangeEntrySchema(AuditEntrySchema):
@@ -150,18 +133,11 @@ class ChangeQuery(Schema):
         max=60,
         min=1,
         load_default=None,
-        metadata={
-            "description": "Where to continue: opaque, from a `next` link. `start` is the oldest "
-            "change that the feed has. Without it, the feed begins now.",
-            "examples": ["start"],
-        },
+        description="Where to continue: opaque, from a `next` link. `start` is the oldest "
+        "change that the feed has. Without it, the feed begins now.",
+        example="start",
     )
-    resource = Text(
-        max=63, example="heroes", metadata={"description": "Changes of rows of this resource."}
-    )
+    resource = Text(max=63, example="heroes", description="Changes of rows of this resource.")
     limit = QueryInteger(
-        min=1,
-        max=1000,
-        load_default=100,
-        metadata={"description": "The maximum number of changes."},
+        min=1, max=1000, load_default=100, description="The maximum number of changes."
     )

@@ -19,11 +19,4 @@ def by_pk(pk: UUID) -> Select[Any]:
 def list_query(
     *, resource: str | None = None, pk: UUID | None = None, user_id: UUID | None = None
 ) -> Select[Any]:
-    query = select(AuditEntry)
-    if resource is not None:
-        query = query.where(AuditEntry.resource == resource)
-    if pk is not None:
-        query = query.where(AuditEntry.resource_pk == pk)
-    if user_id is not None:
-        query = query.where(AuditEntry.user_id == user_id)
-    return query
+    return db.select_where(AuditEntry, resource=resource, resource_pk=pk, user_id=user_id)

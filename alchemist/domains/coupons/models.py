@@ -6,7 +6,6 @@ from uuid import UUID
 from sqlalchemy import (
     CheckConstraint,
     Computed,
-    ForeignKey,
     Index,
     String,
     UniqueConstraint,
@@ -23,6 +22,8 @@ from alchemist.database import (
     constraint_info,
     folded,
     not_blank,
+    reference_to,
+    sort_indexes,
     sortable,
 )
 from alchemist.domains.users.models import User
@@ -90,9 +91,7 @@ class Coupon(ExternallyReferenced, Versioned, Base):
             "per_user_limit",
             info=constraint_info("out-of-range", "#/per_user_limit", "Must be 1 or more."),
         ),
-        Index(None, "created_at", "pk"),
-        Index(None, "updated_at", "pk"),
-        Index(None, "code_sort", "pk"),
+        *sort_indexes("created_at", "updated_at", "code_sort"),
         Index(None, "valid_from"),
     )
 
@@ -118,28 +117,8 @@ class Redemption(Versioned, Base):
 
     __tablename__ = "redemptions"
 
-    coupon_id: Mapped[UUID] = mapped_column(
-        ForeignKey(
-            Coupon.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#",
-                "The coupon does not exist.",
-                referenced_detail="Redemption {} has used it.",
-            ),
-        )
-    )
-    user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey(
-            User.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#",
-                "The user does not exist.",
-                referenced_detail="Redemption {} belongs to the user.",
-            ),
-        )
-    )
+    coupon_id: Mapped[UUID] = reference_to(Coupon, "#", "Redemption {} has used it.")
+    user_id: Mapped[UUID | None] = reference_to(User, "#", "Redemption {} belongs to the user.")
     order_id: Mapped[UUID | None]
     released_at: Mapped[datetime | None]
 
@@ -150,10 +129,9 @@ class Redemption(Versioned, Base):
             "order_id",
             info=constraint_info("conflict", "#", "The order has already redeemed a coupon."),
         ),
-        Index(None, "coupon_id", "pk"),
+        *sort_indexes("coupon_id", "user_id"),
         Index(None, "coupon_id", "created_at", "pk"),
         Index(None, "coupon_id", "updated_at", "pk"),
-        Index(None, "user_id", "pk"),
         Index(
             "redemptions_live_idx",
             "coupon_id",

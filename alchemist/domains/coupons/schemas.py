@@ -52,52 +52,45 @@ class CouponSchema(Schema):
         min=1,
         max=64,
         is_code=True,
-        metadata={"description": CODE_DESCRIPTION, "examples": list(CODE_EXAMPLES)},
+        description=CODE_DESCRIPTION,
+        examples=CODE_EXAMPLES,
     )
     init_count = StrictInteger(
         required=True,
         min=0,
         max=MAX_COUNT,
-        metadata={
-            "description": f"{INIT_COUNT_DESCRIPTION} "
-            "An update changes `remaining_count` by the difference.",
-            "examples": [1000],
-        },
+        description=f"{INIT_COUNT_DESCRIPTION} "
+        "An update changes `remaining_count` by the difference.",
+        example=1000,
     )
     remaining_count = StrictInteger(
         min=0,
         max=MAX_COUNT,
-        metadata={
-            "description": f"{REMAINING_COUNT_DESCRIPTION} "
-            "Defaults to `init_count`; read-only after the creation.",
-            "examples": [1000],
-        },
+        description=f"{REMAINING_COUNT_DESCRIPTION} "
+        "Defaults to `init_count`; read-only after the creation.",
+        example=1000,
     )
     percent_off = StrictInteger(
         min=0,
         max=100,
         allow_none=True,
-        metadata={"description": "The discount on an order, in percent.", "examples": [15]},
+        description="The discount on an order, in percent.",
+        example=15,
     )
     valid_from = UtcDateTime(
-        allow_none=True,
-        metadata={"description": "The start of the period of validity; null for no start."},
+        allow_none=True, description="The start of the period of validity; null for no start."
     )
     valid_until = UtcDateTime(
         allow_none=True,
-        metadata={
-            "description": "The end of the period of validity, not included; null for no end.",
-            "examples": ["2099-12-31T23:59:59.000000+00:00"],
-        },
+        description="The end of the period of validity, not included; null for no end.",
+        example="2099-12-31T23:59:59.000000+00:00",
     )
     per_user_limit = StrictInteger(
         min=1,
         max=MAX_COUNT,
         allow_none=True,
-        metadata={
-            "description": "The number of uses per user; null for no limit.",
-            "examples": [2],
-        },
+        description="The number of uses per user; null for no limit.",
+        example=2,
     )
     reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
@@ -124,12 +117,10 @@ class CouponListQuery(ListQuerySchema):
         max=64,
         is_code=True,
         example=EXAMPLE_CODE.upper(),
-        metadata={"description": "Coupons with exactly this code, in any case."},
+        description="Coupons with exactly this code, in any case.",
     )
     reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
-    active = QueryBoolean(
-        metadata={"description": "Whether the coupon is valid now and has uses left."}
-    )
+    active = QueryBoolean(description="Whether the coupon is valid now and has uses left.")
 
 
 class RedemptionSchema(Schema):
@@ -139,40 +130,32 @@ class RedemptionSchema(Schema):
     }
 
     pk = Pk(dump_only=True, example="01a17e55-d42c-7a86-a97a-0ced4580daa6")
-    coupon_id = Pk(
-        dump_only=True,
-        example=EXAMPLE_REDEEMED_PK,
-        metadata={"description": "The redeemed coupon."},
-    )
+    coupon_id = Pk(dump_only=True, example=EXAMPLE_REDEEMED_PK, description="The redeemed coupon.")
     user_id = Pk(
         dump_only=True,
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
-        metadata={"description": "The user who redeemed the coupon; null with open access."},
+        description="The user who redeemed the coupon; null with open access.",
     )
     order_id = Pk(
         dump_only=True,
         allow_none=True,
         example="01a17e55-d42b-7f94-95fa-3a460c744f85",
-        metadata={"description": "The order with which the coupon was redeemed; null without one."},
+        description="The order with which the coupon was redeemed; null without one.",
     )
     remaining_count = StrictInteger(
         min=0,
         max=MAX_COUNT,
         dump_only=True,
         attribute="coupon.remaining_count",
-        metadata={
-            "description": "The number of uses that the coupon has left now.",
-            "examples": [497],
-        },
+        description="The number of uses that the coupon has left now.",
+        example=497,
     )
     released_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
-        metadata={
-            "description": "When the order was cancelled and the use returned to the coupon.",
-            "examples": [None],
-        },
+        description="When the order was cancelled and the use returned to the coupon.",
+        examples=[None],
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)

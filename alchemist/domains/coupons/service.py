@@ -80,11 +80,7 @@ def by_code(code: str) -> Select[Any]:
 def list_query(
     *, code: str | None = None, reference: str | None = None, active: bool | None = None
 ) -> Select[Any]:
-    query = select(Coupon)
-    if code is not None:
-        query = query.where(Coupon.code_folded == code)
-    if reference is not None:
-        query = query.where(Coupon.reference == reference)
+    query = db.select_where(Coupon, code_folded=code, reference=reference)
     if active is not None:
         query = query.where(_active_condition() if active else ~_active_condition())
     return query

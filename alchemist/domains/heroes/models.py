@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.database import (
@@ -11,7 +11,9 @@ from alchemist.database import (
     constraint_info,
     folded,
     not_blank,
+    reference_to,
     searchable,
+    sort_indexes,
     sortable,
 )
 from alchemist.domains.users.models import User
@@ -27,17 +29,7 @@ class Hero(Versioned, Base):
     nickname_sort: Mapped[str] = sortable("nickname")
     search_words: Mapped[str] = searchable("nickname")
     role: Mapped[str | None] = mapped_column(String(16))
-    user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey(
-            User.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#/user_id",
-                "The user does not exist.",
-                referenced_detail="Hero {} belongs to the user.",
-            ),
-        )
-    )
+    user_id: Mapped[UUID | None] = reference_to(User, "#/user_id", "Hero {} belongs to the user.")
 
     __table_args__ = (
         UniqueConstraint(
@@ -50,10 +42,6 @@ class Hero(Versioned, Base):
             "role",
             info=constraint_info("not-one-of", "#/role", "Unknown role."),
         ),
-        Index(None, "created_at", "pk"),
-        Index(None, "updated_at", "pk"),
+        *sort_indexes("created_at", "updated_at", "nickname_sort", "role", "user_id"),
         Index(None, "search_words", postgresql_using="gin"),
-        Index(None, "nickname_sort", "pk"),
-        Index(None, "role", "pk"),
-        Index(None, "user_id", "pk"),
     )

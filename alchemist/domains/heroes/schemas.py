@@ -27,22 +27,16 @@ class HeroSchema(Schema):
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     nickname = Text(
-        required=True,
-        min=1,
-        max=255,
-        metadata={"description": NICKNAME_DESCRIPTION, "examples": list(NICKNAME_EXAMPLES)},
+        required=True, min=1, max=255, description=NICKNAME_DESCRIPTION, examples=NICKNAME_EXAMPLES
     )
     role = Enum(
-        *ROLES,
-        name="HeroRole",
-        allow_none=True,
-        metadata={"description": ROLE_DESCRIPTION, "examples": ["priest"]},
+        *ROLES, name="HeroRole", allow_none=True, description=ROLE_DESCRIPTION, example="priest"
     )
     user_id = Pk(
         references=User,
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
-        metadata={"description": "The owner; by default the caller."},
+        description="The owner; by default the caller.",
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -50,10 +44,6 @@ class HeroSchema(Schema):
 
 class HeroListQuery(ListQuerySchema):
     sort = Sort(Hero.pk, Hero.nickname, Hero.created_at, Hero.updated_at)
-    role = Enum(
-        *ROLES,
-        name="HeroRole",
-        metadata={"description": "Heroes with this role.", "examples": ["mage"]},
-    )
-    user_id = Pk(example=EXAMPLE_OWNER_PK, metadata={"description": "Heroes of this user."})
+    role = Enum(*ROLES, name="HeroRole", description="Heroes with this role.", example="mage")
+    user_id = Pk(example=EXAMPLE_OWNER_PK, description="Heroes of this user.")
     q = SearchText("Heroes with all these words in the nickname.", example="kettles morwenna")

@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import database as db
-from alchemist.database import matches_words
 
 from .models import Hero
 
@@ -22,14 +21,7 @@ def by_pk(pk: UUID, *, owner_id: UUID | None = None) -> Select[Any]:
 def list_query(
     *, role: str | None = None, user_id: UUID | None = None, q: str | None = None
 ) -> Select[Any]:
-    query = select(Hero)
-    if role is not None:
-        query = query.where(Hero.role == role)
-    if user_id is not None:
-        query = query.where(Hero.user_id == user_id)
-    if q is not None:
-        query = query.where(matches_words(Hero.search_words, q))
-    return query
+    return db.select_where(Hero, role=role, user_id=user_id, q=q)
 
 
 def create(**values: Any) -> Hero:

@@ -9,6 +9,7 @@ from alchemist.database import (
     Versioned,
     not_blank,
     searchable,
+    sort_indexes,
     sortable,
 )
 
@@ -23,9 +24,6 @@ class Ingredient(ExternallyReferenced, Versioned, Base):
 
     __table_args__ = (
         not_blank("name"),
-        Index(None, "name", "pk"),
-        Index(None, "name_sort", "pk"),
-        Index(None, "created_at", "pk"),
-        Index(None, "updated_at", "pk"),
+        *sort_indexes("name", "name_sort", "created_at", "updated_at"),
         Index(None, "search_words", postgresql_using="gin"),
     )

@@ -18,13 +18,13 @@ class IngredientSchema(Schema):
         min=1,
         max=127,
         example="Mandrake root",
-        metadata={"description": "The name. Several ingredients may have the same one."},
+        description="The name. Several ingredients may have the same one.",
     )
     description = Text(
         max=2000,
         allow_none=True,
         example="Dug at dusk, dried for a month, never smelled twice.",
-        metadata={"description": "Anything else about the ingredient."},
+        description="Anything else about the ingredient.",
     )
     reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
@@ -34,9 +34,7 @@ class IngredientSchema(Schema):
 class IngredientListQuery(ListQuerySchema):
     sort = Sort(Ingredient.pk, Ingredient.name, Ingredient.created_at, Ingredient.updated_at)
     name = Text(
-        max=127,
-        example="Moonstone dust",
-        metadata={"description": "Ingredients with exactly this name."},
+        max=127, example="Moonstone dust", description="Ingredients with exactly this name."
     )
     reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     q = SearchText(

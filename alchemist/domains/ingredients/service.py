@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from alchemist import database as db
-from alchemist.database import matches_words
 
 from .models import Ingredient
 
@@ -21,14 +20,7 @@ def by_pk(pk: UUID) -> Select[Any]:
 def list_query(
     *, name: str | None = None, reference: str | None = None, q: str | None = None
 ) -> Select[Any]:
-    query = select(Ingredient)
-    if name is not None:
-        query = query.where(Ingredient.name == name)
-    if reference is not None:
-        query = query.where(Ingredient.reference == reference)
-    if q is not None:
-        query = query.where(matches_words(Ingredient.search_words, q))
-    return query
+    return db.select_where(Ingredient, name=name, reference=reference, q=q)
 
 
 def create(**values: Any) -> Ingredient:

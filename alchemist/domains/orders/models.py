@@ -17,7 +17,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from alchemist.database import Base, Versioned, constraint_info
+from alchemist.database import (
+    Base,
+    Versioned,
+    constraint_info,
+    parent_key,
+    reference_to,
+    sort_indexes,
+)
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.heroes.models import Hero
 from alchemist.domains.products.models import Product
@@ -37,28 +44,8 @@ TRANSITIONS = {
 class Order(Versioned, Base):
     __tablename__ = "orders"
 
-    user_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey(
-            User.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#",
-                "The user does not exist.",
-                referenced_detail="Order {} belongs to the user.",
-            ),
-        )
-    )
-    hero_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey(
-            Hero.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#/hero_id",
-                "The hero does not exist.",
-                referenced_detail="Order {} is for the hero.",
-            ),
-        )
-    )
+    user_id: Mapped[UUID | None] = reference_to(User, "#", "Order {} belongs to the user.")
+    hero_id: Mapped[UUID | None] = reference_to(Hero, "#/hero_id", "Order {} is for the hero.")
     redemption_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(
             Redemption.pk,
@@ -94,13 +81,10 @@ class Order(Versioned, Base):
             "expires_at",
             info=constraint_info("conflict", "#", "Only an unpaid order expires."),
         ),
-        Index(None, "placed_at", "pk"),
-        Index(None, "updated_at", "pk"),
+        *sort_indexes("placed_at", "updated_at", "status", "user_id"),
         Index(None, "expires_at"),
-        Index(None, "status", "pk"),
         Index(None, "status", "placed_at", "pk"),
         Index(None, "status", "updated_at", "pk"),
-        Index(None, "user_id", "pk"),
         Index(None, "user_id", "placed_at", "pk"),
         Index(None, "hero_id"),
     )
@@ -116,26 +100,10 @@ class OrderItem(Base):
 
     __tablename__ = "order_items"
 
-    order_id: Mapped[UUID] = mapped_column(
-        ForeignKey(
-            Order.pk,
-            ondelete="CASCADE",
-            info=constraint_info("conflict", "#", "The order was deleted at the same time."),
-        ),
-        primary_key=True,
-    )
+    order_id: Mapped[UUID] = parent_key(Order, primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    product_id: Mapped[UUID] = mapped_column(
-        ForeignKey(
-            Product.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#/items",
-                "A product does not exist.",
-                referenced_detail="Order {} contains it.",
-                referencing_column="order_id",
-            ),
-        ),
+    product_id: Mapped[UUID] = reference_to(
+        Product, "#/items", "Order {} contains it.", referencing_column="order_id"
     )
     # That of the product, which never changes.
     store_id: Mapped[UUID]

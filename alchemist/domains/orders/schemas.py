@@ -53,13 +53,10 @@ class OrderItemCreateSchema(Schema):
         references=Product,
         checked_by_service=True,
         example=EXAMPLE_PRODUCT_PK,
-        metadata={"description": "The product. Quantities of the same product are added up."},
+        description="The product. Quantities of the same product are added up.",
     )
     quantity = StrictInteger(
-        required=True,
-        min=1,
-        max=MAX_QUANTITY,
-        metadata={"description": "The number of pieces.", "examples": [2]},
+        required=True, min=1, max=MAX_QUANTITY, description="The number of pieces.", example=2
     )
 
 
@@ -68,7 +65,8 @@ class ExpectedTotalSchema(Schema):
         *CURRENCIES,
         name="Currency",
         required=True,
-        metadata={"description": "The currency (ISO 4217).", "examples": ["EUR"]},
+        description="The currency (ISO 4217).",
+        example="EUR",
     )
     total = Money(required=True, description="The expected total in the currency.", example="22.50")
 
@@ -89,7 +87,7 @@ class QuoteCreateSchema(Schema):
         required=True,
         min=1,
         max=100,
-        metadata={"description": "The products to order."},
+        description="The products to order.",
     )
     # No reference: the service decides who may learn whether the coupon exists.
     coupon_code = Text(
@@ -97,24 +95,22 @@ class QuoteCreateSchema(Schema):
         max=64,
         allow_none=True,
         example=EXAMPLE_CODE,
-        metadata={"description": "The code of a coupon to redeem, in any case."},
+        description="The code of a coupon to redeem, in any case.",
     )
     hero_id = Pk(
         allow_none=True,
         references=Hero,
         example=EXAMPLE_HERO_PK,
-        metadata={"description": "The hero that the order is for."},
+        description="The hero that the order is for.",
     )
     expected_totals = List(
         Nested(ExpectedTotalSchema),
         allow_none=True,
         max=100,
         unique_by="currency",
-        metadata={
-            "description": "The totals that the client expects, one for each currency. If the "
-            "order costs anything else, it is not placed.",
-            "examples": [None],
-        },
+        description="The totals that the client expects, one for each currency. If the "
+        "order costs anything else, it is not placed.",
+        examples=[None],
     )
 
 
@@ -127,7 +123,7 @@ class OrderCreateSchema(QuoteCreateSchema):
         max=64,
         allow_none=True,
         example=EXAMPLE_CODE,
-        metadata={"description": "The code of a coupon to redeem, in any case."},
+        description="The code of a coupon to redeem, in any case.",
     )
 
 
@@ -137,23 +133,16 @@ class OrderItemSchema(Schema):
         "store": Expansion(StoreSchema, Store),
     }
 
-    product_id = Pk(example=EXAMPLE_PRODUCT_PK, metadata={"description": "The product."})
+    product_id = Pk(example=EXAMPLE_PRODUCT_PK, description="The product.")
     name = Text(
         max=255,
         example=EXAMPLE_PRODUCT_NAME,
-        metadata={"description": "The name of the product when the order was placed."},
+        description="The name of the product when the order was placed.",
     )
-    store_id = Pk(
-        example=EXAMPLE_STORE_PK,
-        metadata={"description": "The store that sells the product."},
-    )
-    currency = Text(
-        max=3, example="EUR", metadata={"description": "The currency of the prices (ISO 4217)."}
-    )
+    store_id = Pk(example=EXAMPLE_STORE_PK, description="The store that sells the product.")
+    currency = Text(max=3, example="EUR", description="The currency of the prices (ISO 4217).")
     quantity = StrictInteger(
-        min=1,
-        max=100 * MAX_QUANTITY,
-        metadata={"description": "The number of pieces.", "examples": [2]},
+        min=1, max=100 * MAX_QUANTITY, description="The number of pieces.", example=2
     )
     unit_price = Money(
         description="The price of one piece when the order was placed.", example="12.50"
@@ -163,15 +152,13 @@ class OrderItemSchema(Schema):
     )
     fulfilled_at = UtcDateTime(
         allow_none=True,
-        metadata={
-            "description": "When the seller fulfilled the item; null before.",
-            "examples": [None],
-        },
+        description="When the seller fulfilled the item; null before.",
+        examples=[None],
     )
 
 
 class TotalSchema(Schema):
-    currency = Text(max=3, example="EUR", metadata={"description": "The currency (ISO 4217)."})
+    currency = Text(max=3, example="EUR", description="The currency (ISO 4217).")
     subtotal = Money(description="The sum of quantities times unit prices.", example="25.00")
     discount = Money(description="The discount of the coupon.", example="2.50")
     total = Money(
@@ -225,58 +212,47 @@ class OrderSchema(Schema):
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
     status = Enum(
-        *TRANSITIONS,
-        name="OrderStatus",
-        metadata={"description": "The status of the order.", "examples": ["placed"]},
+        *TRANSITIONS, name="OrderStatus", description="The status of the order.", example="placed"
     )
-    placed_at = UtcDateTime(
-        metadata={"description": "When the order was placed, at the prices of that moment."}
-    )
+    placed_at = UtcDateTime(description="When the order was placed, at the prices of that moment.")
     expires_at = UtcDateTime(
         allow_none=True,
-        metadata={
-            "description": "Until when it can be paid; then it is cancelled, and its stock and its "
-            "coupon are free again. Null once it is paid or cancelled."
-        },
+        description="Until when it can be paid; then it is cancelled, and its stock and its "
+        "coupon are free again. Null once it is paid or cancelled.",
     )
     user_id = Pk(
         allow_none=True,
         example=EXAMPLE_OWNER_PK,
-        metadata={"description": "The user who placed the order; null with open access."},
+        description="The user who placed the order; null with open access.",
     )
     hero_id = BuyerPk(
         allow_none=True,
         example=EXAMPLE_HERO_PK,
-        metadata={"description": "The hero that the order is for; null for sellers."},
+        description="The hero that the order is for; null for sellers.",
     )
     coupon_code = BuyerText(
         max=64,
         allow_none=True,
         example=EXAMPLE_CODE,
-        metadata={
-            "description": "The code of the redeemed coupon when the order was placed; null for "
-            "sellers."
-        },
+        description="The code of the redeemed coupon when the order was placed; null for sellers.",
     )
     items = VisibleItems(
         Nested(OrderItemSchema),
         max=100,
-        metadata={"description": "The items, one for each product; for sellers, their own."},
+        description="The items, one for each product; for sellers, their own.",
     )
     totals = VisibleTotals(
         Nested(TotalSchema),
         max=100,
-        metadata={"description": "The totals of these items, one for each currency."},
+        description="The totals of these items, one for each currency.",
     )
     allowed_transitions = AllowedTransitions(
         Enum(*ACTIONS, name="OrderAction"),
         dump_only=True,
         attribute="status",
-        metadata={
-            "description": "The actions that the status allows, and the caller may do; POST to "
-            "`/orders/{pk}/{action}`.",
-            "examples": [["pay", "cancel"]],
-        },
+        description="The actions that the status allows, and the caller may do; POST to "
+        "`/orders/{pk}/{action}`.",
+        example=["pay", "cancel"],
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -296,27 +272,15 @@ class OrderListQuery(ListQuerySchema):
     status = EnumList(
         *TRANSITIONS,
         name="OrderStatus",
-        metadata={
-            "description": "Orders with one of these statuses.",
-            "examples": [["placed", "paid"]],
-        },
+        description="Orders with one of these statuses.",
+        example=["placed", "paid"],
     )
-    user_id = Pk(example=EXAMPLE_OWNER_PK, metadata={"description": "Orders of this user."})
-    store_id = Pk(
-        example=EXAMPLE_STORE_PK, metadata={"description": "Orders with an item of this store."}
-    )
-    product_id = Pk(
-        example=EXAMPLE_PRODUCT_PK, metadata={"description": "Orders with this product."}
-    )
+    user_id = Pk(example=EXAMPLE_OWNER_PK, description="Orders of this user.")
+    store_id = Pk(example=EXAMPLE_STORE_PK, description="Orders with an item of this store.")
+    product_id = Pk(example=EXAMPLE_PRODUCT_PK, description="Orders with this product.")
     placed_after = QueryDateTime(
-        metadata={
-            "description": "Placed at this time or later.",
-            "examples": ["2026-01-01T00:00:00.000000+00:00"],
-        }
+        description="Placed at this time or later.", example="2026-01-01T00:00:00.000000+00:00"
     )
     placed_before = QueryDateTime(
-        metadata={
-            "description": "Placed before this time.",
-            "examples": ["2099-12-31T23:59:59.000000+00:00"],
-        }
+        description="Placed before this time.", example="2099-12-31T23:59:59.000000+00:00"
     )

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, Numeric, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from alchemist.database import (
@@ -12,7 +12,10 @@ from alchemist.database import (
     Versioned,
     constraint_info,
     not_blank,
+    parent_key,
+    reference_to,
     searchable,
+    sort_indexes,
     sortable,
 )
 from alchemist.domains.ingredients.models import Ingredient
@@ -33,10 +36,7 @@ class Potion(ExternallyReferenced, Versioned, Base):
 
     __table_args__ = (
         not_blank("name"),
-        Index(None, "name", "pk"),
-        Index(None, "name_sort", "pk"),
-        Index(None, "created_at", "pk"),
-        Index(None, "updated_at", "pk"),
+        *sort_indexes("name", "name_sort", "created_at", "updated_at"),
         Index(None, "search_words", postgresql_using="gin"),
     )
 
@@ -44,26 +44,10 @@ class Potion(ExternallyReferenced, Versioned, Base):
 class PotionIngredient(Base):
     __tablename__ = "potion_ingredients"
 
-    potion_id: Mapped[UUID] = mapped_column(
-        ForeignKey(
-            Potion.pk,
-            ondelete="CASCADE",
-            info=constraint_info("conflict", "#", "The potion was deleted at the same time."),
-        ),
-        primary_key=True,
-    )
+    potion_id: Mapped[UUID] = parent_key(Potion, primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    ingredient_id: Mapped[UUID] = mapped_column(
-        ForeignKey(
-            Ingredient.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#/ingredients",
-                "An ingredient does not exist.",
-                referenced_detail="Potion {} contains it.",
-                referencing_column="potion_id",
-            ),
-        ),
+    ingredient_id: Mapped[UUID] = reference_to(
+        Ingredient, "#/ingredients", "Potion {} contains it.", referencing_column="potion_id"
     )
     amount: Mapped[Decimal | None] = mapped_column(Numeric(12, 3))
     unit: Mapped[str | None] = mapped_column(String(16))

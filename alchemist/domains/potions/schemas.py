@@ -39,13 +39,14 @@ class PotionIngredientSchema(Schema):
         references=Ingredient,
         attribute="ingredient_id",
         example=EXAMPLE_HONEY_PK,
-        metadata={"description": "The primary key of the ingredient."},
+        description="The primary key of the ingredient.",
     )
     name = Text(
         max=127,
         attribute="ingredient.name",
         example="Heather honey",
-        metadata={"readOnly": True, "description": "The name of the ingredient."},
+        read_only=True,
+        description="The name of the ingredient.",
     )
     amount = DecimalString(
         precision=12,
@@ -53,14 +54,10 @@ class PotionIngredientSchema(Schema):
         positive=True,
         allow_none=True,
         example="1.500",
-        metadata={"description": "The amount, with up to 9 digits and 3 decimals."},
+        description="The amount, with up to 9 digits and 3 decimals.",
     )
     unit = Text(
-        min=1,
-        max=16,
-        allow_none=True,
-        example="spoonful",
-        metadata={"description": "The unit of the amount."},
+        min=1, max=16, allow_none=True, example="spoonful", description="The unit of the amount."
     )
 
 
@@ -90,13 +87,13 @@ class PotionSchema(Schema):
         min=1,
         max=127,
         example="Draught of Quiet Evenings",
-        metadata={"description": "The name of the potion. It need not be unique."},
+        description="The name of the potion. It need not be unique.",
     )
     description = Text(
         max=2000,
         allow_none=True,
         example="For those who hear the clock.",
-        metadata={"description": "A description of the potion."},
+        description="A description of the potion.",
     )
     ingredients = List(
         PotionIngredientField(PotionIngredientSchema),
@@ -104,7 +101,7 @@ class PotionSchema(Schema):
         min=1,
         max=100,
         unique_by="pk",
-        metadata={"description": "The ingredients in the order of the recipe, each one once."},
+        description="The ingredients in the order of the recipe, each one once.",
     )
     reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
@@ -114,21 +111,15 @@ class PotionSchema(Schema):
 class PotionListQuery(ListQuerySchema):
     sort = Sort(Potion.pk, Potion.name, Potion.created_at, Potion.updated_at)
     name = Text(
-        max=127,
-        example="Beekeeper's Apology",
-        metadata={"description": "Potions with exactly this name."},
+        max=127, example="Beekeeper's Apology", description="Potions with exactly this name."
     )
     reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     q = SearchText("Potions with all these words in name or description.", example="hive gesture")
     ingredient = UuidList(
-        metadata={
-            "description": "Potions that contain all of these ingredients.",
-            "examples": [[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK]],
-        }
+        description="Potions that contain all of these ingredients.",
+        example=[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK],
     )
     brewable_with = UuidList(
-        metadata={
-            "description": "Potions that contain no other ingredients than these.",
-            "examples": [[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK]],
-        }
+        description="Potions that contain no other ingredients than these.",
+        example=[EXAMPLE_CLAY_PK, EXAMPLE_HONEY_PK],
     )

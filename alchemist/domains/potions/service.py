@@ -10,7 +10,6 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import Grouping
 
 from alchemist import database as db
-from alchemist.database import matches_words
 
 from .models import Potion, PotionIngredient
 
@@ -29,13 +28,7 @@ def list_query(
     ingredient: list[UUID] | None = None,
     brewable_with: list[UUID] | None = None,
 ) -> Select[Any]:
-    query = select(Potion)
-    if name is not None:
-        query = query.where(Potion.name == name)
-    if reference is not None:
-        query = query.where(Potion.reference == reference)
-    if q is not None:
-        query = query.where(matches_words(Potion.search_words, q))
+    query = db.select_where(Potion, name=name, reference=reference, q=q)
     if ingredient is not None:
         query = _restrict_to_containing_all(query, ingredient)
     if brewable_with is not None:

@@ -7,7 +7,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Computed,
-    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Numeric,
@@ -23,7 +22,9 @@ from alchemist.database import (
     Versioned,
     constraint_info,
     not_blank,
+    reference_to,
     searchable,
+    sort_indexes,
     sortable,
 )
 from alchemist.domains.potions.models import Potion
@@ -39,17 +40,7 @@ class Product(ExternallyReferenced, Versioned, Base):
     store_id: Mapped[UUID]
     # PostgreSQL sets it when the store changes its currency.
     currency: Mapped[str] = mapped_column(String(3))
-    potion_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey(
-            Potion.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#/potion_id",
-                "The potion does not exist.",
-                referenced_detail="Product {} sells it.",
-            ),
-        )
-    )
+    potion_id: Mapped[UUID | None] = reference_to(Potion, "#/potion_id", "Product {} sells it.")
     name: Mapped[str] = mapped_column(String(255))
     name_sort: Mapped[str] = sortable("name")
     description: Mapped[str | None] = mapped_column(String(2000))
@@ -102,13 +93,9 @@ class Product(ExternallyReferenced, Versioned, Base):
             "stock",
             info=constraint_info("out-of-range", "#/stock", "Must be 0 or more."),
         ),
-        Index(None, "name_sort", "pk"),
-        Index(None, "price", "pk"),
-        Index(None, "created_at", "pk"),
-        Index(None, "updated_at", "pk"),
+        *sort_indexes(
+            "name_sort", "price", "created_at", "updated_at", "store_id", "potion_id", "in_stock"
+        ),
         Index(None, "search_words", postgresql_using="gin"),
-        Index(None, "store_id", "pk"),
         Index(None, "store_id", "name_sort", "pk"),
-        Index(None, "potion_id", "pk"),
-        Index(None, "in_stock", "pk"),
     )

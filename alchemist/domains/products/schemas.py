@@ -90,10 +90,8 @@ class Price(Money):
 class ProductStoreSchema(Schema):
     """The store of a product, in short."""
 
-    pk = Pk(example=EXAMPLE_STORE_PK, metadata={"description": "The primary key of the store."})
-    name = Text(
-        max=255, example=EXAMPLE_STORE_NAME, metadata={"description": "The name of the store."}
-    )
+    pk = Pk(example=EXAMPLE_STORE_PK, description="The primary key of the store.")
+    name = Text(max=255, example=EXAMPLE_STORE_NAME, description="The name of the store.")
 
 
 class ProductSchema(Schema):
@@ -108,20 +106,15 @@ class ProductSchema(Schema):
         required=True,
         references=Store,
         example=EXAMPLE_STORE_PK,
-        metadata={"description": "The store that sells the product. It cannot be changed."},
+        description="The store that sells the product. It cannot be changed.",
     )
-    store = Nested(ProductStoreSchema, dump_only=True, metadata={"description": "The store."})
-    name = Text(
-        required=True,
-        min=1,
-        max=255,
-        metadata={"description": NAME_DESCRIPTION, "examples": list(NAME_EXAMPLES)},
-    )
+    store = Nested(ProductStoreSchema, dump_only=True, description="The store.")
+    name = Text(required=True, min=1, max=255, description=NAME_DESCRIPTION, examples=NAME_EXAMPLES)
     description = Text(
         max=2000,
         allow_none=True,
         example="Corked and sealed with yellow wax.",
-        metadata={"description": "A description of the product."},
+        description="A description of the product.",
     )
     price = Price(
         required=True,
@@ -129,25 +122,20 @@ class ProductSchema(Schema):
         example="12.50",
     )
     currency = Text(
-        max=3,
-        dump_only=True,
-        example="EUR",
-        metadata={"description": "The currency of the store (ISO 4217)."},
+        max=3, dump_only=True, example="EUR", description="The currency of the store (ISO 4217)."
     )
     stock = StrictInteger(
         min=0,
         max=MAX_STOCK,
         allow_none=True,
-        metadata={
-            "description": "The number of pieces in stock; null is unlimited.",
-            "examples": [40],
-        },
+        description="The number of pieces in stock; null is unlimited.",
+        example=40,
     )
     potion_id = Pk(
         allow_none=True,
         references=Potion,
         example=POTION,
-        metadata={"description": "The potion that the product contains, if any."},
+        description="The potion that the product contains, if any.",
     )
     reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
@@ -168,21 +156,16 @@ class ProductSchema(Schema):
 
 class RestockSchema(Schema):
     quantity = StrictInteger(
-        required=True,
-        min=1,
-        max=MAX_STOCK,
-        metadata={"description": "The number of pieces to add.", "examples": [12]},
+        required=True, min=1, max=MAX_STOCK, description="The number of pieces to add.", example=12
     )
 
 
 class ProductListQuery(ListQuerySchema):
     sort = Sort(Product.pk, Product.name, Product.price, Product.created_at, Product.updated_at)
-    store_id = Pk(example=EXAMPLE_STORE_PK, metadata={"description": "Products of this store."})
-    potion_id = Pk(
-        example=EXAMPLE_POTION_PK, metadata={"description": "Products that contain this potion."}
-    )
+    store_id = Pk(example=EXAMPLE_STORE_PK, description="Products of this store.")
+    potion_id = Pk(example=EXAMPLE_POTION_PK, description="Products that contain this potion.")
     min_price = Money(description="A price of at least this, in any currency.", example="5.00")
     max_price = Money(description="A price of at most this, in any currency.", example="20.00")
-    in_stock = QueryBoolean(metadata={"description": "Whether the product is in stock."})
+    in_stock = QueryBoolean(description="Whether the product is in stock.")
     reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     q = SearchText("Products with all these words in name or description.", example="throat syrup")

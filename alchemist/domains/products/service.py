@@ -9,7 +9,6 @@ from sqlalchemy import Select, select
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.database import matches_words
 from alchemist.domains.stores import service as stores
 from alchemist.domains.stores.currencies import amount_errors
 from alchemist.domains.stores.models import Store
@@ -44,21 +43,13 @@ def list_query(
     reference: str | None = None,
     q: str | None = None,
 ) -> Select[Any]:
-    query = select(Product)
-    if store_id is not None:
-        query = query.where(Product.store_id == store_id)
-    if potion_id is not None:
-        query = query.where(Product.potion_id == potion_id)
+    query = db.select_where(
+        Product, store_id=store_id, potion_id=potion_id, in_stock=in_stock, reference=reference, q=q
+    )
     if min_price is not None:
         query = query.where(Product.price >= min_price)
     if max_price is not None:
         query = query.where(Product.price <= max_price)
-    if in_stock is not None:
-        query = query.where(Product.in_stock == in_stock)
-    if reference is not None:
-        query = query.where(Product.reference == reference)
-    if q is not None:
-        query = query.where(matches_words(Product.search_words, q))
     return query
 
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.database import (
@@ -11,7 +11,9 @@ from alchemist.database import (
     Versioned,
     constraint_info,
     not_blank,
+    reference_to,
     searchable,
+    sort_indexes,
     sortable,
 )
 from alchemist.domains.users.models import User
@@ -20,16 +22,8 @@ from alchemist.domains.users.models import User
 class Store(ExternallyReferenced, Versioned, Base):
     __tablename__ = "stores"
 
-    owner_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey(
-            User.pk,
-            info=constraint_info(
-                "unknown-reference",
-                "#/owner_id",
-                "The user does not exist.",
-                referenced_detail="Store {} belongs to the user.",
-            ),
-        )
+    owner_id: Mapped[UUID | None] = reference_to(
+        User, "#/owner_id", "Store {} belongs to the user."
     )
     name: Mapped[str] = mapped_column(String(255))
     name_sort: Mapped[str] = sortable("name")
@@ -58,12 +52,8 @@ class Store(ExternallyReferenced, Versioned, Base):
             "currency",
             info=constraint_info("not-one-of", "#/currency", "Not a currency of ISO 4217."),
         ),
-        Index(None, "name_sort", "pk"),
-        Index(None, "created_at", "pk"),
-        Index(None, "updated_at", "pk"),
+        *sort_indexes(
+            "name_sort", "created_at", "updated_at", "city", "country", "currency", "owner_id"
+        ),
         Index(None, "search_words", postgresql_using="gin"),
-        Index(None, "city", "pk"),
-        Index(None, "country", "pk"),
-        Index(None, "currency", "pk"),
-        Index(None, "owner_id", "pk"),
     )

@@ -64,29 +64,24 @@ class StoreSchema(Schema):
     city = required_text("The city or town.", "Brassel")
     country = required_text("The country, as in a postal address.", "Belgium")
     currency = Enum(
-        *CURRENCIES,
-        name="Currency",
-        required=True,
-        metadata={"description": CURRENCY_DESCRIPTION, "examples": ["EUR"]},
+        *CURRENCIES, name="Currency", required=True, description=CURRENCY_DESCRIPTION, example="EUR"
     )
     domain = HttpUrl(
         max=255,
         allow_none=True,
         example="https://ladle.example",
-        metadata={"description": "The URL of its website.", "format": "iri"},
+        description="The URL of its website.",
+        metadata={"format": "iri"},
     )
     phone = Text(
-        max=64,
-        allow_none=True,
-        example="+32 2 555 01 23",
-        metadata={"description": "The phone number."},
+        max=64, allow_none=True, example="+32 2 555 01 23", description="The phone number."
     )
-    email = Email(allow_none=True, metadata={"description": "The e-mail address of the store."})
+    email = Email(allow_none=True, description="The e-mail address of the store.")
     owner_id = Pk(
         references=User,
         allow_none=True,
         example=EXAMPLE_MERCHANT_PK,
-        metadata={"description": "The owner; by default the caller."},
+        description="The owner; by default the caller.",
     )
     reference = ExternalReference(examples=REFERENCE_EXAMPLES)
     created_at = UtcDateTime(dump_only=True)
@@ -95,17 +90,11 @@ class StoreSchema(Schema):
 
 class StoreListQuery(ListQuerySchema):
     sort = Sort(Store.pk, Store.name, Store.created_at, Store.updated_at)
-    city = Text(
-        max=255, example="Brassel", metadata={"description": "Stores in exactly this city."}
-    )
-    country = Text(
-        max=255, example="Belgium", metadata={"description": "Stores in exactly this country."}
-    )
+    city = Text(max=255, example="Brassel", description="Stores in exactly this city.")
+    country = Text(max=255, example="Belgium", description="Stores in exactly this country.")
     currency = Enum(
-        *CURRENCIES,
-        name="Currency",
-        metadata={"description": "Stores with this currency.", "examples": ["EUR"]},
+        *CURRENCIES, name="Currency", description="Stores with this currency.", example="EUR"
     )
-    owner_id = Pk(example=EXAMPLE_MERCHANT_PK, metadata={"description": "Stores of this user."})
+    owner_id = Pk(example=EXAMPLE_MERCHANT_PK, description="Stores of this user.")
     reference = ReferenceFilter(example=EXAMPLE_REFERENCE)
     q = SearchText("Stores with all these words in name, street or city.", example="crooked ladle")

@@ -7,7 +7,6 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 
 from alchemist import database as db
-from alchemist.database import matches_words
 from alchemist.domains.users import service as users
 
 from .models import Store
@@ -29,20 +28,15 @@ def list_query(
     reference: str | None = None,
     q: str | None = None,
 ) -> Select[Any]:
-    query = select(Store)
-    if city is not None:
-        query = query.where(Store.city == city)
-    if country is not None:
-        query = query.where(Store.country == country)
-    if currency is not None:
-        query = query.where(Store.currency == currency)
-    if owner_id is not None:
-        query = query.where(Store.owner_id == owner_id)
-    if reference is not None:
-        query = query.where(Store.reference == reference)
-    if q is not None:
-        query = query.where(matches_words(Store.search_words, q))
-    return query
+    return db.select_where(
+        Store,
+        city=city,
+        country=country,
+        currency=currency,
+        owner_id=owner_id,
+        reference=reference,
+        q=q,
+    )
 
 
 def create(**values: Any) -> Store:

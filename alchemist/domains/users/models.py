@@ -13,7 +13,9 @@ from alchemist.database import (
     constraint_info,
     folded,
     not_blank,
+    parent_key,
     searchable,
+    sort_indexes,
     sortable,
 )
 
@@ -49,10 +51,7 @@ class User(Versioned, Base):
             "role",
             info=constraint_info("not-one-of", "#/role", "Unknown role."),
         ),
-        Index(None, "email_sort", "pk"),
-        Index(None, "role", "pk"),
-        Index(None, "created_at", "pk"),
-        Index(None, "updated_at", "pk"),
+        *sort_indexes("email_sort", "role", "created_at", "updated_at"),
         Index(None, "search_words", postgresql_using="gin"),
     )
 
@@ -62,13 +61,7 @@ class Token(Versioned, Base):
 
     __tablename__ = "tokens"
 
-    user_id: Mapped[UUID] = mapped_column(
-        ForeignKey(
-            User.pk,
-            ondelete="CASCADE",
-            info=constraint_info("conflict", "#", "The user was deleted at the same time."),
-        ),
-    )
+    user_id: Mapped[UUID] = parent_key(User)
     # The token of the request that made this one. It ends when that token ends.
     made_with_id: Mapped[UUID | None] = mapped_column(
         ForeignKey(

@@ -53,9 +53,8 @@ class Email(Text):
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        default = {"format": "idn-email", "examples": list(EMAIL_EXAMPLES)}
-        metadata = default | kwargs.pop("metadata", {})
-        super().__init__(min=3, max=254, metadata=metadata, **kwargs)
+        defaults = {"examples": EMAIL_EXAMPLES, "metadata": {"format": "idn-email"}}
+        super().__init__(min=3, max=254, **defaults | kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -77,26 +76,20 @@ class UserSchema(Schema):
     restored_fields = (*Schema.restored_fields, "suspended_at")
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
-    email = Email(required=True, metadata={"description": EMAIL_DESCRIPTION})
+    email = Email(required=True, description=EMAIL_DESCRIPTION)
     full_name = Text(
-        required=True,
-        min=1,
-        max=255,
-        example="Ada Ingram",
-        metadata={"description": FULL_NAME_DESCRIPTION},
+        required=True, min=1, max=255, example="Ada Ingram", description=FULL_NAME_DESCRIPTION
     )
     role = Enum(
         *ROLES,
         name="UserRole",
-        metadata={
-            "description": "Decides which permissions the user has; `customer` by default.",
-            "examples": ["customer"],
-        },
+        description="Decides which permissions the user has; `customer` by default.",
+        example="customer",
     )
     suspended_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
-        metadata={"description": "Since when the user is suspended; null if they are not."},
+        description="Since when the user is suspended; null if they are not.",
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -109,17 +102,11 @@ EXPANDED_USER = Expansion(UserSchema, User, permission="users:read", owner="pk")
 class UserListQuery(ListQuerySchema):
     sort = Sort(User.pk, User.email, User.created_at, User.updated_at)
     email = Email(
-        metadata={
-            "description": "Users with exactly this address, in any case.",
-            "examples": ["percival@alchemist.example"],
-        }
+        description="Users with exactly this address, in any case.",
+        examples=["percival@alchemist.example"],
     )
     q = SearchText("Users with all these words in e-mail or name.", example="percival thorne")
-    role = Enum(
-        *ROLES,
-        name="UserRole",
-        metadata={"description": "Users with this role.", "examples": ["merchant"]},
-    )
+    role = Enum(*ROLES, name="UserRole", description="Users with this role.", example="merchant")
 
 
 def check_in_future(moment: datetime) -> None:
@@ -130,55 +117,47 @@ def check_in_future(moment: datetime) -> None:
 class TokenSchema(Schema):
     pk = Pk(dump_only=True, example="0195b052-09fc-7e2f-97b6-2af4a1682c64")
     user_id = Pk(
-        dump_only=True,
-        example=EXAMPLE_PK,
-        metadata={"description": "The user that the token authenticates."},
+        dump_only=True, example=EXAMPLE_PK, description="The user that the token authenticates."
     )
     made_with_id = Pk(
         dump_only=True,
         allow_none=True,
         example="0195aef7-74dc-71d2-99d0-03fa4ffb1f99",
-        metadata={
-            "description": "The token with which this one was made, and with which it ends; null "
-            "if it was made on the command line or with open access."
-        },
+        description="The token with which this one was made, and with which it ends; null "
+        "if it was made on the command line or with open access.",
     )
     label = Text(
         required=True,
         min=1,
         max=127,
         example="The till in the back room",
-        metadata={"description": "A name by which the user recognises the token."},
+        description="A name by which the user recognises the token.",
     )
     permissions = List(
         Enum(*ALL_PERMISSIONS, name="Permission"),
         allow_none=True,
         max=100,
-        metadata={
-            "description": "Limits the token to these; null means all of its user's role except "
-            "`tokens:write` and `tokens:write:any`, which a token has only if they are named.",
-            "examples": [["me:read", "users:read"]],
-        },
+        description="Limits the token to these; null means all of its user's role except "
+        "`tokens:write` and `tokens:write:any`, which a token has only if they are named.",
+        example=["me:read", "users:read"],
     )
     expires_at = UtcDateTime(
         allow_none=True,
         validate=check_in_future,
-        metadata={
-            "description": "When the token expires; 90 days from now by default. The service "
-            "shortens it to its maximum, a year unless configured otherwise, and to the expiry of "
-            "the token that makes it.",
-            "examples": ["2099-12-31T23:59:59.000000+00:00"],
-        },
+        description="When the token expires; 90 days from now by default. The service "
+        "shortens it to its maximum, a year unless configured otherwise, and to the expiry of "
+        "the token that makes it.",
+        example="2099-12-31T23:59:59.000000+00:00",
     )
     revoked_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
-        metadata={"description": "When the token was revoked; null if it was not."},
+        description="When the token was revoked; null if it was not.",
     )
     last_used_at = UtcDateTime(
         dump_only=True,
         allow_none=True,
-        metadata={"description": "The last use, accurate to a minute; null before the first."},
+        description="The last use, accurate to a minute; null before the first.",
     )
     created_at = UtcDateTime(dump_only=True)
     updated_at = UtcDateTime(dump_only=True)
@@ -191,7 +170,7 @@ class TokenSecretSchema(TokenSchema):
         max=40,
         dump_only=True,
         example=f"alc_{'0123456789' * 3}NOBODY",
-        metadata={"description": "The secret. No later answer has it."},
+        description="The secret. No later answer has it.",
     )
 
 
@@ -200,10 +179,8 @@ class RevokedTokensSchema(Schema):
         min=0,
         max=2**31 - 1,
         dump_only=True,
-        metadata={
-            "description": "How many tokens were revoked, those made with them included.",
-            "examples": [3],
-        },
+        description="How many tokens were revoked, those made with them included.",
+        example=3,
     )
 
 
@@ -212,13 +189,9 @@ class TokenListQuery(ListQuerySchema):
 
 
 class MeSchema(Schema):
-    user = Nested(
-        UserSchema, allow_none=True, metadata={"description": "The caller; null with open access."}
-    )
+    user = Nested(UserSchema, allow_none=True, description="The caller; null with open access.")
     permissions = List(
         Enum(*ALL_PERMISSIONS, name="Permission"),
-        metadata={
-            "description": "The permissions of the caller's role that the token has too.",
-            "examples": [["heroes:write", "me:read", "tokens:read", "users:read"]],
-        },
+        description="The permissions of the caller's role that the token has too.",
+        example=["heroes:write", "me:read", "tokens:read", "users:read"],
     )

@@ -10,7 +10,6 @@ from sqlalchemy import Select, func, select
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.database import matches_words
 
 from . import token_format, token_updates
 from .models import Token, User
@@ -60,16 +59,7 @@ def list_query(
     q: str | None = None,
     role: str | None = None,
 ) -> Select[Any]:
-    query = select(User)
-    if only_user_id is not None:
-        query = query.where(User.pk == only_user_id)
-    if email is not None:
-        query = query.where(User.email_folded == email)
-    if q is not None:
-        query = query.where(matches_words(User.search_words, q))
-    if role is not None:
-        query = query.where(User.role == role)
-    return query
+    return db.select_where(User, pk=only_user_id, email_folded=email, role=role, q=q)
 
 
 def create(granted: Iterable[str], **values: Any) -> User:
