@@ -38,7 +38,7 @@ def make_potion(*ingredients: Ingredient, **values: Any) -> Potion:
     """Brew a potion of these ingredients, or of one that it makes up."""
     lines = [{"ingredient_id": part.pk} for part in ingredients or [make_ingredient()]]
     named = {"name": f"Potion {next(_serial)}", "ingredients": lines}
-    return db.insert(potions.brew(**named | values))
+    return db.insert(potions.create(**named | values))
 
 
 def make_user(**values: Any) -> User:

@@ -121,6 +121,7 @@ LAYERS: dict[str, list[str]] = {
             "idempotency",
             "idempotency_keys",
             "batch_resource",
+            "crud",
             "security_headers",
             "log_formats",
             "access_log",

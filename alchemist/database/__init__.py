@@ -11,7 +11,7 @@ from .constraints import (
     sort_indexes,
     unique_constraints,
 )
-from .deferred_writes import deferred_writes, replace_children
+from .deferred_writes import deferred_writes, replace_children, update_with_children
 from .derived_columns import derived_value, folded, is_derived, searchable, sort_column, sortable
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .external_reference import MAX_REFERENCE_LENGTH, ExternallyReferenced
@@ -115,6 +115,7 @@ __all__ = [
     "trim_invisible",
     "unique_constraints",
     "update",
+    "update_with_children",
     "use_commit_mode",
     "use_engines",
     "uses_session_transaction",

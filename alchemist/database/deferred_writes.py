@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, select
+from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, inspect, select
 
 from .child_rows import children_of_relationship, insert_from_json_statement
 from .json_rows import to_json
 from .models import Versioned
-from .session import mark_modified, session
+from .session import mark_modified, session, update
 
 # A row, and the values of the children that it gets, without position and foreign key.
 Replacement = tuple[Versioned, Sequence[Mapping[str, Any]]]
@@ -43,6 +43,16 @@ def replace_children(row: Versioned, name: str, items: Sequence[Mapping[str, Any
         session.info["replacements"].setdefault(name, []).append((row, items))
     else:
         _replace_children_of_rows(name, [(row, items)])
+
+
+def update_with_children(row: Any, changes: Mapping[str, Any]) -> None:
+    """Update a locked row; the value of a relationship replaces all of its child rows."""
+    mapper: Any = inspect(type(row))
+    names = changes.keys() & mapper.relationships.keys()
+    # First: only the update flushes, and one flush is one audit entry.
+    for name in names:
+        replace_children(row, name, changes[name])
+    update(row, {name: value for name, value in changes.items() if name not in names})
 
 
 def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) -> None:

@@ -107,7 +107,7 @@ class V1PotionList(Resource):
     def post(self, values: dict[str, Any]) -> Potion:
         """Brew a potion"""
         lines = [{"ingredient_id": pk} for pk in values["ingredients"]]
-        return potions.brew(name=values["name"], ingredients=lines)
+        return potions.create(name=values["name"], ingredients=lines)
 
 
 @blp.route("/potions/<uuid_or_hex:pk>")

@@ -162,7 +162,7 @@ def test_a_default_that_python_makes_is_stored_in_every_mode(client, monkeypatch
 def test_children_may_set_different_columns(client, monkeypatch, amounts):
     pks = [make_ingredient().pk for _ in amounts]
 
-    def brew(*, name, **_values):
+    def create(*, name, **_values):
         lines = [
             {"ingredient_id": pk, **({"amount": amount} if amount else {})}
             for pk, amount in zip(pks, amounts, strict=True)
@@ -171,7 +171,7 @@ def test_children_may_set_different_columns(client, monkeypatch, amounts):
         db.set_new_children(potion, "ingredients", lines)
         return potion
 
-    monkeypatch.setattr(potions, "brew", brew)
+    monkeypatch.setattr(potions, "create", create)
     body = {"name": "Tea", "ingredients": [str(pk) for pk in pks]}
     answer = client.post("/api/v2/potions", json=body)
     assert answer.status_code == 201

@@ -108,7 +108,7 @@ def test_an_ingredient_is_its_dump(client, name, description, created, updated):
 @given(name=names, description=descriptions, recipe=lines)
 def test_a_potion_is_its_dump(client, name, description, recipe):
     made = db.insert(
-        potions.brew(
+        potions.create(
             name=name,
             description=description,
             ingredients=[

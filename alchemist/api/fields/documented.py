@@ -23,7 +23,7 @@ class DocumentedField:
         **kwargs: Any,
     ) -> None:
         documentation = {"readOnly": read_only, "description": description, **(metadata or {})}
-        if examples or example is not None:
+        if examples or (example is not None and "examples" not in documentation):
             documentation["examples"] = list(examples) or [example]
         metadata = {name: value for name, value in documentation.items() if value}
         # The other base is a field of marshmallow.

@@ -119,7 +119,8 @@ class QueryBoolean(DocumentedField, fields.Field[bool]):
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(example=True, metadata={"type": "boolean"}, **kwargs)
+        metadata = {"type": "boolean"} | kwargs.pop("metadata", {})
+        super().__init__(**{"example": True} | kwargs, metadata=metadata)
 
     def _deserialize(self, value: str, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if value not in ("true", "false"):

@@ -76,7 +76,7 @@ def _needs_more_than(pks: list[UUID]) -> Any:
     return exists().where(belongs_to_potion, line.ingredient_id != func.all(pks))
 
 
-def brew(*, ingredients: Sequence[Mapping[str, Any]], **values: Any) -> Potion:
+def create(*, ingredients: Sequence[Mapping[str, Any]], **values: Any) -> Potion:
     """Return a new potion with its ingredients."""
     potion = Potion(**values)
     db.set_new_children(potion, "ingredients", ingredients)
@@ -85,10 +85,7 @@ def brew(*, ingredients: Sequence[Mapping[str, Any]], **values: Any) -> Potion:
 
 def update(potion: Potion, changes: Mapping[str, Any]) -> None:
     """Update a locked potion; `ingredients`, if changed, are replaced as a whole."""
-    values = dict(changes)
-    if "ingredients" in values:
-        db.replace_children(potion, "ingredients", values.pop("ingredients"))
-    db.update(potion, values)
+    db.update_with_children(potion, changes)
 
 
 def delete(potion: Potion) -> None:

@@ -216,8 +216,10 @@ def test_deleting_a_potion_keeps_its_ingredients(client):
 
 def test_read_only_members_of_nested_objects_never_reach_a_service(client, monkeypatch):
     ingredient, received = make_ingredient(name="Sage"), []
-    brew = service.brew
-    monkeypatch.setattr(service, "brew", lambda **values: received.append(values) or brew(**values))
+    create = service.create
+    monkeypatch.setattr(
+        service, "create", lambda **values: received.append(values) or create(**values)
+    )
     recipe_line = {"pk": str(ingredient.pk), "name": "Sage", "amount": "1.000"}
     answer = client.post("/api/v2/potions", json={"name": "Tea", "ingredients": [recipe_line]})
     assert answer.status_code == 201
