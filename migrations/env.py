@@ -9,13 +9,13 @@ from typing import Any
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, text
+from sqlalchemy import URL, Column, Connection, TypeDecorator, event, text
 from sqlalchemy.exc import OperationalError
 
 import alchemist.app  # noqa: F401  registers every model
-from alchemist import config
 from alchemist.api import database_errors
 from alchemist.cli.output import echo
+from alchemist.cli.target_database import running_database
 from alchemist.database import Base, create_unpooled_engine
 from alchemist.database.migrations import compatible_revisions
 
@@ -48,7 +48,16 @@ def run() -> None:
             context.run_migrations()
         return
     attributes = context.config.attributes
-    engine = create_unpooled_engine(attributes.get("url") or config.load().database_url)
+    if "url" in attributes:
+        run_online(attributes["url"])
+        return
+    with running_database(None, creates=True, migrates=True) as database:
+        run_online(database.url)
+
+
+def run_online(url: URL) -> None:
+    attributes = context.config.attributes
+    engine = create_unpooled_engine(url)
     event.listen(engine, "begin", set_lock_timeout)
     with engine.connect() as locking, engine.connect() as connection:
         acquire_lock(locking, attributes.get("max_wait", MAX_WAIT))
@@ -59,6 +68,9 @@ def run() -> None:
             connection=connection,
             target_metadata=Base.metadata,
             on_version_apply=callbacks,
+            process_revision_directives=number_revision,
+            render_item=render_derived_type,
+            include_object=is_comparable,
         )
         migrate_with_retries()
 
@@ -81,6 +93,28 @@ def acquire_lock(connection: Connection, max_wait: float) -> None:
         if monotonic() >= deadline:
             raise CommandError(f"Another migration did not end: {reported}. Nothing was changed.")
         sleep(0.1)
+
+
+def number_revision(revision_context: Any, _revision: Any, directives: list[Any]) -> None:
+    """Give a new migration the next number, unless `--rev-id` names another."""
+    head = revision_context.script.get_current_head()
+    for migration in directives:
+        if not migration.rev_id.isdecimal():
+            migration.rev_id = f"{int(head) + 1:04}"
+
+
+def render_derived_type(kind: str, element: Any, _autogenerate_context: Any) -> str | bool:
+    """Return the code of the type of a derived column in a new migration; False is alembic's own.
+
+    A migration imports nothing of the code, which changes.
+    """
+    is_own_type = kind == "type" and isinstance(element, TypeDecorator)
+    return f"sa.{element.impl!r}" if is_own_type else False
+
+
+def is_comparable(element: Any, _name: str, kind: str, *_: Any) -> bool:
+    """Return whether models and tables can be compared: PostgreSQL rewrites expressions."""
+    return kind != "index" or all(isinstance(each, Column) for each in element.expressions)
 
 
 def set_lock_timeout(connection: Connection) -> None:
