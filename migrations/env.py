@@ -5,7 +5,7 @@ next transaction may have another session.
 """
 
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from alembic.util import CommandError
@@ -103,7 +103,7 @@ def number_revision(revision_context: Any, _revision: Any, directives: list[Any]
             migration.rev_id = f"{int(head) + 1:04}"
 
 
-def render_derived_type(kind: str, element: Any, _autogenerate_context: Any) -> str | bool:
+def render_derived_type(kind: str, element: Any, _context: Any) -> str | Literal[False]:
     """Return the code of the type of a derived column in a new migration; False is alembic's own.
 
     A migration imports nothing of the code, which changes.
@@ -112,7 +112,7 @@ def render_derived_type(kind: str, element: Any, _autogenerate_context: Any) -> 
     return f"sa.{element.impl!r}" if is_own_type else False
 
 
-def is_comparable(element: Any, _name: str, kind: str, *_: Any) -> bool:
+def is_comparable(element: Any, _name: str | None, kind: str, *_: Any) -> bool:
     """Return whether models and tables can be compared: PostgreSQL rewrites expressions."""
     return kind != "index" or all(isinstance(each, Column) for each in element.expressions)
 
