@@ -5,6 +5,8 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID
 
+from alchemist import database as db
+
 from .batch_resource import add_batch
 from .blueprint import Blueprint
 from .fields import Schema
@@ -28,8 +30,9 @@ def add_crud(
     """Add the resources of rows that everybody may read.
 
     Those of `PotionSchema` are `PotionList`, `PotionItem` and `PotionBatch`. `service` has the
-    queries `by_pk` and `list_query`, and the functions `create`, `update` and `delete`. `noun` is
-    `a potion`, for the summaries of the operations; `docstrings` replaces some, by method.
+    queries `by_pk` and `list_query`, and `create`, which returns a new row. `noun` is `a potion`,
+    for the summaries of the operations; `docstrings` replaces some, by method. A resource with
+    further rules has resources of its own.
     """
 
     def documented(method: str, summary: str) -> Callable[[View], View]:
@@ -64,12 +67,12 @@ def add_crud(
         @blueprint.update(schema, service.by_pk, problems=["already-exists"])
         @documented("patch", f"Update {noun}")
         def patch(self, row: Any, changes: dict[str, Any]) -> None:
-            service.update(row, changes)
+            db.update_with_children(row, changes)
 
         @blueprint.destroy(schema, service.by_pk, problems=["in-use"])
         @documented("delete", f"Delete {noun}")
         def delete(self, row: Any) -> None:
-            service.delete(row)
+            db.delete(row)
 
     for resource, kind, rule in ((RowList, "List", ""), (RowItem, "Item", "/<uuid:pk>")):
         resource.__name__ = schema.__name__.removesuffix("Schema") + kind

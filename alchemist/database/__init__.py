@@ -3,12 +3,15 @@
 from .child_rows import new_children, set_new_children
 from .constraints import (
     ConstraintError,
+    check,
+    child_rows,
     constraint_errors_by_name,
     constraint_info,
     not_blank,
     parent_key,
     reference_to,
     sort_indexes,
+    unique,
     unique_constraints,
 )
 from .deferred_writes import deferred_writes, replace_children, update_with_children
@@ -67,7 +70,9 @@ __all__ = [
     "alembic_config",
     "begin_separate_transaction",
     "cached_query",
+    "check",
     "check_queries",
+    "child_rows",
     "configure_engines",
     "constraint_errors_by_name",
     "constraint_info",
@@ -113,6 +118,7 @@ __all__ = [
     "table",
     "to_json",
     "trim_invisible",
+    "unique",
     "unique_constraints",
     "update",
     "update_with_children",

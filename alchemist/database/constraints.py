@@ -16,7 +16,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
-from sqlalchemy.orm import MappedColumn, mapped_column
+from sqlalchemy.orm import MappedColumn, Relationship, mapped_column, relationship
 
 from .models import Base, table
 
@@ -41,10 +41,19 @@ def constraint_info(code: str, pointer: str, detail: str, **options: str) -> dic
     return {"error": ConstraintError(code, pointer, detail, **options)}
 
 
+def check(condition: Any, name: str, error: tuple[str, str, str]) -> CheckConstraint:
+    """Return a CHECK constraint; `error` are the code, pointer and detail of ConstraintError."""
+    return CheckConstraint(condition, name, info=constraint_info(*error))
+
+
+def unique(*columns: str, error: tuple[str, str, str]) -> UniqueConstraint:
+    """Return a UNIQUE constraint; `error` is as in `check`."""
+    return UniqueConstraint(*columns, info=constraint_info(*error))
+
+
 def not_blank(name: str) -> CheckConstraint:
     """Return the constraint that a text column is not the empty string."""
-    info = constraint_info("too-short", f"#/{name}", "Must not be blank.")
-    return CheckConstraint(f"{name} <> ''", name, info=info)
+    return check(f"{name} <> ''", name, ("too-short", f"#/{name}", "Must not be blank."))
 
 
 def reference_to(
@@ -72,6 +81,15 @@ def parent_key(model: type[Base], **options: Any) -> MappedColumn[Any]:
     detail = f"The {model.__name__.lower()} was deleted at the same time."
     info = constraint_info("conflict", "#", detail)
     return mapped_column(ForeignKey(table(model).c.pk, ondelete="CASCADE", info=info), **options)
+
+
+def child_rows(model_name: str) -> Relationship[Any]:
+    """Return the relationship to rows that belong to one row, are deleted with it, and have an order.
+
+    A relationship to other rows is declared by the model with the foreign key.
+    """
+    order_by = f"{model_name}.position"
+    return relationship(model_name, lazy="raise", order_by=order_by, passive_deletes="all")
 
 
 def sort_indexes(*names: str) -> list[Index]:

@@ -2,11 +2,11 @@
 
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, Sequence, String, text
+from sqlalchemy import JSON, BigInteger, Identity, Index, Sequence, String, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from alchemist.database import Base, Versioned, constraint_info, sort_indexes
+from alchemist.database import Base, Versioned, check, sort_indexes
 
 ACTIONS = ("create", "update", "delete")
 # It is never incremented: `alchemist after-restore` sets it. A restored database may number its
@@ -47,10 +47,10 @@ class AuditEntry(Versioned, Base):
     transaction_id: Mapped[int] = mapped_column(BigInteger, server_default=TRANSACTION_ID)
 
     __table_args__ = (
-        CheckConstraint(
+        check(
             "action IN ('create', 'update', 'delete')",
             "action",
-            info=constraint_info("not-one-of", "#/action", "Unknown action."),
+            error=("not-one-of", "#/action", "Unknown action."),
         ),
         Index(None, "resource", "resource_pk", "pk"),
         *sort_indexes("resource_pk", "user_id", "created_at"),

@@ -4,11 +4,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
-    CheckConstraint,
     Computed,
     Index,
     String,
-    UniqueConstraint,
     case,
     func,
     text,
@@ -19,12 +17,13 @@ from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
-    constraint_info,
+    check,
     folded,
     not_blank,
     reference_to,
     sort_indexes,
     sortable,
+    unique,
 )
 from alchemist.domains.users.models import User
 
@@ -52,44 +51,37 @@ class Coupon(ExternallyReferenced, Versioned, Base):
     is_left: Mapped[bool] = mapped_column(Computed("remaining_count > 0", persisted=True))
 
     __table_args__ = (
-        UniqueConstraint(
-            "code_folded",
-            info=constraint_info("already-exists", "#/code", "Another coupon has this code."),
-        ),
+        unique("code_folded", error=("already-exists", "#/code", "Another coupon has this code.")),
         not_blank("code"),
-        CheckConstraint(
+        check(
             "init_count >= 0",
             "init_count",
-            info=constraint_info("out-of-range", "#/init_count", "Must be 0 or more."),
+            error=("out-of-range", "#/init_count", "Must be 0 or more."),
         ),
-        CheckConstraint(
+        check(
             "remaining_count BETWEEN 0 AND init_count",
             "remaining_count",
-            info=constraint_info(
-                "out-of-range", "#/remaining_count", "Must be between 0 and the initial count."
-            ),
+            error=("out-of-range", "#/remaining_count", "Must be between 0 and the initial count."),
         ),
-        CheckConstraint(
+        check(
             "used_before BETWEEN 0 AND init_count",
             "used_before",
-            info=constraint_info(
-                "out-of-range", "#/init_count", "Must not be less than the number of uses."
-            ),
+            error=("out-of-range", "#/init_count", "Must not be less than the number of uses."),
         ),
-        CheckConstraint(
+        check(
             "percent_off BETWEEN 0 AND 100",
             "percent_off",
-            info=constraint_info("out-of-range", "#/percent_off", "Must be between 0 and 100."),
+            error=("out-of-range", "#/percent_off", "Must be between 0 and 100."),
         ),
-        CheckConstraint(
+        check(
             "valid_from < valid_until",
             "valid_until",
-            info=constraint_info("out-of-range", "#/valid_until", "Must be later than valid_from."),
+            error=("out-of-range", "#/valid_until", "Must be later than valid_from."),
         ),
-        CheckConstraint(
+        check(
             "per_user_limit >= 1",
             "per_user_limit",
-            info=constraint_info("out-of-range", "#/per_user_limit", "Must be 1 or more."),
+            error=("out-of-range", "#/per_user_limit", "Must be 1 or more."),
         ),
         *sort_indexes("created_at", "updated_at", "code_sort"),
         Index(None, "valid_from"),
@@ -125,10 +117,7 @@ class Redemption(Versioned, Base):
     coupon: Mapped[Coupon] = relationship(lazy="raise")
 
     __table_args__ = (
-        UniqueConstraint(
-            "order_id",
-            info=constraint_info("conflict", "#", "The order has already redeemed a coupon."),
-        ),
+        unique("order_id", error=("conflict", "#", "The order has already redeemed a coupon.")),
         *sort_indexes("coupon_id", "user_id"),
         Index(None, "coupon_id", "created_at", "pk"),
         Index(None, "coupon_id", "updated_at", "pk"),

@@ -2,19 +2,20 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.database import (
     Base,
     Versioned,
-    constraint_info,
+    check,
     folded,
     not_blank,
     reference_to,
     searchable,
     sort_indexes,
     sortable,
+    unique,
 )
 from alchemist.domains.users.models import User
 
@@ -32,15 +33,14 @@ class Hero(Versioned, Base):
     user_id: Mapped[UUID | None] = reference_to(User, "#/user_id", "Hero {} belongs to the user.")
 
     __table_args__ = (
-        UniqueConstraint(
-            "nickname_folded",
-            info=constraint_info("already-exists", "#/nickname", "This nickname is taken."),
+        unique(
+            "nickname_folded", error=("already-exists", "#/nickname", "This nickname is taken.")
         ),
         not_blank("nickname"),
-        CheckConstraint(
+        check(
             "role IN ('mage', 'assassin', 'warrior', 'priest', 'tank')",
             "role",
-            info=constraint_info("not-one-of", "#/role", "Unknown role."),
+            error=("not-one-of", "#/role", "Unknown role."),
         ),
         *sort_indexes("created_at", "updated_at", "nickname_sort", "role", "user_id"),
         Index(None, "search_words", postgresql_using="gin"),

@@ -1,6 +1,5 @@
-"""Queries of ingredients, and the operations that change them."""
+"""Queries of ingredients, and the creation of one."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,11 +24,3 @@ def list_query(
 
 def create(**values: Any) -> Ingredient:
     return Ingredient(**values)
-
-
-def update(ingredient: Ingredient, changes: Mapping[str, Any]) -> None:
-    db.update(ingredient, changes)
-
-
-def delete(ingredient: Ingredient) -> None:
-    db.delete(ingredient)

@@ -7,12 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import (
     JSON,
-    CheckConstraint,
     ForeignKey,
     Index,
     Numeric,
     String,
-    UniqueConstraint,
     func,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -20,10 +18,13 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from alchemist.database import (
     Base,
     Versioned,
+    check,
+    child_rows,
     constraint_info,
     parent_key,
     reference_to,
     sort_indexes,
+    unique,
 )
 from alchemist.domains.coupons.models import Redemption
 from alchemist.domains.heroes.models import Hero
@@ -62,24 +63,21 @@ class Order(Versioned, Base):
     totals: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
 
     # The only relationship to a child: items belong to one order and are deleted with it.
-    items: Mapped[list["OrderItem"]] = relationship(
-        lazy="raise", order_by="OrderItem.position", passive_deletes="all"
-    )
+    items: Mapped[list["OrderItem"]] = child_rows("OrderItem")
 
     __table_args__ = (
-        UniqueConstraint(
-            "redemption_id",
-            info=constraint_info("conflict", "#", "The redemption belongs to another order."),
+        unique(
+            "redemption_id", error=("conflict", "#", "The redemption belongs to another order.")
         ),
-        CheckConstraint(
+        check(
             "status IN ('placed', 'paid', 'partially_fulfilled', 'fulfilled', 'cancelled')",
             "status",
-            info=constraint_info("not-one-of", "#/status", "Not an order status."),
+            error=("not-one-of", "#/status", "Not an order status."),
         ),
-        CheckConstraint(
+        check(
             "expires_at IS NULL OR status = 'placed'",
             "expires_at",
-            info=constraint_info("conflict", "#", "Only an unpaid order expires."),
+            error=("conflict", "#", "Only an unpaid order expires."),
         ),
         *sort_indexes("placed_at", "updated_at", "status", "user_id"),
         Index(None, "expires_at"),
@@ -121,27 +119,21 @@ class OrderItem(Base):
     __table_args__ = (
         Index(None, "product_id", "order_id"),
         Index(None, "store_id", "order_id"),
-        UniqueConstraint(
-            "order_id",
-            "product_id",
-            info=constraint_info("duplicate", "#/items", "A product occurs twice."),
-        ),
-        CheckConstraint(
+        unique("order_id", "product_id", error=("duplicate", "#/items", "A product occurs twice.")),
+        check(
             "quantity >= 1",
             "quantity",
-            info=constraint_info("out-of-range", "#/items", "A quantity must be 1 or more."),
+            error=("out-of-range", "#/items", "A quantity must be 1 or more."),
         ),
-        CheckConstraint(
+        check(
             "taken IN (0, quantity)",
             "taken",
-            info=constraint_info(
-                "out-of-range", "#/items", "An item reserves all of its quantity or nothing."
-            ),
+            error=("out-of-range", "#/items", "An item reserves all of its quantity or nothing."),
         ),
-        CheckConstraint(
+        check(
             "unit_price >= 0 AND discount >= 0 AND total >= 0"
             " AND total = quantity * unit_price - discount",
             "total",
-            info=constraint_info("out-of-range", "#/items", "An item has a wrong total."),
+            error=("out-of-range", "#/items", "An item has a wrong total."),
         ),
     )

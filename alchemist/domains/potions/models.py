@@ -3,20 +3,22 @@
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, Numeric, String, UniqueConstraint
+from sqlalchemy import Index, Numeric, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
-    constraint_info,
+    check,
+    child_rows,
     not_blank,
     parent_key,
     reference_to,
     searchable,
     sort_indexes,
     sortable,
+    unique,
 )
 from alchemist.domains.ingredients.models import Ingredient
 
@@ -29,10 +31,7 @@ class Potion(ExternallyReferenced, Versioned, Base):
     description: Mapped[str | None] = mapped_column(String(2000))
     search_words: Mapped[str] = searchable("name", "description")
 
-    # The only relationship to a child: the rows belong to one potion and are deleted with it.
-    ingredients: Mapped[list["PotionIngredient"]] = relationship(
-        lazy="raise", order_by="PotionIngredient.position", passive_deletes="all"
-    )
+    ingredients: Mapped[list["PotionIngredient"]] = child_rows("PotionIngredient")
 
     __table_args__ = (
         not_blank("name"),
@@ -56,21 +55,17 @@ class PotionIngredient(Base):
 
     __table_args__ = (
         Index(None, "ingredient_id", "potion_id"),
-        UniqueConstraint(
+        unique(
             "potion_id",
             "ingredient_id",
-            info=constraint_info("duplicate", "#/ingredients", "An ingredient occurs twice."),
+            error=("duplicate", "#/ingredients", "An ingredient occurs twice."),
         ),
-        CheckConstraint(
+        check(
             "amount > 0",
             "amount",
-            info=constraint_info(
-                "out-of-range", "#/ingredients", "An amount must be greater than 0."
-            ),
+            error=("out-of-range", "#/ingredients", "An amount must be greater than 0."),
         ),
-        CheckConstraint(
-            "unit <> ''",
-            "unit",
-            info=constraint_info("too-short", "#/ingredients", "A unit must not be blank."),
+        check(
+            "unit <> ''", "unit", error=("too-short", "#/ingredients", "A unit must not be blank.")
         ),
     )

@@ -1,4 +1,4 @@
-"""Queries of potions, and the operations that change them."""
+"""Queries of potions, and the creation of one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -81,12 +81,3 @@ def create(*, ingredients: Sequence[Mapping[str, Any]], **values: Any) -> Potion
     potion = Potion(**values)
     db.set_new_children(potion, "ingredients", ingredients)
     return potion
-
-
-def update(potion: Potion, changes: Mapping[str, Any]) -> None:
-    """Update a locked potion; `ingredients`, if changed, are replaced as a whole."""
-    db.update_with_children(potion, changes)
-
-
-def delete(potion: Potion) -> None:
-    db.delete(potion)

@@ -5,13 +5,11 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
-    CheckConstraint,
     Computed,
     ForeignKeyConstraint,
     Index,
     Numeric,
     String,
-    UniqueConstraint,
     column,
 )
 from sqlalchemy.orm import Mapped, foreign, mapped_column, relationship
@@ -20,12 +18,14 @@ from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
+    check,
     constraint_info,
     not_blank,
     reference_to,
     searchable,
     sort_indexes,
     sortable,
+    unique,
 )
 from alchemist.domains.potions.models import Potion
 from alchemist.domains.stores.currencies import is_valid_amount_sql
@@ -68,31 +68,19 @@ class Product(ExternallyReferenced, Versioned, Base):
             ),
         ),
         # Prices are checked before they are stored, so only a new currency violates it.
-        CheckConstraint(
+        check(
             is_valid_amount_sql(column("price"), column("currency")),
             "currency",
-            info=constraint_info(
-                "conflict", "#/currency", "The currency lacks the amount of a product."
-            ),
+            error=("conflict", "#/currency", "The currency lacks the amount of a product."),
         ),
-        UniqueConstraint(
+        unique(
             "store_id",
             "name",
-            info=constraint_info(
-                "already-exists", "#/name", "The store has a product of this name."
-            ),
+            error=("already-exists", "#/name", "The store has a product of this name."),
         ),
         not_blank("name"),
-        CheckConstraint(
-            "price >= 0",
-            "price",
-            info=constraint_info("out-of-range", "#/price", "Must be 0 or more."),
-        ),
-        CheckConstraint(
-            "stock >= 0",
-            "stock",
-            info=constraint_info("out-of-range", "#/stock", "Must be 0 or more."),
-        ),
+        check("price >= 0", "price", error=("out-of-range", "#/price", "Must be 0 or more.")),
+        check("stock >= 0", "stock", error=("out-of-range", "#/stock", "Must be 0 or more.")),
         *sort_indexes(
             "name_sort", "price", "created_at", "updated_at", "store_id", "potion_id", "in_stock"
         ),

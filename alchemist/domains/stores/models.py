@@ -2,19 +2,20 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, UniqueConstraint
+from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from alchemist.database import (
     Base,
     ExternallyReferenced,
     Versioned,
-    constraint_info,
+    check,
     not_blank,
     reference_to,
     searchable,
     sort_indexes,
     sortable,
+    unique,
 )
 from alchemist.domains.users.models import User
 
@@ -39,18 +40,16 @@ class Store(ExternallyReferenced, Versioned, Base):
 
     __table_args__ = (
         # Products refer to both: their currency follows that of the store.
-        UniqueConstraint(
-            "pk", "currency", info=constraint_info("already-exists", "#/pk", "The key is taken.")
-        ),
+        unique("pk", "currency", error=("already-exists", "#/pk", "The key is taken.")),
         not_blank("name"),
         not_blank("street"),
         not_blank("zipcode"),
         not_blank("city"),
         not_blank("country"),
-        CheckConstraint(
+        check(
             "currency ~ '^[A-Z]{3}$'",
             "currency",
-            info=constraint_info("not-one-of", "#/currency", "Not a currency of ISO 4217."),
+            error=("not-one-of", "#/currency", "Not a currency of ISO 4217."),
         ),
         *sort_indexes(
             "name_sort", "created_at", "updated_at", "city", "country", "currency", "owner_id"

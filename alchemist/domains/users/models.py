@@ -3,13 +3,14 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from alchemist.database import (
     Base,
     Versioned,
+    check,
     constraint_info,
     folded,
     not_blank,
@@ -17,6 +18,7 @@ from alchemist.database import (
     searchable,
     sort_indexes,
     sortable,
+    unique,
 )
 
 ROLES = ("customer", "merchant", "admin")
@@ -36,20 +38,17 @@ class User(Versioned, Base):
     suspended_at: Mapped[datetime | None]
 
     __table_args__ = (
-        UniqueConstraint(
-            "email_folded",
-            info=constraint_info("already-exists", "#/email", "This e-mail is taken."),
-        ),
-        CheckConstraint(
+        unique("email_folded", error=("already-exists", "#/email", "This e-mail is taken.")),
+        check(
             "email = lower(email) AND email <> ''",
             "email",
-            info=constraint_info("wrong-type", "#/email", "Not an e-mail address."),
+            error=("wrong-type", "#/email", "Not an e-mail address."),
         ),
         not_blank("full_name"),
-        CheckConstraint(
+        check(
             "role IN ('customer', 'merchant', 'admin')",
             "role",
-            info=constraint_info("not-one-of", "#/role", "Unknown role."),
+            error=("not-one-of", "#/role", "Unknown role."),
         ),
         *sort_indexes("email_sort", "role", "created_at", "updated_at"),
         Index(None, "search_words", postgresql_using="gin"),
@@ -82,9 +81,7 @@ class Token(Versioned, Base):
     user: Mapped[User] = relationship(lazy="raise")
 
     __table_args__ = (
-        UniqueConstraint(
-            "digest", info=constraint_info("conflict", "#", "Send the request again.")
-        ),
+        unique("digest", error=("conflict", "#", "Send the request again.")),
         not_blank("label"),
         Index(None, "user_id", "pk"),
         Index(None, "user_id", "created_at"),
