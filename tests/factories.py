@@ -92,11 +92,11 @@ def make_token(user: User, **values: Any) -> str:
     return secret
 
 
-def make_row(table: str) -> Any:
+def make_row(table: str, **values: Any) -> Any:
     """Make a row of a table by its own function: `make_potion` for potions."""
     name = f"make_{MODELS[table].__name__.lower()}"
     assert name in globals(), f"Write {name}() in tests/factories.py."
-    return globals()[name]()
+    return globals()[name](**values)
 
 
 def bearer(secret: str, **headers: str) -> dict[str, str]:

@@ -10,7 +10,6 @@ from alchemist.api.batch_resource import MAX_ENTRIES
 from alchemist.api.rate_limits import COSTLY_REQUESTS, RateLimiter
 from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.ingredients.models import Ingredient
-from alchemist.domains.potions.models import PotionIngredient
 from tests.factories import (
     MODELS,
     bearer,
@@ -21,50 +20,8 @@ from tests.factories import (
     sign_in,
 )
 from tests.properties import given, settings, st
+from tests.resources import BATCHES, WITH_REFERENCE, Bodies
 
-ADDRESS = dict.fromkeys(("street", "zipcode", "city", "country"), "Brassel") | {"currency": "EUR"}
-
-
-class Bodies:
-    """Valid bodies of each resource with a batch; the number makes unique values."""
-
-    def __init__(self):
-        self.owner = make_user()
-        self.store = make_store(owner_id=self.owner.pk)
-        self.ingredients = [str(make_ingredient().pk) for _ in range(3)]
-
-    def ingredients_(self, n):
-        return {"name": f"Ingredient {n}"} | ({"description": "Dug."} if n % 2 else {})
-
-    def potions_(self, n):
-        lines = [{"pk": pk, "amount": f"{n}.500"} for pk in self.ingredients[n % 3 :]]
-        return {"name": f"Potion {n}", "ingredients": lines}
-
-    def stores_(self, n):
-        owner = {"owner_id": str(self.owner.pk)} if n % 2 else {}
-        return ADDRESS | {"name": f"Store {n}"} | owner
-
-    def products_(self, n):
-        stock = {"stock": n} if n % 2 else {}
-        return {"name": f"P {n}", "store_id": str(self.store.pk), "price": "1.50"} | stock
-
-    def coupons_(self, n):
-        remaining = {"remaining_count": n} if n % 2 else {}
-        return {"code": f"SAGE{n}", "init_count": 10 + n} | remaining
-
-    def heroes_(self, n):
-        return {"nickname": f"Ada {n}"} | ({"role": "mage", "user_id": None} if n % 2 else {})
-
-    def users_(self, n):
-        role = {"role": "merchant"} if n % 2 else {}
-        return {"email": f"ada{n}@alchemist.example", "full_name": "Ada"} | role
-
-    def of(self, resource, numbers):
-        return [getattr(self, f"{resource}_")(n) for n in numbers]
-
-
-RESOURCES = ["ingredients", "potions", "stores", "products", "coupons", "heroes", "users"]
-WITH_REFERENCE = RESOURCES[:5]
 # They differ by nature.
 VARYING = {"pk", "created_at", "updated_at"}
 
@@ -90,10 +47,15 @@ def stored_rows(resource, pks):
 
 def _stored_row(row):
     columns = {c.key: getattr(row, c.key) for c in inspect(row).mapper.column_attrs}
-    lines = select(PotionIngredient).where(PotionIngredient.potion_id == row.pk)
     children = [
-        (line.position, line.ingredient_id, line.amount)
-        for line in db.session.scalars(lines.order_by(PotionIngredient.position))
+        tuple(getattr(child, column.key) for column in inspect(child).mapper.column_attrs)[1:]
+        for relationship in inspect(type(row)).relationships
+        if relationship.uselist
+        for child in db.session.scalars(
+            select(relationship.mapper.class_)
+            .where(next(iter(relationship.remote_side)) == row.pk)
+            .order_by("position")
+        )
     ]
     entries = db.session.execute(
         select(AuditEntry.action, AuditEntry.fields, AuditEntry.changes, AuditEntry.resource)
@@ -110,10 +72,10 @@ def count(model=Ingredient):
 def test_every_batch_is_tested_here(app):
     paths = app.extensions["versions"]["v2"].document["paths"]
     batches = {path.split("/")[3] for path in paths if path.endswith("/batch")}
-    assert batches == set(RESOURCES)
+    assert batches == set(BATCHES)
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", BATCHES)
 def test_a_batch_stores_what_single_requests_store(client, bodies, post, resource):
     entries = bodies.of(resource, range(5))
     batch = post(resource, entries)
@@ -129,14 +91,14 @@ def test_a_batch_stores_what_single_requests_store(client, bodies, post, resourc
     assert [list(row) for row in batch.json] == [list(row.json) for row in singles]
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", BATCHES)
 def test_the_rows_are_answered_in_order_as_they_are_stored(client, bodies, post, resource):
     rows = post(resource, bodies.of(resource, range(5))).json
     assert rows == [client.get(f"/api/v2/{resource}/{row['pk']}").json for row in rows]
     assert [row["pk"] for row in rows] == sorted(row["pk"] for row in rows)
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", BATCHES)
 @pytest.mark.parametrize("query", ["", "?on_conflict=update"])
 def test_the_number_of_statements_does_not_depend_on_the_number_of_rows(
     client, bodies, post, statements, resource, query
@@ -199,8 +161,8 @@ def test_the_errors_of_the_query_are_reported_with_those_of_the_entries(post):
     assert post("heroes", [{"nickname": "Ada"}], "?on_conflict=ignore").status_code == 422
 
 
-def test_every_unknown_reference_is_reported(post, bodies):
-    known, unknown = bodies.ingredients[0], str(uuid4())
+def test_every_unknown_reference_is_reported(post):
+    known, unknown = str(make_ingredient().pk), str(uuid4())
     response = post(
         "potions",
         [

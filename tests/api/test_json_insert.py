@@ -12,7 +12,8 @@ from alchemist.database import deadline_connections
 from alchemist.domains.ingredients.models import Ingredient
 from alchemist.domains.potions import service as potions
 from alchemist.domains.potions.models import Potion
-from tests.factories import make_ingredient, make_store
+from tests.factories import MODELS, make_ingredient
+from tests.resources import BATCHES, Bodies
 
 INGREDIENT = {"name": "Mandrake root", "description": None}
 UNIQUE = {
@@ -178,20 +179,6 @@ def test_children_may_set_different_columns(client, monkeypatch, amounts):
     assert [line["amount"] for line in answer.json["ingredients"]] == list(amounts)
 
 
-# Bodies of every creation that is a single statement; the number makes unique values.
-CREATED = {
-    "ingredients": lambda _: INGREDIENT,
-    "potions": lambda _: {"name": "a", "ingredients": [make_ingredient().pk.hex for _ in "ab"]},
-    "users": lambda n: {"email": f"ada{n}@alchemist.example", "full_name": "Ada"},
-    "heroes": lambda n: {"nickname": f"Ada {n}"},
-    "stores": lambda _: (
-        dict.fromkeys(("name", "street", "zipcode", "city", "country"), "Brassel")
-        | {"currency": "EUR"}
-    ),
-    "products": lambda n: {"name": f"a {n}", "price": "1.50"},
-    "coupons": lambda n: {"code": f"SAGE{n}", "init_count": 1},
-}
-MODELS = {mapper.class_.__tablename__: mapper.class_ for mapper in db.Base.registry.mappers}
 # They differ by nature.
 VARYING = {"pk", "created_at", "updated_at", "email", "nickname", "code", "name"}
 VARYING |= {f"{name}_{kind}" for name in VARYING for kind in ("sort", "folded")} | {"search_words"}
@@ -217,21 +204,18 @@ def test_every_creation_by_a_single_statement_is_compared_here(app):
         if getattr(getattr(view, "post", None), "is_single_statement", False)
         and "domains" in view.__module__
     }
-    assert single == set(CREATED), "Give each a body in CREATED."
+    assert single == set(BATCHES)
 
 
-@pytest.mark.parametrize("resource", CREATED)
+# Of three children, with the required fields and with all.
+@pytest.mark.parametrize("numbers", [(2, 8, 14), (5, 11, 17)])
+@pytest.mark.parametrize("resource", BATCHES)
 def test_a_row_is_the_same_with_a_key_and_without_and_as_the_session_stores_it(
-    client, monkeypatch, resource
+    client, monkeypatch, resource, numbers
 ):
-    store = str(make_store().pk)
-    rows = []
-    for number, way in enumerate(("statement", "key", "session")):
-        body = CREATED[resource](number)
-        if resource == "products":
-            body |= {"store_id": store}
-        if resource == "potions":
-            body |= {"ingredients": [str(UUID(pk)) for pk in body["ingredients"]]}
+    bodies, rows = Bodies(), []
+    for number, way in zip(numbers, ("statement", "key", "session"), strict=True):
+        body = bodies.one(resource, number)
         if way == "session":
             monkeypatch.setattr(operations, "insert_returning_json", insert_by_session)
         headers = {} if way == "statement" else {"Idempotency-Key": way}

@@ -45,6 +45,7 @@ from tests.factories import (
     make_user,
 )
 from tests.properties import given, settings, st
+from tests.resources import FACTORIES, LISTS
 
 MICROSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 FIRST = {"sort": (pagination.SortKey("pk"),), "limit": 200, "cursor": None, "count": None}
@@ -286,16 +287,11 @@ def test_pages_of_the_market_are_the_dumps_of_their_rows(client):
     assert [len(order.items) for order in found] == [2, 1]
 
 
-MAKERS = {
-    "stores": (make_store, STORE),
-    "products": (make_product, PRODUCT),
-    "coupons": (make_coupon, COUPON),
-    "orders": (make_order, ORDER),
-}
+MAKERS = {name: (make, LISTS[name].schema) for name, make in FACTORIES.items()}
 
 
 @pytest.mark.parametrize("kind", MAKERS)
-def test_every_field_of_the_market_is_there_even_when_it_is_empty(client, kind):
+def test_every_field_of_a_resource_is_there_even_when_it_is_empty(client, kind):
     make, schema = MAKERS[kind]
     shown = client.get(f"/api/v2/{kind}/{make().pk}").json
     assert list(shown) == list(schema.dump_fields)
@@ -304,7 +300,7 @@ def test_every_field_of_the_market_is_there_even_when_it_is_empty(client, kind):
 
 @pytest.mark.parametrize("path", ["/{}", "", "?count=exact", "?sort=-created_at&limit=1"])
 @pytest.mark.parametrize("kind", MAKERS)
-def test_a_read_of_the_market_is_one_statement(client, statements, kind, path):
+def test_a_read_of_a_resource_is_one_statement(client, statements, kind, path):
     pks = [MAKERS[kind][0]().pk for _ in range(3)]
     path = path.replace("created_at", "placed_at") if kind == "orders" else path
     with statements() as seen:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from alchemist import database as db
 from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.products.models import Product
+from tests.completeness import assert_complete
 from tests.factories import (
     make_coupon,
     make_ingredient,
@@ -18,8 +19,8 @@ from tests.factories import (
     make_user,
     sign_in,
 )
+from tests.resources import WITH_REFERENCE
 
-RESOURCES = ["ingredients", "potions", "stores", "products", "coupons"]
 CHANGES = {
     "ingredients": {"name": "Changed", "description": "x"},
     "potions": {"name": "Changed"},
@@ -27,6 +28,10 @@ CHANGES = {
     "products": {"price": "7.77", "stock": 3, "name": "Changed"},
     "coupons": {"init_count": 20, "percent_off": 5},
 }
+
+
+def test_every_resource_with_references_is_changed_here():
+    assert_complete(CHANGES, WITH_REFERENCE, "CHANGES", "tests/api/test_upserts.py")
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def stored(row):
     return dict(db.session.execute(select(table).where(table.c.pk == row.pk)).mappings().one())
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", WITH_REFERENCE)
 def test_an_entry_updates_its_row_as_a_patch_does(client, upsert, resource):
     rows = make_referenced(resource, 2)
     changes = CHANGES[resource]
@@ -83,7 +88,7 @@ def test_an_entry_updates_its_row_as_a_patch_does(client, upsert, resource):
     assert audit_entries(rows[0])[2:] == audit_entries(rows[1])[2:] != []
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", WITH_REFERENCE)
 def test_an_entry_that_changes_nothing_leaves_row_and_audit_log(client, upsert, resource):
     [row] = make_referenced(resource, 1)
     representation = client.get(f"/api/v2/{resource}/{row.pk}").json
@@ -126,7 +131,7 @@ def test_the_ingredients_of_potions_are_replaced_together(client, upsert, statem
         assert len(audit_entries(potion)) == (2 if len(entry["ingredients"]) == 2 else 1)
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", WITH_REFERENCE)
 def test_the_number_of_statements_of_an_update_is_constant(upsert, statements, resource):
     make_referenced(resource, 20)
     changes = dict(CHANGES[resource])

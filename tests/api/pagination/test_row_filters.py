@@ -9,26 +9,11 @@ from alchemist import database as db
 from alchemist.domains.coupons.models import Redemption
 from tests.factories import (
     make_coupon,
-    make_hero,
     make_ingredient,
-    make_order,
-    make_potion,
-    make_product,
-    make_store,
-    make_user,
 )
+from tests.resources import FACTORIES
 
 NOON = datetime(2099, 5, 1, 12, tzinfo=UTC)
-FACTORIES = {
-    "ingredients": make_ingredient,
-    "potions": make_potion,
-    "users": make_user,
-    "heroes": make_hero,
-    "stores": make_store,
-    "products": make_product,
-    "coupons": make_coupon,
-    "orders": make_order,
-}
 
 
 @pytest.fixture

@@ -9,29 +9,19 @@ from alchemist import database as db
 from alchemist.database.text_keys import sort_key
 from alchemist.domains.ingredients.models import Ingredient
 from tests.factories import (
-    make_coupon,
-    make_hero,
     make_ingredient,
-    make_potion,
-    make_product,
-    make_store,
+    make_row,
     make_user,
 )
 from tests.properties import given, settings, st
+from tests.resources import text_sorts
 
 URL = "/api/v2/ingredients"
 NEXT = re.compile(r'<[^>]*?(/api/[^>]*cursor=([^>&]*)[^>]*)>; rel="next"')
 MAX_CURSOR_SIZE = 1000
 EMOJI = "\U0001f36f"
-# The resource, its text sort key, the length of that, and what makes a row.
-SORTS = {
-    "ingredients": ("name", 127, make_ingredient),
-    "potions": ("name", 127, make_potion),
-    "stores": ("name", 255, make_store),
-    "products": ("name", 255, make_product),
-    "heroes": ("nickname", 255, make_hero),
-    "coupons": ("code", 64, make_coupon),
-}
+# An e-mail address is no text of any characters.
+SORTS = {name: sort for name, sort in text_sorts().items() if name != "users"}
 NASTY = [
     *(
         "a",
@@ -106,9 +96,9 @@ def test_a_walk_over_nasty_names_visits_each_row_once_in_order(client, sign, lim
 
 @pytest.mark.parametrize("resource", SORTS)
 def test_the_longest_names_have_short_cursors(client, resource):
-    key, length, make = SORTS[resource]
+    key, length = SORTS[resource]
     made = [
-        str(make(**{key: text}).pk)
+        str(make_row(resource, **{key: text}).pk)
         for number in range(3)
         for text in (EMOJI * (length - 1) + f"{number}", '"' * (length - 1) + f"{number}")
     ]

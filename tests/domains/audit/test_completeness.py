@@ -14,10 +14,15 @@ TABLES = [
     for mapper in Base.registry.mappers
     if issubclass(mapper.class_, Versioned) and mapper.class_.__tablename__ != "audit_log"
 ]
-# The foreign keys of child rows, whose changes are those of their parents.
+# The parents and the foreign keys of child rows, whose changes are those of their parents.
 CHILDREN = {
-    "potion_ingredients": ("potions", "potion_id"),
-    "order_items": ("orders", "order_id"),
+    each.mapper.class_.__tablename__: (
+        each.parent.class_.__tablename__,
+        next(iter(each.remote_side)).name,
+    )
+    for mapper in Base.registry.mappers
+    for each in mapper.relationships
+    if each.uselist
 }
 NEW_ENTRIES = text("SELECT resource, resource_pk FROM audit_log WHERE sequence > :sequence")
 LAST_ENTRY = text("SELECT coalesce(max(sequence), 0) FROM audit_log")
