@@ -84,9 +84,9 @@ def parent_key(model: type[Base], **options: Any) -> MappedColumn[Any]:
 
 
 def child_rows(model_name: str) -> Relationship[Any]:
-    """Return the relationship to rows that belong to one row, are deleted with it, and have an order.
+    """Return the relationship to rows that belong to one row, in the order of their `position`.
 
-    A relationship to other rows is declared by the model with the foreign key.
+    They are deleted with it. The model with the foreign key declares any other relationship.
     """
     order_by = f"{model_name}.position"
     return relationship(model_name, lazy="raise", order_by=order_by, passive_deletes="all")
