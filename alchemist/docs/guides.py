@@ -1,12 +1,13 @@
 """The introduction of each OpenAPI document: the rules that its operations share.
 
-Paragraphs become single lines, because Swagger UI renders a line break as <br>.
+Paragraphs become single lines, because Swagger UI renders a line break as <br>. PUBLIC_RESOURCES
+stands for the resources that everybody may read.
 """
 
 V2 = """
 ## Permissions
 
-Reading ingredients, potions, heroes, stores and products is public. Every other operation needs a
+Reading PUBLIC_RESOURCES is public. Every other operation needs a
 token and names the permission that the token must have. Send the token as
 `Authorization: Bearer alc_…`. A user has the permissions of their role, and a token has all or some
 of its user's permissions; it may make other tokens only if it was created with `tokens:write`.

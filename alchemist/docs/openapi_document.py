@@ -45,7 +45,8 @@ def to_json_bytes(value: Any) -> bytes:
 def build_document(api: Api, v1_sunset: str | None) -> Json:
     """Return the document of a version, with guide, security, examples and links."""
     document: Json = json.loads(json.dumps(api.spec.to_dict()))
-    document["info"]["description"] = f"{api.description}\n\n{GUIDES[api.version]}"
+    guide = GUIDES[api.version].replace("PUBLIC_RESOURCES", _public_resources(document))
+    document["info"]["description"] = f"{api.description}\n\n{guide}"
     for path in document["paths"]:
         path_parameters.move_to_operations(path, document)
     for path, operation in _operations(document):
@@ -74,6 +75,16 @@ def _operations(document: Json) -> Iterator[tuple[str, Json]]:
     for path, path_item in document["paths"].items():
         for operation in path_item.values():
             yield path, operation
+
+
+def _public_resources(document: Json) -> str:
+    """Return the names of the lists that everybody may read: `potions, heroes and stores`."""
+    names = [
+        path.rpartition("/")[2]
+        for path, path_item in document["paths"].items()
+        if "{" not in path and path_item.get("get", {}).get("x-permission", "") is None
+    ]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _document_permission_and_auth_errors(operation: Json) -> None:
