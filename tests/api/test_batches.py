@@ -309,7 +309,7 @@ def test_rows_belong_to_the_caller_unless_they_name_an_owner(client_with_auth):
     entries = [{"nickname": "C"}, {"nickname": "D", "user_id": str(make_user().pk)}]
     response = client_with_auth.post("/api/v2/heroes/batch", json=entries, headers=headers)
     assert response.status_code == 403
-    assert [error["pointer"] for error in response.json["errors"]] == ["#/1"]
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/1/user_id"]
 
 
 def test_a_user_with_more_permissions_than_the_caller_is_403(client_with_auth):
