@@ -135,6 +135,8 @@ def test_what_is_wrong_with_an_answer_is_told(answer):
         ("/api/v2/changes", 1000),
         ("/api/v2/heroes/batch", 500),
         ("/api/v1/stores/?limit=3", 10_000),
+        ("http://localhost/api/v1/stores/", 10_000),
+        ("http://localhost/api/v2/stores", 200),
     ],
 )
 def test_a_list_has_at_most_the_rows_that_it_may_have(target, rows):
@@ -293,3 +295,14 @@ def test_rows_that_are_not_the_entries_of_a_batch_are_told(app):
     ):
         answer = replace(FINE, status=201, body=json.dumps(told).encode())
         assert (judged(operation, request, Answers(answer)) == []) == is_right
+
+
+@pytest.mark.parametrize(
+    ("told", "is_right"), [("DWARF-1", True), ("DWARF-2", False), (None, False)]
+)
+def test_an_order_with_another_coupon_is_told(app, told, is_right):
+    known = operations("v2", app.extensions["versions"]["v2"].document)
+    operation = next(each for each in known if each.name == "quoteOrder")
+    request = operation.request({"coupon_code": " dwarf-1"})
+    answer = replace(FINE, body=json.dumps({"coupon_code": told}).encode())
+    assert (judged(operation, request, Answers(answer)) == []) == is_right

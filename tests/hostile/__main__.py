@@ -34,14 +34,19 @@ def main() -> int:
     with service.opened() as (server, token):
         connection = Connection(server.port, f"Bearer {token}")
         attempts = islice(_attempts(server, token, connection.send, options), options.requests)
-        outcomes = list(_until(attempts, monotonic() + options.seconds))
-        found = [violation for outcome in outcomes for violation in outcome]
+        count, found = 0, []
+        for count, outcome in enumerate(_until(attempts, monotonic() + options.seconds), 1):
+            found += outcome
+            for violation in outcome if len(found) <= options.most else ():
+                print(violation, flush=True)
+            if count % 1000 == 0:
+                print(f"{count} requests", file=sys.stderr, flush=True)
         _, traceback, rest = server.log.read_text().partition("Traceback")
         if traceback:
             found.append(f"The log holds a traceback:\n{rest[:5000]}")
-    print("\n".join(sorted(found)[: options.most]))
+            print(found[-1])
     print("statuses", dict(sorted(connection.statuses.items())))
-    print(f"{len(outcomes)} requests, {len(found)} violations")
+    print(f"{count} requests, {len(found)} violations")
     return 1 if found else 0
 
 
@@ -74,7 +79,6 @@ def _attempts(
     known = list(_operations(server))
     while families:
         for operation in known:
-            service.insert_sample_data(server)
             for family in families:
                 if family == MUTATIONS:
                     yield from _try_mutations(server, token, operation, chance)
@@ -82,6 +86,8 @@ def _attempts(
                     found = requests(family, operation, send)
                     for request in sample(found, AT_ONCE, chance):
                         yield judged(operation, request, send)
+            if operation.is_write:
+                service.insert_sample_data(server)
 
 
 def _try_shapes(server: Gunicorn, token: str, chance: Random) -> Iterator[list[str]]:

@@ -36,7 +36,8 @@ KEYS = (
     "NaN",
 )
 UNFITTING = "invalid-cursor"
-PAGING = {"limit", "cursor", "sort", "count"}
+# Parameters that are no filters: a cursor fits whatever they are.
+NO_FILTERS = {"limit", "cursor", "sort", "count", "fields", "expand"}
 NONE = ("", "=", "a", "\xff", "....", "a" * 7000)
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
@@ -84,7 +85,7 @@ def _elsewhere(operation: Operation, order: str, cursor: str) -> Iterator[Reques
     """Yield the cursor with filters that its page had not, and in other lists."""
     shown = operation.request()
     for known in operation.parameters("query"):
-        if known["name"] not in PAGING:
+        if known["name"] not in NO_FILTERS:
             example = example_value(known["schema"], operation.document)
             items = example if isinstance(example, list) else [example]
             # Only lists of keys have no example.

@@ -118,8 +118,14 @@ def _same(schema: Json, operation: Operation, name: str, sent: Any, told: Any) -
     schema = operation.part(schema.get("properties", {}).get(name, {}))
     if not isinstance(sent, str) or not is_free_text(schema):
         return True
-    visible = drop_invisible_except_spaces(sent) if name == "code" else sent
-    return bool(trim_invisible(normalize("NFC", visible)) == told)
+    visible = drop_invisible_except_spaces(sent) if name in ("code", "coupon_code") else sent
+    stored = trim_invisible(normalize("NFC", visible))
+    # An order has the code as its coupon has it, in whatever case it was sent.
+    return _folded(stored) == _folded(told) if name == "coupon_code" else bool(stored == told)
+
+
+def _folded(text: str | None) -> str:
+    return normalize("NFKC", text or "").casefold()
 
 
 def _kept(operation: Operation, answer: Answer, send: Send) -> dict[str, Any] | None:

@@ -124,6 +124,8 @@ def _of_size(request: Request, answer: Answer, told: object) -> Iterator[str]:
 def _most_rows(request: Request, answer: Answer) -> int:
     """Return how many rows the answer may have: as many as the query says, if it says so."""
     path, _, query = request.target.partition("?")
+    # A target may be absolute.
+    path = path.removeprefix("http://localhost")
     if path.startswith("/api/v1"):
         return MOST_IN_V1
     if path.endswith(BATCH):
