@@ -174,6 +174,21 @@ def test_answers_on_the_wire_are_told_apart():
 
 
 @pytest.mark.parametrize(
+    ("raw", "rows", "is_right"),
+    [
+        (b"GET /api/v1/stores HTTP/1.1", 10_000, True),
+        (b"GET /api/v1/stores HTTP/1.1", 10_001, False),
+        (b"GET http://localhost/api/v2/stores?limit=3 HTTP/1.1", 3, True),
+        (b"GET http://localhost/api/v2/stores?limit=3 HTTP/1.1", 4, False),
+        (b"GET / HTTP/1.1", 201, False),
+    ],
+)
+def test_a_list_on_the_wire_has_at_most_the_rows_that_it_may_have(raw, rows, is_right):
+    answer = replace(FINE, body=json.dumps([{}] * rows).encode())
+    assert (judge(raw, on_the_wire(answer), None) == []) == is_right
+
+
+@pytest.mark.parametrize(
     "received",
     [
         b"",

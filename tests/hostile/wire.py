@@ -1,5 +1,6 @@
 """Hostile bytes on a socket: requests that end elsewhere for somebody else, or never."""
 
+import re
 import socket
 import struct
 from contextlib import closing, suppress
@@ -88,8 +89,15 @@ def judge(raw: bytes, received: bytes, expected: Expected | None) -> list[str]:
         found.append(f"The answers are {statuses}, and not {expected}.")
     for number, answer in enumerate(answers):
         method = "HEAD" if raw.startswith(b"HEAD ") and number == 0 else "GET"
-        found += violations(Request(method, raw.decode("latin-1")), answer)
+        headers = (("Raw", raw.decode("latin-1")),)
+        found += violations(Request(method, _target(raw), headers), answer)
     return found
+
+
+def _target(raw: bytes) -> str:
+    """Return the first path of the API in the bytes, without the host of an absolute target."""
+    found = re.search(rb"/api/v[12]\S*", raw)
+    return found[0].decode("latin-1") if found else "/"
 
 
 def vanish(port: int, chance: Random) -> None:
