@@ -112,10 +112,17 @@ def statuses(answers: Iterable[Answer]) -> list[int]:
 
 def await_a_waiter(connection: Connection) -> None:
     """Return when another connection waits for a lock of this one."""
-    waiting = text(
-        "SELECT count(*) FROM pg_locks"
-        " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-    )
+    _await(connection, "pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+
+
+def await_waiting(connection: Connection, pid: int) -> None:
+    """Return when the server process `pid` waits for a lock."""
+    _await(connection, f"pid = {pid}")
+
+
+def _await(connection: Connection, condition: str) -> None:
+    """Return when a lock is not granted for which the condition is true."""
+    waiting = text(f"SELECT count(*) FROM pg_locks WHERE NOT granted AND {condition}")
     deadline = monotonic() + TIMEOUT
     while not connection.scalar(waiting):
         assert monotonic() < deadline

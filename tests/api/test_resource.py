@@ -1,19 +1,17 @@
 """A request and its one transaction: repeated after contention, undone after any failure."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import NullPool, create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from alchemist import database as db
 from alchemist.api import etags
 from alchemist.database.deadline_connections import DeadlineExceeded
 from alchemist.domains.ingredients import service
 from alchemist.domains.ingredients.models import Ingredient
-from tests.concurrency import await_a_waiter
+from tests.concurrency import await_a_waiter, await_waiting
 from tests.factories import make_ingredient, make_potion
 from tests.servers import TIMEOUT
 
@@ -123,25 +121,31 @@ def test_a_defect_in_the_database_is_500_without_a_word_of_it(client, other, fai
     assert calls(other) == 1
 
 
-def test_a_real_deadlock_is_repeated_and_succeeds(client, other):
-    """The request waits first, so its server process is the one that finds the deadlock.
+def test_a_real_deadlock_is_repeated_and_succeeds(client, other, fresh_database):
+    """The request closes the cycle, and the other transaction never looks for deadlocks.
 
-    But where the other one comes too late to be found: then it is another attempt.
+    So PostgreSQL aborts the transaction of the request, however slow the machine is.
     """
     ingredient = committed(make_ingredient)
     potion = committed(make_potion)
     url, change = f"/api/v2/potions/{potion.pk}", {"ingredients": [str(ingredient.pk)]}
-    take = "SELECT pk FROM {} WHERE pk = '{}' FOR UPDATE"
-    for _ in range(5):
-        other.execute(text(take.format("ingredients", ingredient.pk)))
-        with ThreadPoolExecutor(1) as pool, suppress(OperationalError):
-            answer = pool.submit(client.patch, url, json=change, headers=ANY)
-            await_a_waiter(other)
-            other.execute(text(take.format("potions", potion.pk)))
-            other.commit()
-            break
-        other.rollback()
-    assert answer.result(TIMEOUT).status_code == 200
+    take = "SELECT FROM {} WHERE {} = '{}' FOR UPDATE"
+    other.execute(text("SET deadlock_timeout = '1h'"))
+    other.execute(text(take.format("ingredients", "pk", ingredient.pk)))
+    engine = create_engine(fresh_database, poolclass=NullPool)
+    with ThreadPoolExecutor(2) as pool, engine.connect() as obstacle:
+        # The request locks the potion, and then waits for its lines.
+        obstacle.execute(text(take.format("potion_ingredients", "potion_id", potion.pk)))
+        answer = pool.submit(client.patch, url, json=change, headers=ANY)
+        await_a_waiter(obstacle)
+        pid = other.scalar(text("SELECT pg_backend_pid()"))
+        locked = pool.submit(other.execute, text(take.format("potions", "pk", potion.pk)))
+        await_waiting(obstacle, pid)
+        # Now the request waits for the ingredient. Only its end gives the potion to the other.
+        obstacle.commit()
+        locked.result(TIMEOUT)
+        other.commit()
+        assert answer.result(TIMEOUT).status_code == 200
     assert [line["pk"] for line in client.get(url).json["ingredients"]] == change["ingredients"]
 
 
