@@ -29,6 +29,8 @@ class Action:
     body: Any = None
     has_key: bool = True
     key: str = field(default_factory=lambda: uuid4().hex)
+    # Of a seller; others have open access.
+    token: str = ""
     attempts: int = 0
     status: int = 0
     response: Any = None
@@ -36,15 +38,22 @@ class Action:
 
 @dataclass
 class Shop:
-    """The keys of the products and of a coupon for redemptions, and the code of one for orders."""
+    """The keys of the products and of a coupon for redemptions, and the code of one for orders.
+
+    `sellers` are tokens of the owners of stores, by the key of the store.
+    """
 
     products: list[str]
     coupon: str
     code: str
+    sellers: dict[str, str]
 
 
 class Client(threading.Thread):
-    """Places, pays and cancels orders, redeems coupons and makes heroes until it is stopped."""
+    """Buys and sells until it is stopped.
+
+    That is, it places, pays, fulfils and cancels orders, redeems coupons and makes heroes.
+    """
 
     def __init__(self, port: int, seed: int, shop: Shop, has_key: bool) -> None:
         super().__init__(daemon=True)
@@ -74,11 +83,22 @@ class Client(threading.Thread):
             return Action("hero", "/api/v2/heroes", {"nickname": uuid4().hex}, has_key=False)
         if chance < 0.2:
             return Action("redemption", f"/api/v2/coupons/{self.shop.coupon}/redemptions")
-        if chance < 0.45 and placed:
+        if chance < 0.35 and placed:
             order = self.random.choice(placed[-5:])
             verb = self.random.choice(["pay", "cancel", "cancel"])
             return Action(verb, f"/api/v2/orders/{order.response['pk']}/{verb}")
+        paid = [action for action in self.actions if action.kind == "pay" and action.status == 200]
+        if chance < 0.55 and paid:
+            return self._fulfilment(self.random.choice(paid[-5:]).response)
+        if chance < 0.65 and placed:
+            return Action("pay", f"/api/v2/orders/{placed[-1].response['pk']}/pay")
         return Action("order", "/api/v2/orders", self._random_cart())
+
+    def _fulfilment(self, order: dict[str, Any]) -> Action:
+        """Let one of the sellers of an order fulfil their items."""
+        store = self.random.choice(order["items"])["store_id"]
+        path = f"/api/v2/orders/{order['pk']}/fulfil"
+        return Action("fulfil", path, token=self.shop.sellers[store])
 
     def _random_cart(self) -> dict[str, Any]:
         products = self.random.sample(self.shop.products, self.random.randint(1, 4))
@@ -104,6 +124,8 @@ class Client(threading.Thread):
         headers = {"Content-Type": "application/json"} if action.body else {}
         if self.has_key and action.has_key:
             headers["Idempotency-Key"] = action.key
+        if action.token:
+            headers["Authorization"] = f"Bearer {action.token}"
         try:
             if self.connection is None:
                 self.connection = HTTPConnection("127.0.0.1", self.port, timeout=RESPONSE_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Break the service while clients buy, and check that every response was true.
+"""Break the service while clients buy and sell, and check that every response was true.
 
     python -m tests.faults.crashes [--seed N] [--seconds 90] [--defect NAME]
 
@@ -17,35 +17,50 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Any, NoReturn
+from uuid import UUID
 
 import alembic.command
 from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
 from alchemist import database as db
 from alchemist.cli import verify
+from alchemist.domains.users import token_format
 from alchemist.embedded import EmbeddedPostgres
 from tests import processes
 from tests.faults.chaos import Chaos
 from tests.faults.clients import Client, Shop
-from tests.faults.shop import THREADS, WORKERS, Service
+from tests.faults.purging import Purger
+from tests.faults.shop import ORDER_TTL, THREADS, WORKERS, Service
 
 CLIENTS = 8
-PRODUCTS, STOCK, USES = 12, 100_000, 100_000
+PRODUCTS, STOCK, USES, SELLERS = 12, 100_000, 100_000, 3
 # Sockets, the log, the shared page, and a connection to the database for each thread, twice.
 MAX_FILES = 30 + 4 * THREADS
 CLOSE_TIMEOUT = 15  # seconds, after which unused connections are closed
-DEFECTS = ("no-key", "read-modify-write", "unguarded-coupon")
+DEFECTS = (
+    *("no-key", "read-modify-write", "unguarded-coupon", "stock-returned-twice"),
+    "early-fulfilment",
+)
 
 FILL = """
-    INSERT INTO stores (pk, name, street, zipcode, city, country, currency)
-    SELECT gen_random_uuid(), 'Store', 'Street', '1', 'City', 'Country', 'EUR';
+    INSERT INTO users (pk, email, email_folded, full_name, role)
+    SELECT gen_random_uuid(), email, email, 'Seller', 'merchant'
+    FROM (SELECT n || '@sellers.example' AS email FROM generate_series(1, {sellers}) n) AS emails;
+    INSERT INTO stores (pk, owner_id, name, street, zipcode, city, country, currency)
+    SELECT gen_random_uuid(), pk, 'Store', 'Street', '1', 'City', 'Country', 'EUR' FROM users;
     INSERT INTO products (pk, store_id, currency, name, price, stock)
     SELECT gen_random_uuid(), stores.pk, currency, 'Product ' || n, n * 1.37, {stock}
-    FROM stores, generate_series(1, {products}) n;
+    FROM generate_series(1, {products}) n
+    JOIN (SELECT *, row_number() OVER () AS number FROM stores) AS stores
+        ON number = 1 + n % {sellers};
     INSERT INTO coupons (pk, code, code_folded, init_count, remaining_count, percent_off)
     SELECT gen_random_uuid(), code, code, {uses}, {uses}, 7
     FROM unnest(ARRAY['single', 'orders']) code;
 """
+ADD_TOKEN = text("""
+    INSERT INTO tokens (pk, user_id, label, digest, expires_at)
+    VALUES (gen_random_uuid(), :owner_id, 'Seller', :digest, now() + interval '1 day')
+""")
 # What the service has stored, to be compared with its responses.
 STORED = """
     SELECT
@@ -54,6 +69,12 @@ STORED = """
         (SELECT sum({stock} - stock) FROM products) AS sold,
         (SELECT coalesce(sum(taken), 0) FROM order_items JOIN orders ON orders.pk = order_id
             WHERE status <> 'cancelled') AS taken
+"""
+
+FULFILLED = """
+    SELECT order_id::text, store_id::text, bool_and(fulfilled_at IS NOT NULL) AS all_are,
+        bool_or(fulfilled_at IS NOT NULL) AS some_are
+    FROM order_items GROUP BY order_id, store_id
 """
 
 
@@ -101,21 +122,35 @@ def _run(directory: Path, seed: int, seconds: float, defect: str) -> Iterator[st
         clients = [Client(service.port, seed + n, shop, defect != "no-key") for n in range(CLIENTS)]
         for client in clients:
             client.start()
+        purger = Purger(service.environment, directory, seed)
+        purger.start()
         chaos = Chaos(seed, service, server, service.kill_file)
         chaos.inject_faults(seconds)
         yield from stop_clients(clients)
-        _report(clients, chaos)
+        purger.stop()
         with engine.connect() as connection:
+            yield from purger.unreleased_orders(connection, ORDER_TTL)
+            _report(clients, chaos, purger)
             yield from false_responses(connection, clients)
             yield from _resource_leaks(connection, service)
         yield from broken_invariants(server.url)
 
 
 def open_shop(connection: Connection) -> Shop:
-    connection.execute(text(FILL.format(stock=STOCK, products=PRODUCTS, uses=USES)))
+    sizes = {"stock": STOCK, "products": PRODUCTS, "uses": USES, "sellers": SELLERS}
+    connection.execute(text(FILL.format(**sizes)))
     products = connection.scalars(text("SELECT pk::text FROM products ORDER BY pk")).all()
     coupon = connection.scalar(text("SELECT pk::text FROM coupons WHERE code = 'single'"))
-    return Shop(list(products), coupon, "orders")
+    stores = connection.execute(text("SELECT pk::text, owner_id FROM stores")).all()
+    sellers = {pk: _sign_in(connection, owner_id) for pk, owner_id in stores}
+    return Shop(list(products), coupon, "orders", sellers)
+
+
+def _sign_in(connection: Connection, owner_id: UUID) -> str:
+    """Return a new token of a user."""
+    token = token_format.generate()
+    connection.execute(ADD_TOKEN, {"owner_id": owner_id, "digest": token_format.digest(token)})
+    return token
 
 
 def stop_clients(clients: list[Client]) -> Iterator[str]:
@@ -128,11 +163,12 @@ def stop_clients(clients: list[Client]) -> Iterator[str]:
             yield f"a client got no response: {client.failure}"
 
 
-def _report(clients: list[Client], chaos: Chaos) -> None:
+def _report(clients: list[Client], chaos: Chaos, purger: Purger) -> None:
     actions = [action for client in clients for action in client.actions]
     print(f"actions: {len(actions)}, requests: {sum(action.attempts for action in actions)}")
     responses = Counter(f"{action.kind} {action.status}" for action in actions)
     print(f"responses: {dict(responses.most_common())}")
+    print(f"purges by exit code: {dict(purger.exit_codes)}, {purger.cancelled} orders cancelled")
     print(f"faults: {sum(chaos.injected.values())}, {dict(chaos.injected.most_common())}")
 
 
@@ -151,6 +187,7 @@ def false_responses(connection: Connection, clients: list[Client]) -> Iterator[s
         if action.status not in (200, 201, 409):
             yield f"{action.kind} got {action.status}: {action.response}"
     yield from _lost_changes(connection, actions)
+    yield from _false_fulfilments(connection, clients)
 
 
 def _lost_changes(connection: Connection, actions: list[Any]) -> Iterator[str]:
@@ -158,7 +195,12 @@ def _lost_changes(connection: Connection, actions: list[Any]) -> Iterator[str]:
     heroes = set(connection.scalars(text("SELECT pk::text FROM heroes")))
     rows = connection.execute(text("SELECT pk::text, status FROM orders")).all()
     status = {row.pk: row.status for row in rows}
-    final = {"pay": ("paid", "cancelled"), "cancel": ("cancelled",)}
+    fulfilled = ("partially_fulfilled", "fulfilled")
+    final = {
+        "pay": ("paid", "cancelled", *fulfilled),
+        "cancel": ("cancelled",),
+        "fulfil": fulfilled,
+    }
     for action in actions:
         stored = {"order": status, "hero": heroes}.get(action.kind)
         if stored is not None and action.status == 201 and action.response["pk"] not in stored:
@@ -167,6 +209,24 @@ def _lost_changes(connection: Connection, actions: list[Any]) -> Iterator[str]:
             stored_status = status.get(action.response["pk"])
             if stored_status not in final[action.kind]:
                 yield f"order {action.response['pk']} is {stored_status} after {action.kind}"
+
+
+def _false_fulfilments(connection: Connection, clients: list[Client]) -> Iterator[str]:
+    """Find items that are fulfilled without a response to their seller, or the other way round."""
+    acknowledged = {
+        (action.response["pk"], action.token)
+        for client in clients
+        for action in client.actions
+        if action.kind == "fulfil" and action.status == 200
+    }
+    sellers = clients[0].shop.sellers
+    for row in connection.execute(text(FULFILLED)):
+        is_acknowledged = (row.order_id, sellers[row.store_id]) in acknowledged
+        if (row.all_are, row.some_are) != (is_acknowledged, is_acknowledged):
+            yield (
+                f"order {row.order_id}, store {row.store_id}: the fulfilment was "
+                f"{'' if is_acknowledged else 'not '}acknowledged; stored: {row.some_are}"
+            )
 
 
 def broken_invariants(url: URL) -> Iterator[str]:

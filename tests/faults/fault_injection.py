@@ -5,8 +5,9 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, false, insert, select, text
 from sqlalchemy.orm import Session
 
 from alchemist import database as db
@@ -56,6 +57,11 @@ def _redeem_without_lock(coupon: Coupon, user_id: Any, order_id: Any = None) -> 
     return db.session.execute(insert(ledger).values(**row).returning(ledger.c.pk)).one()
 
 
+def _return_stock_twice(order_id: UUID) -> None:
+    for _ in range(2):
+        return_stock(order_id)
+
+
 def _install_defect(defect: str) -> None:
     """Replace code by code with a race, which the harness must detect."""
     if defect == "read-modify-write":
@@ -64,6 +70,10 @@ def _install_defect(defect: str) -> None:
         orders._lock_coupon = lambda code: _select_without_lock(coupons.by_code(code))
         blueprint.lock_row = _select_without_lock
         coupons.redeem = _redeem_without_lock
+    elif defect == "stock-returned-twice":
+        stock.return_stock = _return_stock_twice
+    elif defect == "early-fulfilment":
+        orders.HAS_UNFULFILLED_ITEMS = select(false())
 
 
 def _kill_after_commit(session: Session) -> None:
@@ -84,6 +94,7 @@ def _kill_worker_if_requested() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+return_stock = stock.return_stock
 store, json_insert.insert_returning_json = json_insert.insert_returning_json, _store_and_kill
 _install_defect(os.environ.get("FAULTS_DEFECT", ""))
 event.listen(db.session.session_factory, "after_commit", _kill_after_commit)

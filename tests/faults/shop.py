@@ -8,6 +8,8 @@ from alchemist.database import PROJECT_ROOT
 from tests.servers import ProductionGunicorn
 
 WORKERS, THREADS = 3, 4
+# Seconds after which an unpaid order expires.
+ORDER_TTL = 3
 # gunicorn handles one SIGHUP after the other, and needs seconds for each.
 STOP_SECONDS = 90
 
@@ -22,6 +24,7 @@ class Service(ProductionGunicorn):
             directory,
             ALCHEMIST_WORKERS=str(WORKERS),
             ALCHEMIST_THREADS=str(THREADS),
+            ALCHEMIST_ORDER_TTL=str(ORDER_TTL),
             FAULTS_KILL_FILE=str(self.kill_file),
             FAULTS_DEFECT=defect,
             PYTHONPATH=str(PROJECT_ROOT),
