@@ -249,7 +249,7 @@ def test_an_error_rolls_back_what_was_written(client, other, monkeypatch):
         )
 
     row = committed(make_ingredient, name="Mandrake")
-    monkeypatch.setattr(service, "update", change_and_refuse)
+    monkeypatch.setattr(db, "update_with_children", change_and_refuse)
     answer = client.patch(f"{URL}/{row.pk}", json={"name": "Sage"}, headers=ANY)
     assert answer.status_code == 409
     assert names(other) == ["Mandrake"]
