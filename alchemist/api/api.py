@@ -147,13 +147,15 @@ def init_app(app: Flask) -> None:
 
 
 def _check_host_and_url() -> None:
-    request.check_host()
-    request.check_url_encoding()
+    current = current_request()
+    current.check_host()
+    current.check_url_encoding()
 
 
 def _answer_server_options() -> Response | None:
     """Answer `OPTIONS *`, which asks about the server as a whole (RFC 9110 §9.3.7)."""
-    if request.method != "OPTIONS" or request.raw_target != "*":
+    current = current_request()
+    if current.method != "OPTIONS" or current.raw_target != "*":
         return None
     rules = current_app.url_map.iter_rules()
     return _no_content_with_allow({method for rule in rules for method in rule.methods or ()})
@@ -161,11 +163,12 @@ def _answer_server_options() -> Response | None:
 
 def _turn_404_without_slash_into_405() -> None:
     """Turn werkzeug's 404 into 405 if the same path with a trailing slash has other methods."""
-    if isinstance(request.routing_exception, NotFound):
-        adapter = current_app.create_url_adapter(request)
-        methods = list(adapter.allowed_methods(f"{request.path}/")) if adapter else []
-        if methods and request.method not in methods:
-            request.routing_exception = MethodNotAllowed(methods)
+    current = current_request()
+    if isinstance(current.routing_exception, NotFound):
+        adapter = current_app.create_url_adapter(current)
+        methods = list(adapter.allowed_methods(f"{current.path}/")) if adapter else []
+        if methods and current.method not in methods:
+            current.routing_exception = MethodNotAllowed(methods)
 
 
 def _reject_ambiguous_slashes() -> None:
@@ -197,8 +200,9 @@ def _drain_body_and_set_headers(response: Response) -> Response:
         response.headers["X-Client-Request-ID"] = current.client_request_id
     if current.trace_context:
         response.headers["traceresponse"] = str(current.trace_context)
-    if not current.is_public:
-        response.headers.setdefault("Cache-Control", "no-store")
+    # `setdefault` and `in` would raise and catch an exception.
+    if not current.is_public and not response.headers.getlist("Cache-Control"):
+        response.headers["Cache-Control"] = "no-store"
     if response.status_code == HTTPStatus.NO_CONTENT:
         del response.headers["Content-Type"]
     return response

@@ -28,7 +28,7 @@ from .operations import (
     lock_and_check_if_match,
 )
 from .query_string import QueryParser
-from .request import JSON, MERGE_PATCH, request
+from .request import JSON, MERGE_PATCH, current_request, request
 from .resource import Resource
 
 View = Callable[..., Any]
@@ -119,12 +119,13 @@ class Blueprint(BaseBlueprint):
 
         def decorator(view: View) -> View:
             def wrapper(self: Any, **path: UUID) -> Response:
+                current = current_request()
                 text_format = preferred_text_format()
                 if text_format:
                     parsed_schema = text_query_schema
                 else:
                     # Two further parameters would make every request slower.
-                    has_projection = projection.may_be_requested(request.query_string)
+                    has_projection = projection.may_be_requested(current.query_string)
                     parsed_schema = projecting_query_schema if has_projection else query_schema
                 values = _parse_list_query(parsed_schema)
                 if values["limit"] > MAX_LIMIT:
@@ -136,7 +137,7 @@ class Blueprint(BaseBlueprint):
                 }
                 rate_limits.shorten_timeout_of_anonymous_searches()
                 # A cursor is valid for one path with one set of filters.
-                list_key = f"{request.path.rstrip('/')} {sorted(filters.items())}"
+                list_key = f"{current.path.rstrip('/')} {sorted(filters.items())}"
                 own_filters = {name: filters[name] for name in filters if name not in ROW_FILTERS}
                 rows = view(self, own_filters, **path)
                 chosen_schema, rows = projection.apply_projection(response_schema, rows, values)
@@ -239,7 +240,7 @@ class Blueprint(BaseBlueprint):
                     path=path,
                     authorize=authorize,
                 )
-                location = f"{request.path.rstrip('/')}/{row.pk}"
+                location = f"{current_request().path.rstrip('/')}/{row.pk}"
                 return representation.to_response(201, Location=location)
 
             headers = openapi.ETAG_HEADERS | openapi.LOCATION_HEADERS

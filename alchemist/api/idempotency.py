@@ -22,7 +22,7 @@ from alchemist.database import Base, CommitMode, fetch_one, session, use_commit_
 from . import database_errors, error_handlers, openapi, problem_codes
 from .json_body import loads_strict
 from .json_values import canonical_json
-from .request import JSON, request
+from .request import JSON, current_request, request
 
 TTL = timedelta(hours=24)
 KEY_PATTERN = re.compile(r"[!-~]{1,255}")
@@ -141,7 +141,7 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
 
     @wraps(view)
     def wrapper(*args: Any, **path: Any) -> Response:
-        key = request.headers.get("Idempotency-Key")
+        key = current_request().headers.get("Idempotency-Key")
         if key is None:
             return view(*args, **path)
         if not KEY_PATTERN.fullmatch(key):

@@ -15,7 +15,7 @@ from . import fields, references
 from .error_details import to_error_details
 from .json_values import is_equal
 from .references import Reference
-from .request import JSON, MERGE_PATCH, Request, request
+from .request import JSON, MERGE_PATCH, Request, current_request
 from .unknown_fields import UnknownFieldLimit
 
 MAX_NESTING = 32
@@ -158,7 +158,7 @@ def load_body(
     `find_errors_against_stored_rows` finds the values that do not fit stored rows; without other
     errors, that is left to the service.
     """
-    body = getattr(schema, "read_body", read_json)(request)
+    body = getattr(schema, "read_body", read_json)(current_request())
     references_found = references.find_visible_references(schema, body)
     if authorize:
         authorize(references_found)

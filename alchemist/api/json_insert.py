@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask import current_app
 from marshmallow import Schema
 from sqlalchemy import (
     CTE,
@@ -32,7 +31,7 @@ from alchemist import database as db
 from . import database_errors
 from .json_select import json_object
 from .references import LookupShape, Reference, build_lookup, lookup_statement, unknown_references
-from .request import request
+from .request import app_extensions, current_request
 from .row_inserts import (
     InsertShape,
     audited_field_names,
@@ -59,13 +58,13 @@ def insert_returning_json(
     Return None if a previous attempt of this request stored the row, and lost its connection
     before the answer arrived.
     """
-    row.pk = request.new_pk
+    row.pk = current_request().new_pk
     values, children = set_or_default_values(row), db.new_children(row)
     lookup = build_lookup(references)
     model: Any = type(row)
     statement = _insert_statement(model, insert_shape([values], children), schema, lookup.shape)
     try:
-        parameters = current_app.extensions["audit"].insert_parameters(row)
+        parameters = app_extensions()["audit"].insert_parameters(row)
         parameters |= {f"inserted_{name}": value for name, value in values.items()}
         parameters |= {name: db.to_json(each) for name, each in children.items()}
         [(body, unknown)] = db.fetch_all(statement, parameters | lookup.parameters)
@@ -106,7 +105,7 @@ def _insert_statement(
     inserted = _parent_insert_cte(db.table(model), names, unknown)
     sources = children_insert_ctes(model, inserted, children)
     fields = audited_field_names(model, (*names, *(key for key, _ in children)))
-    audit = current_app.extensions["audit"].insert_cte(inserted, model.__tablename__, fields)
+    audit = app_extensions()["audit"].insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()
     pairs = null() if unknown is None else _rows_as_json_arrays(unknown)

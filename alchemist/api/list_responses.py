@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 from flask import Response
 
 from .pagination import MAX_TOTAL, TEXT_FORMATS, Page, TextFormat
-from .request import JSON, request
+from .request import JSON, current_request
 from .response import JsonResponse
 
 MEDIA_TYPES = (JSON, *(each.media_type for each in TEXT_FORMATS))
@@ -14,11 +14,12 @@ MEDIA_TYPES = (JSON, *(each.media_type for each in TEXT_FORMATS))
 
 def preferred_text_format() -> TextFormat | None:
     """Return the text format that the client prefers to JSON (RFC 9110 §12.5.1), or None."""
-    if request.headers.get("Accept", "*/*") in ("*/*", JSON):
+    current = current_request()
+    if current.headers.get("Accept", "*/*") in ("*/*", JSON):
         return None
-    qualities = {each: request.accepted_quality(each.media_type) for each in TEXT_FORMATS}
+    qualities = {each: current.accepted_quality(each.media_type) for each in TEXT_FORMATS}
     best = max(TEXT_FORMATS, key=qualities.__getitem__)
-    return best if qualities[best] > request.accepted_quality(JSON) else None
+    return best if qualities[best] > current.accepted_quality(JSON) else None
 
 
 def list_response(page: Page, text_format: TextFormat | None) -> Response:
@@ -33,8 +34,9 @@ def _pagination_headers(page: Page) -> dict[str, str]:
 
     The links are absolute if the URL of the request is known: many clients do not resolve them.
     """
-    url = f"{request.public_origin}{request.path}"
-    query = _remove_cursor(request.query_string)
+    current = current_request()
+    url = f"{current.public_origin}{current.path}"
+    query = _remove_cursor(current.query_string)
     links = [f'<{url}{query and f"?{query}"}>; rel="first"']
     if page.next_cursor:
         links.append(f'<{url}?{query and f"{query}&"}cursor={page.next_cursor}>; rel="next"')

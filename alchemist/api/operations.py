@@ -14,7 +14,7 @@ from alchemist import errors
 from . import etags, fields, json_select, references
 from .json_body import AuthorizeReferences, load_body
 from .json_insert import insert_returning_json
-from .request import request
+from .request import current_request, request
 from .response import JsonResponse
 
 QueryFactory = Callable[..., db.Query]
@@ -95,7 +95,7 @@ def create_row(
     if in_session:
         row = view(*load_body_as_args(request_schema, authorize=authorize), **path)
         return row, get_representation(schema, find(pk=row.pk, **path))
-    query_errors = request.unexpected_parameter_errors()
+    query_errors = current_request().unexpected_parameter_errors()
     body = load_body(
         request_schema or EMPTY_BODY_SCHEMA,
         query_errors=query_errors,

@@ -1,5 +1,6 @@
 """Reads query strings strictly, and reports every error with its parameter."""
 
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from marshmallow import Schema, ValidationError
@@ -37,6 +38,8 @@ class QueryParser(FlaskParser):
         return values
 
 
+# Bounded: flask-smorest makes a schema for each request of some operations.
+@lru_cache(maxsize=256)
 def _repeatable_parameters(schema: Schema) -> list[str]:
     """Return the names of the parameters that may be repeated."""
     return [

@@ -195,7 +195,8 @@ def limit_misses(policy: str, field: str) -> Callable[[View], View]:
 
 def shorten_timeout_of_anonymous_searches() -> None:
     """Limit the time that PostgreSQL may take, if this is a search or count without a token."""
-    if not request.caller.permissions and _has_costly_parameters(request):
+    current = current_request()
+    if not current.caller.permissions and _has_costly_parameters(current):
         deadline.limit_waits(current_app.extensions["anonymous_search_timeout"])
 
 

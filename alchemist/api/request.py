@@ -159,7 +159,7 @@ class Request(flask.Request):
     @property
     def logged_address(self) -> str | None:
         """The client's address for the logs, None unless it is configured."""
-        is_logged = flask.current_app.extensions["log_client_address"]
+        is_logged = app_extensions()["log_client_address"]
         return (self.client_address or None) if is_logged else None
 
     @cached_property

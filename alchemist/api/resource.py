@@ -101,7 +101,7 @@ class Resource(MethodView):
 
         A dry run needs one to roll back.
         """
-        if request.is_dry_run:
+        if current_request().is_dry_run:
             return CommitMode.SESSION
         if method == "get" and not self.reads_primary:
             return CommitMode.AUTOCOMMIT_READ
@@ -155,10 +155,11 @@ def _check_accept(view: Any) -> None:
     """
     if getattr(view, "has_no_content", False):
         return
-    if request.headers.get("Accept", "*/*") in ("*/*", JSON):
+    current = current_request()
+    if current.headers.get("Accept", "*/*") in ("*/*", JSON):
         return
     media_types = getattr(view, "media_types", (JSON,))
-    if not any(map(request.accepted_quality, (*media_types, PROBLEM_JSON))):
+    if not any(map(current.accepted_quality, (*media_types, PROBLEM_JSON))):
         names = " or ".join(media_types)
         raise errors.NotAcceptable(f"The answer is {names}, which the Accept header excludes.")
 
@@ -168,7 +169,7 @@ def _commit_or_roll_back_dry_run(response: ResponseReturnValue) -> ResponseRetur
 
     In a dry run, check what a commit would check, and roll back.
     """
-    if request.is_dry_run:
+    if current_request().is_dry_run:
         session.flush()
         session.execute(CHECK_DEFERRED_CONSTRAINTS)
         session.rollback()

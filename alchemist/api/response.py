@@ -1,5 +1,6 @@
 """The response to a successful request."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flask import Response
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 class JsonResponse(Response):
     """A response with a JSON text. Its headers must be complete, and in ASCII."""
 
-    default_mimetype = JSON
+    def __init__(
+        self, body: str | bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> None:
+        # Without a type, werkzeug would raise and catch an exception to look for it.
+        super().__init__(body, status, headers, content_type=JSON)
 
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
         """Return the headers as they are; werkzeug would copy, complete and encode them."""

@@ -9,6 +9,7 @@ from werkzeug.http import http_date
 from werkzeug.routing import BaseConverter
 
 from alchemist.api.error_handlers import http_exception_to_api_error
+from alchemist.api.request import current_request
 
 from . import DEPRECATION_DATE, PREFIX
 from .fields import UUID_PATTERN
@@ -40,12 +41,12 @@ def init_app(app: Flask, sunset: date | None) -> None:
 
 
 def _is_v1() -> bool:
-    return f"{request.path}/".startswith(f"{PREFIX}/")
+    return f"{current_request().path}/".startswith(f"{PREFIX}/")
 
 
 def _raise_routing_error() -> None:
     """Raise the routing error with the phrase of its status as detail, as the v1 services did."""
-    exception = request.routing_exception
+    exception = current_request().routing_exception
     if _is_v1() and isinstance(exception, HTTPException):
         error = http_exception_to_api_error(exception)
         error.detail = exception.name

@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeEngine
 from uuid_utils.compat import uuid7
 
 from alchemist import database as db
-from alchemist.api.request import request
+from alchemist.api.request import current_request
 from alchemist.database import Versioned
 
 from .models import AuditEntry
@@ -163,15 +163,16 @@ def _value_as_text(values: Sequence[Any]) -> str | None:
 
 def current_actor_values() -> dict[str, Any]:
     """Return who makes the change: the caller of the request, or else a command's user."""
-    if not has_request_context() or request.is_command:
+    current = current_request() if has_request_context() else None
+    if current is None or current.is_command:
         return dict.fromkeys(ACTOR_TYPES) | {"os_user": _os_user_name()}
-    caller = request.caller
+    caller = current.caller
     return {
         "user_id": caller.user_id,
         "token_id": caller.token_id,
-        "request_id": request.id,
-        "client_request_id": request.client_request_id,
-        "client_address": request.logged_address,
+        "request_id": current.id,
+        "client_request_id": current.client_request_id,
+        "client_address": current.logged_address,
         "os_user": None,
     }
 

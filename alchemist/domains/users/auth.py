@@ -7,7 +7,7 @@ from os import urandom
 from time import monotonic
 from uuid import UUID
 
-from flask import Flask, current_app
+from flask import Flask
 from sqlalchemy import and_, bindparam, event, func, select
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
@@ -15,7 +15,7 @@ from alchemist import config, errors
 from alchemist import database as db
 from alchemist.api import rate_limits, references
 from alchemist.api.rate_limits import FAILED_AUTHENTICATIONS, current_limiter
-from alchemist.api.request import request
+from alchemist.api.request import app_extensions, current_request, request
 
 from . import last_use, open_access, permissions, token_format
 from .models import Token, User
@@ -45,7 +45,7 @@ class Caller:
         if permission is None:
             return
         if permission in self.permissions:
-            request.used_permissions.add(permission)
+            current_request().used_permissions.add(permission)
             return
         if self is ANONYMOUS:
             raise errors.Unauthorized("Send a valid bearer token.", headers=CHALLENGE)
@@ -106,28 +106,30 @@ def authenticate() -> Caller:
 
     With open access a caller without a token has all permissions; a token that is sent counts.
     """
-    if not current_app.extensions["open_access"]:
+    if not app_extensions()["open_access"]:
         return _authenticate_by_token()
     open_access.require_local_request()
-    return _authenticate_by_token() if "Authorization" in request.headers else OPEN_ACCESS_CALLER
+    has_token = "Authorization" in current_request().headers
+    return _authenticate_by_token() if has_token else OPEN_ACCESS_CALLER
 
 
 def _authenticate_by_token() -> Caller:
-    header = request.headers.get("Authorization")
+    current = current_request()
+    header = current.headers.get("Authorization")
     if header is None:
         return ANONYMOUS
     scheme, _, token = header.partition(" ")
     if scheme.lower() == "bearer":
         digest = token_format.digest(token.strip())
         if caller := _cached_caller(digest):
-            request.is_caller_cached = True
+            current.is_caller_cached = True
             return caller
         if token_format.is_well_formed(token.strip()):
             current_limiter().count_or_raise(
                 FAILED_AUTHENTICATIONS, rate_limits.client_address_or_network(), 0
             )
             if caller := _authenticate_by_digest(digest):
-                request.is_caller_cached = False
+                current.is_caller_cached = False
                 return caller
     current_limiter().count_or_raise(
         FAILED_AUTHENTICATIONS, rate_limits.client_address_or_network()
@@ -222,7 +224,7 @@ def _invalidate_caches_if_flagged(session: Session, transaction: SessionTransact
 
 def latest_token_expiry() -> datetime:
     """Return when a token that this request makes must end: with the caller's at the latest."""
-    latest: datetime = datetime.now(UTC) + current_app.extensions["max_token_ttl"]
+    latest: datetime = datetime.now(UTC) + app_extensions()["max_token_ttl"]
     return min(latest, request.caller.token_expires_at or latest)
 
 

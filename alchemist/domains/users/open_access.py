@@ -1,9 +1,7 @@
 """Restricts open access to requests from this machine, which no other site has caused."""
 
-from flask import current_app
-
 from alchemist import config, errors
-from alchemist.api.request import request
+from alchemist.api.request import app_extensions, current_request
 from alchemist.api.trusted_proxies import is_forwarded
 
 
@@ -13,11 +11,12 @@ def require_local_request() -> None:
     Against DNS rebinding the Host must be a loopback name too. Requests that a page of another
     site sends (cross-site request forgery) and those that a proxy forwards are rejected.
     """
+    current = current_request()
     # A unix socket has no peer address.
-    is_local = not request.remote_addr or config.is_loopback(request.remote_addr)
-    hosts = (request.host, request.authority)
+    is_local = not current.remote_addr or config.is_loopback(current.remote_addr)
+    hosts = (current.host, current.authority)
     has_local_host = all(config.is_loopback(config.host_without_port(host)) for host in hosts)
-    if not (is_local and has_local_host) or _is_cross_site() or is_forwarded(request.environ):
+    if not (is_local and has_local_host) or _is_cross_site() or is_forwarded(current.environ):
         raise errors.Forbidden("Open access is limited to this machine.", code="not-local")
 
 
@@ -26,10 +25,11 @@ def _is_cross_site() -> bool:
 
     A page on another port of this machine is of another origin too, unless CORS is configured.
     """
-    if request.method in ("GET", "HEAD"):
+    current = current_request()
+    if current.method in ("GET", "HEAD"):
         return False
-    origin = request.headers.get("Origin")
+    origin = current.headers.get("Origin")
     if origin is None:
-        return request.headers.get("Sec-Fetch-Site") == "cross-site"
-    own = f"{request.scheme}://{request.host}"
-    return origin.lower() != own.lower() and origin not in current_app.extensions["cors_origins"]
+        return current.headers.get("Sec-Fetch-Site") == "cross-site"
+    own = f"{current.scheme}://{current.host}"
+    return origin.lower() != own.lower() and origin not in app_extensions()["cors_origins"]
