@@ -50,6 +50,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     }
     if not wrong or ParameterLocation.BODY in wrong:
         _use_matching_etag(case.headers)
+    if ParameterLocation.QUERY not in wrong:
+        _request_all_members(case.query)
     if not wrong:
         case.body = _without_read_only(case.operation.method, _make_visible(case.body))
         # A batch of one: two entries could have the same unique value.
@@ -64,7 +66,6 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         _use_existing_key(base, case.path_parameters)
         _use_valid_cursor(base + case.formatted_path, case.query)
         _use_start_of_feed(case.query)
-        _request_all_members(case.query)
         _use_new_key(case.headers)
         _use_valid_position(case.headers)
 
