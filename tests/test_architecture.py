@@ -63,7 +63,7 @@ LAYERS: dict[str, list[str]] = {
         *(
             "derived_columns",
             "models",
-            "child_inserts",
+            "child_rows",
             "statement_spans",
             "queries",
             "replicas",
@@ -178,6 +178,7 @@ LAYERS: dict[str, list[str]] = {
     "embedded": ["spawn", "data_directory", "postgres"],
     "cli": [
         "output",
+        "signals",
         "dev_server",
         "parent_bound_worker",
         "errors",
@@ -426,7 +427,7 @@ WRITES = {
     "alchemist.api.row_inserts": (1, "rows of json_insert and bulk_write"),
     "alchemist.cli.purge": (1, "expired rows, which nobody changes"),
     "alchemist.cli.sample_data.__init__": (2, "it has entries of its own"),
-    "alchemist.database.child_inserts": (1, "the entry of the parent"),
+    "alchemist.database.child_rows": (1, "the entry of the parent"),
     "alchemist.database.deferred_writes": (1, "mark_modified(parent)"),
     "alchemist.domains.audit.listeners": (1, "the entries themselves"),
     "alchemist.domains.coupons.service": (4, "queue_audit_entry for coupon and redemption"),

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from alchemist import config, embedded
 
 from . import dev_server, errors, migrations, target_database, tokens
 from .output import echo
+from .signals import termination_like_ctrl_c
 
 
 @click.command()
@@ -38,8 +38,12 @@ def dev(host: str | None, port: int | None, data: Path | None, closed: bool, rel
     Example:
         alchemist dev --port 8080 --data ~/apothecary
     """
-    _handle_termination_like_ctrl_c()
-    with suppress(KeyboardInterrupt), errors.report_expected_errors(), ExitStack() as stack:
+    with (
+        suppress(KeyboardInterrupt),
+        termination_like_ctrl_c(),
+        errors.report_expected_errors(),
+        ExitStack() as stack,
+    ):
         server = target_database.load_dotenv_and_choose_server(data)
         bind = os.environ.get("ALCHEMIST_BIND", config.Settings.bind)
         host, port = dev_server.choose_address(host, port, bind)
@@ -66,13 +70,6 @@ def dev(host: str | None, port: int | None, data: Path | None, closed: bool, rel
 
 def _print_step(step: str) -> None:
     echo(f"{step} …")
-
-
-def _handle_termination_like_ctrl_c() -> None:
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        # `nohup` ignores SIGHUP; keep it ignored.
-        if signal.getsignal(signum) == signal.SIG_DFL:
-            signal.signal(signum, signal.default_int_handler)
 
 
 def _load_settings(

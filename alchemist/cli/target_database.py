@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from alchemist import config, embedded
 from alchemist import database as db
 
 from . import migrations
+from .signals import termination_like_ctrl_c
 
 DEFAULT_DATA = Path(".alchemist")
 
@@ -53,7 +54,8 @@ def running_database(
     """Yield a running database; start the embedded PostgreSQL for the time if needed.
 
     Only a command that `creates` starts on a new data directory. Raise ClickException unless the
-    database is at the latest revision, or the command `migrates` it.
+    database is at the latest revision, or the command `migrates` it. SIGTERM ends the block as
+    Ctrl-C does.
     """
     server = load_dotenv_and_choose_server(data)
     if server and not (creates or server.directory.has_cluster()):
@@ -62,8 +64,9 @@ def running_database(
             "directory with --data, or create one with `alchemist dev`."
         )
     settings = load_settings(server)
-    try:
+    with termination_like_ctrl_c(), ExitStack() as stack:
         if server:
+            stack.callback(server.stop)
             settings = replace(settings, database_url=_start_or_reuse(server))
         url = settings.database_url
         if not migrates:
@@ -71,9 +74,6 @@ def running_database(
         yield TargetDatabase(
             settings, describe_location(url, server), is_embedded=server is not None
         )
-    finally:
-        if server:
-            server.stop()
 
 
 def load_settings(server: embedded.EmbeddedPostgres | None) -> config.Settings:

@@ -2,18 +2,21 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import database as db
 from alchemist.api.pagination import MAX_TEXT_LIMIT, TEXT_FORMATS
 from alchemist.api.pagination.text_formats import CSV
 from alchemist.cli import export, main
 from alchemist.cli.operations import LISTS
+from tests.concurrency import await_a_waiter
 
 FORMATS = {each.name: each.media_type for each in TEXT_FORMATS}
 
@@ -144,6 +147,25 @@ def test_the_progress_is_on_the_terminal_only(filled):
     assert done.stdout == run("stores")
     quiet = subprocess.run(command, capture_output=True, check=True, timeout=60)
     assert (quiet.stdout, quiet.stderr) == (done.stdout, b"")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_no_part_of_a_file(filled, module_database, tmp_path, signum):
+    output = tmp_path / "stores.csv"
+    output.write_bytes(b"before")
+    command = [sys.executable, "-m", "alchemist.cli", "export", "stores", "--output", str(output)]
+    engine = create_engine(module_database, poolclass=NullPool)
+    # The export waits for the table.
+    with engine.connect() as connection, connection.begin():
+        connection.execute(text("LOCK TABLE stores"))
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            await_a_waiter(connection)
+            assert len(os.listdir(tmp_path)) == 2
+            process.send_signal(signum)
+            _, messages = process.communicate(timeout=10)
+    assert (process.returncode, messages.strip()) == (1, b"Aborted!")
+    assert os.listdir(tmp_path) == ["stores.csv"]
+    assert output.read_bytes() == b"before"
 
 
 def test_an_unknown_list_is_an_error():
