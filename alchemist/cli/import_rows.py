@@ -29,6 +29,8 @@ from .progress import progress
 from .target_database import data_option, running_database
 
 MAX_ERRORS = 100
+# Entries of chunks that conflict, which are kept in memory until the end.
+MAX_POSTPONED = 10_000
 READERS = {"csv": read_csv, "ndjson": read_ndjson}
 NDJSON_SUFFIXES = (".ndjson", ".jsonl", ".json")
 
@@ -139,17 +141,39 @@ def _read_chunks(
 
 
 def _store_chunks(run: Import, chunks: Iterator[list[TextEntry]]) -> None:
+    """Store the entries; those of chunks that conflict at the end, as one set.
+
+    Another chunk may give up the values that a chunk needs.
+    """
+    postponed: list[TextEntry] = []
     for chunk in chunks:
+        is_postponable = run.operation.update and len(postponed) < MAX_POSTPONED
         try:
-            with db.session.begin_nested(), add_lines_to_errors(chunk):
-                stored = store_entries(run.operation, [entry.body for entry in chunk])
-        except (Conflict, Forbidden, UnprocessableContent) as error:
-            # The entries of other chunks are checked, too.
+            _store(run, chunk)
+        except Conflict as error:
+            if is_postponable:
+                postponed += chunk
+            else:
+                run.add_errors(error)
+    if postponed:
+        try:
+            _store(run, postponed)
+        except Conflict as error:
             run.add_errors(error)
-        else:
-            run.created_count += stored.created_count
-            run.existing_count += len(chunk) - stored.created_count
-            _add_errors_of_repeated_rows(run, chunk, stored.rows)
+
+
+def _store(run: Import, entries: list[TextEntry]) -> None:
+    """Store entries, or add their errors, so that all entries are checked; raise Conflict."""
+    try:
+        with db.session.begin_nested(), add_lines_to_errors(entries):
+            stored = store_entries(run.operation, [entry.body for entry in entries])
+    except (Forbidden, UnprocessableContent) as error:
+        run.add_errors(error)
+    else:
+        run.created_count += stored.created_count
+        run.existing_count += len(entries) - stored.created_count
+        _add_errors_of_repeated_rows(run, entries, stored.rows)
+    finally:
         db.session.expunge_all()
 
 

@@ -146,6 +146,32 @@ def test_rows_are_updated_by_their_references(run, rows):
     ]
 
 
+@pytest.mark.parametrize(("first", "second"), [(3, 700), (499, 500)])
+def test_rows_exchange_their_references_wherever_they_are(run, rows, first, second):
+    assert run("ingredients", "name,reference\n" + "".join(f"n,{n}\n" for n in range(1100)))[0] == 0
+    lines = export("ingredients").splitlines()
+    exported = [json.loads(line) for line in lines]
+    exported[first]["reference"] = str(second)
+    exported[second]["reference"] = str(first)
+    content = "\n".join(map(json.dumps, exported))
+    code, output = run("ingredients", content, "--on-conflict", "update", name="rows.ndjson")
+    assert (code, output.splitlines()[-1]) == (0, "Stored 0 new rows, and 1100 that existed.")
+    stored = [json.loads(line)["reference"] for line in export("ingredients").splitlines()]
+    assert stored == [each["reference"] for each in exported]
+    assert rows("SELECT count(*) FROM audit_log WHERE action = 'update'") == [(2,)]
+
+
+def test_a_reference_that_no_row_gives_up_is_a_conflict_with_its_line(run, rows):
+    assert run("ingredients", "name,reference\n" + "".join(f"n,{n}\n" for n in range(600)))[0] == 0
+    keys = [json.loads(line)["pk"] for line in export("ingredients").splitlines()]
+    content = f"pk,reference\n{keys[0]},599\n" + "".join(f"{key},\n" for key in keys[1:599])
+    code, output = run("ingredients", content, "--on-conflict", "update")
+    assert code == 1
+    assert "1 errors" in output
+    assert "line 2, column 2, reference: " in output
+    assert 'It is "599".' in output
+
+
 def test_a_row_is_imported_once(run, rows):
     content = "name,reference\n" + "".join(f"n,{number}\n" for number in range(500)) + "m,7\n"
     code, output = run("ingredients", content, "--on-conflict", "update")
