@@ -1,6 +1,6 @@
 """Representations that a client chooses: some members (`fields`), and referred rows (`expand`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -57,7 +57,8 @@ def with_projection_parameters(query: type[QuerySchema], schema: type[Schema]) -
         data_key="fields",
         metadata={
             "description": "The members that the answer has, whatever its schema requires; those "
-            "of nested objects after a dot. Its `ETag` does not fit `If-Match`.",
+            "of nested objects after a dot. Its `ETag` does not fit `If-Match`."
+            + (_expansion_rule(schema, expansions) if expansions else ""),
             "examples": [["pk"]],
         },
     )
@@ -84,6 +85,18 @@ def with_projection_parameters(query: type[QuerySchema], schema: type[Schema]) -
     check = validates_schema(check_members)
     parameters = {"members": members, "expand": expand, "check_members": check}
     return type(query.__name__, (query,), parameters)
+
+
+def _expansion_rule(schema: type[Schema], expansions: Sequence[str]) -> str:
+    """Return the sentence of the documentation of `fields` on members of referred rows."""
+    always = _member_names(project(schema, None, frozenset()))
+    exceptions = [name for name in always if name.rpartition(".")[0] in expansions]
+    rule = f" The members of {_in_code(expansions)} need the name of that row in `expand`, too"
+    return f"{rule}, except {_in_code(exceptions)}." if exceptions else f"{rule}."
+
+
+def _in_code(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def may_be_requested(query_string: bytes) -> bool:

@@ -303,3 +303,18 @@ def test_a_seller_sees_neither_the_buyer_nor_the_hero_nor_items_of_others(client
 def test_the_caches_of_projections_are_bounded():
     caches = (projection.project, json_select.select_json, page._page_statement)
     assert all(cache.cache_info().maxsize <= 256 for cache in caches)
+
+
+def test_the_document_says_which_fields_need_expand(client):
+    paths = client.get("/api/v2/openapi.json").json["paths"]
+    for path, needed in {
+        "/api/v2/products": "`store`, `potion` need the name of that row in `expand`, too, except "
+        "`store.pk`, `store.name`.",
+        "/api/v2/orders": "`user`, `hero`, `items.product`, `items.store` need the name",
+    }.items():
+        parameters = paths[path]["get"]["parameters"]
+        [fields] = [each for each in parameters if each.get("name") == "fields"]
+        assert needed in fields["description"]
+    parameters = paths["/api/v2/ingredients"]["get"]["parameters"]
+    [fields] = [each for each in parameters if each.get("name") == "fields"]
+    assert "expand" not in fields["description"]
