@@ -33,9 +33,10 @@ from .json_select import json_object
 from .references import LookupShape, Reference, build_lookup, lookup_statement, unknown_references
 from .request import app_extensions, current_request
 from .row_inserts import (
+    InsertShape,
     audited_field_names,
     children_insert_ctes,
-    column_names,
+    insert_shape,
     set_or_default_values,
 )
 
@@ -61,13 +62,11 @@ def insert_returning_json(
     values, children = set_or_default_values(row), db.new_children(row)
     lookup = build_lookup(references)
     model: Any = type(row)
-    statement = _insert_statement(
-        model, column_names([values]), tuple(children), schema, lookup.shape
-    )
+    statement = _insert_statement(model, insert_shape([values], children), schema, lookup.shape)
     try:
         parameters = app_extensions()["audit"].insert_parameters(row)
         parameters |= {f"inserted_{name}": value for name, value in values.items()}
-        parameters |= {name: db.to_json([each]) for name, each in children.items()}
+        parameters |= {name: db.to_json(each) for name, each in children.items()}
         [(body, unknown)] = db.fetch_all(statement, parameters | lookup.parameters)
     except IntegrityError as error:
         if not _was_inserted_before(model, row.pk, error):
@@ -99,16 +98,13 @@ def _select_and_lock_pk(model: Any) -> Select[Any]:
 
 @cache
 def _insert_statement(
-    model: Any,
-    names: tuple[str, ...],
-    children: tuple[str, ...],
-    schema: Schema,
-    lookup: LookupShape,
+    model: Any, shape: InsertShape, schema: Schema, lookup: LookupShape
 ) -> Select[Any]:
+    (_, names), *children = shape
     unknown = _unknown_keys_cte(lookup)
     inserted = _parent_insert_cte(db.table(model), names, unknown)
     sources = children_insert_ctes(model, inserted, children)
-    fields = audited_field_names(model, (*names, *children))
+    fields = audited_field_names(model, (*names, *(key for key, _ in children)))
     audit = app_extensions()["audit"].insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()

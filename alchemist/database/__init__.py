@@ -1,11 +1,6 @@
 """PostgreSQL, without HTTP and without any domain."""
 
-from .child_inserts import (
-    child_values,
-    children_of_relationship,
-    new_children,
-    set_new_children,
-)
+from .child_rows import new_children, set_new_children
 from .constraints import (
     ConstraintError,
     check,
@@ -35,7 +30,6 @@ from .session import (
     configure_engines,
     current_engines,
     delete,
-    execute_compiled,
     fetch_all,
     fetch_autocommit,
     fetch_one,
@@ -79,8 +73,6 @@ __all__ = [
     "check",
     "check_queries",
     "child_rows",
-    "child_values",
-    "children_of_relationship",
     "configure_engines",
     "constraint_errors_by_name",
     "constraint_info",
@@ -90,7 +82,6 @@ __all__ = [
     "delete",
     "derived_value",
     "drop_invisible_except_spaces",
-    "execute_compiled",
     "fetch_all",
     "fetch_autocommit",
     "fetch_one",

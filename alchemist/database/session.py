@@ -16,7 +16,7 @@ from alchemist import errors
 from alchemist.config import Settings
 
 from . import autocommit, statement_times
-from .child_inserts import children_of_relationship, insert_children_statement, new_children
+from .child_rows import children_of_relationship, insert_from_json_statement, new_children
 from .engines import create_transaction_and_autocommit_engines
 from .json_rows import to_json
 from .models import Base, Versioned
@@ -96,17 +96,6 @@ def _fetch_from_primary(statement: Executable, parameters: Parameters) -> Sequen
     if _mode.current is CommitMode.SESSION:
         return session.execute(statement, parameters).all()
     return fetch_autocommit(statement, parameters)
-
-
-def execute_compiled(statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-    """Return the rows of a cached statement, run in the transaction of the session.
-
-    SQLAlchemy takes longer to find its own compilation of a large statement than to run it.
-    """
-    sql, literals, converters, _prepare, _binary = autocommit.compile_cached(statement)
-    converted = {name: convert(parameters[name]) for name, convert in converters.items()}
-    values = literals | dict(parameters) | converted
-    return session.connection().exec_driver_sql(sql, values).all()
 
 
 class CommitMode(Enum):
@@ -192,8 +181,8 @@ def insert(row: Entity) -> Entity:
     session.add(row)
     session.flush()
     for name, children in new_children(row).items():
-        statement = insert_children_statement(children_of_relationship(row.__class__, name))
-        session.execute(statement, {"new": to_json([children])})
+        statement = insert_from_json_statement(children_of_relationship(type(row), name).table)
+        session.execute(statement, {"new": to_json(children)})
     return row
 
 

@@ -83,7 +83,7 @@ def test_what_is_answered_is_what_is_stored(client):
 def test_the_audit_entry_has_the_user_and_the_sent_fields(client):
     headers = {"X-Request-ID": "mine"}
     made = client.post("/api/v2/potions", json=potion(make_ingredient()), headers=headers).json
-    [entry] = client.get(f"/api/v2/audit?pk={made['pk']}").json
+    [entry] = client.get(f"/api/v2/audit?resource_pk={made['pk']}").json
     assert entry["action"] == "create"
     assert entry["resource"] == "potions"
     assert entry["fields"] == ["description", "ingredients", "name"]

@@ -45,10 +45,16 @@ class Position(NamedTuple):
     @classmethod
     def parse(cls, cursor: str) -> Self:
         """Return the position that a `next` link named; raise BadRequest for any other text."""
+        if cursor == START:
+            return cls(0)
         match = POSITION_PATTERN.fullmatch(cursor)
-        if cursor != START and match is None:
+        if match is None:
             raise _invalid_cursor_error()
-        return cls(*(int(number) for number in match.groups() if number)) if match else cls(0)
+        position = cls(*(int(number) for number in match.groups() if number))
+        is_window = position.until is None or position.since < position.until
+        if str(position) != cursor or not is_window or (position.until and not position.sequence):
+            raise _invalid_cursor_error()
+        return position
 
 
 class Changes(NamedTuple):

@@ -1,5 +1,8 @@
 """The table of the audit log."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, Identity, Index, Sequence, String, text
@@ -57,3 +60,12 @@ class AuditEntry(Versioned, Base):
         Index(None, "sequence"),
         Index(None, "transaction_id"),
     )
+
+
+def audited_resources() -> list[str]:
+    """Return the names of all resources whose changes are in the log: their tables."""
+    domains = import_module("alchemist.domains")
+    for package in iter_modules(domains.__path__):
+        import_module(f"alchemist.domains.{package.name}.models")
+    models: list[Any] = [each for each in Versioned.__subclasses__() if each is not AuditEntry]
+    return sorted(each.__tablename__ for each in models)

@@ -2,16 +2,39 @@
 
 from typing import ClassVar
 
-from alchemist.api.fields import Enum, List, Nested, Pk, QueryInteger, Schema, Text, UtcDateTime
+from alchemist.api.fields import (
+    Enum,
+    List,
+    Nested,
+    Pk,
+    QueryDateTime,
+    QueryInteger,
+    Schema,
+    Text,
+    UtcDateTime,
+)
 from alchemist.api.pagination import ListQuerySchema, Sort
 from alchemist.domains.users.schemas import EXPANDED_USER
 
-from .models import ACTIONS, AuditEntry
+from .models import ACTIONS, AuditEntry, audited_resources
 
 # Rows of the sample data: an entry, the hero that was renamed, and the user who did it.
 EXAMPLE_PK = "0195b42d-c230-726e-b641-72b4f0d0362e"
 EXAMPLE_HERO_PK = "0195a0bd-2cad-7a4a-8f11-e3187caed144"
 EXAMPLE_USER_PK = "019597a6-aade-78c4-8385-4a9a2a2ea2c9"
+RESOURCES = audited_resources()
+
+
+class ResourceFilter(Enum):
+    """The filter of the audit log and of the feed by the resource of the changed rows."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            *RESOURCES,
+            name="AuditedResource",
+            example="heroes",
+            description="Changes of rows of this resource.",
+        )
 
 
 class ChangeSchema(Schema):
@@ -40,8 +63,12 @@ class AuditEntrySchema(Schema):
     expandable: ClassVar = {"user": EXPANDED_USER}
 
     pk = Pk(dump_only=True, example=EXAMPLE_PK)
-    resource = Text(
-        max=63, dump_only=True, example="heroes", description="The resource of the changed row."
+    resource = Enum(
+        *RESOURCES,
+        name="AuditedResource",
+        dump_only=True,
+        example="heroes",
+        description="The resource of the changed row.",
     )
     resource_pk = Pk(
         dump_only=True, example=EXAMPLE_HERO_PK, description="The `pk` of the changed row."
@@ -113,13 +140,15 @@ class AuditEntrySchema(Schema):
 
 
 class AuditListQuery(ListQuerySchema):
-    class Meta(ListQuerySchema.Meta):
-        # Entries never change.
-        exclude = ("updated_after",)
-
     sort = Sort(AuditEntry.pk, AuditEntry.created_at)
-    resource = Text(max=63, example="heroes", description="Changes of rows of this resource.")
-    pk = Pk(example=EXAMPLE_HERO_PK, description="Changes of the row with this `pk`.")
+    resource = ResourceFilter()
+    resource_pk = Pk(example=EXAMPLE_HERO_PK, description="Changes of the row with this `pk`.")
+    # Entries never change, and are sorted by their creation.
+    updated_after = QueryDateTime(
+        attribute="created_after",
+        description="Changes that were made at this time or later.",
+        example="2026-01-01T00:00:00.000000+00:00",
+    )
     user_id = Pk(example=EXAMPLE_USER_PK, description="Changes by this user.")
 
 
@@ -137,7 +166,7 @@ class ChangeQuery(Schema):
         "change that the feed has. Without it, the feed begins now.",
         example="start",
     )
-    resource = Text(max=63, example="heroes", description="Changes of rows of this resource.")
+    resource = ResourceFilter()
     limit = QueryInteger(
         min=1, max=1000, load_default=100, description="The maximum number of changes."
     )

@@ -1,5 +1,6 @@
 """Queries of the audit log."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,13 @@ def by_pk(pk: UUID) -> Select[Any]:
 
 @db.cached_query
 def list_query(
-    *, resource: str | None = None, pk: UUID | None = None, user_id: UUID | None = None
+    *,
+    resource: str | None = None,
+    resource_pk: UUID | None = None,
+    user_id: UUID | None = None,
+    created_after: datetime | None = None,
 ) -> Select[Any]:
-    return db.select_where(AuditEntry, resource=resource, resource_pk=pk, user_id=user_id)
+    query = db.select_where(AuditEntry, resource=resource, resource_pk=resource_pk, user_id=user_id)
+    if created_after is not None:
+        query = query.where(AuditEntry.created_at >= created_after)
+    return query

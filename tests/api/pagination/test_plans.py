@@ -186,6 +186,7 @@ LED = {
     f"coupons/{HALF}/redemptions?sort=created_at": "redemptions_coupon_id_created_at_pk_idx",
     f"coupons/{HALF}/redemptions?sort=-updated_at": "redemptions_coupon_id_updated_at_pk_idx",
     f"audit?user_id={HALF}": "audit_log_user_id_pk_idx",
+    "audit?updated_after=2100-01-01T00:00:00Z": "audit_log_created_at_pk_idx",
 }
 
 

@@ -30,7 +30,7 @@ def test_an_entry_has_the_row_the_fields_the_caller_and_the_request(
     created = client_with_auth.post(
         "/api/v2/ingredients", json={"name": "Mandrake"}, headers=headers
     )
-    [entry] = list_entries(pk=created.json["pk"])
+    [entry] = list_entries(resource_pk=created.json["pk"])
     assert {
         name: entry[name] for name in entry if name not in ("pk", "created_at", "updated_at")
     } == {
@@ -50,7 +50,7 @@ def test_an_entry_has_the_row_the_fields_the_caller_and_the_request(
 
 def test_the_request_id_is_that_of_the_response(client_with_auth, admin, list_entries):
     created = client_with_auth.post("/api/v2/ingredients", json={"name": "Mandrake"}, headers=admin)
-    [entry] = list_entries(pk=created.json["pk"])
+    [entry] = list_entries(resource_pk=created.json["pk"])
     assert entry["request_id"] == created.headers["X-Request-ID"]
 
 
@@ -60,7 +60,7 @@ def test_a_row_has_entries_from_its_creation_to_its_deletion(client_with_auth, a
     client_with_auth.patch(url, json={"role": "tank", "nickname": "Fern"}, headers=admin | ANY)
     client_with_auth.patch(url, json={"role": None}, headers=admin | ANY)
     client_with_auth.delete(url, headers=admin | ANY)
-    assert actions_and_fields(list_entries(resource="heroes", pk=created.json["pk"])) == [
+    assert actions_and_fields(list_entries(resource="heroes", resource_pk=created.json["pk"])) == [
         ("create", ["nickname", "user_id"]),
         ("update", ["nickname", "role"]),
         ("update", ["role"]),
@@ -74,7 +74,7 @@ def test_an_entry_has_the_names_of_fields_and_not_their_values(
     user = make_user()
     change = {"email": "secret@alchemist.example", "full_name": "Secret", "role": "merchant"}
     client_with_auth.patch(f"/api/v2/users/{user.pk}", json=change, headers=admin | ANY)
-    matches = list_entries(resource="users", pk=str(user.pk))
+    matches = list_entries(resource="users", resource_pk=str(user.pk))
     assert actions_and_fields(matches)[-1] == ("update", ["email", "full_name", "role"])
     assert "secret" not in str(matches).lower()
 
@@ -85,7 +85,7 @@ def test_a_token_has_entries_too(client_with_auth, caller, list_entries):
         f"/api/v2/users/{user.pk}/tokens", json={"label": "T"}, headers=headers
     )
     client_with_auth.delete(created.location, headers=headers)
-    matches = actions_and_fields(list_entries(resource="tokens", pk=created.json["pk"]))
+    matches = actions_and_fields(list_entries(resource="tokens", resource_pk=created.json["pk"]))
     assert [action for action, _ in matches] == ["create", "update"]
     assert matches[1] == ("update", ["revoked_at"])
 
@@ -96,15 +96,15 @@ def test_tokens_that_are_deleted_with_their_user_have_entries(
     user = make_user()
     token, _ = users.issue_token(user, ADMIN, label="Test")
     client_with_auth.delete(f"/api/v2/users/{user.pk}", headers=admin | ANY)
-    assert actions_and_fields(list_entries(pk=str(user.pk)))[-1] == ("delete", [])
-    assert actions_and_fields(list_entries(pk=str(token.pk)))[-1] == ("delete", [])
+    assert actions_and_fields(list_entries(resource_pk=str(user.pk)))[-1] == ("delete", [])
+    assert actions_and_fields(list_entries(resource_pk=str(token.pk)))[-1] == ("delete", [])
 
 
 def test_anonymising_twice_is_one_entry(client_with_auth, admin, list_entries):
     user = make_user()
     for _ in range(2):
         client_with_auth.post(f"/api/v2/users/{user.pk}/anonymise", headers=admin)
-    matches = actions_and_fields(list_entries(pk=str(user.pk)))
+    matches = actions_and_fields(list_entries(resource_pk=str(user.pk)))
     assert matches == [("create", ["email", "full_name"]), ("update", ["email", "full_name"])]
 
 
@@ -114,7 +114,7 @@ def test_anonymising_twice_is_one_entry(client_with_auth, admin, list_entries):
 def test_a_new_potion_is_one_entry(client_with_auth, admin, list_entries):
     body = {"name": "Draught", "ingredients": [str(make_ingredient().pk)]}
     created = client_with_auth.post("/api/v2/potions", json=body, headers=admin)
-    [(action, fields)] = actions_and_fields(list_entries(pk=created.json["pk"]))
+    [(action, fields)] = actions_and_fields(list_entries(resource_pk=created.json["pk"]))
     assert action == "create"
     assert "name" in fields
 
@@ -127,14 +127,16 @@ def test_a_change_of_a_recipe_is_an_entry_of_the_potion(client_with_auth, admin,
     potion = make_potion()
     url = f"/api/v2/potions/{potion.pk}"
     client_with_auth.patch(url, json=recipe(make_ingredient()), headers=admin | ANY)
-    assert actions_and_fields(list_entries(pk=str(potion.pk)))[1:] == [("update", ["ingredients"])]
+    assert actions_and_fields(list_entries(resource_pk=str(potion.pk)))[1:] == [
+        ("update", ["ingredients"])
+    ]
 
 
 def test_a_change_of_name_and_recipe_is_one_entry(client_with_auth, admin, list_entries):
     potion = make_potion()
     change = recipe(make_ingredient()) | {"name": "Changed"}
     client_with_auth.patch(f"/api/v2/potions/{potion.pk}", json=change, headers=admin | ANY)
-    assert actions_and_fields(list_entries(pk=str(potion.pk)))[1:] == [
+    assert actions_and_fields(list_entries(resource_pk=str(potion.pk)))[1:] == [
         ("update", ["ingredients", "name"])
     ]
 
@@ -214,7 +216,7 @@ def test_a_replayed_request_leaves_no_second_entry(client_with_auth, admin, list
         for _ in "ab"
     ]
     assert created[1].headers["Idempotent-Replayed"] == "true"
-    assert len(list_entries(pk=created[0].json["pk"])) == 1
+    assert len(list_entries(resource_pk=created[0].json["pk"])) == 1
 
 
 @pytest.mark.parametrize("path", ["/api/v2/heroes", "/api/v2/users", URL, "/api/v2/me"])
@@ -225,13 +227,13 @@ def test_a_read_leaves_no_entry(client_with_auth, admin, list_entries, path):
 
 
 def test_a_change_outside_of_a_request_has_no_user(list_entries):
-    [entry] = list_entries(pk=str(make_ingredient().pk))
+    [entry] = list_entries(resource_pk=str(make_ingredient().pk))
     assert (entry["user_id"], entry["token_id"], entry["request_id"]) == (None, None, None)
 
 
 def test_with_open_access_an_entry_has_a_request_and_no_user(client):
     created = client.post("/api/v2/ingredients", json={"name": "Mandrake"})
-    [entry] = client.get(f"{URL}?pk={created.json['pk']}").json
+    [entry] = client.get(f"{URL}?resource_pk={created.json['pk']}").json
     assert (entry["user_id"], entry["token_id"]) == (None, None)
     assert entry["request_id"] == created.headers["X-Request-ID"]
 
@@ -239,7 +241,7 @@ def test_with_open_access_an_entry_has_a_request_and_no_user(client):
 def test_a_change_by_v1_has_the_same_entry(client_with_auth, caller, list_entries):
     user, token, headers = caller
     created = client_with_auth.post("/api/v1/heroes", json={"nickname": "Moss"}, headers=headers)
-    [entry] = list_entries(pk=created.json["uuid"])
+    [entry] = list_entries(resource_pk=created.json["uuid"])
     assert (entry["user_id"], entry["token_id"]) == (str(user.pk), str(token.pk))
     assert entry["request_id"] == created.headers["X-Request-ID"]
 
@@ -256,7 +258,7 @@ def test_a_new_role_is_logged_with_the_former_one(client_with_auth, admin, list_
     pk = client_with_auth.post("/api/v2/users", json=body, headers=admin).json["pk"]
     for change in ({"role": "admin"}, {"full_name": "Ada Ingram"}):
         client_with_auth.patch(f"/api/v2/users/{pk}", json=change, headers=admin | ANY)
-    assert changes_of(list_entries(pk=pk)) == [
+    assert changes_of(list_entries(resource_pk=pk)) == [
         {"field": "role", "from": None, "to": "customer"},
         {"field": "role", "from": "customer", "to": "admin"},
     ]
@@ -267,7 +269,9 @@ def test_a_role_granted_by_v1_or_a_command_is_logged(client_with_auth, admin, li
     created = client_with_auth.post("/api/v1/user/create-user", json=body, headers=admin).json
     by_command = make_user(role="merchant")
     for pk, role in ((UUID(created["id"]), "customer"), (by_command.pk, "merchant")):
-        assert changes_of(list_entries(pk=str(pk))) == [{"field": "role", "from": None, "to": role}]
+        assert changes_of(list_entries(resource_pk=str(pk))) == [
+            {"field": "role", "from": None, "to": role}
+        ]
 
 
 def test_the_permissions_of_a_new_token_are_logged(client_with_auth, caller, list_entries):
@@ -275,7 +279,7 @@ def test_the_permissions_of_a_new_token_are_logged(client_with_auth, caller, lis
     body = {"label": "T", "permissions": ["users:read", "me:read"]}
     url = f"/api/v2/users/{user.pk}/tokens"
     pk = client_with_auth.post(url, json=body, headers=headers).json["pk"]
-    assert changes_of(list_entries(pk=pk)) == [
+    assert changes_of(list_entries(resource_pk=pk)) == [
         {"field": "permissions", "from": None, "to": "me:read users:read"}
     ]
 
@@ -292,10 +296,10 @@ def test_the_address_of_the_client_is_logged_if_configured(
         created = client_with_auth.post(
             f"/api/v2/{url}", json=body, headers=admin, environ_base=remote
         )
-        [entry] = list_entries(pk=created.json["pk"])
+        [entry] = list_entries(resource_pk=created.json["pk"])
         assert entry["client_address"] == "192.0.2.7"
 
 
 def test_a_command_is_logged_with_its_operating_system_user(list_entries):
-    [entry] = list_entries(pk=str(make_ingredient().pk))
+    [entry] = list_entries(resource_pk=str(make_ingredient().pk))
     assert entry["os_user"] == pwd.getpwuid(os.getuid()).pw_name

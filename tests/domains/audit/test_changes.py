@@ -198,7 +198,11 @@ def test_the_filter_keeps_the_changes_of_one_resource(committing_client):
 
 
 @pytest.mark.parametrize(
-    "cursor", ["x", "1-2", "-1", "1-2-3-4", "²", "9" * 18, "1-%s-1" % ("9" * 18)]
+    "cursor",
+    [
+        *("x", "1-2", "-1", "1-2-3-4", "²", "9" * 18, "1-%s-1" % ("9" * 18)),
+        *("1-0-5", "5-1-1", "5-5-1", "1-2-0", "007", "1-02-3", "START"),
+    ],
 )
 def test_any_other_cursor_is_rejected(committing_client, cursor):
     response = committing_client.get(PATH, query_string={"after": cursor})
@@ -206,7 +210,9 @@ def test_any_other_cursor_is_rejected(committing_client, cursor):
     assert response.json["errors"][0]["parameter"] == "after"
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=", "sort=pk", "resource=%00"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "after=", "sort=pk", "resource=%00", "resource=spells"]
+)
 def test_an_invalid_parameter_is_rejected(committing_client, query):
     assert committing_client.get(f"{PATH}?{query}").status_code == 422
 

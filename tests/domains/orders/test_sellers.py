@@ -186,6 +186,6 @@ def test_each_fulfilment_changes_the_etag_and_the_audit_log(
         fulfil(seller)
         etags.append(client_with_auth.get(f"{URL}/{order.pk}", headers=admin).headers["ETag"])
     assert len(set(etags)) == 3
-    url = f"/api/v2/audit?resource=orders&pk={order.pk}&sort=-pk&limit=2"
+    url = f"/api/v2/audit?resource=orders&resource_pk={order.pk}&sort=-pk&limit=2"
     entries = client_with_auth.get(url, headers=admin).json
     assert [entry["fields"] for entry in entries] == [["items", "status"]] * 2

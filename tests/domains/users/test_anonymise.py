@@ -280,7 +280,7 @@ def test_contacts_of_stores_are_removed(anonymise, client_with_auth, admin, user
     after = client_with_auth.get(f"/api/v2/stores/{store.pk}").json
     assert (after["phone"], after["email"], after["name"]) == (None, None, store.name)
     assert client_with_auth.get(f"/api/v2/stores/{other.pk}").json["phone"] == contacts["phone"]
-    entries = client_with_auth.get(f"/api/v2/audit?pk={store.pk}", headers=admin).json
+    entries = client_with_auth.get(f"/api/v2/audit?resource_pk={store.pk}", headers=admin).json
     assert entries[-1]["fields"] == ["email", "phone"]
     db.session.delete(db.session.get(Store, other.pk))
     db.session.commit()
