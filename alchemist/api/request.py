@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from werkzeug.utils import cached_property
 
 from alchemist import errors
-from alchemist.database import Position
+from alchemist.database import WalPosition
 from alchemist.errors import ErrorDetail
 
 from . import trace_context
@@ -74,11 +74,11 @@ class Request(flask.Request):
         return header if REQUEST_ID_PATTERN.fullmatch(header) else None
 
     @property
-    def position(self) -> Position | None:
+    def position(self) -> WalPosition | None:
         """The Alchemist-Position of a write that this read must see; raise BadRequest."""
         header = self.environ.get("HTTP_ALCHEMIST_POSITION")
         try:
-            return None if header is None else Position.parse(header)
+            return None if header is None else WalPosition.parse(header)
         except ValueError as error:
             detail = "Send the Alchemist-Position of one response, without changes."
             raise errors.BadRequest.at_location("header", "Alchemist-Position", detail) from error

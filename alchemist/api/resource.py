@@ -110,7 +110,7 @@ class Resource(MethodView):
 
 
 def _run_with_retries_and_commit(
-    view: Any, mode: CommitMode, path: Mapping[str, Any], position: db.Position | None = None
+    view: Any, mode: CommitMode, path: Mapping[str, Any], position: db.WalPosition | None = None
 ) -> ResponseReturnValue:
     """Call the view, commit once, and return its response.
 

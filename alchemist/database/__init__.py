@@ -22,28 +22,29 @@ from .json_rows import json_row_values, json_rows, json_type, to_json
 from .migrations import DATABASE_STATE, PROJECT_ROOT, alembic_config, latest_revision
 from .models import Base, Versioned, table
 from .queries import Parameters, Query, cached_query, check_queries, select_where
-from .replicas import UNREACHABLE, Position
-from .session import (
-    CommitMode,
-    Engines,
-    begin_separate_transaction,
-    configure_engines,
-    current_engines,
+from .rows import (
     delete,
-    fetch_all,
-    fetch_autocommit,
-    fetch_one,
     forbidden_or_not_found,
     insert,
     lock_row,
     lock_rows,
     mark_modified,
     names_marked_modified,
-    position_of_last_commit,
     queue_audit_entry,
+    update,
+)
+from .session import (
+    CommitMode,
+    Engines,
+    begin_separate_transaction,
+    configure_engines,
+    current_engines,
+    fetch_all,
+    fetch_autocommit,
+    fetch_one,
+    position_of_last_commit,
     rolled_back,
     session,
-    update,
     use_commit_mode,
     use_engines,
     uses_session_transaction,
@@ -51,6 +52,7 @@ from .session import (
 from .text_keys import fold
 from .text_search import matches_words
 from .visible_text import drop_invisible_except_spaces, is_plain, trim_invisible
+from .wal_position import UNREACHABLE, WalPosition
 
 __all__ = [
     "DATABASE_STATE",
@@ -63,10 +65,10 @@ __all__ = [
     "Engines",
     "ExternallyReferenced",
     "Parameters",
-    "Position",
     "Query",
     "UnsupportedEncoding",
     "Versioned",
+    "WalPosition",
     "alembic_config",
     "begin_separate_transaction",
     "cached_query",

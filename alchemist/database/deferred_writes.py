@@ -9,7 +9,8 @@ from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, inspect, sel
 from .child_rows import children_of_relationship, insert_from_json_statement
 from .json_rows import to_json
 from .models import Versioned
-from .session import mark_modified, session, update
+from .rows import mark_modified, update
+from .session import session
 
 # A row, and the values of the children that it gets, without position and foreign key.
 Replacement = tuple[Versioned, Sequence[Mapping[str, Any]]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, Executable, text
@@ -17,13 +17,13 @@ from alchemist.config import Settings
 
 from . import autocommit, deadline
 from .engines import create_replica_engines
+from .wal_position import UNREACHABLE, WalPosition, parse_lsn
 
 APPLIED, POSITION = "applied", "position"
 # Seconds between two checks of a standby, and that it is left alone after a failure.
 CHECK_INTERVAL = PAUSE = 1.0
 # Seconds that a check is trusted: one that is late hides whatever has changed since.
 MAX_CHECK_AGE = 2.0
-POSITION_PATTERN = re.compile(r"([0-9]{1,10})-([0-9A-F]{1,8})/([0-9A-F]{1,8})")
 # Not the position that is written: with synchronous_commit=off, commits are written later.
 INSERT_POSITION = text(
     "SELECT pg_walfile_name(lsn), lsn::text FROM pg_current_wal_insert_lsn() AS lsn"
@@ -42,36 +42,6 @@ MISSING_PRIVILEGE = "The role of the service lacks pg_read_all_stats."
 QUORUM = re.compile(r"\s*ANY\s+(\d+)\s*\((.*)\)\s*", re.IGNORECASE | re.DOTALL)
 
 logger = logging.getLogger(__name__)
-
-
-class Position(NamedTuple):
-    """A position in the write-ahead log: the timeline, and the bytes before it (LSN).
-
-    The timeline tells apart what a former primary wrote, and what its successor did.
-    """
-
-    timeline: int
-    lsn: int
-
-    def __str__(self) -> str:
-        return f"{self.timeline}-{self.lsn >> 32:X}/{self.lsn & 0xFFFFFFFF:X}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the position of a text like `1-16/B374D848`; raise ValueError for any other."""
-        match = POSITION_PATTERN.fullmatch(text)
-        if match is None:
-            raise ValueError(text)
-        return cls(int(match[1]), parse_lsn(f"{match[2]}/{match[3]}"))
-
-
-# No standby has replayed it, because timelines are numbered from 1.
-UNREACHABLE = Position(0, 2**64 - 1)
-
-
-def parse_lsn(text: str) -> int:
-    high, low = text.split("/")
-    return int(high, 16) << 32 | int(low, 16)
 
 
 class NotFresh(Exception):
@@ -100,7 +70,7 @@ class Replica:
         return self._paused_until < monotonic() < self._trusted_until
 
     def fetch_all(
-        self, statement: Executable, parameters: Mapping[str, Any], position: Position | None
+        self, statement: Executable, parameters: Mapping[str, Any], position: WalPosition | None
     ) -> Sequence[Any] | None:
         """Return the rows of a statement, or None if it has not replayed `position`, or fails."""
         try:
@@ -193,13 +163,13 @@ class Replica:
         timeline, lsn, conninfo = rows[0]
         if timeline is None or lsn is None:
             raise NotFresh(MISSING_PRIVILEGE)
-        self._position = Position(timeline, parse_lsn(lsn))
+        self._position = WalPosition(timeline, parse_lsn(lsn))
         parameters = conninfo_to_dict(conninfo)
         return str(
             parameters.get("application_name") or parameters.get("fallback_application_name")
         )
 
-    def _has_replayed(self, position: Position) -> bool:
+    def _has_replayed(self, position: WalPosition) -> bool:
         if self._position < position and self._position.timeline == position.timeline:
             self._update_position_and_fetch_name()
         return self._position.timeline == position.timeline and self._position >= position
@@ -225,7 +195,7 @@ class Replicas:
         return {replica.name: replica._engine for replica in self._replicas}
 
     def fetch_all(
-        self, statement: Executable, parameters: Mapping[str, Any], position: Position | None
+        self, statement: Executable, parameters: Mapping[str, Any], position: WalPosition | None
     ) -> Sequence[Any] | None:
         """Return the rows of a statement from a standby, or None if the primary must answer it.
 

@@ -1,27 +1,23 @@
-"""The session, how a statement is run, and the verbs that change rows."""
+"""The session, and how a statement is run and committed."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from math import inf
-from typing import Any, NamedTuple, TypeVar
-from uuid import UUID
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Executable, Row, event, func, select
+from sqlalchemy import Connection, Engine, Executable, Row, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from alchemist import errors
 from alchemist.config import Settings
 
 from . import autocommit, statement_times
-from .child_rows import children_of_relationship, insert_from_json_statement, new_children
 from .engines import create_transaction_and_autocommit_engines
-from .json_rows import to_json
-from .models import Base, Versioned
-from .queries import Parameters, Query
-from .replicas import INSERT_POSITION, POSITION, UNREACHABLE, Position, Replicas, parse_lsn
+from .queries import Parameters
+from .replicas import INSERT_POSITION, POSITION, Replicas
+from .wal_position import UNREACHABLE, WalPosition, parse_lsn
 
 session = scoped_session(sessionmaker(expire_on_commit=False))
 
@@ -115,14 +111,14 @@ class _Mode(threading.local):
     # Outside of a request there is a script or a test, which uses the session.
     current = CommitMode.SESSION
     # What a standby must have replayed, if it answers.
-    position: Position | None = None
+    position: WalPosition | None = None
 
 
 _mode = _Mode()
 
 
 @contextmanager
-def use_commit_mode(mode: CommitMode, position: Position | None = None) -> Iterator[None]:
+def use_commit_mode(mode: CommitMode, position: WalPosition | None = None) -> Iterator[None]:
     """Run the statements of this thread in `mode` until the block ends.
 
     In AUTOCOMMIT_READ mode, a standby answers only if it has replayed `position`.
@@ -160,7 +156,7 @@ def fetch_autocommit(statement: Executable, parameters: Parameters = None) -> Se
         return autocommit.execute(engine, statement, parameters or {})
 
 
-def position_of_last_commit() -> Position | None:
+def position_of_last_commit() -> WalPosition | None:
     """Return a position after the last commit, or None if standbys are not read by position."""
     replicas = _engines[0].replicas
     if replicas is None or replicas.reads != POSITION:
@@ -170,82 +166,7 @@ def position_of_last_commit() -> Position | None:
     except SQLAlchemyError:
         # The commit stands. A client without its position would read an older state.
         return UNREACHABLE
-    return Position(int(wal_file[:8], 16), parse_lsn(lsn))
-
-
-Entity = TypeVar("Entity", bound=Base)
-
-
-def insert(row: Entity) -> Entity:
-    """Insert a new row and its new children, and return the row."""
-    session.add(row)
-    session.flush()
-    for name, children in new_children(row).items():
-        statement = insert_from_json_statement(children_of_relationship(type(row), name).table)
-        session.execute(statement, {"new": to_json(children)})
-    return row
-
-
-def forbidden_or_not_found(query: Query) -> errors.ApiError:
-    """Return Forbidden if the query's `readable` query finds the row, else NotFound."""
-    readable = query.readable
-    if readable is not None and fetch_one(readable.select, readable.parameters) is not None:
-        return errors.Forbidden.missing_permission(query.permission)
-    return errors.NotFound(f"{query.model.__name__} does not exist")
-
-
-def lock_row(query: Query) -> Any:
-    """Lock the row until the transaction ends, and return it.
-
-    Raise NotFound, or Forbidden if the query's `readable` query finds the row. NO KEY: a foreign
-    key check of a referring row does not wait for the lock.
-    """
-    row = session.scalars(
-        query.select.with_for_update(key_share=True, of=query.model),
-        query.parameters,
-        execution_options={"populate_existing": True},
-    ).one_or_none()
-    if row is None:
-        raise forbidden_or_not_found(query)
-    return row
-
-
-def lock_rows(model: Any, pks: Sequence[UUID], references: Sequence[str]) -> Sequence[Any]:
-    """Lock the rows with these keys or references, in the order of their keys, and return them."""
-    condition = model.pk == func.any(pks)
-    if references:
-        condition |= model.reference == func.any(references)
-    return session.scalars(
-        select(model).where(condition).order_by(model.pk).with_for_update(key_share=True, of=model),
-        execution_options={"populate_existing": True},
-    ).all()
-
-
-def update(row: Entity, values: Mapping[str, Any]) -> Entity:
-    for name, value in values.items():
-        setattr(row, name, value)
-    if not session.info.get("is_deferred"):
-        session.flush()
-    return row
-
-
-def mark_modified(row: Versioned, *names: str) -> None:
-    """Mark a row as modified because its child rows changed; the audit log lists `names`."""
-    row.updated_at = func.clock_timestamp()
-    row.__dict__["_modified_names"] = names_marked_modified(row) | set(names)
-
-
-def names_marked_modified(row: object) -> set[str]:
-    """Return the names with which the row was marked as modified."""
-    names: set[str] = row.__dict__.get("_modified_names", set())
-    return names
-
-
-def queue_audit_entry(action: str, model: type[Base], pk: UUID, *names: str) -> None:
-    """Queue an audit entry for a change by a statement, which the flush listener cannot see."""
-    change: Any = (action, model.__tablename__, pk, sorted(names), [])
-    savepoint = session().get_nested_transaction()
-    session.info.setdefault("audit_entries", []).append((savepoint, change))
+    return WalPosition(int(wal_file[:8], 16), parse_lsn(lsn))
 
 
 @contextmanager
@@ -256,8 +177,3 @@ def rolled_back() -> Iterator[None]:
         yield
     finally:
         savepoint.rollback()
-
-
-def delete(row: Base) -> None:
-    session.delete(row)
-    session.flush()

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from alchemist.config import Settings, parse_database_url
-from alchemist.database import UNREACHABLE, Position, autocommit, replicas
+from alchemist.database import UNREACHABLE, WalPosition, autocommit, replicas
 from alchemist.database.engines import create_replica_engines
 
 URL = "/api/v2/ingredients"
@@ -16,10 +16,10 @@ STATEMENT = text("SELECT 1")
 
 
 def test_a_position_is_read_as_it_is_written():
-    position = Position.parse("1-16/B374D848")
-    assert position == Position(1, 0x16B374D848)
-    for each in (position, Position(7, 0), UNREACHABLE):
-        assert Position.parse(str(each)) == each
+    position = WalPosition.parse("1-16/B374D848")
+    assert position == WalPosition(1, 0x16B374D848)
+    for each in (position, WalPosition(7, 0), UNREACHABLE):
+        assert WalPosition.parse(str(each)) == each
 
 
 @pytest.mark.parametrize("header", ["", "16/B374D848", "1-16/b3", "1-16/B374D8481", "1-1/1, 1-1/2"])
@@ -106,12 +106,12 @@ def test_a_standby_that_fails_is_left_alone_unless_a_value_was_wrong(
 @pytest.mark.parametrize(
     ("required", "answers"),
     [
-        (Position(1, 90), True),
-        (Position(1, 100), True),
-        (Position(1, 101), False),
+        (WalPosition(1, 90), True),
+        (WalPosition(1, 100), True),
+        (WalPosition(1, 101), False),
         # Of a former or of a later primary: the same bytes can be others.
-        (Position(2, 90), False),
-        (Position(0, 90), False),
+        (WalPosition(2, 90), False),
+        (WalPosition(0, 90), False),
         (UNREACHABLE, False),
     ],
 )

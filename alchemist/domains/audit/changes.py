@@ -29,7 +29,7 @@ SNAPSHOT = text(
 )
 
 
-class Position(NamedTuple):
+class FeedPosition(NamedTuple):
     """Where to continue: after the entry numbered `sequence` of the window of transactions.
 
     Without `until`, the window ends with the last transaction before all that have not ended.
@@ -57,23 +57,23 @@ class Position(NamedTuple):
         return position
 
 
-class Changes(NamedTuple):
+class ChangesPage(NamedTuple):
     """The entries of a page as a JSON array, their number, and where to continue."""
 
     body: str
     size: int
-    next_position: Position
+    next_position: FeedPosition
 
 
 def fetch_changes_page(
     schema: Schema, cursor: str | None, limit: int, filters: Mapping[str, Any]
-) -> Changes:
+) -> ChangesPage:
     """Return the page after the cursor; without one, begin with the changes from now on.
 
     Raise BadRequest for a cursor of another database.
     """
     ended, begun = db.fetch_all(SNAPSHOT)[0]
-    position = Position(ended) if cursor is None else Position.parse(cursor)
+    position = FeedPosition(ended) if cursor is None else FeedPosition.parse(cursor)
     if max(position.since, position.until or 0) > begun:
         raise _invalid_cursor_error()
     until = position.until or ended
@@ -81,8 +81,10 @@ def fetch_changes_page(
     rows = db.fetch_all(_window_select(schema, tuple(filters)), values)
     page = rows[:limit]
     is_complete = len(page) == len(rows)
-    next_position = Position(until) if is_complete else Position(position.since, until, page[-1][0])
-    return Changes(f"[{','.join(body for _, body in page)}]", len(page), next_position)
+    next_position = (
+        FeedPosition(until) if is_complete else FeedPosition(position.since, until, page[-1][0])
+    )
+    return ChangesPage(f"[{','.join(body for _, body in page)}]", len(page), next_position)
 
 
 @cache

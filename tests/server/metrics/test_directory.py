@@ -28,7 +28,8 @@ def make_older(path):
 
 def test_the_directory_of_a_killed_gunicorn_is_removed_and_no_other(tmp_path, created):
     code = (
-        "import sys; from alchemist.server.metrics import directory as d; d.create(sys.argv[1]);"
+        "import sys; from alchemist.server.metrics import directory as d; "
+        "d.create_and_remove_abandoned(sys.argv[1]);"
         "print(d.os.environ[d.VARIABLE], flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
