@@ -83,6 +83,8 @@ LAYERS: dict[str, list[str]] = {
             "fields",
             "trusted_proxies",
             "trace_context",
+            "request_query",
+            "request_body",
             "request",
             "response",
             "etags",

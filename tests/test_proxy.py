@@ -24,7 +24,7 @@ from uuid import uuid4
 import pytest
 
 from alchemist import errors
-from alchemist.api import request
+from alchemist.api import request, request_body
 from alchemist.api.trace_context import TraceContext
 from alchemist.database import PROJECT_ROOT
 from tests.dockerfile import document
@@ -205,13 +205,13 @@ def test_the_path_is_not_changed(proxy, backend):
 
 
 def test_a_slightly_too_large_body_is_forwarded(proxy):
-    size = request.MAX_BODY + 1
+    size = request_body.MAX_BODY + 1
     assert send(proxy, "POST", body=b"x" * size).json["bytes"] == size
 
 
 def test_a_much_too_large_body_is_rejected_by_nginx(proxy, backend):
     count = len(backend.paths)
-    body = b"x" * 2 * request.MAX_BODY
+    body = b"x" * 2 * request_body.MAX_BODY
     response = send(proxy, "POST", body=body, headers={"X-Request-ID": "abc-2"})
     assert response.status == 413
     assert response.headers["Content-Type"] == PROBLEM
@@ -352,7 +352,7 @@ ORIGIN = "https://shop.example"
 )
 def test_scripts_can_read_the_errors_of_nginx(proxy, origin, allowed):
     headers = {"Origin": origin} if origin else {}
-    response = send(proxy, "POST", body=b"x" * 2 * request.MAX_BODY, headers=headers)
+    response = send(proxy, "POST", body=b"x" * 2 * request_body.MAX_BODY, headers=headers)
     assert response.status == 413
     assert response.headers.get_all("Access-Control-Allow-Origin") == [allowed]
     assert "X-Request-ID" in response.headers["Access-Control-Expose-Headers"]

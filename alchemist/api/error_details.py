@@ -7,7 +7,7 @@ from alchemist.errors import ErrorDetail
 
 from . import references
 from .fields import CodedMessage
-from .request import unknown_parameter_error
+from .request_query import unknown_parameter_error
 
 
 def to_error_details(

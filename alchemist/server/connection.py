@@ -18,7 +18,7 @@ from gunicorn.http.errors import (
 )
 from gunicorn.http.wsgi import Response
 
-from alchemist.api.request import MAX_BODY
+from alchemist.api.request_body import MAX_BODY
 
 from .chunks import MAX_CHUNKS, ChunkedScanner, TooManyChunks
 

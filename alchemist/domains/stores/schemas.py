@@ -14,7 +14,7 @@ from alchemist.api.fields import (
     UtcDateTime,
 )
 from alchemist.api.pagination import ListQuerySchema, ReferenceFilter, SearchText, Sort
-from alchemist.api.request import BAD_ESCAPE_PATTERN
+from alchemist.api.request_query import BAD_ESCAPE_PATTERN
 from alchemist.domains.users.models import User
 from alchemist.domains.users.schemas import EXAMPLE_MERCHANT_PK, EXPANDED_USER, Email
 
