@@ -32,7 +32,7 @@ from alchemist.domains.potions.blueprint import blp as potions
 from alchemist.domains.products.blueprint import blp as products
 from alchemist.domains.stores.blueprint import blp as stores
 from alchemist.domains.users import auth
-from alchemist.domains.users.blueprint import blp as users
+from alchemist.domains.users.token_blueprint import blp as users
 from alchemist.v1 import request_hooks
 from alchemist.v1.coupons import blp as v1_coupons
 from alchemist.v1.heroes import blp as v1_heroes

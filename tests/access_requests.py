@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from alchemist import database as db
-from alchemist.api.idempotency import IdempotencyKey
+from alchemist.api.stored_responses import IdempotencyKey
 from alchemist.docs.example_values import Json, example_value
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.orders import service as orders
 from alchemist.domains.products.models import Product
-from alchemist.domains.users import service as users
+from alchemist.domains.users import token_service
 from alchemist.domains.users.models import User
 from alchemist.domains.users.permissions import ADMIN
 from tests.factories import (
@@ -65,7 +65,7 @@ class Actors:
 
 def _make_admin_token(**values: Any) -> str:
     named = {"label": "Test"} | values
-    return users.issue_token(make_user(role="admin"), ADMIN, **named)[1]
+    return token_service.issue_token(make_user(role="admin"), ADMIN, **named)[1]
 
 
 def _make_expired_token(_actors: Actors) -> str:
@@ -73,8 +73,8 @@ def _make_expired_token(_actors: Actors) -> str:
 
 
 def _make_revoked_token(_actors: Actors) -> str:
-    token, secret = users.issue_token(make_user(role="admin"), ADMIN, label="revoked")
-    users.revoke_token(token)
+    token, secret = token_service.issue_token(make_user(role="admin"), ADMIN, label="revoked")
+    token_service.revoke_token(token)
     return secret
 
 
@@ -136,7 +136,9 @@ ROWS: dict[str, Callable[[Actors], UUID]] = {
     "products": lambda actors: actors.make_product().pk,
     "redemptions": lambda actors: coupons.redeem(actors.coupon, actors.owner.pk).pk,
     "stores": lambda actors: make_store(owner_id=actors.merchant.pk).pk,
-    "tokens": lambda actors: users.issue_token(actors.owner, ADMIN, label="requested")[0].pk,
+    "tokens": lambda actors: (
+        token_service.issue_token(actors.owner, ADMIN, label="requested")[0].pk
+    ),
     # Rows of the owner would prevent a deletion.
     "users": lambda actors: actors.owner.pk,
 }

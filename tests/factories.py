@@ -16,7 +16,7 @@ from alchemist.domains.potions.models import Potion
 from alchemist.domains.products import service as products
 from alchemist.domains.products.models import Product
 from alchemist.domains.stores.models import Store
-from alchemist.domains.users import service as users
+from alchemist.domains.users import token_service
 from alchemist.domains.users.models import User
 from alchemist.domains.users.permissions import ADMIN, ROLE_PERMISSIONS
 
@@ -88,7 +88,7 @@ def make_order(*products: Product, user: User | None = None, **values: Any) -> O
 def make_token(user: User, **values: Any) -> str:
     """Return the secret of a new token of the user; it permits what the user's role does."""
     named = {"label": "Test", "permissions": sorted(ROLE_PERMISSIONS[user.role or "customer"])}
-    secret: str = users.issue_token(user, ADMIN, **named | values)[1]
+    secret: str = token_service.issue_token(user, ADMIN, **named | values)[1]
     return secret
 
 

@@ -8,7 +8,7 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.database import session_limits
 
-from .idempotency import IdempotencyKey
+from .stored_responses import IdempotencyKey
 
 blp = Blueprint("health", __name__)
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 import alchemist.app  # noqa: F401  registers what the domains do when a user is anonymised
 from alchemist import database as db
-from alchemist.api import idempotency
+from alchemist.api import stored_responses
 from alchemist.api.fields import UtcDateTime
 from alchemist.domains.audit.models import OFFSET, OFFSET_SEQUENCE, AuditEntry
 from alchemist.domains.users import service, token_updates
@@ -173,4 +173,4 @@ def _lock_users(pks: list[UUID]) -> Sequence[User]:
 def _anonymise_and_delete_responses(user: User, *, keep_last_admin: bool) -> None:
     identifiers = (user.pk, user.email)
     service.anonymise(user, keep_last_admin=keep_last_admin)
-    idempotency.delete_responses_mentioning(*identifiers)
+    stored_responses.delete_responses_mentioning(*identifiers)

@@ -8,7 +8,7 @@ import click
 from sqlalchemy import ColumnElement, delete, func
 
 from alchemist import database as db
-from alchemist.api import idempotency
+from alchemist.api import stored_responses
 from alchemist.config.settings import MAX_RETENTION_DAYS
 from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.users.models import Token
@@ -58,7 +58,7 @@ def purge(token_days: int | None, audit_days: int | None, data: Path | None) -> 
 
 
 def _delete_expired(token_days: int, audit_days: int | None) -> None:
-    echo(f"{idempotency.delete_expired_responses()} idempotency keys deleted.")
+    echo(f"{stored_responses.delete_expired_responses()} idempotency keys deleted.")
     ended_at = func.least(Token.expires_at, Token.revoked_at)
     echo(f"{_delete_where(Token, ended_at < _days_ago(token_days))} tokens deleted.")
     if audit_days is not None:

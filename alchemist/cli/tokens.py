@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from sqlalchemy import URL, func, select
 
 from alchemist import database as db
-from alchemist.domains.users import permissions, service
+from alchemist.domains.users import permissions, service, token_service
 from alchemist.domains.users.models import ROLES, Token, User
 from alchemist.domains.users.schemas import Email
 
@@ -99,7 +99,7 @@ def create(
         if days > max_days:
             raise click.ClickException(f"--days: ALCHEMIST_MAX_TOKEN_DAYS is {max_days}.")
         user = _get_or_create_user(email, role, name)
-        _, secret = service.issue_token(
+        _, secret = token_service.issue_token(
             user,
             permissions.ADMIN,
             label=values["label"],
@@ -163,7 +163,7 @@ def revoke(pk: UUID, data: Path | None) -> None:
         row = db.session.get(Token, pk)
         if row is None:
             raise click.ClickException(f"There is no token {pk}.")
-        count = service.revoke_token(row)
+        count = token_service.revoke_token(row)
     others = f", and {count - 1} made with it" if count > 1 else ""
     echo(f"Revoked: {pk}{others}, in {database.location}.")
 
@@ -175,7 +175,7 @@ def create_dev_token(url: URL) -> str | None:
         if db.session.scalar(select(Token.pk).where(Token.label == DEV_LABEL, is_valid).limit(1)):
             return None
         user = _get_or_create_user(DEV_EMAIL, "admin", "Admin of the development server")
-        return service.issue_token(
+        return token_service.issue_token(
             user, permissions.ADMIN, label=DEV_LABEL, permissions=permissions.ALL_PERMISSIONS
         )[1]
 

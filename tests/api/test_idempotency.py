@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from alchemist import database as db
-from alchemist.api import idempotency
+from alchemist.api import stored_responses
 from tests.factories import (
     make_coupon,
     make_ingredient,
@@ -195,7 +195,7 @@ def test_only_expired_keys_are_deleted(client):
     make_older(hours=24.1)
     post_ingredient(client, "valid", name="Stem")
     post_ingredient(client, "newest", name="Leaf")
-    assert idempotency.delete_expired_responses() == 30
+    assert stored_responses.delete_expired_responses() == 30
     assert set(db.session.scalars(text("SELECT key FROM idempotency_keys"))) == {"valid", "newest"}
 
 

@@ -10,7 +10,7 @@ from alchemist import database as db
 from alchemist.cli import main
 from alchemist.cli.operator_session import operator_session
 from alchemist.domains.stores import service as stores
-from alchemist.domains.users import service
+from alchemist.domains.users import service, token_service
 from alchemist.domains.users.models import User
 from tests.databases import temporary_database
 from tests.factories import make_store, make_token, make_user
@@ -49,7 +49,7 @@ def backup(fresh_database, database_server):
         with operator_session(fresh_database):
             make_user(role="admin")
             users = {name: db.session.get(User, pk) for name, pk in pks.items()}
-            service.revoke_all_tokens(users["revoked"])
+            token_service.revoke_all_tokens(users["revoked"])
             service.suspend(users["suspended"])
             service.anonymise(users["anonymised"])
             service.delete(users["deleted"])

@@ -24,7 +24,7 @@ from alchemist.cli.verify.assertion import sql_assertion
 from alchemist.cli.verify.constraints import DECLARED
 from alchemist.domains.coupons import service as coupons
 from alchemist.domains.orders import service as orders
-from alchemist.domains.users import service as users
+from alchemist.domains.users import token_service
 from alchemist.domains.users.permissions import ADMIN
 from tests.factories import (
     make_coupon,
@@ -106,9 +106,9 @@ DAMAGES: dict[str, list[str]] = {
 def insert_rows() -> None:
     """Insert rows of every kind, and coupons with every kind of redemption."""
     user = make_user()
-    maker, _ = users.issue_token(user, ADMIN, label="Maker")
+    maker, _ = token_service.issue_token(user, ADMIN, label="Maker")
     expires_at = {"latest_expiry": maker.expires_at}
-    users.issue_token(user, ADMIN, label="Child", made_with_id=maker.pk, **expires_at)
+    token_service.issue_token(user, ADMIN, label="Child", made_with_id=maker.pk, **expires_at)
     hero = make_hero(user_id=user.pk)
     coupon = make_coupon(percent_off=33, per_user_limit=2)
     dollars = make_product(make_store(currency="USD"), price=Decimal("0.99"))

@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, NullPool, Table, create_engine, func, se
 from sqlalchemy.exc import IntegrityError
 
 from alchemist import database as db
-from alchemist.api.idempotency import IdempotencyKey
+from alchemist.api.stored_responses import IdempotencyKey
 from alchemist.domains.ingredients import service
 from alchemist.errors import PROBLEM_TYPES
 from tests.completeness import assert_complete

@@ -3,6 +3,10 @@
 `heroes:write` covers the heroes of the caller, `heroes:write:any` those of every user.
 """
 
+from collections.abc import Iterable
+
+from alchemist import errors
+
 CUSTOMER = frozenset(
     {
         "coupons:redeem",
@@ -41,3 +45,9 @@ ROLE_PERMISSIONS = {"customer": CUSTOMER, "merchant": MERCHANT, "admin": ADMIN}
 # A token has these only if they are requested by name: with them a leaked token could make others.
 ON_REQUEST = frozenset({"tokens:write", "tokens:write:any"})
 ALL_PERMISSIONS = sorted(ADMIN)
+
+
+def check_may_grant(granted: Iterable[str], requested: Iterable[str]) -> None:
+    """Raise Forbidden unless all requested permissions are granted to the caller."""
+    if missing := sorted(set(requested) - set(granted)):
+        raise errors.Forbidden.missing_permission(missing[0])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from alchemist.domains.users import service as users
+from alchemist.domains.users import token_service
 from alchemist.domains.users.models import Token, User
 from alchemist.domains.users.permissions import ADMIN
 from tests.factories import bearer, make_user
@@ -16,7 +16,7 @@ from tests.factories import bearer, make_user
 def caller(client_with_auth: FlaskClient) -> tuple[User, Token, dict[str, str]]:
     """An admin, their token, and the headers of a request with it."""
     user = make_user(role="admin")
-    token, secret = users.issue_token(user, ADMIN, label="Test", permissions=sorted(ADMIN))
+    token, secret = token_service.issue_token(user, ADMIN, label="Test", permissions=sorted(ADMIN))
     return user, token, bearer(secret)
 
 

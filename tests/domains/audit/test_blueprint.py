@@ -10,7 +10,7 @@ from sqlalchemy import text
 from alchemist import database as db
 from alchemist.domains.heroes import service
 from alchemist.domains.heroes import service as heroes
-from alchemist.domains.users import service as users
+from alchemist.domains.users import token_service
 from alchemist.domains.users.permissions import ADMIN
 from tests.factories import make_hero, make_ingredient, make_potion, make_user, sign_in
 
@@ -94,7 +94,7 @@ def test_tokens_that_are_deleted_with_their_user_have_entries(
     client_with_auth, admin, list_entries
 ):
     user = make_user()
-    token, _ = users.issue_token(user, ADMIN, label="Test")
+    token, _ = token_service.issue_token(user, ADMIN, label="Test")
     client_with_auth.delete(f"/api/v2/users/{user.pk}", headers=admin | ANY)
     assert actions_and_fields(list_entries(resource_pk=str(user.pk)))[-1] == ("delete", [])
     assert actions_and_fields(list_entries(resource_pk=str(token.pk)))[-1] == ("delete", [])

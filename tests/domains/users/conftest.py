@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import URL, Connection, NullPool, create_engine
 from werkzeug.test import TestResponse
 
-from alchemist.domains.users import auth, last_use, service
+from alchemist.domains.users import auth, last_use, token_service
 from alchemist.domains.users.models import Token, User
 from alchemist.domains.users.permissions import ADMIN
 from tests.domains.users.tokens import tokens_url
@@ -94,7 +94,7 @@ def create_token(
 @pytest.fixture
 def token(client_with_auth: FlaskClient) -> tuple[Token, str]:
     """A token that was used just now, and its secret."""
-    token, secret = service.issue_token(make_user(), ADMIN, label="Till")
+    token, secret = token_service.issue_token(make_user(), ADMIN, label="Till")
     client_with_auth.get("/api/v2/me", headers=bearer(secret))
     last_use.recorder.flush()
     auth._token_cache.clear()

@@ -5,9 +5,9 @@ from sqlalchemy import delete, text
 from sqlalchemy.dialects import postgresql
 
 from alchemist import database as db
-from alchemist.api.idempotency import IdempotencyKey
+from alchemist.api.stored_responses import IdempotencyKey
 from alchemist.domains.stores.models import Store
-from alchemist.domains.users import service
+from alchemist.domains.users import token_service
 from alchemist.domains.users.models import Token
 from tests.domains.users import database_dump
 from tests.factories import make_hero, make_store, make_token, make_user, sign_in
@@ -263,7 +263,7 @@ MANY_TOKENS = text(
 
 def test_labels_of_tokens_are_replaced(anonymise, client_with_auth, user):
     make_token(user, label="Adalgisa's telephone")
-    service.revoke_token(db.session.query(Token).filter_by(user_id=user.pk).one())
+    token_service.revoke_token(db.session.query(Token).filter_by(user_id=user.pk).one())
     make_token(user, label="Adalgisa's laptop")
     anonymise(user.pk)
     assert words_in_database("Adalgisa") == []

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from alchemist import database as db
-from alchemist.domains.users import auth, last_use, service
+from alchemist.domains.users import auth, last_use, token_service
 from alchemist.domains.users.permissions import ADMIN
 from tests.domains.users.tokens import insert_user_with_token
 from tests.factories import bearer, make_user
@@ -33,7 +33,7 @@ def set_last_use(token, minutes):
 
 
 def test_the_first_use_is_recorded(client_with_auth):
-    token, secret = service.issue_token(make_user(), ADMIN, label="Till")
+    token, secret = token_service.issue_token(make_user(), ADMIN, label="Till")
     assert last_used_at(token) is None
     client_with_auth.get(ME, headers=bearer(secret))
     assert last_used_at(token) is not None
@@ -49,7 +49,7 @@ def test_a_use_is_recorded_every_minute(client_with_auth, token, minutes, is_rec
 
 
 def test_a_use_leaves_no_audit_entry(client_with_auth):
-    token, secret = service.issue_token(make_user(), ADMIN, label="Till")
+    token, secret = token_service.issue_token(make_user(), ADMIN, label="Till")
     client_with_auth.get(ME, headers=bearer(secret))
     last_use.recorder.flush()
     statement = text("SELECT count(*) FROM audit_log WHERE resource_pk = :pk AND action = 'update'")
@@ -57,7 +57,7 @@ def test_a_use_leaves_no_audit_entry(client_with_auth):
 
 
 def test_a_use_does_not_change_updated_at(client_with_auth):
-    token, secret = service.issue_token(make_user(), ADMIN, label="Till")
+    token, secret = token_service.issue_token(make_user(), ADMIN, label="Till")
     statement = text("SELECT updated_at FROM tokens WHERE pk = :pk")
     before = db.session.scalar(statement, {"pk": token.pk})
     client_with_auth.get(ME, headers=bearer(secret))
@@ -66,14 +66,14 @@ def test_a_use_does_not_change_updated_at(client_with_auth):
 
 
 def test_no_request_waits_for_the_record_of_a_use(client_with_auth, statements):
-    secret = service.issue_token(make_user(), ADMIN, label="Till")[1]
+    secret = token_service.issue_token(make_user(), ADMIN, label="Till")[1]
     with statements() as executed:
         client_with_auth.get(ME, headers=bearer(secret))
     assert not [each for each in executed if "UPDATE" in each]
 
 
 def test_the_uses_of_many_tokens_are_one_statement(client_with_auth, statements):
-    tokens = [service.issue_token(make_user(), ADMIN, label="Till") for _ in range(3)]
+    tokens = [token_service.issue_token(make_user(), ADMIN, label="Till") for _ in range(3)]
     for _, secret in tokens:
         client_with_auth.get(ME, headers=bearer(secret))
     with statements() as executed:

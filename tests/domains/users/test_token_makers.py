@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from alchemist import database as db
-from alchemist.domains.users import service
+from alchemist.domains.users import token_service
 from alchemist.domains.users.models import Token
 from alchemist.domains.users.permissions import ADMIN
 from tests.domains.users.tokens import tokens_url
@@ -144,7 +144,7 @@ def test_the_longest_time_of_a_token_is_a_setting(app, create_token, user, monke
 def fill(user, count):
     """Give a user tokens until they have this many."""
     for number in range(count - 1):
-        service.issue_token(user, ADMIN, label=f"Token {number}")
+        token_service.issue_token(user, ADMIN, label=f"Token {number}")
 
 
 def test_a_user_has_at_most_100_live_tokens(client_with_auth, create_token, user):
@@ -158,7 +158,7 @@ def test_a_user_has_at_most_100_live_tokens(client_with_auth, create_token, user
 def test_revoked_and_expired_tokens_do_not_count(client_with_auth, create_token, user):
     fill(user, 100)
     revoked, expired = db.session.query(Token).filter(Token.label.in_(["Token 1", "Token 2"]))
-    service.revoke_token(revoked)
+    token_service.revoke_token(revoked)
     assert create_token().status_code == 201
     db.session.get(Token, expired.pk).expires_at = datetime.now(UTC)
     db.session.commit()

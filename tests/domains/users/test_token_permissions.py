@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from alchemist import database as db
-from alchemist.domains.users import auth, service
+from alchemist.domains.users import auth, token_service
 from alchemist.domains.users.models import ROLES
 from alchemist.domains.users.permissions import ADMIN, CUSTOMER, ON_REQUEST, ROLE_PERMISSIONS
 from tests.answers import pointers_and_codes
@@ -36,7 +36,7 @@ def test_a_token_can_create_tokens_only_if_that_was_requested(create_token):
 def test_a_token_that_follows_the_role_cannot_create_tokens(client_with_auth, role):
     """A token of the command line, whose permissions are NULL."""
     user = make_user(role=role)
-    secret = service.issue_token(user, ADMIN, label="Till")[1]
+    secret = token_service.issue_token(user, ADMIN, label="Till")[1]
     permissions = set(permissions_of(client_with_auth, secret))
     assert ROLE_PERMISSIONS[role] - permissions == ROLE_PERMISSIONS[role] & ON_REQUEST
     assert "tokens:write" in ON_REQUEST & ROLE_PERMISSIONS[role]

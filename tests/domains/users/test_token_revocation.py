@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from alchemist.domains.users import service
+from alchemist.domains.users import token_service
 from alchemist.domains.users.permissions import ADMIN, CUSTOMER
 from tests.domains.users.tokens import tokens_url
 from tests.factories import bearer, make_token, make_user, sign_in
@@ -15,7 +15,7 @@ def is_rejected(client_with_auth, secret):
 
 
 def test_a_revoked_token_is_rejected_at_once(client_with_auth, user, user_headers):
-    token, secret = service.issue_token(user, ADMIN, label="Till")
+    token, secret = token_service.issue_token(user, ADMIN, label="Till")
     for _ in range(2):
         assert client_with_auth.get(ME, headers=bearer(secret)).status_code == 200
     assert (
@@ -27,7 +27,9 @@ def test_a_revoked_token_is_rejected_at_once(client_with_auth, user, user_header
 
 
 def test_a_token_can_revoke_itself(client_with_auth, user):
-    token, secret = service.issue_token(user, ADMIN, label="Till", permissions=["tokens:write"])
+    token, secret = token_service.issue_token(
+        user, ADMIN, label="Till", permissions=["tokens:write"]
+    )
     headers = bearer(secret)
     assert (
         client_with_auth.delete(f"{tokens_url(user)}/{token.pk}", headers=headers).status_code

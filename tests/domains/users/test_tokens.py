@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from alchemist import database as db
-from alchemist.domains.users import service, token_format
+from alchemist.domains.users import token_format, token_service
 from alchemist.domains.users.permissions import ADMIN, CUSTOMER
 from tests.answers import error_pointers, pointers_and_codes, read_all_pages
 from tests.domains.users import database_dump
@@ -180,7 +180,7 @@ def test_every_page_of_the_list_can_be_followed(client_with_auth, user, user_hea
 
 
 def test_a_token_is_not_found_under_another_user(client_with_auth, user):
-    token, _ = service.issue_token(user, ADMIN, label="Till")
+    token, _ = token_service.issue_token(user, ADMIN, label="Till")
     admin = sign_in(make_user(role="admin"))
     other = make_user()
     for method in ("GET", "DELETE"):
@@ -191,7 +191,7 @@ def test_a_token_is_not_found_under_another_user(client_with_auth, user):
 
 
 def test_reading_all_tokens_is_not_enough_to_revoke_them(client_with_auth, user):
-    token, secret = service.issue_token(user, ADMIN, label="Till")
+    token, secret = token_service.issue_token(user, ADMIN, label="Till")
     reader = sign_in(make_user(role="admin"), "tokens:write", "tokens:read", "tokens:read:any")
     response = client_with_auth.delete(f"{tokens_url(user)}/{token.pk}", headers=reader)
     assert response.status_code == 403
@@ -207,7 +207,7 @@ def test_reading_all_users_is_not_enough_to_create_tokens_for_them(client_with_a
 
 
 def test_revoking_a_token_does_not_need_to_read_it(client_with_auth, user):
-    token, secret = service.issue_token(user, ADMIN, label="Till")
+    token, secret = token_service.issue_token(user, ADMIN, label="Till")
     writer = sign_in(make_user(role="admin"), "tokens:write", "tokens:write:any")
     assert (
         client_with_auth.delete(f"{tokens_url(user)}/{token.pk}", headers=writer).status_code == 204
