@@ -23,12 +23,13 @@ DOMAIN = [
         "statements",
         "token_updates",
         "last_use",
+        "queries",
         "service",
         "token_service",
         "open_access",
         "auth",
     ),
-    "schemas",
+    *("visible_fields", "schemas", "request_schemas"),
     *("changes", "blueprint", "token_blueprint"),
 ]
 # The diagram: a module imports only what stands before it, in its package and among the packages.

@@ -15,7 +15,8 @@ from alchemist.api.rate_limits import count_as_costly
 from alchemist.api.request import request
 from alchemist.database import Query
 from alchemist.domains.orders import auth, service, viewer
-from alchemist.domains.orders.schemas import EXAMPLE_PK, VisibleItems
+from alchemist.domains.orders.schemas import EXAMPLE_PK
+from alchemist.domains.orders.visible_fields import VisibleItems
 from alchemist.domains.products.schemas import EXAMPLE_PK as PRODUCT
 from alchemist.domains.stores.currencies import MAX_DECIMALS, MAX_DIGITS
 from alchemist.errors import ErrorDetail

@@ -20,6 +20,7 @@ from alchemist.domains.coupons.schemas import CouponSchema, RedemptionSchema
 from alchemist.domains.ingredients import service as ingredients
 from alchemist.domains.ingredients.models import Ingredient
 from alchemist.domains.ingredients.schemas import IngredientSchema
+from alchemist.domains.orders import queries as order_queries
 from alchemist.domains.orders import service as orders
 from alchemist.domains.orders.models import Order, OrderItem
 from alchemist.domains.orders.schemas import OrderSchema
@@ -262,7 +263,7 @@ def test_an_order_is_its_dump(client, wanted, percent_off, move):
     order = make_order(items=items, coupon_code=coupon and coupon.code)
     if move:
         move(order)
-    shown = item(ORDER, orders.by_pk(order.pk).with_parameters(UNRESTRICTED))
+    shown = item(ORDER, order_queries.by_pk(order.pk).with_parameters(UNRESTRICTED))
     assert shown == ORDER.dump(only(Order, order.pk, ORDERED))
     assert [line["name"] for line in shown["items"]] == [name for name, *_ in wanted]
     assert shown["coupon_code"] == (coupon and coupon.code)
@@ -282,7 +283,7 @@ def test_pages_of_the_market_are_the_dumps_of_their_rows(client):
     assert shown == REDEMPTION.dump(found, many=True)
     db.session.expunge_all()
     found = db.session.scalars(select(Order).options(ORDERED).order_by(Order.pk)).all()
-    shown = page(ORDER, orders.list_query().with_parameters(UNRESTRICTED))
+    shown = page(ORDER, order_queries.list_query().with_parameters(UNRESTRICTED))
     assert shown == ORDER.dump(found, many=True)
     assert [len(order.items) for order in found] == [2, 1]
 

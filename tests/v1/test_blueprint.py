@@ -11,7 +11,7 @@ from sqlalchemy.orm import selectinload
 from alchemist import database as db
 from alchemist.api import json_select
 from alchemist.domains.coupons import service as coupons
-from alchemist.domains.orders import service as orders
+from alchemist.domains.orders import queries as order_queries
 from alchemist.domains.orders.models import Order, OrderItem
 from alchemist.domains.orders.viewer import UNRESTRICTED
 from alchemist.domains.products import service as products
@@ -131,7 +131,7 @@ def test_what_postgresql_shows_is_the_dump_of_the_row(client):
     coupon = make_coupon()
     of_product = selectinload(Product.store)
     of_order = selectinload(Order.items).selectinload(OrderItem.product)
-    order_query = orders.by_pk(order.pk).with_parameters(UNRESTRICTED)
+    order_query = order_queries.by_pk(order.pk).with_parameters(UNRESTRICTED)
     for schema, query, options in (
         (StoreSchema(), stores.by_pk(store.pk), ()),
         (ProductSchema(), products.by_pk(product.pk), (of_product,)),

@@ -17,7 +17,7 @@ from alchemist.domains.heroes import auth as heroes_auth
 from alchemist.domains.heroes import service as heroes
 from alchemist.domains.heroes.models import Hero
 
-from . import service
+from . import queries
 
 READ, READ_SALES = "orders:read", "sales:read"
 WRITE, FULFIL = "orders:write", "orders:fulfil"
@@ -30,7 +30,7 @@ UNUSABLE_COUPON = {
 
 
 def visibility_arguments() -> dict[str, Any]:
-    """Return the arguments of `service.by_pk` and `list_query` for orders the caller may read.
+    """Return the arguments of `queries.by_pk` and `list_query` for orders the caller may read.
 
     These are the orders that the caller placed, and with `sales:read` those that the caller sells.
     """
@@ -55,29 +55,29 @@ def viewer_parameters() -> dict[str, Any]:
 
 def just_placed_query(pk: UUID) -> Query:
     """Select an order that the caller has just placed."""
-    return service.by_pk(pk).with_parameters(viewer_parameters())
+    return queries.by_pk(pk).with_parameters(viewer_parameters())
 
 
 def list_query(**filters: Any) -> Query:
-    return service.list_query(**filters, **visibility_arguments()).with_parameters(
+    return queries.list_query(**filters, **visibility_arguments()).with_parameters(
         viewer_parameters()
     )
 
 
 def readable_query(pk: UUID, *, single_currency: bool = False) -> Query:
-    query = service.by_pk(pk, **visibility_arguments(), single_currency=single_currency)
+    query = queries.by_pk(pk, **visibility_arguments(), single_currency=single_currency)
     return query.with_parameters(viewer_parameters())
 
 
 def query_as_buyer(pk: UUID) -> Query:
-    query = service.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
+    query = queries.by_pk(pk, buyer_id=request.caller.owner_filter(WRITE))
     return query.with_parameters(viewer_parameters()).or_forbidden_if_in(
         readable_query(pk), f"{WRITE}:any"
     )
 
 
 def query_as_seller(pk: UUID) -> Query:
-    query = service.by_pk(pk, only_seller_id=request.caller.owner_filter(FULFIL))
+    query = queries.by_pk(pk, only_seller_id=request.caller.owner_filter(FULFIL))
     return query.with_parameters(viewer_parameters()).or_forbidden_if_in(
         readable_query(pk), f"{FULFIL}:any"
     )

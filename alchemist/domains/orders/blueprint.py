@@ -16,14 +16,8 @@ from alchemist.domains.coupons import service as coupons
 
 from . import auth, service
 from .models import Order
-from .schemas import (
-    EXAMPLE_PAID_PK,
-    OrderCreateSchema,
-    OrderListQuery,
-    OrderSchema,
-    QuoteCreateSchema,
-    QuoteSchema,
-)
+from .request_schemas import OrderCreateSchema, QuoteCreateSchema
+from .schemas import EXAMPLE_PAID_PK, OrderListQuery, OrderSchema, QuoteSchema
 
 blp = Blueprint("orders", __name__, url_prefix="/api/v2/orders", description="Orders of products.")
 QUOTE_SCHEMA = QuoteSchema()

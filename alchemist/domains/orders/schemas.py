@@ -1,17 +1,11 @@
-"""Schemas of orders: the request body, the representation, and the list query."""
+"""Schemas of orders: the representation, and the list query."""
 
-from typing import Any, ClassVar
-
-from marshmallow import ValidationError, validates_schema
-from sqlalchemy import ColumnElement, case
+from typing import ClassVar
 
 from alchemist.api.fields import (
-    CodedMessage,
     Enum,
     EnumList,
     Expansion,
-    List,
-    NameReference,
     Nested,
     Pk,
     QueryDateTime,
@@ -21,19 +15,17 @@ from alchemist.api.fields import (
     UtcDateTime,
 )
 from alchemist.api.pagination import ListQuerySchema, Sort
-from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.coupons.schemas import EXAMPLE_CODE
 from alchemist.domains.heroes.models import Hero
 from alchemist.domains.heroes.schemas import HeroSchema
 from alchemist.domains.products.models import Product
 from alchemist.domains.products.schemas import EXAMPLE_STORE_PK, Money, ProductSchema
-from alchemist.domains.stores.currencies import CURRENCIES, describe_valid_amounts, is_valid_amount
 from alchemist.domains.stores.models import Store
 from alchemist.domains.stores.schemas import StoreSchema
 from alchemist.domains.users.schemas import EXAMPLE_OWNER_PK, EXPANDED_USER
 
-from . import viewer
 from .models import TRANSITIONS, Order
+from .visible_fields import AllowedTransitions, BuyerPk, BuyerText, VisibleItems, VisibleTotals
 
 # Rows of the sample data: a placed order, a paid one, and an item of the first.
 EXAMPLE_PK, EXAMPLE_PAID_PK = (
@@ -45,86 +37,6 @@ EXAMPLE_PRODUCT_NAME = "Señora Ibarra's Throat Syrup, small bottle"
 EXAMPLE_HERO_PK = "0195a0bd-2cad-7a4a-8f11-e3187caed144"
 MAX_QUANTITY = 1_000_000
 ACTIONS = sorted({action for allowed in TRANSITIONS.values() for action in allowed})
-
-
-class OrderItemCreateSchema(Schema):
-    product_id = Pk(
-        required=True,
-        references=Product,
-        checked_by_service=True,
-        example=EXAMPLE_PRODUCT_PK,
-        description="The product. Quantities of the same product are added up.",
-    )
-    quantity = StrictInteger(
-        required=True, min=1, max=MAX_QUANTITY, description="The number of pieces.", example=2
-    )
-
-
-class ExpectedTotalSchema(Schema):
-    currency = Enum(
-        *CURRENCIES,
-        name="Currency",
-        required=True,
-        description="The currency (ISO 4217).",
-        example="EUR",
-    )
-    total = Money(required=True, description="The expected total in the currency.", example="22.50")
-
-    @validates_schema
-    def check_amount(self, values: dict[str, Any], **_: Any) -> None:
-        """Compare the total with the decimals of the currency."""
-        currency = values["currency"]
-        if not is_valid_amount(values["total"], currency):
-            message = CodedMessage("out-of-range", describe_valid_amounts(currency))
-            raise ValidationError({"total": [message]})
-
-
-class QuoteCreateSchema(Schema):
-    """The body of a request for a quote."""
-
-    items = List(
-        Nested(OrderItemCreateSchema),
-        required=True,
-        min=1,
-        max=100,
-        description="The products to order.",
-    )
-    # No reference: the service decides who may learn whether the coupon exists.
-    coupon_code = Text(
-        min=1,
-        max=64,
-        allow_none=True,
-        example=EXAMPLE_CODE,
-        description="The code of a coupon to redeem, in any case.",
-    )
-    hero_id = Pk(
-        allow_none=True,
-        references=Hero,
-        example=EXAMPLE_HERO_PK,
-        description="The hero that the order is for.",
-    )
-    expected_totals = List(
-        Nested(ExpectedTotalSchema),
-        allow_none=True,
-        max=100,
-        unique_by="currency",
-        description="The totals that the client expects, one for each currency. If the "
-        "order costs anything else, it is not placed.",
-        examples=[None],
-    )
-
-
-class OrderCreateSchema(QuoteCreateSchema):
-    """The body of a request that places an order."""
-
-    coupon_code = NameReference(
-        column=Coupon.code_folded,
-        min=1,
-        max=64,
-        allow_none=True,
-        example=EXAMPLE_CODE,
-        description="The code of a coupon to redeem, in any case.",
-    )
 
 
 class OrderItemSchema(Schema):
@@ -164,47 +76,6 @@ class TotalSchema(Schema):
     total = Money(
         description="The amount to pay: the sum of the totals of the items.", example="22.50"
     )
-
-
-class AllowedTransitions(List):
-    """The actions that the status of an order allows, and the caller may do."""
-
-    def _serialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:
-        return list(TRANSITIONS[value])
-
-    @staticmethod
-    def row_to_sql(row: Any) -> ColumnElement[Any]:
-        return viewer.allowed_transitions(row)
-
-
-class VisibleItems(List):
-    """The items that the caller sees."""
-
-    @staticmethod
-    def item_condition(row: Any, item: Any) -> ColumnElement[bool]:
-        return viewer.is_item_visible(row, item)
-
-
-class VisibleTotals(List):
-    """The totals of the items that the caller sees."""
-
-    @staticmethod
-    def row_to_sql(row: Any) -> ColumnElement[Any]:
-        return viewer.visible_totals(row)
-
-
-class BuyerPk(Pk):
-    """A key that sellers do not see."""
-
-    def row_to_sql(self, row: Any) -> ColumnElement[Any]:
-        return case((viewer.is_whole_order_visible(row), getattr(row, str(self.name))))
-
-
-class BuyerText(Text):
-    """A text that sellers do not see."""
-
-    def row_to_sql(self, row: Any) -> ColumnElement[Any]:
-        return case((viewer.is_whole_order_visible(row), getattr(row, str(self.name))))
 
 
 class OrderSchema(Schema):

@@ -3,7 +3,7 @@
 import pytest
 
 from alchemist import database as db
-from alchemist.domains.orders import service
+from alchemist.domains.orders import queries
 from tests.api.pagination import plans
 from tests.factories import make_user
 
@@ -22,7 +22,7 @@ def plan(client):
 def test_the_list_of_a_seller_uses_no_or(plan):
     """PostgreSQL would evaluate a condition with OR for every order in the table."""
     pk = make_user().pk
-    generic_plan = plan(service.list_query(buyer_id=pk, seller_id=pk))
+    generic_plan = plan(queries.list_query(buyer_id=pk, seller_id=pk))
     assert "order_items" in generic_plan
     assert " OR " not in generic_plan
 
@@ -30,5 +30,5 @@ def test_the_list_of_a_seller_uses_no_or(plan):
 def test_the_item_of_a_seller_only_reads_the_items_of_that_order(plan):
     """It does not read the items of all orders of the seller."""
     pk = make_user().pk
-    generic_plan = plan(service.by_pk(pk, buyer_id=pk, seller_id=pk))
+    generic_plan = plan(queries.by_pk(pk, buyer_id=pk, seller_id=pk))
     assert "order_id = $1" in generic_plan
