@@ -96,6 +96,7 @@ LAYERS: dict[str, list[str]] = {
         ),
         *(
             "references",
+            "reference_lookup",
             "unknown_fields",
             "error_details",
             "problem_codes",
@@ -121,6 +122,8 @@ LAYERS: dict[str, list[str]] = {
         ),
         *(
             "list_responses",
+            "base_blueprint",
+            "read_blueprint",
             "blueprint",
             "problem_schemas",
             "api",

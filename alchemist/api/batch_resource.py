@@ -14,9 +14,10 @@ from alchemist.errors import ErrorDetail
 
 from . import fields, openapi, problem_codes, rate_limits
 from .batches import BatchOperation, CreateMany, representations, store_entries
-from .blueprint import QUERY_PARSER, Blueprint
+from .blueprint import Blueprint
 from .idempotency import idempotent
 from .json_body import check_media_type_and_coding, read_json
+from .query_string import QUERY_PARSER
 from .request import JSON, request
 from .resource import Resource
 from .response import JsonResponse

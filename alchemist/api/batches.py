@@ -20,7 +20,7 @@ from alchemist import database as db
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
-from . import bulk_write, json_select, references, restored_rows, unique_values
+from . import bulk_write, json_select, reference_lookup, references, restored_rows, unique_values
 from .database_errors import sqlstate
 from .json_body import LoadedBody, load_collecting_errors
 from .operations import Creation, Update
@@ -319,7 +319,7 @@ def _raise_reference_errors(
     operation: BatchOperation, entries: Sequence[Entry], details: Sequence[ErrorDetail] = ()
 ) -> None:
     """Raise UnprocessableContent if any row does not exist, or for other errors."""
-    found = references.look_up_reference_errors(_references_in(operation, entries))
+    found = reference_lookup.look_up_reference_errors(_references_in(operation, entries))
     if all_details := sorted([*details, *found], key=_entry_number):
         raise errors.UnprocessableContent.from_errors(all_details)
 
@@ -399,7 +399,7 @@ def _located(
             for number, entry in enumerate(entries)
             for reference in references.find_references(schema, entry.body, (number,))
         ]
-        unknown = references.look_up_reference_errors(found)
+        unknown = reference_lookup.look_up_reference_errors(found)
         return errors.UnprocessableContent.from_errors(unknown) if unknown else None
     if sqlstate(error) != UNIQUE_VIOLATION:
         return None

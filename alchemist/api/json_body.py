@@ -11,7 +11,7 @@ from marshmallow import Schema, ValidationError
 from alchemist import errors
 from alchemist.errors import ErrorDetail
 
-from . import fields, references
+from . import fields, reference_lookup, references
 from .error_details import to_error_details
 from .json_values import is_equal
 from .references import Reference
@@ -168,9 +168,9 @@ def load_body(
         errors_found += schema.find_errors_against_stored_rows([loaded])
     is_deferred = defer_lookup and not any(each.repeated_values for each in references_found)
     if errors_found:
-        errors_found += references.look_up_reference_errors(references_found)
+        errors_found += reference_lookup.look_up_reference_errors(references_found)
     elif not is_deferred:
-        errors_found = references.look_up_unchecked_reference_errors(references_found)
+        errors_found = reference_lookup.look_up_unchecked_reference_errors(references_found)
     if errors_found:
         raise errors.UnprocessableContent.from_errors(errors_found)
     return Body(loaded.values, references_found if is_deferred else [])

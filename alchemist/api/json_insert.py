@@ -30,7 +30,8 @@ from alchemist import database as db
 
 from . import database_errors
 from .json_select import json_object
-from .references import LookupShape, Reference, build_lookup, lookup_statement, unknown_references
+from .reference_lookup import LookupShape, build_lookup, lookup_statement, unknown_references
+from .references import Reference
 from .request import app_extensions, current_request
 from .row_inserts import (
     InsertShape,

@@ -11,7 +11,7 @@ from marshmallow import Schema
 from alchemist import database as db
 from alchemist import errors
 
-from . import etags, fields, json_select, references
+from . import etags, fields, json_select, reference_lookup
 from .json_body import AuthorizeReferences, load_body
 from .json_insert import insert_returning_json
 from .request import current_request, request
@@ -105,7 +105,7 @@ def create_row(
     try:
         row = view(body.values, **path)
     except errors.UnprocessableContent as error:
-        reference_errors = references.look_up_reference_errors(body.references)
+        reference_errors = reference_lookup.look_up_reference_errors(body.references)
         raise errors.UnprocessableContent.from_errors(error.errors + reference_errors) from error
     inserted = insert_returning_json(schema, row, body.references)
     if inserted is None:

@@ -38,6 +38,9 @@ class QueryParser(FlaskParser):
         return values
 
 
+QUERY_PARSER = QueryParser()
+
+
 # Bounded: flask-smorest makes a schema for each request of some operations.
 @lru_cache(maxsize=256)
 def _repeatable_parameters(schema: Schema) -> list[str]:

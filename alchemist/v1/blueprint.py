@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from alchemist import api, errors
 from alchemist import database as db
 from alchemist.api import JsonResponse, database_errors, openapi, problem_codes
-from alchemist.api.blueprint import BaseBlueprint
+from alchemist.api.base_blueprint import BaseBlueprint
 from alchemist.api.operations import (
     QueryFactory,
     create_row,

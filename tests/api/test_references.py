@@ -7,7 +7,7 @@ from sqlalchemy import NullPool, create_engine, text
 from uuid_utils.compat import uuid7
 
 from alchemist import database as db
-from alchemist.api import references
+from alchemist.api import reference_lookup, references
 from alchemist.api.fields import List, NameReference, Nested, Pk, Schema, Text
 from alchemist.domains.coupons.models import Coupon
 from alchemist.domains.ingredients.models import Ingredient
@@ -131,7 +131,9 @@ def repeated(body):
 
 def errors_of(body):
     """Return what is wrong with the references of a body, and what its unique list has twice."""
-    found = references.look_up_reference_errors(references.find_visible_references(SCHEMA, body))
+    found = reference_lookup.look_up_reference_errors(
+        references.find_visible_references(SCHEMA, body)
+    )
     return [*found, *references.duplicate_errors(SCHEMA, body)]
 
 
@@ -215,7 +217,7 @@ def test_a_row_deleted_after_its_lookup_is_reported_with_its_pointer(
     client = make_committing_app().test_client()
     kept, gone = make_ingredient(), make_ingredient()
     db.session.commit()
-    pk, look = gone.pk, references.look_up_reference_errors
+    pk, look = gone.pk, reference_lookup.look_up_reference_errors
 
     def look_and_delete(*args):
         found = look(*args)
@@ -223,7 +225,7 @@ def test_a_row_deleted_after_its_lookup_is_reported_with_its_pointer(
             other.execute(text("DELETE FROM ingredients WHERE pk = :pk"), {"pk": pk})
         return found
 
-    monkeypatch.setattr(references, "look_up_reference_errors", look_and_delete)
+    monkeypatch.setattr(reference_lookup, "look_up_reference_errors", look_and_delete)
     # Where more is said of a row than its key, it is looked up first.
     lines = [{"pk": str(kept.pk), "name": kept.name}, {"pk": str(pk)}]
     body = {"name": "a", "ingredients": lines}
@@ -240,7 +242,7 @@ def test_a_row_deleted_after_its_lookup_is_reported_with_its_pointer(
 
 
 def test_a_read_only_text_far_too_long_is_not_normalised(rows, monkeypatch):
-    monkeypatch.setattr(references, "normalize", lambda *_: pytest.fail("It is normalised."))
+    monkeypatch.setattr(reference_lookup, "normalize", lambda *_: pytest.fail("It is normalised."))
     body = {"one": {"pk": str(UUID(int=1)), "name": "a" + "\u0301" * 1000}}
     [error] = errors_of(body)
     assert (error["pointer"], error["code"]) == ("#/one/name", "read-only")

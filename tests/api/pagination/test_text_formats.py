@@ -233,7 +233,7 @@ def test_a_text_list_needs_the_permission_of_the_list(client_with_auth):
 def test_a_long_page_counts_as_costly(app, client, monkeypatch):
     counted = []
     monkeypatch.setattr(
-        "alchemist.api.blueprint.rate_limits.count_costly_request_or_raise",
+        "alchemist.api.read_blueprint.rate_limits.count_costly_request_or_raise",
         lambda: counted.append(1),
     )
     get(client, f"{URL}?limit=200", CSV)
