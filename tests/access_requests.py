@@ -30,6 +30,7 @@ from tests.factories import (
     make_token,
     make_user,
 )
+from tests.resources import BATCHES, Bodies
 
 # Merge patches of the resources that have no name.
 PATCHES = {
@@ -171,6 +172,8 @@ def request_body(method: str, path: str, document: Json, actors: Actors) -> Any:
     resource = path.rstrip("/").rpartition("/")[2]
     if resource in BODIES:
         return BODIES[resource](actors)
+    if path == f"/api/v2/{resource}" and resource in BATCHES:
+        return Bodies().one(resource, 0)
     [content, *_] = operation["requestBody"]["content"].values()
     return example_value(content["schema"], document)
 
