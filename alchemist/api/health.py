@@ -26,7 +26,7 @@ def respond_alive() -> Response:
 @blp.get("/readyz")
 def respond_if_migrated_and_writable() -> Response:
     """Return 200 if this code works on the tables, and the database is writable, else 503."""
-    revision, is_compatible = _database_state()
+    revision, is_compatible = _revision_and_compatibility()
     if not is_compatible:
         raise errors.ServiceUnavailable("The database is not at the migration of this code.", 5)
     _require_writable()
@@ -51,7 +51,7 @@ def _require_session_limits() -> None:
         raise errors.ServiceUnavailable(detail, 5)
 
 
-def _database_state() -> tuple[str | None, bool]:
+def _revision_and_compatibility() -> tuple[str | None, bool]:
     """Return the revision of the database, and whether this code works on it."""
     try:
         rows = db.fetch_autocommit(db.DATABASE_STATE, {"revision": db.latest_revision()})

@@ -69,7 +69,7 @@ def idempotent(view: Callable[..., Response]) -> Callable[..., Response]:
             detail = "Send 1 to 255 visible ASCII characters."
             raise errors.BadRequest.at_location("header", "Idempotency-Key", detail)
         if request.is_dry_run:
-            return _stored_response(key) or view(*args, **path)
+            return _stored_response_unless_key_is_reused(key) or view(*args, **path)
         # The response is stored in the transaction of its effect.
         with use_commit_mode(CommitMode.SESSION):
             return _stored_response_or_lock(key) or _store_response_and_drop_oldest(
@@ -98,10 +98,10 @@ def _stored_response_or_lock(key: str) -> Response | None:
     if not session.scalar(select(func.pg_try_advisory_xact_lock(advisory_lock_number(key)))):
         detail = "The first request with this key is still running."
         raise errors.Conflict(detail, code="request-in-progress", headers={"Retry-After": "1"})
-    return _stored_response(key)
+    return _stored_response_unless_key_is_reused(key)
 
 
-def _stored_response(key: str) -> Response | None:
+def _stored_response_unless_key_is_reused(key: str) -> Response | None:
     """Return the response that is stored under a key of the caller, None if there is none.
 
     Raise UnprocessableContent if it is of another request, and Forbidden if the caller has lost a

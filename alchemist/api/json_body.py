@@ -188,7 +188,7 @@ def load_collecting_errors(
     `path` is where the part is in the body of the request. All parts share the limit of
     `unknown_fields`.
     """
-    valid = schema.load_valid(body) if isinstance(schema, fields.Schema) else None
+    valid = schema.load_valid_or_none(body) if isinstance(schema, fields.Schema) else None
     if valid is not None:
         duplicates = [*references.duplicate_errors(schema, body, path)]
         return LoadedBody(path, valid, current, duplicates, is_ordinary=True)

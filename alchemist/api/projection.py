@@ -91,11 +91,11 @@ def _expansion_rule(schema: type[Schema], expansions: Sequence[str]) -> str:
     """Return the sentence of the documentation of `fields` on members of referred rows."""
     always = _member_names(project(schema, None, frozenset()))
     exceptions = [name for name in always if name.rpartition(".")[0] in expansions]
-    rule = f" The members of {_in_code(expansions)} need the name of that row in `expand`, too"
-    return f"{rule}, except {_in_code(exceptions)}." if exceptions else f"{rule}."
+    rule = f" The members of {_join_as_code(expansions)} need the name of that row in `expand`, too"
+    return f"{rule}, except {_join_as_code(exceptions)}." if exceptions else f"{rule}."
 
 
-def _in_code(names: Sequence[str]) -> str:
+def _join_as_code(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 

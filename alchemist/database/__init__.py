@@ -51,7 +51,7 @@ from .session import (
 )
 from .text_keys import fold
 from .text_search import matches_words
-from .visible_text import drop_invisible_except_spaces, is_plain, trim_invisible
+from .visible_text import drop_invisible_except_spaces, is_visible_ascii, trim_invisible
 from .wal_position import UNREACHABLE, WalPosition
 
 __all__ = [
@@ -92,7 +92,7 @@ __all__ = [
     "forbidden_or_not_found",
     "insert",
     "is_derived",
-    "is_plain",
+    "is_visible_ascii",
     "json_row_values",
     "json_rows",
     "json_type",

@@ -4,7 +4,7 @@ import re
 from hashlib import blake2b
 from unicodedata import category, combining, normalize
 
-from .visible_text import NON_SPACE_RUN, drop_invisible_except_spaces, is_plain
+from .visible_text import NON_SPACE_RUN, drop_invisible_except_spaces, is_visible_ascii
 
 # Characters. A B-tree takes at most 2,704 bytes for all columns of an index.
 MAX_FOLDED_LENGTH = 600
@@ -26,7 +26,7 @@ def fold(text: str) -> str:
     That is NFKC and full case folding, until both change nothing (Unicode Standard, D146), without
     invisible characters. Of a text that would be too long for an index it is a hash.
     """
-    if is_plain(text):
+    if is_visible_ascii(text):
         folded = text.lower()
     else:
         folded = drop_invisible_except_spaces(normalize("NFD", text)).casefold()
@@ -41,7 +41,7 @@ def base_letters(text: str) -> str:
 
     Marks that are no accents stay, such as the vowels of Thai and the voicing of Japanese.
     """
-    if is_plain(text):
+    if is_visible_ascii(text):
         return text.lower()
     folded = normalize("NFKD", NON_SPACE_RUN.sub("", text)).casefold().translate(BASE_LETTERS)
     if folded.isascii():
@@ -65,7 +65,7 @@ def sort_key(text: str) -> str:
     cut, so equal beginnings of long texts are a tie.
     """
     letters = base_letters(text)
-    folded = letters if is_plain(text) else normalize("NFC", text.casefold())
+    folded = letters if is_visible_ascii(text) else normalize("NFC", text.casefold())
     accents = "" if folded == letters else folded
     case = "" if text == folded else text.swapcase()
     signs_first = NO_WORD.sub(_put_before_digits, letters)

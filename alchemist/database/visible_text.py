@@ -28,7 +28,7 @@ ZWNJ, ZWJ = "\u200c", "\u200d"
 VIRAMA_CLASS = 9
 
 
-def is_plain(text: str) -> bool:
+def is_visible_ascii(text: str) -> bool:
     """Return whether a text has only visible ASCII characters and blanks.
 
     Such a text is normalised, and without case in lower case. Most texts are plain.
@@ -41,7 +41,7 @@ def trim_invisible(text: str) -> str:
 
     What changes the look of the last visible character stays: it is a part of that.
     """
-    if is_plain(text):
+    if is_visible_ascii(text):
         return text.strip()
     start, end = 0, len(text)
     while start < end and INVISIBLE.match(text[start]):

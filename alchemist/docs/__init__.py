@@ -70,7 +70,7 @@ def index() -> Response:
     else:
         response = CachedResponse(
             openapi_document.to_json_bytes(_index_links()), JSON
-        ).to_response()
+        ).to_response_or_304()
     response.headers["Vary"] = "Accept"
     return response
 
@@ -95,7 +95,7 @@ def openapi_json(name: str | None = None) -> Response:
     version = versions.get(name or next(iter(versions)))
     if version is None:
         raise errors.NotFound("The API has no such version.")
-    return version.document_response.to_response()
+    return version.document_response.to_response_or_304()
 
 
 @blp.get("/api/docs")

@@ -23,7 +23,7 @@ blp = Blueprint("problems", __name__, url_prefix="/problems", template_folder="t
 @blp.get("")
 def list_problems() -> Response:
     problems = sorted(PROBLEM_TYPES.values(), key=lambda problem: (problem.status, problem.code))
-    return _html_or_json("problems.html", [_summary(problem) for problem in problems])
+    return _html_or_json("problems.html", [_problem_summary(problem) for problem in problems])
 
 
 @blp.get("/<code>")
@@ -33,11 +33,11 @@ def show_problem(code: str) -> Response:
         # Of werkzeug: a browser gets a page.
         raise NotFound
     return _html_or_json(
-        "problem.html", _summary(problem) | {"example": openapi.example_problem(problem)}
+        "problem.html", _problem_summary(problem) | {"example": openapi.example_problem(problem)}
     )
 
 
-def _summary(problem: ProblemType) -> dict[str, Any]:
+def _problem_summary(problem: ProblemType) -> dict[str, Any]:
     return {
         "type": f"/problems/{problem.code}",
         "code": problem.code,
@@ -51,7 +51,7 @@ def _html_or_json(template: str, content: Any) -> Response:
     if prefers_html():
         html = render_template(template, content=content, assets_version=assets_version())
         return html_response(html, **VARY)
-    return CachedResponse(to_json_bytes(content), JSON, headers=VARY).to_response()
+    return CachedResponse(to_json_bytes(content), JSON, headers=VARY).to_response_or_304()
 
 
 @blp.app_template_filter()

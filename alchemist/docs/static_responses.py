@@ -38,7 +38,7 @@ class CachedResponse:
     def etag(self) -> str:
         return f'"{blake2b(self.body, digest_size=12).hexdigest()}"'
 
-    def to_response(self) -> Response:
+    def to_response_or_304(self) -> Response:
         """Return a 200 with the body, or a 304 if the request's If-None-Match has its ETag."""
         headers = {"ETag": self.etag, "Cache-Control": self.cache_control, **self.headers}
         if_none_match = request.headers.get("If-None-Match")
@@ -51,4 +51,4 @@ class CachedResponse:
 def html_response(html: str, **headers: str) -> Response:
     """Return a page that may load only scripts, styles and images of this service."""
     headers = PAGE_HEADERS | headers
-    return CachedResponse(html.encode(), "text/html", headers=headers).to_response()
+    return CachedResponse(html.encode(), "text/html", headers=headers).to_response_or_304()

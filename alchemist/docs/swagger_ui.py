@@ -51,7 +51,7 @@ def asset(version: str, name: str) -> Response:
     names = assets().keys() if current_app.config["HAS_DOCS"] else {PAGE_STYLE}
     if version != assets_version() or name not in names:
         raise errors.NotFound("Nothing exists at this path.")
-    return assets()[name].to_response()
+    return assets()[name].to_response_or_304()
 
 
 def render_swagger_ui(versions: list[str]) -> Response:

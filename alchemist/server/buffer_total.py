@@ -30,14 +30,14 @@ class BufferTotal:
         """Count what a connection buffers now, if that has changed much since the last call."""
         size = self._measure(connection)
         if abs(size - self._counted.get(connection, 0)) >= MIN_CHANGE:
-            self._set(connection, size)
+            self._set_size_and_flag_room(connection, size)
 
     def remove(self, connection: Connection) -> None:
         """Count nothing for a connection that is closed."""
         if connection in self._counted:
-            self._set(connection, 0)
+            self._set_size_and_flag_room(connection, 0)
 
-    def _set(self, connection: Connection, size: int) -> None:
+    def _set_size_and_flag_room(self, connection: Connection, size: int) -> None:
         with self._lock:
             self.bytes -= self._counted.pop(connection, 0)
             if size >= MIN_CHANGE:

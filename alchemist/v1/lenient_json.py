@@ -115,14 +115,14 @@ def drop_unknown_fields(node: marshmallow.Schema | Field[Any], value: Any) -> An
     if isinstance(node, marshmallow.Schema) and isinstance(value, dict):
         return {
             name: drop_unknown_fields(field, value[name])
-            for name, field in named_fields_in(node, value)
+            for name, field in fields_by_client_spelling(node, value)
         }
     if isinstance(node, List) and isinstance(value, list):
         return [drop_unknown_fields(node.inner, item) for item in value]
     return value
 
 
-def named_fields_in(
+def fields_by_client_spelling(
     schema: marshmallow.Schema, body: Mapping[str, Any]
 ) -> Iterator[tuple[str, Field[Any]]]:
     """Yield the writable fields that a body has, each with the name that it has there.

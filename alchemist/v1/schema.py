@@ -8,7 +8,7 @@ from marshmallow import EXCLUDE, ValidationError, pre_load
 from alchemist.api import fields
 from alchemist.api.request import Request
 
-from .lenient_json import named_fields_in, read_lenient_json
+from .lenient_json import fields_by_client_spelling, read_lenient_json
 
 
 class Schema(fields.Schema):
@@ -25,12 +25,13 @@ class Schema(fields.Schema):
         if not isinstance(body, Mapping):
             return body
         return {
-            field.data_key or field.name: body[name] for name, field in named_fields_in(self, body)
+            field.data_key or field.name: body[name]
+            for name, field in fields_by_client_spelling(self, body)
         }
 
     def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
         """Let the errors name each field as the client spelled it."""
         if isinstance(data, Mapping):
-            for name, field in named_fields_in(self, data):
+            for name, field in fields_by_client_spelling(self, data):
                 if field.data_key in error.messages_dict:
                     error.messages_dict[name] = error.messages_dict.pop(field.data_key)

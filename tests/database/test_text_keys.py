@@ -145,5 +145,5 @@ def test_a_sort_key_fits_a_cursor_and_orders_by_letters_first(one, other):
 @given(st.text(st.characters(max_codepoint=0x7F)))
 def test_the_keys_of_plain_texts_need_no_normalising(text):
     plain = fold(text), base_letters(text), sort_key(text)
-    with patch.object(text_keys, "is_plain", lambda _text: False):
+    with patch.object(text_keys, "is_visible_ascii", lambda _text: False):
         assert plain == (fold(text), base_letters(text), sort_key(text))

@@ -101,5 +101,5 @@ def test_dropping_twice_is_dropping_once(text):
 @given(st.text(st.characters(max_codepoint=0x7F)))
 def test_plain_texts_are_trimmed_as_others_are(text):
     trimmed = trim_invisible(text)
-    with patch.object(visible_text, "is_plain", lambda _text: False):
+    with patch.object(visible_text, "is_visible_ascii", lambda _text: False):
         assert trimmed == trim_invisible(text)

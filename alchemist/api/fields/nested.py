@@ -89,7 +89,7 @@ class Nested(DocumentedField, ValidatedField, fields.Nested):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, *_: Any, **kwargs: Any) -> Any:
         if kwargs.pop("only_valid", False):
-            valid = self.schema.load_valid(value)  # type: ignore[attr-defined]
+            valid = self.schema.load_valid_or_none(value)  # type: ignore[attr-defined]
             if valid is None:
                 raise self.make_error("validator_failed")
             return valid

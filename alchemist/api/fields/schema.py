@@ -44,7 +44,7 @@ class Schema(marshmallow.Schema):
     class Meta:
         unknown = RAISE
 
-    def load_valid(self, body: Any) -> dict[str, Any] | None:
+    def load_valid_or_none(self, body: Any) -> dict[str, Any] | None:
         """Return what `load` returns for an ordinary body without mistakes, None for any other.
 
         An ordinary body repeats no read-only values. The same fields make the values; `load` takes

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from alchemist.database import (
     MAX_REFERENCE_LENGTH,
     drop_invisible_except_spaces,
-    is_plain,
+    is_visible_ascii,
     trim_invisible,
 )
 
@@ -57,7 +57,7 @@ class Text(DocumentedField, ValidatedField, fields.String):
             raise self.make_error("invalid")
         if len(value) > 4 * self.max:
             raise self.make_error("too_long", max=self.max)
-        if is_plain(value):
+        if is_visible_ascii(value):
             return value.strip()
         try:
             value.encode()

@@ -83,7 +83,9 @@ def _write_pending(session: Session) -> None:
     _insert_entries(session, _pop_pending(session))
 
 
-def _discard_rolled_back(session: Session, transaction: SessionTransaction) -> None:
+def _discard_entries_of_rolled_back_savepoint(
+    session: Session, transaction: SessionTransaction
+) -> None:
     """Discard the pending entries of a savepoint that is rolled back, or of all without one."""
     # When a flush fails, SQLAlchemy rolls back its subtransaction and the savepoint around it.
     rolled_back = transaction if transaction.nested else session.get_nested_transaction()
@@ -192,7 +194,7 @@ def register_listeners() -> None:
     for event_name, listener in (
         ("after_flush", _write_flushed_and_pending),
         ("before_commit", _write_pending),
-        ("after_soft_rollback", _discard_rolled_back),
+        ("after_soft_rollback", _discard_entries_of_rolled_back_savepoint),
     ):
         if not event.contains(factory, event_name, listener):
             event.listen(factory, event_name, listener)
