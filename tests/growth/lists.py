@@ -134,7 +134,12 @@ LISTS = [
         "audit",
         "audit_log",
         ("pk", "created_at"),
-        {"resource": ("orders", "coupons"), "pk": (HALF, TWENTY), "user_id": (HALF, TWENTY)},
-        (f"resource=coupons&user_id={HALF}", f"resource=orders&pk={TWENTY}"),
+        ROW_FILTERS
+        | {
+            "resource": ("orders", "coupons"),
+            "resource_pk": (HALF, TWENTY),
+            "user_id": (HALF, TWENTY),
+        },
+        (f"resource=coupons&user_id={HALF}", f"resource=orders&resource_pk={TWENTY}"),
     ),
 ]

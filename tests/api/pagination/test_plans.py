@@ -186,7 +186,6 @@ LED = {
     f"coupons/{HALF}/redemptions?sort=created_at": "redemptions_coupon_id_created_at_pk_idx",
     f"coupons/{HALF}/redemptions?sort=-updated_at": "redemptions_coupon_id_updated_at_pk_idx",
     f"audit?user_id={HALF}": "audit_log_user_id_pk_idx",
-    "audit?updated_after=2100-01-01T00:00:00Z": "audit_log_created_at_pk_idx",
 }
 
 
@@ -206,6 +205,7 @@ BOUNDS = {
     f"orders?placed_before={SOON}&sort=-placed_at": "(placed_at < ",
     f"orders?placed_after={LONG_AGO}&sort=placed_at": "(placed_at >= ",
     f"products?updated_after={LONG_AGO}&sort=updated_at": "(updated_at >= ",
+    f"audit?updated_after={LONG_AGO}&sort=created_at": "(created_at >= ",
     "products?max_price=500&sort=-price": "(price <= ",
     "products?min_price=500&sort=price": "(price >= ",
 }
