@@ -11,7 +11,8 @@ from alchemist import database as db
 from alchemist.database import queries
 from alchemist.domains.ingredients import service as ingredients
 from alchemist.domains.ingredients.models import Ingredient
-from tests.factories import make_ingredient
+from alchemist.domains.potions.models import PotionIngredient
+from tests.factories import make_ingredient, make_potion
 
 URL = "/api/v2/ingredients"
 PK = UUID("01935f2e-7c1a-7b3e-9d3c-0123456789ab")
@@ -37,6 +38,30 @@ def test_a_query_is_built_once_for_each_set_of_arguments():
     assert (one.parameters, two.parameters) == ({"name": "a"}, {"name": "b"})
     assert ingredients.list_query(q="a").select is not one.select
     assert ingredients.list_query(name=None).select is ingredients.list_query().select
+
+
+def test_a_select_has_a_condition_for_each_value_that_is_not_none(client):
+    sage = make_ingredient(name="Sage", description="Dug at dusk.")
+    make_ingredient(name="Sage", description="Dried.")
+    make_ingredient(name="Salt", description="Dug at dusk.")
+
+    def names(**values):
+        return [row.name for row in db.session.scalars(db.select_where(Ingredient, **values))]
+
+    assert names(name="Sage", reference=None) == ["Sage", "Sage"]
+    assert names(name="Sage", q="dusk") == ["Sage"]
+    assert names(pk=sage.pk, name="Salt") == []
+    assert len(names(q=None)) == 3
+
+
+def test_children_that_are_replaced_and_columns_that_change_are_one_version(client):
+    first, second = make_ingredient(), make_ingredient()
+    potion = make_potion(first)
+    lines = [{"ingredient_id": second.pk}]
+    db.update_with_children(potion, {"name": "Tea", "ingredients": lines})
+    assert (potion.name, potion.version) == ("Tea", 2)
+    children = select(PotionIngredient.ingredient_id).where(PotionIngredient.potion_id == potion.pk)
+    assert db.session.scalars(children).all() == [second.pk]
 
 
 def distinct_on_name(query):
