@@ -19,7 +19,7 @@ from . import autocommit, deadline
 from .engines import create_replica_engines
 from .wal_position import UNREACHABLE, WalPosition, parse_lsn
 
-APPLIED, POSITION = "applied", "position"
+POSITION = "position"
 # Seconds between two checks of a standby, and that it is left alone after a failure.
 CHECK_INTERVAL = PAUSE = 1.0
 # Seconds that a check is trusted: one that is late hides whatever has changed since.
