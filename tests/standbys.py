@@ -74,7 +74,7 @@ class Standby(Primary):
     def _initdb(self) -> None:
         make_server_directory(self.directory.staging)
         options = [*self._source, "--checkpoint=fast", "--no-sync"]
-        self.process = self._spawn(
+        self.process = self._spawn_program(
             "pg_basebackup", self.directory.staging, options, death_signal=signal.SIGKILL
         )
         if self.process.wait():

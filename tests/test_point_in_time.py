@@ -53,7 +53,7 @@ class ArchivingPrimary(Primary):
         program, *options = shlex.split(command.replace("/backup/base", str(self.backup)))
         make_server_directory(self.backup)
         source = ["-h", str(self.directory.socket_dir), "-p", "5432", "-U", "alchemist"]
-        process = self._spawn(
+        process = self._spawn_program(
             program, self.backup, [*options, *source], death_signal=signal.SIGKILL
         )
         assert process.wait() == 0, self.directory.log.read_text()

@@ -9,5 +9,5 @@ def _believe_any_standby(_replica: Replica, *_position: object) -> bool:
 
 
 Replica._has_replayed = _believe_any_standby  # type: ignore[method-assign]
-Replica._check_freshness = _believe_any_standby  # type: ignore[method-assign, assignment]
+Replica._check_is_fresh = _believe_any_standby  # type: ignore[method-assign, assignment]
 app = create_app()

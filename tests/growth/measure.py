@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import Flask
 from sqlalchemy import text
 
-from alchemist.api import blueprint
+from alchemist.api import read_blueprint
 from alchemist.api.pagination import encode_cursor
 from tests.api.pagination import plans
 from tests.growth.rows import key
@@ -91,7 +91,7 @@ class Reader:
 
     def _path_after(self, start: str, row: Mapping[str, Any]) -> str:
         """Return the path of the page that begins after a row."""
-        with patch.object(blueprint, "paginate", wraps=blueprint.paginate) as paginate:
+        with patch.object(read_blueprint, "paginate", wraps=read_blueprint.paginate) as paginate:
             self.get(start)
         _schema, _query, list_key, args, *_ = paginate.call_args.args
         # `rows.fill` makes each text its own sort key.
