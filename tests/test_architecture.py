@@ -207,10 +207,11 @@ LAYERS: dict[str, list[str]] = {
         "after_restore",
         "sample_data",
         "verify",
+        "recompute_derived",
         "dev",
         "commands",
     ],
-    "cli.verify": ["assertion", "constraints", "invariants"],
+    "cli.verify": ["assertion", "constraints", "derived_columns", "invariants"],
 }
 LAYERS |= {f"domains.{domain}": DOMAIN for domain in LAYERS["domains"]}
 FRAMEWORK = {
@@ -443,6 +444,7 @@ WRITES = {
     "alchemist.api.json_insert": (2, "AuditStatements.insert_cte in the same statement"),
     "alchemist.api.row_inserts": (1, "rows of json_insert and bulk_write"),
     "alchemist.cli.purge": (1, "expired rows, which nobody changes"),
+    "alchemist.cli.verify.derived_columns": (1, "derived columns, which no representation has"),
     "alchemist.cli.sample_data.__init__": (2, "it has entries of its own"),
     "alchemist.database.child_rows": (1, "the entry of the parent"),
     "alchemist.database.deferred_writes": (1, "mark_modified(parent)"),

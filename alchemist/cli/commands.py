@@ -18,6 +18,7 @@ from .grant import grant
 from .import_rows import import_rows
 from .output import echo, escape
 from .purge import purge
+from .recompute_derived import recompute_derived
 from .set_limits import set_limits
 from .target_database import (
     TargetDatabase,
@@ -61,6 +62,7 @@ main.add_command(dev)
 main.add_command(tokens.token)
 main.add_command(purge)
 main.add_command(expire_orders)
+main.add_command(recompute_derived)
 main.add_command(grant)
 main.add_command(export)
 main.add_command(import_rows)
@@ -138,9 +140,9 @@ def verify(context: click.Context, data: Path | None, as_json: bool) -> None:
     """Check the consistency of the stored data.
 
     Checks that every declared constraint exists, and the rules that no constraint can express: a
-    coupon counts its redemptions, an order is the sum of its items. Prints one line for each
-    assertion, `passed` or `FAILED`; for the latter the number of violations and the primary keys
-    of the first ten. The exit code is 1 if any assertion fails.
+    coupon counts its redemptions, an order is the sum of its items, a search finds each row. Prints
+    one line for each assertion, `passed` or `FAILED`; for the latter the number of violations and
+    the primary keys of the first ten. The exit code is 1 if any assertion fails.
 
     It reads one snapshot in a read-only transaction, so it may run beside a live service. It reads
     every row: run it on a large database when there is little load, and after each restore.

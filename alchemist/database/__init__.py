@@ -15,7 +15,15 @@ from .constraints import (
     unique_constraints,
 )
 from .deferred_writes import deferred_writes, replace_children, update_with_children
-from .derived_columns import derived_value, folded, is_derived, searchable, sort_column, sortable
+from .derived_columns import (
+    derivation_sources,
+    derived_value,
+    folded,
+    is_derived,
+    searchable,
+    sort_column,
+    sortable,
+)
 from .engines import UnsupportedEncoding, create_unpooled_engine
 from .external_reference import MAX_REFERENCE_LENGTH, ExternallyReferenced
 from .json_rows import json_row_values, json_rows, json_type, to_json
@@ -82,6 +90,7 @@ __all__ = [
     "current_engines",
     "deferred_writes",
     "delete",
+    "derivation_sources",
     "derived_value",
     "drop_invisible_except_spaces",
     "fetch_all",

@@ -78,6 +78,12 @@ def is_derived(column: Column[Any]) -> bool:
     return "derived" in column.info
 
 
+def derivation_sources(column: Column[Any]) -> tuple[str, ...]:
+    """Return the names of the columns that a derived column is made from."""
+    sources: tuple[str, ...] = column.info["derived"][1]
+    return sources
+
+
 def derived_value(column: Column[Any], values: Mapping[str, Any]) -> Any:
     """Return the value of a derived column in a row with these values."""
     derive, sources = column.info["derived"]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 from uuid import uuid4
 
@@ -14,16 +15,20 @@ from sqlalchemy import (
     Connection,
     NullPool,
     create_engine,
+    insert,
     text,
 )
 
 from alchemist import cli
 from alchemist import database as db
 from alchemist.cli import sample_data, verify
+from alchemist.cli.verify import derived_columns
 from alchemist.cli.verify.assertion import sql_assertion
 from alchemist.cli.verify.constraints import DECLARED
 from alchemist.domains.coupons import service as coupons
+from alchemist.domains.ingredients.models import Ingredient
 from alchemist.domains.orders import service as orders
+from alchemist.domains.potions.models import Potion
 from alchemist.domains.users import token_service
 from alchemist.domains.users.permissions import ADMIN
 from tests.factories import (
@@ -48,6 +53,10 @@ DAMAGES: dict[str, list[str]] = {
     "constraints: dropped unique index": [
         "ALTER TABLE coupons DROP CONSTRAINT coupons_code_folded_key"
     ],
+    "derived-columns: empty sort key": ["UPDATE potions SET name_sort = ''"],
+    "derived-columns: former sort key": ["UPDATE potions SET name = 'Zest'"],
+    "derived-columns: folded text": ["UPDATE heroes SET nickname = 'Zest'"],
+    "derived-columns: search words": ["UPDATE products SET search_words = to_tsvector(name)"],
     "token-makers: expires later": [
         "UPDATE tokens SET expires_at = 'infinity' WHERE made_with_id IS NOT NULL"
     ],
@@ -219,13 +228,54 @@ def test_a_violation_exits_with_1_and_prints_its_key(fresh_database, monkeypatch
     engine = create_engine(fresh_database, poolclass=NullPool)
     pk = uuid4()
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO potions (pk, name) VALUES (:pk, 'Air')"), {"pk": pk})
+        connection.execute(insert(db.table(Potion)).values(pk=pk, name="Air"))
     result = run_verify(fresh_database, monkeypatch)
     assert result.exit_code == 1
     lines = result.output.partition("FAILED  potion-ingredients: ")[2].splitlines()
     assert lines[0].endswith(" 1 violation:")
     assert lines[1].strip() == str(pk)
     assert result.output.count("FAILED") == 1
+
+
+def insert_potions_with_sql(url: URL, count: int) -> None:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        ingredient = uuid4()
+        connection.execute(
+            insert(db.table(Ingredient)).values(pk=ingredient, name="Foxglove", description="Rare.")
+        )
+        connection.execute(text(SQL_POTIONS), {"count": count, "ingredient": ingredient})
+
+
+SQL_POTIONS = """
+    WITH potions AS (
+        INSERT INTO potions (pk, name) SELECT gen_random_uuid(), 'Élixir ' || n
+        FROM generate_series(1, :count) n RETURNING pk
+    )
+    INSERT INTO potion_ingredients (potion_id, position, ingredient_id)
+    SELECT pk, 0, :ingredient FROM potions
+"""
+
+
+def test_rows_that_plain_sql_has_written_are_reported_and_corrected(
+    make_committing_app, fresh_database, monkeypatch
+):
+    monkeypatch.setenv("DATABASE_URL", fresh_database.render_as_string(hide_password=False))
+    monkeypatch.setattr(derived_columns, "BATCH_SIZE", 10)
+    insert_potions_with_sql(fresh_database, 25)
+    client = make_committing_app().test_client()
+    before = client.get("/api/v2/potions?sort=name").json
+    assert client.get("/api/v2/potions?q=elixir").json == []
+    verdicts = {each.assertion.name: each for each in verify.evaluate_all(fresh_database)}
+    verdict = verdicts.pop("derived-columns")
+    assert (verdict.count, len(verdict.keys)) == (25, 10)
+    assert verdict.keys[0] == f"potions {min(potion['pk'] for potion in before)}"
+    assert all(each.passed for each in verdicts.values())
+    result = CliRunner().invoke(cli.main, ["recompute-derived"])
+    assert result.output.endswith("25 rows corrected.\n"), result.output
+    assert all(verdict.passed for verdict in verify.evaluate_all(fresh_database))
+    assert len(client.get("/api/v2/potions?q=elixir").json) == 25
+    after = client.get("/api/v2/potions?sort=name").json
+    assert sorted(after, key=itemgetter("pk")) == sorted(before, key=itemgetter("pk"))
 
 
 def test_it_runs_in_a_read_only_transaction(consistent_database, monkeypatch):
@@ -244,7 +294,7 @@ def test_all_assertions_read_one_snapshot(fresh_database):
 
 def test_it_prints_json(fresh_database, monkeypatch):
     with create_engine(fresh_database, poolclass=NullPool).begin() as connection:
-        connection.execute(text("INSERT INTO potions (pk, name) VALUES (gen_random_uuid(), 'Air')"))
+        connection.execute(insert(db.table(Potion)).values(name="Air"))
     result = run_verify(fresh_database, monkeypatch, "--json")
     verdicts = json.loads(result.stdout)
     assert result.exit_code == 1

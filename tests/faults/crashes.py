@@ -24,6 +24,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, text
 
 from alchemist import database as db
 from alchemist.cli import verify
+from alchemist.cli.verify import derived_columns
 from alchemist.domains.users import token_format
 from alchemist.embedded import EmbeddedPostgres
 from tests import processes
@@ -139,6 +140,7 @@ def _run(directory: Path, seed: int, seconds: float, defect: str) -> Iterator[st
 def open_shop(connection: Connection) -> Shop:
     sizes = {"stock": STOCK, "products": PRODUCTS, "uses": USES, "sellers": SELLERS}
     connection.execute(text(FILL.format(**sizes)))
+    derived_columns.recompute(connection)
     products = connection.scalars(text("SELECT pk::text FROM products ORDER BY pk")).all()
     coupon = connection.scalar(text("SELECT pk::text FROM coupons WHERE code = 'single'"))
     stores = connection.execute(text("SELECT pk::text, owner_id FROM stores")).all()

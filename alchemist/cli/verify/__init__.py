@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import URL, Connection, func, select
+from sqlalchemy import URL, Connection
 
 from alchemist.database import create_unpooled_engine
 
-from . import constraints, invariants
+from . import constraints, derived_columns, invariants
 from .assertion import Assertion
 
-MAX_KEYS = 10
-ASSERTIONS: list[Assertion] = [*constraints.ASSERTIONS, *invariants.ASSERTIONS]
+ASSERTIONS: list[Assertion] = [
+    *constraints.ASSERTIONS,
+    *derived_columns.ASSERTIONS,
+    *invariants.ASSERTIONS,
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,4 @@ def evaluate_all(url: URL) -> Iterator[Verdict]:
 def evaluate_on_connection(connection: Connection) -> Iterator[Verdict]:
     """Yield the verdict on each assertion in the transaction of a connection."""
     for assertion in ASSERTIONS:
-        violations = assertion.violations.subquery()
-        first_keys = select(violations.c.key, func.count().over()).order_by(violations.c.key)
-        rows = connection.execute(first_keys.limit(MAX_KEYS)).all()
-        yield Verdict(assertion, rows[0][1] if rows else 0, [row[0] for row in rows])
+        yield Verdict(assertion, *assertion.find_violations(connection))
