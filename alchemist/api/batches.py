@@ -247,6 +247,7 @@ def _with_unknown_pks(
         for each in details
         if each["code"] == "read-only" and re.fullmatch("#/[0-9]+/pk", each["pointer"])
     }
+    unknown = {number for number in unknown if entries[number].body["pk"] is not None}
     for detail in details:
         if detail["code"] != "read-only" or _entry_number(detail) not in unknown:
             yield detail

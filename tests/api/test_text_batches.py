@@ -378,6 +378,8 @@ def test_a_key_that_no_row_has_is_unknown_beside_a_known_reference(send):
     assert error(answer, 422)["code"] == "unknown-reference"
     answer = send("ingredients", lines("pk,name", "key,a"))
     assert error(answer, 422)["code"] == "unknown-reference"
+    answer = send("ingredients", '{"pk": null, "name": "a"}', media_type=NDJSON)
+    assert error(answer, 422)["code"] == "read-only"
 
 
 def test_a_row_is_updated_once(send):
