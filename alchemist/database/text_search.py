@@ -16,6 +16,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from .text_keys import base_letters
+from .visible_text import is_plain
 
 # The longest beginning of a word that is indexed by itself. PostgreSQL knows how frequent such a
 # beginning is, and walks through the list instead of the index if most rows have it.
@@ -44,8 +45,12 @@ class SearchWords(TypeDecorator[str]):
 
 def search_vector_of(*texts: str | None) -> str:
     """Return the tsvector of texts: their words, and the beginnings of these."""
+    text = " ".join(filter(None, texts))
+    if is_plain(text):
+        words = (word[:MAX_WORD] for word in ASCII_WORD.findall(text.lower()))
+        return " ".join(sorted(set().union(*map(_word_lexemes, words))))
     lexemes: set[str] = set()
-    for word, is_run in _split_words_and_unspaced_runs(" ".join(filter(None, texts))):
+    for word, is_run in _split_words_and_unspaced_runs(text):
         if is_run:
             pairs = (word[i : i + n] for i in range(len(word)) for n in (1, 2))
             lexemes.update(map(_quote_lexeme, pairs))

@@ -1,10 +1,13 @@
 """Words of texts, and the words that find them."""
 
+from unittest.mock import patch
+
 import pytest
 from sqlalchemy import cast, literal, select
 from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from alchemist import database as db
+from alchemist.database import text_search
 from alchemist.database.text_search import search_vector_of
 from alchemist.domains.ingredients.models import Ingredient
 from tests.api.pagination import plans
@@ -102,3 +105,10 @@ def test_every_text_finds_itself_if_it_has_words(client, text):
     vector = search_vector_of(text)
     matches = db.matches_words(cast(literal(vector), TSVECTOR), text)
     assert db.session.scalar(select(matches)) is bool(vector)
+
+
+@given(st.lists(st.none() | st.text(st.characters(max_codepoint=0x7F)), max_size=2))
+def test_plain_texts_have_the_words_that_any_text_would_have(texts):
+    plain = search_vector_of(*texts)
+    with patch.object(text_search, "is_plain", lambda _text: False):
+        assert plain == search_vector_of(*texts)
