@@ -65,7 +65,7 @@ LAYERS: dict[str, list[str]] = {
         *(
             "derived_columns",
             "models",
-            "child_rows",
+            "child_inserts",
             "statement_spans",
             "queries",
             "wal_position",
@@ -446,7 +446,7 @@ WRITES = {
     "alchemist.cli.purge": (1, "expired rows, which nobody changes"),
     "alchemist.cli.verify.derived_columns": (1, "derived columns, which no representation has"),
     "alchemist.cli.sample_data.__init__": (2, "it has entries of its own"),
-    "alchemist.database.child_rows": (1, "the entry of the parent"),
+    "alchemist.database.child_inserts": (1, "the entry of the parent"),
     "alchemist.database.deferred_writes": (1, "mark_modified(parent)"),
     "alchemist.domains.audit.listeners": (1, "the entries themselves"),
     "alchemist.domains.coupons.service": (4, "queue_audit_entry for coupon and redemption"),

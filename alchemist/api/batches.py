@@ -165,8 +165,8 @@ def representations(operation: BatchOperation, rows: Sequence[Any]) -> str:
     """Return the JSON array of the rows, in their order."""
     model: Any = type(rows[0])
     statement = json_select.select_json_array(model, operation.creation.schema)
-    body: str = db.session.scalars(statement, {"pks": [row.pk for row in rows]}).one()
-    return body
+    [(body,)] = db.execute_compiled(statement, {"pks": [row.pk for row in rows]})
+    return str(body)
 
 
 def _lock_existing(operation: BatchOperation, update: Update, entries: Sequence[Entry]) -> None:

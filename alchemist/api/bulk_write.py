@@ -23,11 +23,10 @@ from alchemist import database as db
 
 from . import unique_values
 from .row_inserts import (
-    InsertShape,
     audited_field_names,
     children_insert_ctes,
+    column_names,
     insert_cte,
-    insert_shape,
     merge_children,
 )
 
@@ -51,13 +50,14 @@ def insert_many(rows: Sequence[Any], values: Sequence[dict[str, Any]]) -> None:
     parameters = {"inserted": db.to_json(in_order)}
     parameters |= {name: db.to_json(each) for name, each in children.items()}
     parameters |= current_app.extensions["audit"].insert_many_parameters(rows, fields)
-    shape = insert_shape([*values], children)
-    db.session.execute(_insert_many_statement(model, shape), parameters)
+    statement = _insert_many_statement(model, column_names(values), tuple(children))
+    db.execute_compiled(statement, parameters)
 
 
 @cache
-def _insert_many_statement(model: Any, shape: InsertShape) -> Select[Any]:
-    (_, names), *children = shape
+def _insert_many_statement(
+    model: Any, names: tuple[str, ...], children: tuple[str, ...]
+) -> Select[Any]:
     table = db.table(model)
     inserted = insert_cte(table, "inserted", db.json_row_values("inserted", table, names))
     audit = current_app.extensions["audit"].insert_many_cte(inserted, "create", model.__tablename__)

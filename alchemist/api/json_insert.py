@@ -34,10 +34,9 @@ from .reference_lookup import LookupShape, build_lookup, lookup_statement, unkno
 from .references import Reference
 from .request import app_extensions, current_request
 from .row_inserts import (
-    InsertShape,
     audited_field_names,
     children_insert_ctes,
-    insert_shape,
+    column_names,
     set_or_default_values,
 )
 
@@ -63,11 +62,13 @@ def insert_returning_json(
     values, children = set_or_default_values(row), db.new_children(row)
     lookup = build_lookup(references)
     model: Any = type(row)
-    statement = _insert_statement(model, insert_shape([values], children), schema, lookup.shape)
+    statement = _insert_statement(
+        model, column_names([values]), tuple(children), schema, lookup.shape
+    )
     try:
         parameters = app_extensions()["audit"].insert_parameters(row)
         parameters |= {f"inserted_{name}": value for name, value in values.items()}
-        parameters |= {name: db.to_json(each) for name, each in children.items()}
+        parameters |= {name: db.to_json([each]) for name, each in children.items()}
         [(body, unknown)] = db.fetch_all(statement, parameters | lookup.parameters)
     except IntegrityError as error:
         if not _was_inserted_before(model, row.pk, error):
@@ -99,13 +100,16 @@ def _select_and_lock_pk(model: Any) -> Select[Any]:
 
 @cache
 def _insert_statement(
-    model: Any, shape: InsertShape, schema: Schema, lookup: LookupShape
+    model: Any,
+    names: tuple[str, ...],
+    children: tuple[str, ...],
+    schema: Schema,
+    lookup: LookupShape,
 ) -> Select[Any]:
-    (_, names), *children = shape
     unknown = _unknown_keys_cte(lookup)
     inserted = _parent_insert_cte(db.table(model), names, unknown)
     sources = children_insert_ctes(model, inserted, children)
-    fields = audited_field_names(model, (*names, *(key for key, _ in children)))
+    fields = audited_field_names(model, (*names, *children))
     audit = app_extensions()["audit"].insert_cte(inserted, model.__tablename__, fields)
     document = json_object(schema, aliased(model, inserted), sources)
     body = select(cast(document, String)).select_from(inserted).scalar_subquery()

@@ -8,31 +8,23 @@ from sqlalchemy import CTE, Column, ColumnElement, Table, exists, insert, inspec
 
 from alchemist import database as db
 
-# The values of rows by column: of the children of a row by their relationship.
-Rows = list[dict[str, Any]]
-RowsByRelationship = dict[str, Rows]
-# The names of the columns, by the relationship; "inserted" is the row itself.
-InsertShape = tuple[tuple[str, tuple[str, ...]], ...]
+# The parents' keys and the values of their children, by relationship: see `db.child_values`.
+ChildrenByRelationship = dict[str, list[dict[str, Any]]]
 
 
-def insert_shape(rows: Rows, children: RowsByRelationship) -> InsertShape:
-    return tuple(
-        (name, _column_names(each)) for name, each in {"inserted": rows, **children}.items()
-    )
+def column_names(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names of the columns that any of the rows has a value for."""
+    return tuple(rows[0]) if len(rows) == 1 else tuple(sorted(set().union(*rows)))
 
 
-def _column_names(rows: Rows) -> tuple[str, ...]:
-    if len(rows) == 1:
-        return tuple(rows[0])
-    return tuple(sorted(set().union(*rows)))
-
-
-def merge_children(children_of_rows: Iterable[RowsByRelationship]) -> RowsByRelationship:
+def merge_children(
+    children_of_rows: Iterable[Mapping[str, dict[str, Any]]],
+) -> ChildrenByRelationship:
     """Return the children of all rows, by their relationship."""
-    by_relationship: RowsByRelationship = {}
-    for children in children_of_rows:
-        for name, rows in children.items():
-            by_relationship.setdefault(name, []).extend(rows)
+    by_relationship: ChildrenByRelationship = {}
+    for children_of_row in children_of_rows:
+        for name, children in children_of_row.items():
+            by_relationship.setdefault(name, []).append(children)
     return by_relationship
 
 
@@ -67,16 +59,14 @@ def audited_field_names(model: Any, names: tuple[str, ...]) -> list[str]:
     return sorted({*names} - derived - {"pk", "created_at"})
 
 
-def children_insert_ctes(
-    model: Any, inserted: CTE, children: Sequence[tuple[str, tuple[str, ...]]]
-) -> dict[Any, CTE]:
+def children_insert_ctes(model: Any, inserted: CTE, relationships: Sequence[str]) -> dict[Any, CTE]:
     """Return the statements that insert children if rows were `inserted`, by their models."""
     ctes = {}
-    for key, names in children:
-        child = inspect(model).relationships[key].mapper.class_
-        values = db.json_row_values(key, db.table(child), names)
-        was_inserted = exists(select(inserted))
-        ctes[child] = insert_cte(db.table(child), f"inserted_{key}", values, was_inserted)
+    for name in relationships:
+        children = db.children_of_relationship(model, name)
+        values, was_inserted = db.child_values(children, name), exists(select(inserted))
+        child = inspect(model).relationships[name].mapper.class_
+        ctes[child] = insert_cte(children.table, f"inserted_{name}", values, was_inserted)
     return ctes
 
 

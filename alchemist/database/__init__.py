@@ -1,6 +1,11 @@
 """PostgreSQL, without HTTP and without any domain."""
 
-from .child_rows import new_children, set_new_children
+from .child_inserts import (
+    child_values,
+    children_of_relationship,
+    new_children,
+    set_new_children,
+)
 from .constraints import (
     ConstraintError,
     check,
@@ -47,6 +52,7 @@ from .session import (
     begin_separate_transaction,
     configure_engines,
     current_engines,
+    execute_compiled,
     fetch_all,
     fetch_autocommit,
     fetch_one,
@@ -83,6 +89,8 @@ __all__ = [
     "check",
     "check_queries",
     "child_rows",
+    "child_values",
+    "children_of_relationship",
     "configure_engines",
     "constraint_errors_by_name",
     "constraint_info",
@@ -93,6 +101,7 @@ __all__ = [
     "derivation_sources",
     "derived_value",
     "drop_invisible_except_spaces",
+    "execute_compiled",
     "fetch_all",
     "fetch_autocommit",
     "fetch_one",

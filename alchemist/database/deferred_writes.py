@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, inspect, select
 
-from .child_rows import children_of_relationship, insert_from_json_statement
+from .child_inserts import children_of_relationship, insert_children_statement
 from .json_rows import to_json
 from .models import Versioned
 from .rows import mark_modified, update
@@ -63,21 +63,21 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
     children as objects.
     """
     model: Any = type(replacements[0][0])
-    table, foreign_key = children_of_relationship(model, name)
+    children = children_of_relationship(model, name)
+    table, foreign_key = children
     stored = _fetch_children_by_parent(table, foreign_key, [row.pk for row, _ in replacements])
     changed: list[Versioned] = []
-    children: list[Mapping[str, Any]] = []
+    new_children: list[dict[str, Any]] = []
     for row, items in replacements:
         empty = dict.fromkeys(table.c.keys()) | {foreign_key: row.pk}
         new = [{**empty, "position": number, **item} for number, item in enumerate(items)]
         if stored.get(row.pk, []) != new:
             changed.append(row)
-            children += new
+            new_children.append({foreign_key: row.pk, "children": items})
     if changed:
         is_child = table.c[foreign_key] == _any_of_parents_parameter()
         session.execute(delete(table).where(is_child), {"parents": [row.pk for row in changed]})
-    if children:
-        session.execute(insert_from_json_statement(table), {"new": to_json(children)})
+        session.execute(insert_children_statement(children), {"new": to_json(new_children)})
     # Last: SQLAlchemy 2.1 flushes before each statement, and one flush is one audit entry.
     for row in changed:
         mark_modified(row, name)

@@ -5,7 +5,9 @@ psycopg needs many times as long for one array for each column.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     JSON,
@@ -48,4 +50,16 @@ def json_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
 
 def to_json(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the JSON of rows; a value that is missing in one of them is NULL."""
-    return json.dumps([*rows], default=str, ensure_ascii=False, separators=(",", ":"))
+    return ENCODER.encode([*rows])
+
+
+def _to_text(value: Any) -> str:
+    return _uuid_to_text(value) if isinstance(value, UUID) else str(value)
+
+
+# Children of many rows refer to the same rows.
+_uuid_to_text = lru_cache(maxsize=4096)(str)
+# Looking for circles would take most of the time.
+ENCODER = json.JSONEncoder(
+    default=_to_text, ensure_ascii=False, separators=(",", ":"), check_circular=False
+)

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from alchemist import errors
 
-from .child_rows import children_of_relationship, insert_from_json_statement, new_children
+from .child_inserts import children_of_relationship, insert_children_statement, new_children
 from .json_rows import to_json
 from .models import Base, Versioned
 from .queries import Query
@@ -22,8 +22,8 @@ def insert(row: Entity) -> Entity:
     session.add(row)
     session.flush()
     for name, children in new_children(row).items():
-        statement = insert_from_json_statement(children_of_relationship(type(row), name).table)
-        session.execute(statement, {"new": to_json(children)})
+        statement = insert_children_statement(children_of_relationship(row.__class__, name))
+        session.execute(statement, {"new": to_json([children])})
     return row
 
 

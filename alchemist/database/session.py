@@ -94,6 +94,17 @@ def _fetch_from_primary(statement: Executable, parameters: Parameters) -> Sequen
     return fetch_autocommit(statement, parameters)
 
 
+def execute_compiled(statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    """Return the rows of a cached statement, run in the transaction of the session.
+
+    SQLAlchemy takes longer to find its own compilation of a large statement than to run it.
+    """
+    sql, literals, converters, _prepare, _binary = autocommit.compile_cached(statement)
+    converted = {name: convert(parameters[name]) for name, convert in converters.items()}
+    values = literals | dict(parameters) | converted
+    return session.connection().exec_driver_sql(sql, values).all()
+
+
 class CommitMode(Enum):
     """How the statements of an operation are committed.
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
 from .text_keys import base_letters
-from .visible_text import is_plain
+from .visible_text import is_visible_ascii
 
 # The longest beginning of a word that is indexed by itself. PostgreSQL knows how frequent such a
 # beginning is, and walks through the list instead of the index if most rows have it.
@@ -46,7 +46,7 @@ class SearchWords(TypeDecorator[str]):
 def search_vector_of(*texts: str | None) -> str:
     """Return the tsvector of texts: their words, and the beginnings of these."""
     text = " ".join(filter(None, texts))
-    if is_plain(text):
+    if is_visible_ascii(text):
         words = (word[:MAX_WORD] for word in ASCII_WORD.findall(text.lower()))
         return " ".join(sorted(set().union(*map(_word_lexemes, words))))
     lexemes: set[str] = set()

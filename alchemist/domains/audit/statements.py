@@ -96,8 +96,8 @@ class AuditStatements:
         """Return the parameters of `insert_many_cte`; `fields` are the changed ones of each row."""
         entries = [
             {
-                "pk": uuid7(),
-                "resource_pk": row.pk,
+                "pk": str(uuid7()),
+                "resource_pk": str(row.pk),
                 "fields": sorted(names),
                 "changes": value_changes(row),
             }
