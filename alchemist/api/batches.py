@@ -156,7 +156,9 @@ def _column_values(entries: Sequence[Entry], rows: Sequence[Any]) -> list[dict[s
     values = []
     for entry, row in zip(entries, rows, strict=True):
         if entry.row is None:
-            db.update(row, {"pk": next(pks), **entry.restored})
+            row.pk = next(pks)
+            if entry.restored:
+                db.update(row, entry.restored)
         values.append(set_or_default_values(row) if entry.row is None else {**vars(row)})
     return values
 

@@ -47,7 +47,7 @@ def insert_many(rows: Sequence[Any], values: Sequence[dict[str, Any]]) -> None:
         for columns, own_children in zip(values, children_of_rows, strict=True)
     ]
     in_order = sorted(values, key=lambda each: each.get("reference") or "")
-    parameters = {"inserted": db.to_json(in_order)}
+    parameters = {"inserted": db.to_json({**each, "pk": str(each["pk"])} for each in in_order)}
     parameters |= {name: db.to_json(each) for name, each in children.items()}
     parameters |= current_app.extensions["audit"].insert_many_parameters(rows, fields)
     statement = _insert_many_statement(model, column_names(values), tuple(children))

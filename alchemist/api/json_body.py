@@ -19,6 +19,7 @@ from .request import JSON, MERGE_PATCH, Request, current_request
 from .unknown_fields import UnknownFieldLimit
 
 MAX_NESTING = 32
+CONTAINERS = (list, dict)
 _TCHARS = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _QUOTED = r'"(?:[\t !#-\[\]-~]|\\[\t -~])*+"'
 # A media type and its parameters (RFC 9110 §8.3.1); werkzeug skips malformed parameters.
@@ -98,9 +99,25 @@ def loads_strict(raw: bytes) -> Any:
     except ValueError as error:
         raise errors.BadRequest("A number has too many digits.") from error
     # Only an escape makes a NUL or a lone surrogate, and only brackets make nesting.
-    if "\\u" in text or text.count("[") + text.count("{") > MAX_NESTING:
+    if "\\u" in text:
         check_depth_and_characters(value)
+    elif text.count("[") + text.count("{") > MAX_NESTING:
+        _check_depth(value)
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """Raise BadRequest for a value that is nested too deep; without calls, for large bodies."""
+    level = [value]
+    for _ in range(MAX_NESTING):
+        containers = [each for each in level if isinstance(each, CONTAINERS)]
+        level = [
+            member
+            for each in containers
+            for member in (each.values() if isinstance(each, dict) else each)
+        ]
+    if any(isinstance(each, CONTAINERS) for each in level):
+        raise errors.BadRequest(f"The body is nested more than {MAX_NESTING} levels deep.")
 
 
 def has_utf8_media_type(request: Request) -> bool:

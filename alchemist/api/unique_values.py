@@ -40,7 +40,10 @@ def _unique_keys(model: Any) -> list[UniqueKey]:
 
 def _values_of_key(rows: Values, key: UniqueKey) -> Iterator[tuple[int, tuple[Any, ...]]]:
     """Yield the number and the values of each row that has a value in all columns of the key."""
+    needed = {column.name for column in key.columns if not db.is_derived(column)}
     for number, row in enumerate(rows):
+        if not needed <= row.keys():
+            continue
         values = tuple(_value(column, row) for column in key.columns)
         if None not in values:
             yield number, values

@@ -7,8 +7,7 @@ from sqlalchemy import Column, String, Table, event
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.orm import MappedColumn, mapped_column
-from sqlalchemy.orm.base import instance_state
+from sqlalchemy.orm import InstanceState, MappedColumn, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .text_keys import MAX_FOLDED_LENGTH, MAX_SORT_KEY_SIZE, fold, sort_key
@@ -50,7 +49,7 @@ def derived_column(
 
 def _derive_or_empty(derive: Callable[..., Any], values: list[Any]) -> Any:
     """Return the derived value; the constraints of the sources decide whether all may be NULL."""
-    return "" if values == [None] * len(values) else derive(*values)
+    return "" if values.count(None) == len(values) else derive(*values)
 
 
 def folded(source: str) -> MappedColumn[str]:
@@ -95,16 +94,23 @@ def derive_on_assignment(model: Any) -> None:
     for column in filter(is_derived, model.__table__.c):
         _, sources = column.info["derived"]
         for source in sources:
-            event.listen(getattr(model, source), "set", _derived_column_setter(column, source))
+            setter = _derived_column_setter(column, source)
+            # With these options SQLAlchemy calls the setter itself, and no wrapper of it.
+            options = {"raw": True, "retval": True, "include_key": True}
+            event.listen(getattr(model, source), "set", setter, **options)
 
 
-def _derived_column_setter(column: Column[Any], source: str) -> Callable[..., None]:
+def _derived_column_setter(column: Column[Any], source: str) -> Callable[..., Any]:
     derive, sources = column.info["derived"]
 
-    def set_derived(row: Any, value: Any, old_value: Any, _initiator: object) -> None:
+    def set_derived(
+        state: InstanceState[Any], value: Any, old_value: Any, _initiator: object, **_key: Any
+    ) -> Any:
         # The old derived value is not loaded. Setting an equal one would be an UPDATE.
-        if instance_state(row).has_identity and value != old_value:
+        if state.has_identity and value != old_value:
+            row: Any = state.obj()
             values = [value if name == source else getattr(row, name) for name in sources]
             setattr(row, column.name, _derive_or_empty(derive, values))
+        return value
 
     return set_derived

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import uuid_utils
 from flask import Flask
 from sqlalchemy import (
     ARRAY,
@@ -96,7 +97,7 @@ class AuditStatements:
         """Return the parameters of `insert_many_cte`; `fields` are the changed ones of each row."""
         entries = [
             {
-                "pk": str(uuid7()),
+                "pk": str(uuid_utils.uuid7()),
                 "resource_pk": str(row.pk),
                 "fields": sorted(names),
                 "changes": value_changes(row),
