@@ -8,7 +8,6 @@ from sqlalchemy import select
 from alchemist import database as db
 from alchemist.domains.audit.models import AuditEntry
 from alchemist.domains.products.models import Product
-from tests.completeness import assert_complete
 from tests.factories import (
     make_coupon,
     make_ingredient,
@@ -19,7 +18,7 @@ from tests.factories import (
     make_user,
     sign_in,
 )
-from tests.resources import WITH_REFERENCE
+from tests.resources import WITH_REFERENCE, Bodies, unique_fields
 
 CHANGES = {
     "ingredients": {"name": "Changed", "description": "x"},
@@ -30,8 +29,13 @@ CHANGES = {
 }
 
 
-def test_every_resource_with_references_is_changed_here():
-    assert_complete(CHANGES, WITH_REFERENCE, "CHANGES", "tests/api/test_upserts.py")
+def changes_of(resource):
+    """Return changes of fields that are not unique; those of a new resource are all such fields."""
+    if resource in CHANGES:
+        return dict(CHANGES[resource])
+    body = Bodies().one(resource, 1)
+    names = body.keys() - unique_fields(resource)
+    return {name: body[name] for name in names if not isinstance(body[name], list)}
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def stored(row):
 @pytest.mark.parametrize("resource", WITH_REFERENCE)
 def test_an_entry_updates_its_row_as_a_patch_does(client, upsert, resource):
     rows = make_referenced(resource, 2)
-    changes = CHANGES[resource]
+    changes = changes_of(resource)
     response = upsert(resource, [{"reference": "r0", **changes}])
     assert response.status_code == 200, response.text
     url = f"/api/v2/{resource}/{rows[1].pk}"
@@ -134,7 +138,7 @@ def test_the_ingredients_of_potions_are_replaced_together(client, upsert, statem
 @pytest.mark.parametrize("resource", WITH_REFERENCE)
 def test_the_number_of_statements_of_an_update_is_constant(upsert, statements, resource):
     make_referenced(resource, 20)
-    changes = dict(CHANGES[resource])
+    changes = changes_of(resource)
     changes.pop("name", None)
     seen = []
     for numbers in (range(2), range(2, 20)):
