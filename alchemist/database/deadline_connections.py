@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg import waiting
+from psycopg import _queries, waiting
 from psycopg.abc import PQGen, PQGenConn
 from psycopg.errors import _WaitTimeout
 from sqlalchemy import PoolProxiedConnection, QueuePool
@@ -24,6 +24,10 @@ ROLLBACK_TIMEOUT = 0.1
 CANCEL_TIMEOUT = 0.15
 # Seconds between two connection attempts while the circuit breaker is open.
 PROBE_INTERVAL = 1
+
+# Bytes of a statement up to which psycopg remembers where its placeholders are, for the last 128.
+# Its own 4096 are too few for the statements that return orders.
+_queries.MAX_CACHED_STATEMENT_LENGTH = 16 * 1024
 
 T = TypeVar("T")
 
