@@ -4,7 +4,9 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 from sqlalchemy import event, false, insert, select, text
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from alchemist import database as db
 from alchemist import errors
-from alchemist.api import json_insert
+from alchemist.api import operations
 from alchemist.app import create_app
 from alchemist.domains.coupons import blueprint
 from alchemist.domains.coupons import service as coupons
@@ -45,6 +47,10 @@ def _select_without_lock(query: db.Query) -> Any:
     return db.session.scalars(query.select, query.parameters).one()
 
 
+def _select_coupon_without_lock(code: str) -> Any:
+    return _select_without_lock(coupons.by_code(code))
+
+
 def _redeem_without_lock(coupon: Coupon, user_id: Any, order_id: Any = None) -> Any:
     """Check the count that was read, and store one less."""
     if coupon.remaining_count == 0:
@@ -62,18 +68,23 @@ def _return_stock_twice(order_id: UUID) -> None:
         return_stock(order_id)
 
 
+def _replace(module: ModuleType, name: str, value: Any) -> None:
+    """Replace a member of a module; raise AttributeError if there is none, as after a rename."""
+    patch.object(module, name, value).start()
+
+
 def _install_defect(defect: str) -> None:
     """Replace code by code with a race, which the harness must detect."""
     if defect == "read-modify-write":
-        stock.RESERVE_STOCK = READ_MODIFY_WRITE
+        _replace(stock, "RESERVE_STOCK", READ_MODIFY_WRITE)
     elif defect == "unguarded-coupon":
-        orders._lock_coupon = lambda code: _select_without_lock(coupons.by_code(code))
-        blueprint.lock_row = _select_without_lock
-        coupons.redeem = _redeem_without_lock
+        _replace(orders, "_lock_coupon", _select_coupon_without_lock)
+        _replace(blueprint, "lock_row", _select_without_lock)
+        _replace(coupons, "redeem", _redeem_without_lock)
     elif defect == "stock-returned-twice":
-        stock.return_stock = _return_stock_twice
+        _replace(stock, "return_stock", _return_stock_twice)
     elif defect == "early-fulfilment":
-        orders.HAS_UNFULFILLED_ITEMS = select(false())
+        _replace(orders, "HAS_UNFULFILLED_ITEMS", select(false()))
 
 
 def _kill_after_commit(session: Session) -> None:
@@ -81,7 +92,7 @@ def _kill_after_commit(session: Session) -> None:
         _kill_worker_if_requested()
 
 
-def _store_and_kill(*args: Any) -> str | None:
+def _store_and_kill(*args: Any) -> Any:
     """Store a row with a statement that commits itself."""
     stored = store(*args)
     _kill_worker_if_requested()
@@ -95,7 +106,8 @@ def _kill_worker_if_requested() -> None:
 
 
 return_stock = stock.return_stock
-store, json_insert.insert_returning_json = json_insert.insert_returning_json, _store_and_kill
+store = operations.insert_returning_json
+_replace(operations, "insert_returning_json", _store_and_kill)
 _install_defect(os.environ.get("FAULTS_DEFECT", ""))
 event.listen(db.session.session_factory, "after_commit", _kill_after_commit)
 app = create_app()

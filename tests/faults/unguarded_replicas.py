@@ -1,5 +1,7 @@
 """The service without its guard against stale reads, which the tests must then find."""
 
+from unittest.mock import patch
+
 from alchemist.app import create_app
 from alchemist.database.replicas import Replica
 
@@ -8,6 +10,8 @@ def _believe_any_standby(_replica: Replica, *_position: object) -> bool:
     return True
 
 
-Replica._has_replayed = _believe_any_standby  # type: ignore[method-assign]
-Replica._check_is_fresh = _believe_any_standby  # type: ignore[method-assign, assignment]
+# It raises an error if there is no such method.
+patch.multiple(
+    Replica, _has_replayed=_believe_any_standby, _check_is_fresh=_believe_any_standby
+).start()
 app = create_app()
