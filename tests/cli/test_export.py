@@ -46,7 +46,7 @@ def test_an_export_is_the_list_of_the_api(filled, tmp_path, resource, format_nam
         f"/api/v2/{resource}?limit={MAX_TEXT_LIMIT}", headers={"Accept": FORMATS[format_name]}
     )
     assert answer.status_code == 200
-    assert answer.data.count(b"\n") > 3
+    assert answer.data.count(b"\n") > 3, f"Add rows to sample_data/{resource}.json."
     output = tmp_path / "rows"
     assert run(resource, "--format", format_name, "--output", str(output)) == b""
     assert output.read_bytes() == answer.data
