@@ -113,11 +113,11 @@ def pks_and_emails_in(content: str) -> list[str]:
     words = ADDRESS_END_PATTERN.split(content) if "@" in content else []
     addresses = [word for word in words if "@" in word and len(word) <= MAX_ADDRESS_LENGTH]
     return sorted(
-        {_normalize_identifier(found) for found in (*UUID_PATTERN.findall(content), *addresses)}
+        {_normalize_pk_or_email(found) for found in (*UUID_PATTERN.findall(content), *addresses)}
     )
 
 
-def _normalize_identifier(identifier: str) -> str:
+def _normalize_pk_or_email(identifier: str) -> str:
     """Return a key as 32 hex digits, and an address as it is compared."""
     if UUID_PATTERN.fullmatch(identifier):
         return identifier.replace("-", "").lower()
@@ -126,7 +126,7 @@ def _normalize_identifier(identifier: str) -> str:
 
 def delete_responses_mentioning(*identifiers: UUID | str) -> None:
     """Delete the stored responses that contain one of these primary keys or e-mail addresses."""
-    texts = [_normalize_identifier(str(identifier)) for identifier in identifiers]
+    texts = [_normalize_pk_or_email(str(identifier)) for identifier in identifiers]
     mentions = IdempotencyKey.identifiers.overlap(texts)
     session.execute(delete(IdempotencyKey).where(mentions), execution_options=NO_SYNC)
 

@@ -39,7 +39,7 @@ class Query:
         parameters = {name: value for name, value in values.items() if value is not None}
         if not parameters:
             return self
-        restricted = replace(self, select=_restricted_select(self.select, frozenset(parameters)))
+        restricted = replace(self, select=_with_row_filters(self.select, frozenset(parameters)))
         return restricted.with_parameters(parameters)
 
     def or_forbidden_if_in(self, readable: "Query", permission: str) -> "Query":
@@ -59,7 +59,7 @@ class Query:
 
 
 @cache
-def _restricted_select(query: Select[Any], names: frozenset[str]) -> Select[Any]:
+def _with_row_filters(query: Select[Any], names: frozenset[str]) -> Select[Any]:
     model = query.column_descriptions[0]["entity"]
     if "only_pks" in names:
         query = query.where(model.pk == any_(bindparam("only_pks", type_=ARRAY(Uuid))))

@@ -104,10 +104,10 @@ class ThreadPool:
 
     def _run(self) -> None:
         while self._wakeups.get():
-            while self._handle_next_connection():
+            while self._handle_next_if_it_may_run():
                 pass
 
-    def _handle_next_connection(self) -> bool:
+    def _handle_next_if_it_may_run(self) -> bool:
         """Handle a connection, if there is one; return whether a postponed one may follow it."""
         self._may_continue.wait()
         entry = self._take_first_that_may_run()
