@@ -46,7 +46,7 @@ def test_all_validation_errors_are_reported_together(place):
     }
 
 
-@pytest.mark.parametrize("hero_id", [None, str(uuid7())])
+@pytest.mark.parametrize("hero_id", [None, str(uuid7())], ids=["no hero", "unknown hero"])
 def test_all_unknown_references_are_reported_together(place, hero_id):
     answer = place(*map(item, [uuid7(), make_product(), pk := uuid7(), pk]), hero_id=hero_id)
     assert answer.status_code == 422
