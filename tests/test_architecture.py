@@ -115,6 +115,8 @@ LAYERS: dict[str, list[str]] = {
             "pagination",
             "operations",
             "restored_rows",
+            "batch_entries",
+            "batch_errors",
             "batches",
             "shared_counters",
             "rate_limits",

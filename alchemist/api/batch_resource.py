@@ -13,7 +13,8 @@ from alchemist import errors
 from alchemist.errors import ErrorDetail
 
 from . import fields, openapi, problem_codes, rate_limits
-from .batches import BatchOperation, CreateMany, representations, store_entries
+from .batch_entries import BatchOperation, CreateMany
+from .batches import representations, store_entries
 from .blueprint import Blueprint
 from .idempotency import idempotent
 from .json_body import check_media_type_and_coding, read_json

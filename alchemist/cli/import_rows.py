@@ -9,8 +9,9 @@ from typing import IO, Any
 import click
 
 from alchemist import database as db
+from alchemist.api.batch_entries import BatchOperation
 from alchemist.api.batch_resource import MAX_ENTRIES
-from alchemist.api.batches import BatchOperation, store_entries
+from alchemist.api.batches import store_entries
 from alchemist.api.text_entries import TextEntry, add_lines_to_errors, read_csv, read_ndjson
 from alchemist.errors import (
     ApiError,

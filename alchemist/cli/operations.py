@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from alchemist.api.batches import BatchOperation
+from alchemist.api.batch_entries import BatchOperation
 from alchemist.api.operations import Listing
 from alchemist.app import V2
 
