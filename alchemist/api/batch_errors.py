@@ -57,7 +57,7 @@ def find_repeated(
     for number, (entry, body) in enumerate(zip(entries, loaded, strict=True)):
         first = first_of_row.setdefault(entry.pk, number) if entry.pk else number
         if first != number:
-            name = "pk" if "pk" in entry.body or "pk" in entries[first].body else "reference"
+            name = "pk" if "pk" in entry.body else "reference"
             detail = f"Entry {first} of this request is for the same row."
             yield {"pointer": f"#/{number}/{name}", "code": "duplicate", "detail": detail}
         stored = vars(entry.row) if entry.row else {}

@@ -300,7 +300,10 @@ def test_a_row_that_two_entries_update_is_one_error(upsert):
     db.update(row, {"reference": "r0"})
     response = upsert("coupons", [{"reference": "r0"}, {"reference": "r0", "code": "New"}])
     assert [error["pointer"] for error in response.json["errors"]] == ["#/1/reference"]
-    response = upsert("coupons", [{"pk": str(row.pk)}, {"reference": "r0", "code": "New"}])
+    by_pk, by_reference = {"pk": str(row.pk)}, {"reference": "r0", "code": "New"}
+    response = upsert("coupons", [by_pk, by_reference])
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/1/reference"]
+    response = upsert("coupons", [by_reference, by_pk])
     assert [error["pointer"] for error in response.json["errors"]] == ["#/1/pk"]
 
 
