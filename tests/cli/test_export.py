@@ -149,7 +149,14 @@ def test_the_progress_is_on_the_terminal_only(filled):
     assert (quiet.stdout, quiet.stderr) == (done.stdout, b"")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def signum(request):
+    """A signal that a new process handles, even if `nohup` started pytest."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_signal_leaves_no_part_of_a_file(filled, module_database, tmp_path, signum):
     output = tmp_path / "stores.csv"
     output.write_bytes(b"before")
