@@ -386,7 +386,8 @@ def test_a_key_that_no_row_has_is_unknown_beside_a_known_reference(send):
 def test_a_row_is_updated_once(send):
     row = make_ingredient(reference="a")
     answer = send("ingredients", lines("pk,reference", f"{row.pk},a", ",a"))
-    assert error(answer, 422) == {"pointer": "#/1/pk", "line": 3, "column": 1, "code": "duplicate"}
+    location = {"pointer": "#/1/reference", "line": 3, "column": 2}
+    assert error(answer, 422) == location | {"code": "duplicate"}
 
 
 def test_a_read_only_column_that_has_changed_is_an_error(client, send):
