@@ -6,13 +6,13 @@ They are values and not objects, which take ten times as long to make.
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import (
     JSON,
     ColumnElement,
     Table,
     Uuid,
-    cast,
     column,
     func,
     insert,
@@ -54,33 +54,37 @@ def new_children(row: Any) -> dict[str, dict[str, Any]]:
     A list of them, in JSON, is the parameter of `child_values`.
     """
     return {
-        name: {
-            children_of_relationship(row.__class__, name).foreign_key: str(row.pk),
-            "children": items,
-        }
+        name: with_positions(children_of_relationship(row.__class__, name), row.pk, items)
         for name, items in vars(row).get("_new_children", {}).items()
         if items
     }
 
 
+def with_positions(
+    children: Children, parent_pk: UUID, items: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the key of a parent, and the values of its children with their positions."""
+    numbered = [{**item, "position": position} for position, item in enumerate(items)]
+    return {children.foreign_key: str(parent_pk), "children": numbered}
+
+
 def child_values(children: Children, parameter: str) -> dict[str, ColumnElement[Any]]:
     """Return the values of children by column, of a parameter with their JSON.
 
-    That is an array of objects, each with the key of a parent and its `children`: their values,
-    in the order of their positions. A missing value is NULL.
+    That is an array of what `with_positions` returns. A missing value is NULL.
     """
     table, foreign_key = children
     parents = json_rows(parameter, {foreign_key: Uuid(), "children": JSON()})
+    columns = [
+        column(each.name, json_type(each.type)) for each in table.c if each.name != foreign_key
+    ]
     items = (
-        func.json_array_elements(parents.c.children)
-        .table_valued(column("item", JSON), with_ordinality="number", name=f"items_of_{parameter}")
-        .render_derived()
+        func.json_to_recordset(parents.c.children)
+        .table_valued(*columns, name=f"items_of_{parameter}")
+        .render_derived(with_types=True)
     )
     rows = select(parents.c[foreign_key], *items.c).join_from(parents, items, true()).subquery()
-    values: dict[str, ColumnElement[Any]] = {
-        each.name: cast(rows.c.item.op("->>")(each.name), json_type(each.type)) for each in table.c
-    }
-    return values | {foreign_key: rows.c[foreign_key], "position": rows.c.number - 1}
+    return {each.name: rows.c[each.name] for each in table.c}
 
 
 @cache

@@ -6,7 +6,11 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, inspect, select
 
-from .child_inserts import children_of_relationship, insert_children_statement
+from .child_inserts import (
+    children_of_relationship,
+    insert_children_statement,
+    with_positions,
+)
 from .json_rows import to_json
 from .models import Versioned
 from .rows import mark_modified, update
@@ -73,7 +77,7 @@ def _replace_children_of_rows(name: str, replacements: Sequence[Replacement]) ->
         new = [{**empty, "position": number, **item} for number, item in enumerate(items)]
         if stored.get(row.pk, []) != new:
             changed.append(row)
-            new_children.append({foreign_key: row.pk, "children": items})
+            new_children.append(with_positions(children, row.pk, items))
     if changed:
         is_child = table.c[foreign_key] == _any_of_parents_parameter()
         session.execute(delete(table).where(is_child), {"parents": [row.pk for row in changed]})
