@@ -17,8 +17,9 @@ from alchemist.errors import ErrorDetail
 from .csv_records import Record, decoded_lines, read_records, separator_error, syntax_error
 from .json_body import loads_strict
 
-# How the detail of an error names another entry; one of a text has a line.
-ENTRY = re.compile(r"Entry ([0-9]+) of this request")
+# How the detail of an error names another entry, which in a text has a line. Only at the beginning:
+# a detail may end with a value that the client sent.
+ENTRY = re.compile(r"\AEntry ([0-9]+) of this request")
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 Convert = Callable[[str], Any]
 

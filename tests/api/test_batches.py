@@ -231,6 +231,14 @@ def test_duplicates_are_reported_with_the_other_errors(post):
     ]
 
 
+def test_a_taken_value_may_read_like_the_number_of_an_entry(post):
+    reference = "Entry 999 of this request"
+    assert post("ingredients", [{"name": "a", "reference": reference}]).status_code == 201
+    response = post("ingredients", [{"name": "b", "reference": reference}])
+    assert response.status_code == 409
+    assert response.json["detail"].endswith(f'It is "{reference}".')
+
+
 def test_every_conflict_is_reported(post):
     post("coupons", [{"code": f"c{n}", "init_count": 1, "reference": f"r{n}"} for n in range(4)])
     entries = [{"code": f"c{n + 2}", "init_count": 1, "reference": f"r{n}"} for n in range(4)]
