@@ -7,9 +7,7 @@ import flask_smorest
 
 from . import fields, openapi, problem_codes
 from .json_body import AuthorizeReferences
-from .operations import (
-    load_body_as_args,
-)
+from .operations import load_body_as_args
 from .query_string import QUERY_PARSER
 from .request import JSON
 from .resource import Resource

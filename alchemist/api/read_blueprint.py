@@ -14,11 +14,7 @@ from alchemist.database import Query
 from . import etags, fields, openapi, problem_codes, projection, rate_limits
 from .base_blueprint import BaseBlueprint, View
 from .list_responses import MEDIA_TYPES, list_response, preferred_text_format
-from .operations import (
-    Listing,
-    Representation,
-    get_representation,
-)
+from .operations import Listing, Representation, get_representation
 from .query_string import QUERY_PARSER
 from .request import current_request, request
 

@@ -62,5 +62,5 @@ def difference_errors(
         if not is_equal(schema.fields[name], document[name], members[name]):
             stored = json.dumps(document[name], ensure_ascii=False)[:80]
             pointer = references.json_pointer((*path, name))
-            detail = f"It is another in the new row: {stored}."
+            detail = f"In the new row it is {stored}."
             yield {"pointer": pointer, "code": "read-only", "detail": detail}

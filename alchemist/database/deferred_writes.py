@@ -6,11 +6,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Table, Uuid, bindparam, delete, func, inspect, select
 
-from .child_inserts import (
-    children_of_relationship,
-    insert_children_statement,
-    with_positions,
-)
+from .child_inserts import children_of_relationship, insert_children_statement, with_positions
 from .json_rows import to_json
 from .models import Versioned
 from .rows import mark_modified, update

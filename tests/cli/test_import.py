@@ -306,7 +306,7 @@ def test_a_read_only_column_must_fit_the_new_row(run, rows):
     code, output = run("products", lines)
     assert code == 1
     assert "1 errors" in output
-    assert 'line 3, column 4, currency: It is another in the new row: "EUR"' in output
+    assert 'line 3, column 4, currency: In the new row it is "EUR".' in output
 
 
 def test_every_resource_with_a_batch_can_be_imported(app):

@@ -4,11 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case
 
-from alchemist.api.fields import (
-    List,
-    Pk,
-    Text,
-)
+from alchemist.api.fields import List, Pk, Text
 
 from . import viewer
 from .models import TRANSITIONS

@@ -3,11 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from alchemist.api import (
-    Blueprint,
-    Resource,
-    stored_responses,
-)
+from alchemist.api import Blueprint, Resource, stored_responses
 from alchemist.api.batch_resource import add_batch
 from alchemist.api.idempotency import idempotent
 from alchemist.api.request import request
@@ -15,11 +11,7 @@ from alchemist.database import Query
 
 from . import auth, service
 from .models import User
-from .schemas import (
-    EXAMPLE_PK,
-    UserListQuery,
-    UserSchema,
-)
+from .schemas import EXAMPLE_PK, UserListQuery, UserSchema
 
 blp = Blueprint("users", __name__, url_prefix="/api/v2", description="Users and their tokens.")
 USER_SCHEMA = UserSchema()

@@ -7,12 +7,7 @@ from uuid import UUID
 from flask import Response
 
 from alchemist import errors
-from alchemist.api import (
-    JsonResponse,
-    Resource,
-    openapi,
-    problem_codes,
-)
+from alchemist.api import JsonResponse, Resource, openapi, problem_codes
 from alchemist.api.idempotency import idempotent
 from alchemist.api.operations import get_representation, load_body_as_args
 from alchemist.api.request import request
@@ -21,13 +16,7 @@ from alchemist.database import Query, lock_row
 from . import auth, service, token_service
 from .blueprint import USER_SCHEMA, blp, readable_query
 from .models import Token
-from .schemas import (
-    MeSchema,
-    RevokedTokensSchema,
-    TokenListQuery,
-    TokenSchema,
-    TokenSecretSchema,
-)
+from .schemas import MeSchema, RevokedTokensSchema, TokenListQuery, TokenSchema, TokenSecretSchema
 
 # The blueprint of users, with the routes of this module.
 __all__ = ["blp"]
